@@ -1,0 +1,5 @@
+//! One YAML file becomes checked types, or a list of every error in it with line, column, snippet and what to do.
+
+mod types;
+
+pub use types::*;

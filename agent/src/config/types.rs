@@ -1,0 +1,316 @@
+//! The checked configuration. Whoever holds one of these need not check it again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub kafka: Kafka,
+    pub sources: Vec<Source>,
+    pub aggregates: Vec<Aggregate>,
+    pub state: State,
+    pub http: Http,
+    pub grpc: Grpc,
+    pub limits: Limits,
+    pub telemetry: Telemetry,
+    /// Worker threads, each with a consumer and a producer of its own.
+    pub workers: usize,
+}
+
+/// How to reach Kafka and which group to be in.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    pub bootstrap_servers: String,
+    pub group_id: String,
+    /// librdkafka properties given by the user, after secrets have been read from their files. They win over ours,
+    /// but for the ones that exactly-once depends on, which are refused when the config is checked.
+    pub properties: BTreeMap<String, String>,
+    /// How long the group keeps a silent member's partitions.
+    pub session_timeout: Duration,
+    /// After this the broker aborts a transaction that its producer has left open.
+    pub transaction_timeout: Duration,
+    pub membership: Membership,
+    pub on_shutdown: OnShutdown,
+    /// What to do when a dead letter cannot be written.
+    pub dead_letters: DeadLetters,
+    /// Create missing changelog and dead-letter topics (`false`: refuse to start, with the command that creates them).
+    pub create_topics: bool,
+    /// Replication factor of the topics that are created; `None`: the brokers' default.
+    pub replication_factor: Option<i32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// Stable ids from the state directory: a restart within the session timeout causes no rebalance.
+    Static,
+    /// A new member at each start: for pods without a lasting volume.
+    Dynamic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnShutdown {
+    /// Keep the membership: the partitions wait for this identity until the session timeout.
+    Keep,
+    /// Leave the group: others take over at once.
+    Leave,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetters {
+    /// Stop rather than lose an undecodable event.
+    Stop,
+    /// Count it and go on.
+    DropAndCount,
+}
+
+/// Topics, their format, and where the event time is.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub name: String,
+    /// Topic names, or a regex that begins with `^`.
+    pub topics: Vec<String>,
+    pub timestamp: Timestamp,
+    /// An event further ahead of its record's Kafka timestamp than this is a dead letter.
+    pub max_future: Duration,
+    /// Where a partition that was never read begins.
+    pub start: Start,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Earliest,
+    Latest,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Timestamp {
+    /// The record's own timestamp.
+    Kafka,
+    Field { path: FieldPath, format: TimeFormat },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeFormat {
+    UnixSeconds,
+    UnixMillis,
+    UnixNanos,
+    Rfc3339,
+}
+
+/// A path into an event's JSON: `request.path` is `["request", "path"]`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FieldPath(pub Vec<String>);
+
+impl std::fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
+/// Source + key + windows + measures: the unit that users define.
+#[derive(Clone, Debug)]
+pub struct Aggregate {
+    pub name: String,
+    pub source: String,
+    /// Labels in the order of the config.
+    pub by: Vec<LabelField>,
+    pub windows: Vec<Window>,
+    /// The smallest stored slice of event time; every window is a multiple of it.
+    pub pane: Duration,
+    pub grace: Duration,
+    pub retention: Duration,
+    pub measures: Vec<Measure>,
+    /// More keys than this per task fold into one overflow key.
+    pub key_limit: usize,
+    /// Keys unseen for this long (event time) are dropped, their totals too.
+    pub key_ttl: Option<Duration>,
+    /// How totals are published.
+    pub publish: Publish,
+    /// A partition silent for this long (wall clock) no longer holds up the closing of windows.
+    pub idle_timeout: Duration,
+    /// What metric names of this aggregate begin with; usually its name, with the user's prefix before it.
+    pub metric_prefix: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publish {
+    PerPartition,
+    Merged,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelField {
+    pub label: String,
+    pub path: FieldPath,
+}
+
+/// A window that is `size` long and starts every `hop`. Tumbling: `hop == size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Window {
+    pub size: Duration,
+    pub hop: Duration,
+}
+
+impl Window {
+    pub fn is_tumbling(&self) -> bool {
+        self.size == self.hop
+    }
+}
+
+/// One mergeable statistic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measure {
+    pub name: String,
+    pub kind: MeasureKind,
+    /// The field that is measured; `None` only for counts.
+    pub field: Option<FieldPath>,
+    /// Unit of the field's values.
+    pub unit: Unit,
+    /// Only events for which all of these hold are measured.
+    pub filter: Vec<Condition>,
+    /// A metric name the user chose, instead of `<aggregate>_<measure>…`.
+    pub metric: Option<String>,
+    pub help: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum MeasureKind {
+    Count,
+    Sum,
+    Min,
+    Max,
+    Avg,
+    /// Base-2 exponential histogram.
+    Histogram,
+    /// Histogram with these upper bounds (ascending, in the exposed unit).
+    Buckets(Vec<f64>),
+}
+
+/// Unit of a measured field. What is exposed is the base unit: seconds, bytes, ratio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    None,
+    Nanoseconds,
+    Microseconds,
+    Milliseconds,
+    Seconds,
+    Bytes,
+    Kilobytes,
+    Megabytes,
+    Percent,
+}
+
+impl Unit {
+    /// Base units per unit, as a fraction `numerator / denominator`.
+    pub fn factor(self) -> (i64, i64) {
+        match self {
+            Unit::None | Unit::Seconds | Unit::Bytes => (1, 1),
+            Unit::Nanoseconds => (1, 1_000_000_000),
+            Unit::Microseconds => (1, 1_000_000),
+            Unit::Milliseconds => (1, 1_000),
+            Unit::Kilobytes => (1_000, 1),
+            Unit::Megabytes => (1_000_000, 1),
+            Unit::Percent => (1, 100),
+        }
+    }
+
+    /// The base unit as it stands in a metric's name; empty if there is none.
+    pub fn base_name(self) -> &'static str {
+        match self {
+            Unit::None => "",
+            Unit::Nanoseconds | Unit::Microseconds | Unit::Milliseconds | Unit::Seconds => "seconds",
+            Unit::Bytes | Unit::Kilobytes | Unit::Megabytes => "bytes",
+            Unit::Percent => "ratio",
+        }
+    }
+}
+
+/// `field op operand`. A field that is missing or of another type holds for no condition but `Exists(false)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    pub path: FieldPath,
+    pub test: Test,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    Eq(Scalar),
+    Ne(Scalar),
+    Gt(f64),
+    Gte(f64),
+    Lt(f64),
+    Lte(f64),
+    In(Vec<Scalar>),
+    Prefix(String),
+    Exists(bool),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar {
+    Bool(bool),
+    Number(f64),
+    Text(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct State {
+    pub dir: PathBuf,
+    pub commit_interval: Duration,
+    pub guarantee: Guarantee,
+    /// What to do when the group has offsets but the state is gone.
+    pub on_loss: OnLoss,
+    /// redb's page cache, bytes, shared by all tasks.
+    pub cache_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarantee {
+    ExactlyOnce,
+    AtLeastOnce,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLoss {
+    Fail,
+    Earliest,
+    Continue,
+}
+
+#[derive(Clone, Debug)]
+pub struct Http {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Debug)]
+pub struct Grpc {
+    pub listen: SocketAddr,
+}
+
+/// Everything that can grow has a limit.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Larger events are dead letters. Bytes.
+    pub event_bytes: usize,
+    /// Larger changelog entries stop the task before its transaction begins. Bytes.
+    pub entry_bytes: usize,
+    /// A query that would answer with more cells than this is refused, with how to narrow it.
+    pub query_cells: usize,
+    /// Largest label value kept; a longer one is a dead letter. Bytes.
+    pub label_bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    pub log_format: LogFormat,
+    /// A `tracing` filter such as `info` or `streamgauge=debug`.
+    pub log_level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}

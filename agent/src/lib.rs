@@ -1,0 +1,22 @@
+//! Streamgauge turns Kafka log topics into exact, durable, event-time metrics. This file is the map of the house.
+//!
+//! Dependencies point one way:
+//! `cli → worker → commit, replica → state → aggregate`, with `decode` under `worker` and `kafka` under `commit` and
+//! `replica`; `grpc, http, export → query → state`. `config`, `telemetry` and `clock` are known to all and know none.
+
+pub mod aggregate;
+pub mod cli;
+pub mod clock;
+pub mod commit;
+pub mod config;
+pub mod decode;
+pub mod export;
+pub mod generate;
+pub mod grpc;
+pub mod http;
+pub mod kafka;
+pub mod query;
+pub mod replica;
+pub mod state;
+pub mod telemetry;
+pub mod worker;
