@@ -172,6 +172,11 @@ impl TransactionalProducer {
         Ok(())
     }
 
+    /// What made this producer useless, if something did (it was fenced, say).
+    pub fn fatal_error(&self) -> Option<String> {
+        self.producer.client().fatal_error().map(|(_, reason)| reason)
+    }
+
     pub fn is_transactional(&self) -> bool {
         self.transactional
     }

@@ -1,5 +1,6 @@
 //! A task's committed state: the view that readers see, the registry of all tasks, and the redb file behind each.
 
+mod checkpointer;
 mod fingerprint;
 mod identity;
 mod lease;
@@ -7,6 +8,7 @@ mod registry;
 mod store;
 mod view;
 
+pub use checkpointer::{Checkpointer, Pending};
 pub use fingerprint::{EntryHash, Fingerprint};
 pub use identity::{StateDir, StateDirError};
 pub use lease::Lease;
