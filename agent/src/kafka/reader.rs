@@ -22,7 +22,7 @@ pub enum Isolation {
 /// Something that came from a partition.
 pub enum Reading<'a> {
     Record(ReadRecord<'a>),
-    /// Everything before this partition's end was read; the position is the next offset to come.
+    /// Everything before this partition's end was read.
     End { partition: TopicPartition },
     /// Nothing came in time.
     Nothing,
@@ -92,12 +92,6 @@ impl PartitionReader {
             },
             Some(Err(error)) => Reading::Error(error),
         }
-    }
-
-    /// The next offset this reader would deliver; `None` before the first.
-    pub fn position(&self, (topic, partition): &TopicPartition) -> Option<i64> {
-        let positions = self.consumer.position().ok()?;
-        positions.find_partition(topic, *partition)?.offset().to_raw().filter(|&offset| offset >= 0)
     }
 
     /// The ends of these partitions' logs under this reader's isolation: one request a broker for all of them.
