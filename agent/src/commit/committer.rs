@@ -197,9 +197,11 @@ impl Work {
         // partitions that we still have. The fences are checked against the very metadata that is sent.
         let metadata = self.settings.consumer.group_metadata();
         let generation = metadata.as_ref().map(|metadata| metadata.generation());
-        let continuous = self.settings.generation.observe(generation) == Generation::Continuous;
-        if !continuous || epoch.assignment != self.settings.assignment.current() {
+        if self.settings.generation.observe(generation) == Generation::Broken {
             return Err(Failure::Abort(AbortReason::Fenced, format!("generation {generation:?}")));
+        }
+        if epoch.assignment != self.settings.assignment.current() {
+            return Err(Failure::Abort(AbortReason::Reassigned, "frozen under an older assignment".into()));
         }
         let Some(metadata) = metadata.filter(|metadata| metadata.generation() >= 0) else {
             return Err(Failure::Abort(AbortReason::Rebalancing, "not in the group at the moment".into()));

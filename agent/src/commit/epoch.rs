@@ -56,7 +56,9 @@ pub enum AbortReason {
     Rebalancing,
     /// The broker doubts our membership: no commit until the group says something new.
     Membership,
-    /// A fence broke: everything held counts as lost.
+    /// The assignment changed after it was frozen: what the worker still has is committed with the next epoch.
+    Reassigned,
+    /// The generation fence broke: everything held counts as lost.
     Fenced,
     /// Kafka could not take it: brokers down, topic missing, timed out.
     Kafka,
@@ -67,6 +69,7 @@ impl AbortReason {
         match self {
             AbortReason::Rebalancing => "rebalancing",
             AbortReason::Membership => "membership",
+            AbortReason::Reassigned => "reassigned",
             AbortReason::Fenced => "fenced",
             AbortReason::Kafka => "kafka",
         }

@@ -228,12 +228,13 @@ impl Tail {
             context.metrics.state_rebuilt(reason);
             Store::discard(&path).map_err(|e| StoreError::Unwritable { path: path.clone(), error: e.to_string() }.into())
         };
-        let mut store = match Store::open(&path, context.cache_bytes) {
-            Err(StoreError::Corrupt { error, .. }) => {
-                discard("corrupt", &error)?;
-                Store::open(&path, context.cache_bytes)?
+        let mut store = loop {
+            match Store::open(&path, context.cache_bytes) {
+                Err(StoreError::Corrupt { error, .. }) => discard("corrupt", &error)?,
+                // A restore that nobody waits for any more, or a task just dropped, is about to close it.
+                Err(StoreError::Busy { .. }) => context.pause(RETRY_WAIT)?,
+                opened => break opened?,
             }
-            opened => opened?,
         };
         let found = match store.checkpoint() {
             Ok(found) => found,
@@ -245,7 +246,7 @@ impl Tail {
             }
         };
         let loaded = found.and_then(|found| match usable(&found, &identity, mark) {
-            Ok(()) => load(&store).map(|entries| (found, entries)).map_err(|e| ("corrupt", e.to_string())).into(),
+            Ok(()) => Some(load(&store).map(|entries| (found, entries)).map_err(|e| ("corrupt", e.to_string()))),
             Err(reason) => Some(Err(reason)),
         });
         let (checkpoint, replay) = match loaded {

@@ -42,6 +42,7 @@ pub struct Task {
     phase: Mutex<Phase>,
     high_watermark: AtomicI64,
     last_stable_offset: AtomicI64,
+    publish_from: AtomicI64,
 }
 
 impl Task {
@@ -55,6 +56,7 @@ impl Task {
             phase: Mutex::new(Phase::Restoring { done: 0, of: 0 }),
             high_watermark: AtomicI64::new(-1),
             last_stable_offset: AtomicI64::new(-1),
+            publish_from: AtomicI64::new(0),
         }
     }
 
@@ -66,9 +68,17 @@ impl Task {
         *self.phase.lock() = phase;
     }
 
-    /// Whether this task's group-wide series may be shown now: it runs and its worker's lease holds.
+    /// Whether this task's group-wide series may be shown now: it runs, its worker's lease holds, and its input has
+    /// passed what the group had committed before the task was restored.
     pub fn is_published(&self) -> bool {
-        self.phase() == Phase::Running && self.lease.holds()
+        self.phase() == Phase::Running
+            && self.lease.holds()
+            && self.view.read().record().next_offset >= self.publish_from.load(Ordering::Acquire)
+    }
+
+    /// Holds publication back until the input passes `offset`: the group had committed it, so series have shown it.
+    pub fn set_publish_from(&self, offset: i64) {
+        self.publish_from.store(offset, Ordering::Release);
     }
 
     pub fn set_watermarks(&self, high: i64, last_stable: i64) {

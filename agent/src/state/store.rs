@@ -23,6 +23,9 @@ pub enum StoreError {
     /// The disk says no: full, read-only, no rights.
     #[error("state file {path}: {error}; check space and rights of the state directory")]
     Unwritable { path: PathBuf, error: String },
+    /// Another holder has it open; it is about to be closed.
+    #[error("state file {path} is open elsewhere")]
+    Busy { path: PathBuf },
     #[error("state file {path} has format {found}, newer than this version's {FORMAT_VERSION}; run the newer version, or delete the file to rebuild it from the changelog")]
     Newer { path: PathBuf, found: u32 },
 }
@@ -124,7 +127,7 @@ fn opening_failed(path: &Path, error: redb::DatabaseError) -> StoreError {
         {
             StoreError::Unwritable { path, error: text }
         }
-        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::Unwritable { path, error: text },
+        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::Busy { path },
         _ => StoreError::Corrupt { path, error: text },
     }
 }
