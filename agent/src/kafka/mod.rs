@@ -1,1 +1,3 @@
-//! kafka
+//! The only room that knows librdkafka.
+
+pub mod event_producer;
