@@ -1,1 +1,3 @@
-//! cli
+//! The verbs of the command line.
+
+pub mod produce;

@@ -4,6 +4,7 @@
 mod admin;
 mod consumer;
 mod context;
+pub mod event_producer;
 mod producer;
 mod reader;
 mod settings;
