@@ -9,7 +9,7 @@ pub struct AggregateId(pub u64);
 /// A key's labels, encoded: one kind byte (0 usual, 1 overflow), then each value as u32 length (big endian) and UTF-8.
 pub type KeyBytes = Arc<[u8]>;
 
-const USUAL: u8 = 0;
+pub(super) const USUAL: u8 = 0;
 const OVERFLOW: u8 = 1;
 
 /// A slice of event time, `[end - pane length, end)`, of one key; or its total.
