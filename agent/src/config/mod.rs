@@ -62,3 +62,6 @@ pub fn parse(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Re
 pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(raw::RawConfig).to_value()
 }
+
+#[cfg(test)]
+mod tests;
