@@ -1,0 +1,14 @@
+//! The one integration binary: the whole agent against a real Kafka, and the tidiness of the repository itself.
+//!
+//! `scripts/test` runs it; `cargo test -p streamgauge --test it` does too. Brokers come from `scripts/kafka`.
+#![allow(clippy::disallowed_methods, reason = "tests read the clock and the environment")]
+
+mod agent;
+mod kafka;
+mod smoke;
+mod tidy;
+
+/// True under `scripts/test --all`, which also runs what takes many minutes.
+pub fn heavy_tests() -> bool {
+    std::env::var("STREAMGAUGE_TEST_ALL").is_ok_and(|v| v == "1")
+}
