@@ -1,1 +1,4 @@
 //! cli
+
+pub mod schema;
+pub mod validate;
