@@ -116,7 +116,9 @@ mod tests {
 
     #[test]
     fn an_entry_key_survives_its_byte_form() {
-        for key in [key(0, 0, &[]), key(60_000, 3, &["/api/users", ""]), key(i64::MAX, 0, &["é", "x"]), key(-1, 1, &["a"])] {
+        for key in
+            [key(0, 0, &[]), key(60_000, 3, &["/api/users", ""]), key(i64::MAX, 0, &["é", "x"]), key(-1, 1, &["a"])]
+        {
             assert_eq!(EntryKey::decode(&key.encode()), Some(key));
         }
     }

@@ -156,7 +156,9 @@ impl MeasureState {
             MeasureState::Count(count) => Some(*count),
             MeasureState::Avg(average) => Some(average.count),
             MeasureState::Histogram(histogram) => Some(histogram.count()),
-            MeasureState::Buckets(buckets) => Some(buckets.counts.iter().fold(0, |sum, &count| sum.wrapping_add(count))),
+            MeasureState::Buckets(buckets) => {
+                Some(buckets.counts.iter().fold(0, |sum, &count| sum.wrapping_add(count)))
+            }
             MeasureState::Sum(_) | MeasureState::Min(_) | MeasureState::Max(_) => None,
         }
     }

@@ -27,3 +27,6 @@ pub use plan::{AggregatePlan, MeasurePlan, Plan};
 pub use task::{Counters, Expiry, Frozen, TaskState, is_expired};
 pub use units::{Sample, Scaling};
 pub use window::{WindowGrid, WindowSpan, merge_window};
+
+#[cfg(test)]
+mod tests;

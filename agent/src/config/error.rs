@@ -92,9 +92,11 @@ fn printable(text: &str) -> String {
 
 /// The candidate that `name` is most likely a misspelling of.
 pub(super) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = candidates.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
     let allowed = (name.chars().count() / 3).clamp(1, 3);
-    distances.min().filter(|(distance, _)| *distance <= allowed).map(|(_, known)| known)
+    let distance = |known: &str| strsim::damerau_levenshtein(name, known);
+    // Of two that are as near, the one that was begun.
+    let near = candidates.into_iter().map(|known| (distance(known), !known.starts_with(name), known));
+    near.min().filter(|(distance, ..)| *distance <= allowed).map(|(.., known)| known)
 }
 
 /// `did you mean …?`, or the names there are.

@@ -12,6 +12,9 @@ use super::raw::RawConfig;
 const LATER: [&str; 9] =
     ["otlp", "ingest", "cluster", "session", "distinct", "top_k", "anomaly", "loadtest", "gateway"];
 
+/// Keys of the file's first level that must be there.
+const SECTIONS: [&str; 3] = ["kafka", "sources", "aggregates"];
+
 /// Reads the file's text. serde stops at the first error of a document, so there is one problem at most.
 pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<RawConfig, Problem> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
@@ -40,7 +43,11 @@ fn variables(text: &str, env: &dyn Fn(&str) -> Option<String>) -> HashMap<String
 
 fn problem(error: &Error) -> Problem {
     let error = innermost(error);
-    let place = error.location().map(Place::from).unwrap_or_default();
+    let place = match error {
+        // What is missing from the whole file stands nowhere.
+        Error::SerdeMissingField { field, .. } if SECTIONS.contains(field) => Place::default(),
+        error => error.location().map(Place::from).unwrap_or_default(),
+    };
     let (message, help) = describe(error);
     Problem::new(place, message, help)
 }
@@ -56,6 +63,10 @@ fn innermost(error: &Error) -> &Error {
 fn describe(error: &Error) -> (String, String) {
     match error {
         Error::SerdeUnknownField { field, expected, .. } => unknown_key(field, expected),
+        Error::SerdeMissingField { field, .. } if SECTIONS.contains(field) => (
+            format!("the section `{field}` is missing"),
+            "`streamgauge init` writes a file to begin with; examples/minimal.yaml is the least that works".into(),
+        ),
         Error::SerdeMissingField { field, .. } => {
             (format!("`{field}` is missing here"), format!("add `{field}: …`; `streamgauge schema` says what it means"))
         }
@@ -96,6 +107,21 @@ fn describe(error: &Error) -> (String, String) {
         Error::UnexpectedValueForUnitEnumVariant { .. } => {
             ("a mapping does not fit here".into(), "write a single value, or `{ file: PATH }` for a property".into())
         }
+        Error::Unexpected { expected: "mapping start", .. } => {
+            ("expected a mapping".into(), "write `key: value` lines, or `{ key: value }` on one line".into())
+        }
+        Error::Unexpected { expected: "sequence start", .. } => {
+            ("expected a list".into(), "write `[one, two]`".into())
+        }
+        Error::Unexpected { expected: "string scalar", .. } => {
+            ("expected a single value".into(), "several of them in one value are separated by commas".into())
+        }
+        Error::InvalidScalar { ty, .. } => (format!("expected {}", in_words(ty)), String::new()),
+        Error::InvalidBooleanStrict { .. } => ("expected `true` or `false`".into(), String::new()),
+        Error::NullIntoString { .. } => ("a value is missing here".into(), "write one, or remove the key".into()),
+        Error::UnknownAnchor { .. } => {
+            ("no anchor of this name stands above".into(), "`&name` makes one; quote the value if it begins with `*`".into())
+        }
         other => (DefaultMessageFormatter.format_message(other).into_owned(), syntax_help(other)),
     }
 }
@@ -112,6 +138,16 @@ fn unknown_key(field: &str, expected: &[&str]) -> (String, String) {
         }
     };
     (format!("unknown key `{field}`"), help)
+}
+
+/// A Rust type as somebody knows it who writes YAML.
+fn in_words(ty: &str) -> &str {
+    match ty {
+        "u64" => "a whole number that is not negative",
+        "i64" => "a whole number",
+        "floating point" => "a number",
+        other => other,
+    }
 }
 
 fn syntax_help(error: &Error) -> String {

@@ -61,7 +61,8 @@ impl Yaml {
 
 /// A string as YAML reads it back; quoted where it would mean something else.
 fn text(value: &str) -> String {
-    let plain = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+    let begins_plain = value.starts_with("./") || value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
+    let plain = begins_plain
         && value.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c))
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&value.to_lowercase().as_str());
     if plain { value.to_owned() } else { quoted(value) }
@@ -174,7 +175,8 @@ fn measure(out: &mut Yaml, measure: &Measure) {
         let bounds: Vec<String> = bounds.iter().map(f64::to_string).collect();
         parts.push(format!("bounds: [{}]", bounds.join(", ")));
     }
-    out.entry(4, measure.kind.word(), format_args!("{{ {} }}", parts.join(", ")));
+    let parts = if parts.is_empty() { "{}".into() } else { format!("{{ {} }}", parts.join(", ")) };
+    out.entry(4, measure.kind.word(), parts);
     if !measure.filter.is_empty() {
         out.line(4, "where:");
     }

@@ -34,6 +34,14 @@ fn all_refused(cases: &[(&str, String)]) -> String {
     cases.iter().map(|(name, text)| format!("## {name}\n{}\n\n", refused(text))).collect()
 }
 
+/// Compares with `snapshots/<name>.snap`; `INSTA_UPDATE=always` writes it anew.
+#[track_caller]
+fn snapshot(name: &str, text: &str) {
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
 fn minutes(count: u64) -> Duration {
     Duration::from_secs(60 * count)
 }
@@ -83,7 +91,7 @@ fn the_example_is_the_topology_that_it_describes() {
 #[test]
 fn defaults_are_the_documented_ones() {
     let config = good(MINIMAL);
-    insta::assert_snapshot!(config.redacted_yaml());
+    snapshot("defaults", &config.redacted_yaml());
 }
 
 #[test]
@@ -200,7 +208,7 @@ fn secrets_come_from_files_and_are_never_shown() {
 #[test]
 fn errors_of_the_text_are_told() {
     let unknown = |from: &str, to: &str| changed(from, to);
-    insta::assert_snapshot!(all_refused(&[
+    snapshot("errors_of_text", &all_refused(&[
         ("empty file", String::new()),
         ("only comments", "# nothing\n\n".into()),
         ("not YAML", "kafka: [unclosed\nsources: {".into()),
@@ -237,7 +245,7 @@ fn errors_of_the_text_are_told() {
 #[test]
 fn errors_of_kafka_and_state_are_told() {
     let kafka = |line: &str| changed("localhost:9092", &format!("localhost:9092\n  {line}"));
-    insta::assert_snapshot!(all_refused(&[
+    snapshot("errors_of_kafka_and_state", &all_refused(&[
         ("no brokers", changed("localhost:9092", "\"\"")),
         ("bad broker", changed("localhost:9092", "localhost:9092,other:kafka")),
         ("group characters", kafka("group_id: my group")),
@@ -264,7 +272,7 @@ fn errors_of_sources_and_aggregates_are_told() {
     let source = |line: &str| changed("    timestamp: { from: kafka }", line);
     let aggregate = |lines: &str| changed("    windows: [1m]", lines);
     let measure = |text: &str| changed("events: count", text);
-    insta::assert_snapshot!(all_refused(&[
+    snapshot("errors_of_sources_and_aggregates", &all_refused(&[
         ("no sources", changed("  events:\n    topics: [log-events]\n    timestamp: { from: kafka }\n", "  {}\n")),
         ("no topics", changed("[log-events]", "[]")),
         ("bad topic", changed("[log-events]", "[log events, ok]")),
@@ -360,12 +368,12 @@ fn files_that_cannot_be_read_are_told() {
 }
 
 #[test]
-fn the_schema_knows_every_key_that_the_examples_use() {
+fn the_schema_has_every_key_and_refuses_others() {
     let schema = json_schema();
     let properties = schema["properties"].as_object().unwrap();
     for key in ["kafka", "sources", "aggregates", "state", "http", "grpc", "limits", "telemetry", "workers"] {
         assert!(properties.contains_key(key), "{key}");
     }
     assert_eq!(schema["additionalProperties"], serde_json::json!(false));
-    insta::assert_snapshot!(serde_json::to_string_pretty(&schema).unwrap());
+    snapshot("schema", &serde_json::to_string_pretty(&schema).unwrap());
 }

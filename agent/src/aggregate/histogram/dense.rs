@@ -47,7 +47,8 @@ impl Dense {
     /// Adds to a bucket. The caller has made sure that the range stays within [`MAX_BUCKETS`].
     #[inline]
     pub fn add(&mut self, index: i32, count: u64) {
-        if let Some(bucket) = usize::try_from(index.wrapping_sub(self.offset)).ok().and_then(|i| self.counts.get_mut(i)) {
+        if let Some(bucket) = usize::try_from(index.wrapping_sub(self.offset)).ok().and_then(|i| self.counts.get_mut(i))
+        {
             *bucket = bucket.wrapping_add(count);
         } else if count > 0 {
             self.extend_to(index);

@@ -59,8 +59,16 @@ impl Histogram {
         let in_range = |dense: &Dense| dense.range().is_none_or(|(first, last)| first > -(1 << 20) && last < 1 << 20);
         let sound = (MIN_SCALE..=MAX_SCALE).contains(&scale) && in_range(&positive) && in_range(&negative);
         let (min, max) = extremes.unwrap_or((f64::INFINITY, f64::NEG_INFINITY));
-        (sound && extremes.is_some() == (count > 0))
-            .then_some(Histogram { scale, zero_count, positive, negative, count, sum_nanos, min, max })
+        (sound && extremes.is_some() == (count > 0)).then_some(Histogram {
+            scale,
+            zero_count,
+            positive,
+            negative,
+            count,
+            sum_nanos,
+            min,
+            max,
+        })
     }
 
     /// Adds one value.
@@ -91,9 +99,8 @@ impl Histogram {
         let at_scale = |dense: &Dense, own: i32| {
             dense.range().map(|(first, last)| (first >> (own - scale), last >> (own - scale)))
         };
-        let steps = |a: &Dense, b: &Dense| {
-            union(at_scale(a, self.scale), at_scale(b, other.scale)).map_or(0, steps_to_fit)
-        };
+        let steps =
+            |a: &Dense, b: &Dense| union(at_scale(a, self.scale), at_scale(b, other.scale)).map_or(0, steps_to_fit);
         let steps = steps(&self.positive, &other.positive).max(steps(&self.negative, &other.negative));
         self.coarsen_to(scale - steps);
         let shift = other.scale - self.scale;
