@@ -4,9 +4,6 @@ mod metrics;
 mod names;
 mod process;
 
-pub use metrics::{
-    AggregateLabel, CommitLabels, Counters, DecodeErrorLabels, Durations, Gauges, Metrics, ReasonLabel, RebalanceLabels,
-    SourceLabel, TaskLabels, TopicLabel,
-};
+pub use metrics::Metrics;
 pub use names::{Kind, Name};
 pub use process::ProcessStats;
