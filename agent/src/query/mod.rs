@@ -23,7 +23,7 @@ pub use gather::{Ask, Gathered, States, gather};
 pub use matcher::{MatchOp, Matcher, Matchers};
 pub use request::{OrderBy, Request, Time};
 pub use source::{Source, aggregates};
-pub use status::{Condition, PartitionStatus, not_ready};
+pub use status::{Condition, PartitionStatus, Readiness, not_ready};
 pub use value::{buckets, quantile, sum, value};
 
 use crate::aggregate::{AggregatePlan, WindowGrid};

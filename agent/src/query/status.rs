@@ -72,6 +72,9 @@ pub(super) fn of_tasks(tasks: &[Arc<Task>], idle_timeout: Duration, clock: &Cloc
     tasks.iter().map(|task| PartitionStatus::of(task, idle_timeout, now)).collect()
 }
 
+/// Tells why the agent is not ready; nothing if it is.
+pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// Why this agent's tasks are not ready; empty if they are. Whether an assignment is known at all, the worker knows.
 pub fn not_ready(registry: &Registry) -> Vec<String> {
     let reason = |task: Arc<Task>| match Condition::of(&task) {
