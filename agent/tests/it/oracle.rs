@@ -23,8 +23,8 @@ use serde_json::Value;
 #[allow(unused_imports)]
 pub use self::page::{Sample, differences, parse_page};
 
-/// Label names and values.
-pub type Labels = BTreeMap<String, String>;
+/// A key: the values of an aggregate's labels, in the order of [`Aggregate::by`].
+pub type Key = Vec<String>;
 
 const MINUTE: i64 = 60_000;
 
@@ -82,10 +82,10 @@ pub struct Durations {
 }
 
 impl Durations {
-    fn add(&mut self, nanos: i128) {
+    fn add(&mut self, event: &Event) {
         self.count += 1;
-        self.sum_nanos += nanos;
-        *self.buckets.entry(exponent(nanos)).or_default() += 1;
+        self.sum_nanos += event.nanos;
+        *self.buckets.entry(event.exponent).or_default() += 1;
     }
 
     /// How many were at most `2^exponent` seconds.
@@ -98,7 +98,7 @@ impl Cell {
     fn add(&mut self, event: &Event) {
         self.requests += 1;
         self.errors += u64::from(event.status >= 400);
-        self.duration.add(event.nanos);
+        self.duration.add(event);
     }
 
     fn merge(&mut self, other: &Cell) {
@@ -140,9 +140,9 @@ pub struct Recount {
     pub topic: String,
     pub partitions: BTreeMap<i32, Partition>,
     /// All events ever, per aggregate and partition.
-    pub totals: BTreeMap<(&'static str, i32), BTreeMap<Labels, Cell>>,
+    pub totals: BTreeMap<(&'static str, i32), BTreeMap<Key, Cell>>,
     /// Every window, all partitions together.
-    pub windows: BTreeMap<WindowId, BTreeMap<Labels, Cell>>,
+    pub windows: BTreeMap<WindowId, BTreeMap<Key, Cell>>,
 }
 
 impl Recount {
@@ -169,8 +169,8 @@ impl Recount {
         let stream_time = state.stream_time.map_or(event.timestamp, |time| time.max(event.timestamp));
         state.stream_time = Some(stream_time);
         for aggregate in &AGGREGATES {
-            let labels = event.labels(aggregate.by);
-            cell(self.totals.entry((aggregate.name, partition)).or_default(), &labels).add(&event);
+            let key = event.key(aggregate.by);
+            cell(self.totals.entry((aggregate.name, partition)).or_default(), &key).add(&event);
             let mut late = false;
             for window in aggregate.windows {
                 for start in starts(*window, event.timestamp) {
@@ -179,7 +179,7 @@ impl Recount {
                         continue;
                     }
                     let id = WindowId { aggregate: aggregate.name, window: *window, start };
-                    cell(self.windows.entry(id).or_default(), &labels).add(&event);
+                    cell(self.windows.entry(id).or_default(), &key).add(&event);
                 }
             }
             *state.late.entry(aggregate.name).or_default() += u64::from(late);
@@ -187,21 +187,26 @@ impl Recount {
     }
 
     /// All events ever of an aggregate, all partitions together.
-    pub fn merged_totals(&self, aggregate: &str) -> BTreeMap<Labels, Cell> {
+    pub fn merged_totals(&self, aggregate: &str) -> BTreeMap<Key, Cell> {
         let mut merged = BTreeMap::new();
         for ((name, _), cells) in &self.totals {
             if *name == aggregate {
-                cells.iter().for_each(|(labels, total)| cell(&mut merged, labels).merge(total));
+                cells.iter().for_each(|(key, total)| cell(&mut merged, key).merge(total));
             }
         }
         merged
     }
 
     /// One window of an aggregate; empty if no event is in it.
-    pub fn window(&self, aggregate: &str, window: Window, start: i64) -> BTreeMap<Labels, Cell> {
+    pub fn window(&self, aggregate: &str, window: Window, start: i64) -> BTreeMap<Key, Cell> {
         let found =
             self.windows.iter().find(|(id, _)| (id.aggregate, id.window, id.start) == (aggregate, window, start));
         found.map(|(_, cells)| cells.clone()).unwrap_or_default()
+    }
+
+    /// Events that came too late for at least one window of the aggregate.
+    pub fn late(&self, aggregate: &str) -> u64 {
+        self.partitions.values().filter_map(|partition| partition.late.get(aggregate)).sum()
     }
 
     /// Events that were counted.
@@ -210,11 +215,11 @@ impl Recount {
     }
 }
 
-fn cell<'a>(cells: &'a mut BTreeMap<Labels, Cell>, labels: &Labels) -> &'a mut Cell {
-    if !cells.contains_key(labels) {
-        cells.insert(labels.clone(), Cell::default());
+fn cell<'a>(cells: &'a mut BTreeMap<Key, Cell>, key: &Key) -> &'a mut Cell {
+    if !cells.contains_key(key) {
+        cells.insert(key.clone(), Cell::default());
     }
-    cells.get_mut(labels).expect("it was just inserted")
+    cells.get_mut(key).expect("it was just inserted")
 }
 
 /// The beginnings of all windows that hold `time`. As in Kafka Streams, none begins before the epoch.
@@ -246,7 +251,9 @@ fn at_most(nanos: i128, exponent: i32) -> bool {
 struct Event {
     timestamp: i64,
     status: i64,
+    /// The response time.
     nanos: i128,
+    exponent: i32,
     json: Value,
 }
 
@@ -258,15 +265,15 @@ impl Event {
         let nanos = milliseconds_to_nanos(json.get("response_time_ms")?)?;
         json.get("endpoint")?.as_str()?;
         json.get("region")?.as_str()?;
-        Some(Event { timestamp, status, nanos, json })
+        Some(Event { timestamp, status, nanos, exponent: exponent(nanos), json })
     }
 
-    fn labels(&self, by: &[&str]) -> Labels {
-        let text = |field: &str| match &self.json[field] {
+    fn key(&self, by: &[&str]) -> Key {
+        let text = |field: &&str| match &self.json[*field] {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        by.iter().map(|field| ((*field).to_owned(), text(field))).collect()
+        by.iter().map(text).collect()
     }
 }
 

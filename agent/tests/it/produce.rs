@@ -49,7 +49,7 @@ fn every_event_of_the_seed_arrives_once() {
     let events: Vec<_> = (0..6000).map(|n| Generator::new(7).event(n, time.at(n))).collect();
     let of_users: Vec<_> = events.iter().filter(|e| e.endpoint == "/api/users").collect();
     let totals = recount.merged_totals("http");
-    let users = totals.iter().find(|(labels, _)| labels["endpoint"] == "/api/users").unwrap().1;
+    let users = &totals[&vec!["/api/users".to_owned()]];
     assert_eq!(users.requests, of_users.len() as u64);
     assert_eq!(users.errors, of_users.iter().filter(|e| e.status >= 400).count() as u64);
     let tenths: i128 = of_users.iter().map(|e| i128::from(e.response_time_tenths)).sum();
@@ -60,7 +60,7 @@ fn every_event_of_the_seed_arrives_once() {
         let windows = recount.windows.iter().filter(|(id, _)| id.aggregate == name && id.window == window);
         windows.flat_map(|(_, cells)| cells.values()).map(|cell| cell.requests).sum()
     };
-    let late: u64 = recount.partitions.values().map(|p| p.late["http_region"]).sum();
+    let late = recount.late("http_region");
     assert!(late > 0);
     assert_eq!(counted("http_region", ONE_MINUTE), 6000 - late);
     assert!(counted("http_status", FIVE_MINUTES) > 5 * (6000 - late), "hopping windows overlap");

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{AGGREGATES, Durations, Labels, Recount};
+use super::{AGGREGATES, Durations, Recount};
+
+/// Label names and values.
+pub type Labels = BTreeMap<String, String>;
 
 /// One sample of a page.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,8 +156,9 @@ fn expected(recount: &Recount) -> Expected {
     for aggregate in &AGGREGATES {
         let partitions = recount.totals.iter().filter(|((name, _), _)| *name == aggregate.name);
         for ((_, partition), cells) in partitions {
-            for (labels, cell) in cells {
-                let mut labels = labels.clone();
+            for (key, cell) in cells {
+                let names = aggregate.by.iter().map(|name| (*name).to_owned());
+                let mut labels: Labels = names.zip(key.iter().cloned()).collect();
                 labels.insert("topic".to_owned(), recount.topic.clone());
                 labels.insert("partition".to_owned(), partition.to_string());
                 let series = |name: &str| Series { name: format!("{}_{name}", aggregate.name), labels: labels.clone() };

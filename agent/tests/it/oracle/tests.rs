@@ -36,9 +36,9 @@ fn windows_are_aligned_to_the_epoch_and_hop() {
 fn an_event_is_missing_from_the_windows_that_had_closed_and_from_no_other() {
     // The window [600 s, 660 s) closes when stream time reaches 690 s.
     let in_time = recount(&[689_999, 659_000]);
-    assert_eq!((requests(&in_time, ONE_MINUTE, 600_000), in_time.partitions[&0].late["http"]), (1, 0));
+    assert_eq!((requests(&in_time, ONE_MINUTE, 600_000), in_time.late("http")), (1, 0));
     let late = recount(&[690_000, 659_000]);
-    assert_eq!((requests(&late, ONE_MINUTE, 600_000), late.partitions[&0].late["http"]), (0, 1));
+    assert_eq!((requests(&late, ONE_MINUTE, 600_000), late.late("http")), (0, 1));
     assert_eq!(requests(&late, FIVE_MINUTES, 360_000), 0, "[360 s, 660 s) had closed too");
     assert_eq!(requests(&late, FIVE_MINUTES, 420_000), 2, "[420 s, 720 s) had not");
     assert_eq!(
