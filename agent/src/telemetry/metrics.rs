@@ -10,78 +10,86 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::hash::Hash;
+
+/// Counters by label set: `get_or_create` for a single increment; whoever counts in a loop keeps the counter that
+/// `get_or_create_owned` returns.
+pub type Counters<L> = Family<L, Counter>;
+/// Gauges by label set.
+pub type Gauges<L> = Family<L, Gauge>;
+/// A histogram of seconds.
+pub type Durations = Histogram;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SourceLabel {
-    source: String,
+pub struct SourceLabel {
+    pub source: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AggregateLabel {
-    aggregate: String,
+pub struct AggregateLabel {
+    pub aggregate: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DecodeErrorLabels {
-    source: String,
-    reason: &'static str,
+pub struct DecodeErrorLabels {
+    pub source: String,
+    pub reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
+pub struct ReasonLabel {
+    pub reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
+pub struct CommitLabels {
+    /// `committed` or `aborted`.
+    pub result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EventLabel {
-    event: &'static str,
+pub struct RebalanceLabels {
+    /// `assigned`, `revoked` or `lost`.
+    pub event: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TopicLabel {
-    topic: String,
+pub struct TopicLabel {
+    pub topic: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TaskLabels {
-    topic: String,
-    partition: i32,
+pub struct TaskLabels {
+    pub topic: String,
+    pub partition: i32,
 }
-
-type Counters<L> = Family<L, Counter>;
 
 /// Everything that Streamgauge counts of itself. Counters live as long as the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    events: Counters<SourceLabel>,
-    decode_errors: Counters<DecodeErrorLabels>,
-    dead_letters_dropped: Counter,
-    dropped_redelivered: Counters<SourceLabel>,
-    late_events: Counters<AggregateLabel>,
-    overflow_events: Counters<AggregateLabel>,
-    records_lost: Counters<TopicLabel>,
-    state_bytes: Family<TaskLabels, Gauge>,
-    restore_records: Counter,
-    restore_duration: Histogram,
-    restore_unstable: Gauge<f64, AtomicU64>,
-    state_rebuilds: Counters<ReasonLabel>,
-    checkpoint_failures: Counter,
-    commits: Counters<ResultLabel>,
-    commit_duration: Histogram,
-    epochs_aborted: Counters<ReasonLabel>,
-    producer_rebuilds: Counter,
-    rebalances: Counters<EventLabel>,
-    rebalance_duration: Histogram,
-    queries_refused: Counters<ReasonLabel>,
-    query_duration: Histogram,
+    pub events: Counters<SourceLabel>,
+    pub decode_errors: Counters<DecodeErrorLabels>,
+    pub dead_letters_dropped: Counters<SourceLabel>,
+    pub dropped_redelivered: Counters<SourceLabel>,
+    pub late_events: Counters<AggregateLabel>,
+    pub overflow_events: Counters<AggregateLabel>,
+    pub records_lost: Counters<TopicLabel>,
+    /// Set by the worker, and removed by it when the task goes.
+    pub state_bytes: Gauges<TaskLabels>,
+    pub restore_records: Counter,
+    pub restore_duration: Durations,
+    pub state_rebuilds: Counters<ReasonLabel>,
+    pub commits: Counters<CommitLabels>,
+    pub commit_duration: Durations,
+    pub epochs_aborted: Counters<ReasonLabel>,
+    pub rebalances: Counters<RebalanceLabels>,
+    pub rebalance_duration: Durations,
+    pub producer_rebuilds: Counter,
+    pub checkpoint_failures: Counter,
+    pub restore_unstable: Gauge<f64, std::sync::atomic::AtomicU64>,
+    pub queries_refused: Counters<ReasonLabel>,
+    pub query_duration: Durations,
 }
 
 impl Default for Metrics {
@@ -96,11 +104,10 @@ impl Metrics {
         let info = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         register(&mut registry, Name::Build, info);
         let r = &mut registry;
-        let query_buckets = exponential_buckets(2f64.powi(-15), 2.0, 14);
         Metrics {
             events: registered(r, Name::Events, Family::default()),
             decode_errors: registered(r, Name::DecodeErrors, Family::default()),
-            dead_letters_dropped: registered(r, Name::DeadLettersDropped, Counter::default()),
+            dead_letters_dropped: registered(r, Name::DeadLettersDropped, Family::default()),
             dropped_redelivered: registered(r, Name::DroppedRedelivered, Family::default()),
             late_events: registered(r, Name::LateEvents, Family::default()),
             overflow_events: registered(r, Name::OverflowEvents, Family::default()),
@@ -108,118 +115,18 @@ impl Metrics {
             state_bytes: registered(r, Name::StateBytes, Family::default()),
             restore_records: registered(r, Name::RestoreRecords, Counter::default()),
             restore_duration: registered(r, Name::RestoreDuration, durations()),
-            restore_unstable: registered(r, Name::RestoreUnstable, Gauge::default()),
             state_rebuilds: registered(r, Name::StateRebuilds, Family::default()),
-            checkpoint_failures: registered(r, Name::CheckpointFailures, Counter::default()),
             commits: registered(r, Name::Commits, Family::default()),
             commit_duration: registered(r, Name::CommitDuration, durations()),
             epochs_aborted: registered(r, Name::EpochsAborted, Family::default()),
-            producer_rebuilds: registered(r, Name::ProducerRebuilds, Counter::default()),
             rebalances: registered(r, Name::Rebalances, Family::default()),
             rebalance_duration: registered(r, Name::RebalanceDuration, durations()),
+            producer_rebuilds: registered(r, Name::ProducerRebuilds, Counter::default()),
+            checkpoint_failures: registered(r, Name::CheckpointFailures, Counter::default()),
+            restore_unstable: registered(r, Name::RestoreUnstable, Gauge::default()),
             queries_refused: registered(r, Name::QueriesRefused, Family::default()),
-            query_duration: registered(r, Name::QueryDuration, Histogram::new(query_buckets)),
+            query_duration: registered(r, Name::QueryDuration, Histogram::new(exponential_buckets(2f64.powi(-15), 2.0, 14))),
             registry,
-        }
-    }
-
-    /// A batch of a source was folded; `redelivered` messages of it had been folded before and were skipped.
-    pub fn folded(&self, source: &str, events: u64, redelivered: u64) {
-        let label = SourceLabel { source: source.to_owned() };
-        self.events.get_or_create(&label).inc_by(events);
-        self.dropped_redelivered.get_or_create(&label).inc_by(redelivered);
-    }
-
-    /// An event could not be used and becomes a dead letter.
-    pub fn undecodable(&self, source: &str, reason: &'static str) {
-        self.decode_errors.get_or_create(&DecodeErrorLabels { source: source.to_owned(), reason }).inc();
-    }
-
-    /// A dead letter could not be written, and the config says to go on without it.
-    pub fn dead_letter_dropped(&self) {
-        self.dead_letters_dropped.inc();
-    }
-
-    /// Events came too late for a window they belong to.
-    pub fn late(&self, aggregate: &str, events: u64) {
-        self.late_events.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(events);
-    }
-
-    /// Events went to the overflow key.
-    pub fn overflowed(&self, aggregate: &str, events: u64) {
-        self.overflow_events.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(events);
-    }
-
-    /// Kafka no longer had these records when they were to be read.
-    pub fn records_lost(&self, topic: &str, records: u64) {
-        self.records_lost.get_or_create(&TopicLabel { topic: topic.to_owned() }).inc_by(records);
-    }
-
-    /// Size of a task's redb file.
-    pub fn state_bytes(&self, topic: &str, partition: i32, bytes: u64) {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.state_bytes.get_or_create(&TaskLabels { topic: topic.to_owned(), partition }).set(bytes);
-    }
-
-    /// A task left this agent: its series vanish.
-    pub fn task_gone(&self, topic: &str, partition: i32) {
-        self.state_bytes.remove(&TaskLabels { topic: topic.to_owned(), partition });
-    }
-
-    /// A restore read one changelog record.
-    pub fn restore_record(&self) {
-        self.restore_records.inc();
-    }
-
-    /// A restore has been waiting this long for an undecided transaction.
-    pub fn restore_unstable(&self, waited: Duration) {
-        self.restore_unstable.set(waited.as_secs_f64());
-    }
-
-    /// A task was restored, that long after its assignment.
-    pub fn restored(&self, took: Duration) {
-        self.restore_unstable.set(0.0);
-        self.restore_duration.observe(took.as_secs_f64());
-    }
-
-    /// A redb file was thrown away, to be rebuilt from the changelog.
-    pub fn state_rebuilt(&self, reason: &'static str) {
-        self.state_rebuilds.get_or_create(&ReasonLabel { reason }).inc();
-    }
-
-    /// A redb file could not be written.
-    pub fn checkpoint_failed(&self) {
-        self.checkpoint_failures.inc();
-    }
-
-    /// A transaction was committed.
-    pub fn committed(&self, took: Duration) {
-        self.commits.get_or_create(&ResultLabel { result: "committed" }).inc();
-        self.commit_duration.observe(took.as_secs_f64());
-    }
-
-    /// A transaction was aborted, its epoch will be tried again.
-    pub fn aborted(&self, reason: &'static str) {
-        self.commits.get_or_create(&ResultLabel { result: "aborted" }).inc();
-        self.epochs_aborted.get_or_create(&ReasonLabel { reason }).inc();
-    }
-
-    /// A producer was made anew after a fatal error.
-    pub fn producer_rebuilt(&self) {
-        self.producer_rebuilds.inc();
-    }
-
-    /// The assignment changed: `event` is `assigned`, `revoked` or `lost`.
-    pub fn rebalanced(&self, event: &'static str, took: Duration) {
-        self.rebalances.get_or_create(&EventLabel { event }).inc();
-        self.rebalance_duration.observe(took.as_secs_f64());
-    }
-
-    /// A query was answered; `refused` is the gRPC status if that was an error.
-    pub fn queried(&self, took: Duration, refused: Option<&'static str>) {
-        self.query_duration.observe(took.as_secs_f64());
-        if let Some(reason) = refused {
-            self.queries_refused.get_or_create(&ReasonLabel { reason }).inc();
         }
     }
 
@@ -236,7 +143,7 @@ impl Metrics {
 }
 
 /// Buckets from 1 ms to 65 s.
-fn durations() -> Histogram {
+fn durations() -> Durations {
     Histogram::new(exponential_buckets(2f64.powi(-10), 2.0, 17))
 }
 
@@ -273,8 +180,8 @@ mod tests {
     #[test]
     fn what_is_counted_appears_under_its_listed_name() {
         let metrics = Metrics::new();
-        metrics.folded("requests", 7, 0);
-        metrics.committed(Duration::from_millis(20));
+        metrics.events.get_or_create(&SourceLabel { source: "requests".into() }).inc_by(7);
+        metrics.commit_duration.observe(0.020);
         let process = ProcessStats { resident_bytes: 1, cpu_seconds: 0.5, start_seconds: 2.0, open_files: 3 };
         let page = metrics.encode(Some(&process));
         for expected in [

@@ -1,11 +1,15 @@
 //! What Streamgauge tells of itself: its own metrics and its logs.
 
+mod count;
 mod logging;
 mod metrics;
 mod names;
 mod process;
 
 pub use logging::{LoggingError, init_logging};
-pub use metrics::Metrics;
+pub use metrics::{
+    AggregateLabel, CommitLabels, Counters, DecodeErrorLabels, Durations, Gauges, Metrics, ReasonLabel, RebalanceLabels,
+    SourceLabel, TaskLabels, TopicLabel,
+};
 pub use names::{Kind, Name};
 pub use process::ProcessStats;

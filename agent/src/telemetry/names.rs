@@ -49,7 +49,7 @@ names! {
     Events Counter "streamgauge_events" ["source"], "Events folded into the state";
     DecodeErrors Counter "streamgauge_decode_errors" ["source", "reason"],
         "Events that could not be used, by what was wrong with them; each becomes a dead letter";
-    DeadLettersDropped Counter "streamgauge_dead_letters_dropped" [],
+    DeadLettersDropped Counter "streamgauge_dead_letters_dropped" ["source"],
         "Dead letters that could not be written and were dropped, as the config allows";
     DroppedRedelivered Counter "streamgauge_dropped_redelivered" ["source"],
         "Messages that were delivered again after they had been folded, and skipped";
@@ -77,17 +77,19 @@ names! {
         "Changelog offsets that a task has to read before it runs";
     RestoreRecords Counter "streamgauge_restore_records" [], "Changelog records read by restores";
     RestoreDuration Histogram "streamgauge_restore_duration_seconds" [], "Time from a partition's assignment until it runs";
-    RestoreUnstable Gauge "streamgauge_restore_unstable_seconds" [],
-        "How long a restore has been waiting for an undecided transaction in the changelog; 0 when none waits";
     StateRebuilds Counter "streamgauge_state_rebuilds" ["reason"], "redb files dropped and rebuilt from the changelog";
-    CheckpointFailures Counter "streamgauge_checkpoint_failures" [], "Writes of redb files that failed, to be tried again";
     Commits Counter "streamgauge_commits" ["result"], "Commits by their result";
     CommitDuration Histogram "streamgauge_commit_duration_seconds" [], "Time a Kafka transaction took, begin to commit";
     EpochsAborted Counter "streamgauge_epochs_aborted" ["reason"], "Epochs whose transaction was aborted, to be tried again";
-    ProducerRebuilds Counter "streamgauge_producer_rebuilds" [], "Producers made anew after a fatal error";
     Rebalances Counter "streamgauge_rebalances" ["event"], "Changes of the assignment: assigned, revoked, lost";
     RebalanceDuration Histogram "streamgauge_rebalance_duration_seconds" [],
         "Time a worker stood still for a change of the assignment";
+    ProducerRebuilds Counter "streamgauge_producer_rebuilds" [],
+        "Transactional producers made anew after a fatal error, usually a transaction that timed out";
+    CheckpointFailures Counter "streamgauge_checkpoint_failures" [],
+        "Checkpoints that could not be written to a redb file; the changelog still has everything";
+    RestoreUnstable Gauge "streamgauge_restore_unstable_seconds" [],
+        "How long the current restore has waited for an open transaction on the changelog to end";
     QueriesRefused Counter "streamgauge_queries_refused" ["reason"], "Queries answered with an error, by its gRPC status";
     QueryDuration Histogram "streamgauge_query_duration_seconds" [], "Time a query took, translation included";
     ProcessMemory Gauge "process_resident_memory_bytes" [], "Resident memory";
