@@ -8,7 +8,7 @@ mod translate;
 #[cfg(test)]
 mod tests;
 
-use crate::query::{Readiness, Reader};
+use crate::query::{Reader, Readiness};
 use crate::telemetry::Metrics;
 use std::future::Future;
 use std::sync::Arc;

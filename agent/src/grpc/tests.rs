@@ -181,9 +181,9 @@ async fn reflection_knows_the_services_in_both_versions() {
     let server = Server::start(&agent()).await;
     macro_rules! check {
         ($version:ident) => {{
-            use tonic_reflection::pb::$version as pb;
             use pb::server_reflection_request::MessageRequest;
             use pb::server_reflection_response::MessageResponse;
+            use tonic_reflection::pb::$version as pb;
             let ask = |message| pb::ServerReflectionRequest { host: String::new(), message_request: Some(message) };
             let questions = [
                 ask(MessageRequest::ListServices(String::new())),

@@ -28,7 +28,9 @@ impl Shown {
             asked => asked.to_vec(),
         };
         match quantiles.iter().find(|q| !(0.0..=1.0).contains(*q)) {
-            Some(q) => Err(Status::invalid_argument(format!("quantile {q}: use a fraction within 0 and 1, such as 0.99"))),
+            Some(q) => {
+                Err(Status::invalid_argument(format!("quantile {q}: use a fraction within 0 and 1, such as 0.99")))
+            }
             None => Ok(Shown { quantiles, buckets: request.buckets }),
         }
     }
@@ -102,10 +104,7 @@ fn timestamp(millis: i64) -> Timestamp {
 }
 
 fn pb_duration(duration: Duration) -> PbDuration {
-    PbDuration {
-        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        nanos: duration.subsec_nanos() as i32,
-    }
+    PbDuration { seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), nanos: duration.subsec_nanos() as i32 }
 }
 
 pub fn answer(answer: query::Answer, shown: &Shown) -> pb::QueryResponse {

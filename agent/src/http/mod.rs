@@ -1,7 +1,7 @@
 //! The HTTP server: `/metrics`, health, readiness, and the config in force. Thin: it calls and translates.
 
 use crate::export::prometheus::{self, Format};
-use crate::query::{Readiness, Reader};
+use crate::query::{Reader, Readiness};
 use crate::telemetry::{Metrics, ProcessStats};
 use axum::Router;
 use axum::extract::State;

@@ -31,8 +31,8 @@ enum Test {
     NotMatches(Regex),
 }
 
-/// The matchers of one query, ready to be used on an aggregate's keys.
-#[derive(Debug)]
+/// The matchers of one query, ready to be used on an aggregate's keys. By default every key matches.
+#[derive(Debug, Default)]
 pub struct Matchers {
     /// Position of the label in the key, and what it has to be.
     tests: Vec<(usize, Test)>,

@@ -226,7 +226,8 @@ fn pages_together_are_the_whole_even_while_event_time_goes_on() {
                 break;
             }
         }
-        let place = |rows: &[Row]| rows.iter().map(|row| (row.span, row.labels.clone(), count(row))).collect::<Vec<_>>();
+        let place =
+            |rows: &[Row]| rows.iter().map(|row| (row.span, row.labels.clone(), count(row))).collect::<Vec<_>>();
         assert_eq!(place(&rows), place(&expect), "{time:?}");
         assert!(!expect.is_empty());
         agent = Agent::new(1, 1);
@@ -255,24 +256,26 @@ fn what_cannot_be_answered_is_refused_with_what_to_do() {
         f(&mut request);
         refusal(&agent, &request)
     };
-    insta::assert_snapshot!([
-        refusal(&agent, &ask("htp")),
-        one(|r| r.matchers = vec![matcher("path", MatchOp::Equal, "")]),
-        one(|r| r.matchers = vec![matcher("status", MatchOp::Matches, "(")]),
-        one(|r| r.measures = vec!["count".into()]),
-        one(|r| r.group_by = Some(vec!["path".into()])),
-        one(|r| r.window = Some(Duration::from_secs(90))),
-        one(|r| r.window = Some(Duration::ZERO)),
-        one(|r| r.time = Some(Time::Last(Duration::from_millis(1)))),
-        one(|r| r.time = Some(Time::LastN(1))),
-        one(|r| r.closed_only = true),
-        one(|r| (r.window, r.hop) = (Some(Duration::from_secs(60)), Some(Duration::from_secs(120)))),
-        one(|r| (r.window, r.time) = (Some(Duration::from_secs(60)), Some(Time::LastN(0)))),
-        one(|r| r.time = Some(Time::Range { start: T0, end: Some(T0 - MINUTE) })),
-        one(|r| r.order_by = Some(OrderBy { measure: "requests".into(), stat: "p101".into(), ascending: false })),
-        one(|r| r.page_token = "00".into()),
-    ]
-    .join("\n"));
+    insta::assert_snapshot!(
+        [
+            refusal(&agent, &ask("htp")),
+            one(|r| r.matchers = vec![matcher("path", MatchOp::Equal, "")]),
+            one(|r| r.matchers = vec![matcher("status", MatchOp::Matches, "(")]),
+            one(|r| r.measures = vec!["count".into()]),
+            one(|r| r.group_by = Some(vec!["path".into()])),
+            one(|r| r.window = Some(Duration::from_secs(90))),
+            one(|r| r.window = Some(Duration::ZERO)),
+            one(|r| r.time = Some(Time::Last(Duration::from_millis(1)))),
+            one(|r| r.time = Some(Time::LastN(1))),
+            one(|r| r.closed_only = true),
+            one(|r| (r.window, r.hop) = (Some(Duration::from_secs(60)), Some(Duration::from_secs(120)))),
+            one(|r| (r.window, r.time) = (Some(Duration::from_secs(60)), Some(Time::LastN(0)))),
+            one(|r| r.time = Some(Time::Range { start: T0, end: Some(T0 - MINUTE) })),
+            one(|r| r.order_by = Some(OrderBy { measure: "requests".into(), stat: "p101".into(), ascending: false })),
+            one(|r| r.page_token = "00".into()),
+        ]
+        .join("\n")
+    );
 }
 
 #[test]
@@ -354,5 +357,29 @@ proptest! {
             (key, (count(row), row.states[2].max().unwrap()))
         });
         prop_assert_eq!(actual.collect::<BTreeMap<_, _>>(), expect);
+    }
+}
+
+/// Cost: run with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn the_last_five_minutes_of_one_endpoint() {
+    let mut agent = Agent::new(12, 12);
+    for partition in 0..12 {
+        let one = |n: i64| Event { millis: 50.0 + (n % 997) as f64, ..event(T0 + n * 7, &format!("/{}", n % 8), 200) };
+        agent.commit(partition, &(0..100_000).map(one).collect::<Vec<_>>(), 0);
+    }
+    let clock = Clock::System;
+    for op in [MatchOp::Equal, MatchOp::Matches] {
+        let request = Request {
+            matchers: vec![matcher("endpoint", op, "/3"), matcher("status", MatchOp::Equal, "200")],
+            time: Some(Time::Last(Duration::from_secs(300))),
+            ..ask("http")
+        };
+        let began = clock.boot_time();
+        for _ in 0..1_000 {
+            assert_eq!(agent.reader.query(&request).unwrap().rows.len(), 1);
+        }
+        println!("{op:?}: {:?} a query", clock.boot_time().since(began) / 1_000);
     }
 }

@@ -6,7 +6,9 @@ use tracing_subscriber::EnvFilter;
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    #[error("telemetry.log_level `{level}`: {problem}; use error, warn, info, debug, trace, or `streamgauge=debug,info`")]
+    #[error(
+        "telemetry.log_level `{level}`: {problem}; use error, warn, info, debug, trace, or `streamgauge=debug,info`"
+    )]
     Filter { level: String, problem: String },
     #[error("logging was set up before")]
     Twice,
@@ -17,10 +19,9 @@ pub enum LoggingError {
 /// # Errors
 /// If the level is no filter, or logging was set up before.
 pub fn init_logging(config: &Telemetry) -> Result<(), LoggingError> {
-    let filter = EnvFilter::builder().parse(&config.log_level).map_err(|error| LoggingError::Filter {
-        level: config.log_level.clone(),
-        problem: error.to_string(),
-    })?;
+    let filter = EnvFilter::builder()
+        .parse(&config.log_level)
+        .map_err(|error| LoggingError::Filter { level: config.log_level.clone(), problem: error.to_string() })?;
     let logs = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
     let set = match config.log_format {
         LogFormat::Text => logs.with_target(false).try_init(),

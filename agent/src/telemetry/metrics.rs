@@ -125,7 +125,11 @@ impl Metrics {
             checkpoint_failures: registered(r, Name::CheckpointFailures, Counter::default()),
             restore_unstable: registered(r, Name::RestoreUnstable, Gauge::default()),
             queries_refused: registered(r, Name::QueriesRefused, Family::default()),
-            query_duration: registered(r, Name::QueryDuration, Histogram::new(exponential_buckets(2f64.powi(-15), 2.0, 14))),
+            query_duration: registered(
+                r,
+                Name::QueryDuration,
+                Histogram::new(exponential_buckets(2f64.powi(-15), 2.0, 14)),
+            ),
             registry,
         }
     }

@@ -8,8 +8,8 @@ mod process;
 
 pub use logging::{LoggingError, init_logging};
 pub use metrics::{
-    AggregateLabel, CommitLabels, Counters, DecodeErrorLabels, Durations, Gauges, Metrics, ReasonLabel, RebalanceLabels,
-    SourceLabel, TaskLabels, TopicLabel,
+    AggregateLabel, CommitLabels, Counters, DecodeErrorLabels, Durations, Gauges, Metrics, ReasonLabel,
+    RebalanceLabels, SourceLabel, TaskLabels, TopicLabel,
 };
 pub use names::{Kind, Name};
 pub use process::ProcessStats;

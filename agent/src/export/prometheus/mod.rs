@@ -13,8 +13,9 @@ mod tests;
 
 pub use text::Format;
 
-use crate::aggregate::{AggregatePlan, Cell, labels};
-use crate::query::{Reader, aggregates};
+use crate::aggregate::{AggregatePlan, Cell, WindowSpan, is_overflow, labels};
+use crate::query::{Ask, Gathered, Matchers, Reader, aggregates, gather};
+use crate::state::Task;
 use crate::telemetry::{Metrics, ProcessStats};
 use std::sync::Arc;
 use text::Page;
@@ -44,7 +45,7 @@ impl Series {
     /// Adds a cell; `more` are labels besides the aggregate's own, already written.
     fn push(&mut self, plan: &AggregatePlan, key: &[u8], more: &str, cell: Arc<Cell>) {
         let values = labels(key).unwrap_or_default();
-        if crate::aggregate::is_overflow(key) {
+        if is_overflow(key) {
             text::label(&mut self.text, "otel_metric_overflow", "true");
             self.text.push(',');
         }
@@ -54,6 +55,30 @@ impl Series {
         }
         self.text.push_str(more);
         self.cells.push((self.text.len(), cell));
+    }
+
+    /// Merges the tasks' totals, or their panes in `span`, into one cell per key.
+    fn merged(plan: &AggregatePlan, span: Option<WindowSpan>, more: &str, tasks: &[Arc<Task>]) -> Series {
+        let mut series = Series::default();
+        let measures: Vec<usize> = (0..plan.measures.len()).collect();
+        let spans = span.as_slice();
+        let ask = Ask {
+            plan,
+            spans: span.is_some().then_some(spans),
+            matchers: &Matchers::default(),
+            group_by: None,
+            measures: &measures,
+            limit: usize::MAX,
+        };
+        // Without a limit nothing is refused.
+        let Ok(Gathered { groups, cells }) = gather(&ask, tasks) else { return series };
+        let mut rows: Vec<_> =
+            cells.into_iter().map(|((group, _), measures)| (&groups[group as usize], measures)).collect();
+        rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (key, measures) in rows {
+            series.push(plan, key, more, Arc::new(Cell { measures, last_seen: i64::MIN }));
+        }
+        series
     }
 
     fn iter(&self) -> impl Iterator<Item = (&str, &Cell)> {

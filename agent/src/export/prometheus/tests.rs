@@ -78,10 +78,15 @@ fn the_whole_page_in_openmetrics() {
 #[test]
 fn the_older_format_has_the_same_samples() {
     let agent = agent();
-    let samples = |page: &str| page.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    let samples =
+        |page: &str| page.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
     let text = page(&agent, Format::Text);
     assert_eq!(samples(&text), samples(&page(&agent, Format::OpenMetrics)));
-    for line in ["# TYPE http_requests_total counter", "# TYPE streamgauge_build_info gauge", "# TYPE streamgauge_events_total counter"] {
+    for line in [
+        "# TYPE http_requests_total counter",
+        "# TYPE streamgauge_build_info gauge",
+        "# TYPE streamgauge_events_total counter",
+    ] {
         assert!(text.lines().any(|other| other == line), "{line}");
     }
     assert!(!text.contains("# UNIT") && !text.contains("# EOF"));
@@ -147,7 +152,10 @@ fn merged_totals_show_only_while_every_partition_is_here() {
     let whole = |here, of| {
         let mut agent = Agent::with_config(&config, here, of);
         (0..here as usize).for_each(|partition| agent.commit(partition, &[event(T0, "/a", 200)], 0));
-        series(&page(&agent, Format::Text), "http_requests_total").iter().map(|line| line.to_string()).collect::<Vec<_>>()
+        series(&page(&agent, Format::Text), "http_requests_total")
+            .iter()
+            .map(|line| line.to_string())
+            .collect::<Vec<_>>()
     };
     assert_eq!(whole(2, 2), ["http_requests_total{endpoint=\"/a\",instance=\"\"} 2"]);
     assert!(whole(2, 3).is_empty());
@@ -162,7 +170,10 @@ fn a_page_of_a_hundred_thousand_series() {
     let keys = 230;
     for partition in 0..12 {
         let events: Vec<_> = (0..10 * keys)
-            .map(|n| Request { millis: 1.0 + n as f64, ..event(T0 + (n / keys) * MINUTE, &format!("/{}", n % keys), 200) })
+            .map(|n| Request {
+                millis: 1.0 + n as f64,
+                ..event(T0 + (n / keys) * MINUTE, &format!("/{}", n % keys), 200)
+            })
             .collect();
         agent.commit(partition, &events, 0);
     }

@@ -202,7 +202,13 @@ mod tests {
     fn openmetrics_is_for_those_who_ask_for_it() {
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
         assert_eq!(Format::negotiate(prometheus), Format::OpenMetrics);
-        for accept in ["", "*/*", "text/html", "text/plain;q=1,application/openmetrics-text;q=0.1", "application/openmetrics-text;q=0"] {
+        for accept in [
+            "",
+            "*/*",
+            "text/html",
+            "text/plain;q=1,application/openmetrics-text;q=0.1",
+            "application/openmetrics-text;q=0",
+        ] {
             assert_eq!(Format::negotiate(accept), Format::Text, "{accept}");
         }
     }

@@ -2,12 +2,11 @@
 
 use super::Series;
 use super::text::{Number, Page, label};
-use crate::aggregate::{AggregatePlan, Cell, Histogram, MeasureState};
+use crate::aggregate::{AggregatePlan, Histogram, MeasureState};
 use crate::config::{Family, FamilyType, MeasureKind, Publish};
-use crate::query::{Ask, Matchers, Reader, Source, gather};
+use crate::query::{Reader, Source};
 use crate::state::Task;
 use std::fmt::Write;
-use std::sync::Arc;
 
 /// Writes an aggregate's totals.
 pub fn write(page: &mut Page, reader: &Reader, source: &Source, plan: &AggregatePlan) {
@@ -54,24 +53,9 @@ fn task_labels(task: &Task) -> String {
 /// The group's totals, shown by the publisher, and only while it has every partition: otherwise the series would go back.
 fn merged(reader: &Reader, source: &Source, plan: &AggregatePlan) -> Series {
     let tasks = source.tasks(&reader.registry);
-    let mut series = Series::default();
     let publishes = source.publisher(&reader.registry).is_some_and(|task| task.is_published());
     let whole = source.missing(&reader.registry, &tasks).is_empty() && tasks.iter().all(|task| task.is_published());
-    let Ok(matchers) = Matchers::new(&[], plan) else { return series };
-    let measures: Vec<usize> = (0..plan.measures.len()).collect();
-    let ask =
-        Ask { plan, spans: None, matchers: &matchers, group_by: None, measures: &measures, limit: usize::MAX };
-    if !(publishes && whole) {
-        return series;
-    }
-    let Ok(gathered) = gather(&ask, &tasks) else { return series };
-    let mut rows: Vec<_> = gathered.cells.into_iter().map(|((group, _), states)| (group as usize, states)).collect();
-    rows.sort_unstable_by(|(a, _), (b, _)| gathered.groups[*a].cmp(&gathered.groups[*b]));
-    for (group, measures) in rows {
-        let cell = Arc::new(Cell { measures, last_seen: i64::MIN });
-        series.push(plan, &gathered.groups[group], "instance=\"\"", cell);
-    }
-    series
+    if publishes && whole { Series::merged(plan, None, "instance=\"\"", &tasks) } else { Series::default() }
 }
 
 fn write_family(page: &mut Page, family: &Family, series: &Series, at: usize, kind: &MeasureKind) {
@@ -170,7 +154,8 @@ mod tests {
 
     #[test]
     fn counts_at_powers_of_two_are_those_of_a_recount() {
-        let values: Vec<f64> = (0..2_000).map(|i| 0.000_3 * 1.006f64.powi(i) - 0.001).chain([0.0, 0.5, 1.0, 64.0]).collect();
+        let values: Vec<f64> =
+            (0..2_000).map(|i| 0.000_3 * 1.006f64.powi(i) - 0.001).chain([0.0, 0.5, 1.0, 64.0]).collect();
         let mut histogram = Histogram::default();
         let scaling = Scaling::new(Unit::None);
         values.iter().for_each(|&value| histogram.record(scaling.sample(Value::Float(value)).unwrap()));

@@ -2,10 +2,9 @@
 
 use super::Series;
 use super::text::{Number, Page, label};
-use crate::aggregate::{AggregatePlan, Cell, WindowGrid, WindowSpan};
-use crate::config::{Stat, Window, format_duration};
-use crate::query::{Ask, Closing, Matchers, PartitionStatus, Reader, Source, gather, value};
-use std::sync::Arc;
+use crate::aggregate::{AggregatePlan, MeasureState, WindowGrid, WindowSpan};
+use crate::config::{Measure, Stat, Window, format_duration};
+use crate::query::{Closing, Progress, Reader, Source, value};
 
 /// One kind of window.
 struct Closed {
@@ -21,15 +20,14 @@ pub fn write(page: &mut Page, reader: &Reader, source: &Source, plan: &Aggregate
         return;
     }
     let tasks = source.tasks(&reader.registry);
-    let now = reader.clock.unix_millis();
-    let status = tasks.iter().map(|task| PartitionStatus::of(task, plan.config.idle_timeout, now).progress());
-    let closing = Closing::of(status);
     let complete = source.missing(&reader.registry, &tasks).is_empty() && tasks.iter().all(|task| task.is_published());
+    let now = reader.clock.unix_millis();
+    let closing = Closing::of(tasks.iter().map(|task| Progress::of(task, now, plan.config.idle_timeout)));
     let closed = |window: &Window| {
         let grid = WindowGrid::from(*window);
         let span = grid.span(closing.newest_closed(grid, plan.grace_ms)?);
         let labels = window_labels(window);
-        let series = series(plan, span, &labels, &tasks);
+        let series = Series::merged(plan, Some(span), &labels, &tasks);
         Some(Closed { labels, span, series })
     };
     let windows: Vec<Closed> = plan.config.windows.iter().filter_map(closed).collect();
@@ -37,21 +35,7 @@ pub fn write(page: &mut Page, reader: &Reader, source: &Source, plan: &Aggregate
         return;
     }
     for (at, measure) in plan.config.measures.iter().enumerate() {
-        for (stat, family) in plan.config.window_families(measure) {
-            page.family(&family);
-            for (labels, cell) in windows.iter().flat_map(|window| window.series.iter()) {
-                let state = &cell.measures[at];
-                // A key without a value of this measure has no sample, rather than a made-up one.
-                let number = match (stat, state.count()) {
-                    (Stat::Value, Some(count)) => Some(Number::Int(count)),
-                    (Stat::Value, None) if state.sum_nanos().is_some() => state.sum_nanos().map(Number::Nanos),
-                    _ => value(state, &measure.kind, stat).map(Number::Float),
-                };
-                if let Some(number) = number {
-                    page.sample(&family.name, "", labels, number);
-                }
-            }
-        }
+        write_measure(page, plan, &windows, at, measure);
     }
     let end = plan.config.window_end_family();
     page.family(&end);
@@ -65,6 +49,27 @@ pub fn write(page: &mut Page, reader: &Reader, source: &Source, plan: &Aggregate
     }
 }
 
+fn write_measure(page: &mut Page, plan: &AggregatePlan, windows: &[Closed], at: usize, measure: &Measure) {
+    for (stat, family) in plan.config.window_families(measure) {
+        page.family(&family);
+        for (labels, cell) in windows.iter().flat_map(|window| window.series.iter()) {
+            // A key without a value of this measure has no sample, rather than a made-up one.
+            if let Some(number) = number(&cell.measures[at], measure, stat) {
+                page.sample(&family.name, "", labels, number);
+            }
+        }
+    }
+}
+
+/// Counts and sums exactly, everything else as a float.
+fn number(state: &MeasureState, measure: &Measure, stat: Stat) -> Option<Number> {
+    match (stat, state) {
+        (Stat::Value, MeasureState::Count(count)) => Some(Number::Int(*count)),
+        (Stat::Value, MeasureState::Sum(sum)) => Some(Number::Nanos(sum.get())),
+        _ => value(state, &measure.kind, stat).map(Number::Float),
+    }
+}
+
 fn window_labels(window: &Window) -> String {
     let mut labels = String::new();
     label(&mut labels, "window", &format_duration(window.size));
@@ -73,26 +78,4 @@ fn window_labels(window: &Window) -> String {
     labels.push(',');
     label(&mut labels, "instance", "");
     labels
-}
-
-fn series(plan: &AggregatePlan, span: WindowSpan, more: &str, tasks: &[Arc<crate::state::Task>]) -> Series {
-    let mut series = Series::default();
-    let Ok(matchers) = Matchers::new(&[], plan) else { return series };
-    let measures: Vec<usize> = (0..plan.measures.len()).collect();
-    let spans = [span];
-    let ask = Ask {
-        plan,
-        spans: Some(&spans),
-        matchers: &matchers,
-        group_by: None,
-        measures: &measures,
-        limit: usize::MAX,
-    };
-    let Ok(gathered) = gather(&ask, tasks) else { return series };
-    let mut rows: Vec<_> = gathered.cells.into_iter().map(|((group, _), states)| (group as usize, states)).collect();
-    rows.sort_unstable_by(|(a, _), (b, _)| gathered.groups[*a].cmp(&gathered.groups[*b]));
-    for (group, measures) in rows {
-        series.push(plan, &gathered.groups[group], more, Arc::new(Cell { measures, last_seen: i64::MIN }));
-    }
-    series
 }
