@@ -114,7 +114,10 @@ pub enum Start {
 pub enum Timestamp {
     /// The record's own timestamp.
     Kafka,
-    Field { path: FieldPath, format: TimeFormat },
+    Field {
+        path: FieldPath,
+        format: TimeFormat,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

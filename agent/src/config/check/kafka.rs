@@ -24,9 +24,15 @@ const REFUSED: [(&str, &str); 21] = [
     ("transactional.id", "it comes from the state directory, so that a restart takes up what it left open"),
     ("enable.auto.commit", "offsets are committed in the transaction that has the counts"),
     ("auto.commit.enable", "offsets are committed in the transaction that has the counts"),
-    ("auto.commit.interval.ms", "offsets are committed in the transaction that has the counts; `state.commit_interval` sets how often"),
+    (
+        "auto.commit.interval.ms",
+        "offsets are committed in the transaction that has the counts; `state.commit_interval` sets how often",
+    ),
     ("enable.auto.offset.store", "offsets are committed in the transaction that has the counts"),
-    ("auto.offset.reset", "`start` of a source says where a new partition begins; a reset later would lose or repeat events"),
+    (
+        "auto.offset.reset",
+        "`start` of a source says where a new partition begins; a reset later would lose or repeat events",
+    ),
     ("isolation.level", "what an aborted transaction wrote must not be counted"),
     ("enable.idempotence", "without it a retry would write a changelog entry twice"),
     ("enable.gapless.guarantee", "it makes a producer fail where a transaction would be repeated"),

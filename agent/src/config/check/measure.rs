@@ -89,7 +89,11 @@ fn parts<'a>(
         _ => MeasureKind::Count,
     };
     if let (Some(bounds), false) = (&measured.bounds, matches!(kind, MeasureKind::Buckets(_))) {
-        check.error(bounds.place, format!("`bounds` do not fit a `{word}`"), "use `buckets: { field: …, bounds: […] }`");
+        check.error(
+            bounds.place,
+            format!("`bounds` do not fit a `{word}`"),
+            "use `buckets: { field: …, bounds: […] }`",
+        );
     }
     let field = field(check, &kind, place, measured);
     (kind, field, Some(measured))
@@ -125,7 +129,8 @@ fn bounds(check: &mut Checker, place: Place, measured: &Measured) -> Vec<f64> {
     };
     let ascending = at.value.windows(2).all(|pair| matches!(pair, [low, high] if low < high));
     if at.value.is_empty() || at.value.len() > MOST_BOUNDS || !ascending || at.value.iter().any(|b| !b.is_finite()) {
-        let help = format!("1 to {MOST_BOUNDS} ascending numbers, in the exposed unit (seconds, bytes); `+Inf` is added");
+        let help =
+            format!("1 to {MOST_BOUNDS} ascending numbers, in the exposed unit (seconds, bytes); `+Inf` is added");
         check.error(at.place, "these bounds do not fit", help);
     }
     at.value.clone()

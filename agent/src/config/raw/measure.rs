@@ -46,6 +46,7 @@ pub struct Body {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Unit")]
 pub enum RawUnit {
     #[serde(rename = "ns")]
     Nanoseconds,
