@@ -9,7 +9,7 @@ pub struct AggregateId(pub u64);
 /// A key's labels, encoded: one kind byte (0 usual, 1 overflow), then each value as u32 length (big endian) and UTF-8.
 pub type KeyBytes = Arc<[u8]>;
 
-const USUAL: u8 = 0;
+pub(super) const USUAL: u8 = 0;
 const OVERFLOW: u8 = 1;
 
 /// A slice of event time, `[end - pane length, end)`, of one key; or its total.
@@ -116,7 +116,9 @@ mod tests {
 
     #[test]
     fn an_entry_key_survives_its_byte_form() {
-        for key in [key(0, 0, &[]), key(60_000, 3, &["/api/users", ""]), key(i64::MAX, 0, &["é", "x"]), key(-1, 1, &["a"])] {
+        for key in
+            [key(0, 0, &[]), key(60_000, 3, &["/api/users", ""]), key(i64::MAX, 0, &["é", "x"]), key(-1, 1, &["a"])]
+        {
             assert_eq!(EntryKey::decode(&key.encode()), Some(key));
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::failpoint;
 use super::seal::SealedEntry;
-use super::{AbortReason, AssignmentNumber, DeadLetter, Epoch, Generation, GenerationFence, OFFSET_RECORD_KEY, Sealed, seal};
+use super::{AbortReason, AssignmentNumber, DeadLetter, Epoch, Generation, GenerationFence, OFFSET_RECORD_KEY, Sealed, TaskEpoch, seal};
 use crate::clock::Clock;
 use crate::config::DeadLetters;
 use crate::kafka::{
@@ -181,7 +181,7 @@ impl Work {
 
     fn transact(&self, epoch: &Epoch, sealed: &[Sealed]) -> Result<Delivered, Failure> {
         for (task, sealed) in epoch.tasks.iter().zip(sealed) {
-            self.produce_task(&task.task.id, &task.dead_letters, sealed)?;
+            self.produce_task(task, sealed)?;
         }
         if failpoint::hit("commit.produced") {
             return Err(Failure::kafka("failpoint commit.produced"));
@@ -218,7 +218,8 @@ impl Work {
         Ok(delivered)
     }
 
-    fn produce_task(&self, id: &TaskId, dead_letters: &[DeadLetter], sealed: &Sealed) -> Result<(), Failure> {
+    fn produce_task(&self, epoch: &TaskEpoch, sealed: &Sealed) -> Result<(), Failure> {
+        let id = &epoch.task.id;
         let changelog = (self.settings.changelog_topic)(&id.topic);
         for entry in &sealed.entries {
             self.send(&changelog, Some(id.partition), Some(&entry.key), Some(&entry.value), None)?;
@@ -226,14 +227,14 @@ impl Work {
         for (_, key) in &sealed.removed {
             self.send(&changelog, Some(id.partition), Some(key), None, None)?;
         }
-        for letter in dead_letters {
-            self.send_dead_letter(id, letter)?;
+        for letter in &epoch.dead_letters {
+            self.send_dead_letter(id, &epoch.task.source, letter)?;
         }
         // Always the last of the task's records: it vouches for all before it.
         self.send(&changelog, Some(id.partition), Some(OFFSET_RECORD_KEY), Some(&sealed.record_bytes), None)
     }
 
-    fn send_dead_letter(&self, id: &TaskId, letter: &DeadLetter) -> Result<(), Failure> {
+    fn send_dead_letter(&self, id: &TaskId, source: &str, letter: &DeadLetter) -> Result<(), Failure> {
         let text = |key, value: &str| (key, value.to_owned());
         let headers = [
             text("streamgauge.reason", letter.reason),
@@ -251,7 +252,7 @@ impl Work {
         match (sent, self.settings.dead_letters) {
             (Err(Failure::Abort(_, detail)), DeadLetters::DropAndCount) => {
                 tracing::warn!(task = %id, offset = letter.offset, reason = letter.reason, "dead letter dropped: {detail}");
-                self.settings.metrics.dead_letter_dropped();
+                self.settings.metrics.dead_letter_dropped(source);
                 Ok(())
             }
             (Err(Failure::Abort(_, detail)), DeadLetters::Stop) => Err(Failure::Stop(format!(

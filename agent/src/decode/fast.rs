@@ -7,7 +7,7 @@
 
 use super::index::Index;
 use super::scan::Scan;
-use super::wanted::{Sink, Wanted};
+use super::wanted::{Node, Sink, Wanted};
 use crate::aggregate::Value;
 
 /// No more separators than this are remembered, so that keys which are really data cannot fill the memory.
@@ -22,10 +22,32 @@ struct Hint {
     separator: Box<[u8]>,
     /// The object it was seen in.
     parent: usize,
-    /// The node of the value, if it is wanted.
-    child: Option<usize>,
+    target: Target,
     /// The hint that came next the last time.
     next: u16,
+}
+
+/// What becomes of a value.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    /// Nobody wants it.
+    Skip,
+    /// It goes to this slot, and nothing in it is wanted.
+    Slot(usize),
+    /// It is this node's, which has wanted ones below it.
+    Node(usize),
+}
+
+impl Target {
+    fn of(key: &str, parent: usize, wanted: &Wanted) -> Target {
+        let Some(child) = wanted.child(parent, key) else {
+            return Target::Skip;
+        };
+        match &wanted.nodes[child] {
+            Node { slot: Some(slot), children, .. } if children.is_empty() => Target::Slot(*slot),
+            _ => Target::Node(child),
+        }
+    }
 }
 
 /// What is remembered of documents so far.
@@ -51,13 +73,13 @@ impl Hints {
     }
 
     /// Remembers what followed `previous` in the object at `node`; gives its number.
-    fn learn(&mut self, node: usize, previous: Option<u16>, separator: &[u8], child: Option<usize>) -> u16 {
+    fn learn(&mut self, node: usize, previous: Option<u16>, separator: &[u8], target: Target) -> u16 {
         let known = self.all.iter().position(|hint| hint.parent == node && *hint.separator == *separator);
         let this = match known {
             Some(known) => known as u16,
             None if self.all.len() == MAX_HINTS || separator.len() > MAX_SEPARATOR => return NONE,
             None => {
-                self.all.push(Hint { separator: separator.into(), parent: node, child, next: NONE });
+                self.all.push(Hint { separator: separator.into(), parent: node, target, next: NONE });
                 (self.all.len() - 1) as u16
             }
         };
@@ -73,21 +95,21 @@ impl Hints {
     }
 }
 
-/// Reads one document, which is UTF-8, into `sink`. `None`: not read, and `sink` holds some of it.
+/// Reads one document into `sink`; `index` is its index. `None`: not read, and `sink` holds some of it.
 pub(super) fn read<'a>(
-    document: &'a [u8],
+    text: &'a str,
     index: &Index,
     wanted: &Wanted,
     hints: &mut Hints,
     sink: &mut Sink<'a, '_>,
 ) -> Option<()> {
-    let scan = Scan { bytes: document, index };
+    let scan = Scan::new(text, index);
     let start = scan.space(0);
     if scan.byte(start)? != b'{' {
         return None;
     }
     let end = Walk { scan, wanted, hints, sink }.object(start + 1, 0)?;
-    (scan.space(end) == document.len()).then_some(())
+    (scan.space(end) == text.len()).then_some(())
 }
 
 struct Walk<'w, 'a, 's> {
@@ -99,7 +121,7 @@ struct Walk<'w, 'a, 's> {
 
 /// What stands where a member or an object's end is expected.
 enum Next {
-    Member { value: usize, child: Option<usize>, hint: u16 },
+    Member { value: usize, target: Target, hint: u16 },
     End(usize),
 }
 
@@ -112,16 +134,17 @@ impl Walk<'_, '_, '_> {
             let expected = self.hints.expected(node, previous);
             let next = match self.hints.all.get(usize::from(expected)) {
                 Some(hint) if starts_with(self.scan.bytes, at, &hint.separator) => {
-                    Next::Member { value: at + hint.separator.len(), child: hint.child, hint: expected }
+                    Next::Member { value: at + hint.separator.len(), target: hint.target, hint: expected }
                 }
                 _ => self.unexpected(at, node, previous)?,
             };
             match next {
                 Next::End(end) => return Some(end),
-                Next::Member { value, child, hint } => {
-                    at = match child {
-                        Some(child) => self.value(value, child)?,
-                        None => self.scan.skip(value, 0)?,
+                Next::Member { value, target, hint } => {
+                    at = match target {
+                        Target::Skip => self.scan.skip(value, 0)?,
+                        Target::Slot(slot) => self.slot(value, slot)?,
+                        Target::Node(node) => self.node(value, node)?,
                     };
                     previous = Some(hint);
                 }
@@ -130,6 +153,7 @@ impl Walk<'_, '_, '_> {
     }
 
     /// Reads what is not as expected: the object's end, or another key, which is then expected the next time.
+    #[inline(never)]
     fn unexpected(&mut self, at: usize, node: usize, previous: Option<u16>) -> Option<Next> {
         let mut key_at = self.scan.space(at);
         match (self.scan.byte(key_at)?, previous) {
@@ -139,36 +163,46 @@ impl Walk<'_, '_, '_> {
             (_, None) => {}
         }
         let (key, value) = self.scan.key_end(key_at)?;
-        let child = self.wanted.child(node, key);
-        let hint = self.hints.learn(node, previous, &self.scan.bytes[at..value], child);
-        Some(Next::Member { value, child, hint })
+        let target = Target::of(key, node, self.wanted);
+        let hint = self.hints.learn(node, previous, &self.scan.bytes[at..value], target);
+        Some(Next::Member { value, target, hint })
     }
 
-    /// Reads a value that is wanted or holds wanted ones; gives what follows it.
+    /// Reads a value into its slot; gives what follows it.
     #[inline]
-    fn value(&mut self, at: usize, node: usize) -> Option<usize> {
-        let Walk { scan, wanted, .. } = *self;
-        let place = &wanted.nodes[node];
-        let (value, next) = match scan.byte(at)? {
-            b'"' => match scan.plain_string(at + 1) {
-                Some((text, next)) => (Value::Str(std::str::from_utf8(text).ok()?), next),
+    fn slot(&mut self, at: usize, slot: usize) -> Option<usize> {
+        if !self.sink.unescaped.is_empty() {
+            self.sink.unescaped.retain(|(other, _)| *other != slot);
+        }
+        let (value, next) = match self.scan.byte(at)? {
+            b'"' => match self.scan.plain_string(at + 1) {
+                Some((text, next)) => (Value::Str(text), next),
                 None => {
                     let start = self.sink.scratch.len();
-                    let next = scan.escaped_string(at + 1, Some(self.sink.scratch))?;
-                    self.sink.set_unescaped(place, start);
+                    let next = self.scan.escaped_string(at + 1, Some(self.sink.scratch))?;
+                    self.sink.unescaped.push((slot, start..self.sink.scratch.len()));
                     return Some(next);
                 }
             },
-            b'-' | b'0'..=b'9' => scan.number(at)?,
-            b'{' => {
-                self.sink.set(place, Value::Composite);
-                return if place.children.is_empty() { scan.skip(at, 0) } else { self.object(at + 1, node) };
-            }
-            b'[' => (Value::Composite, scan.skip(at, 0)?),
-            _ => scan.word(at)?,
+            b'{' | b'[' => (Value::Composite, self.scan.skip(at, 0)?),
+            b'-' | b'0'..=b'9' => self.scan.number(at)?,
+            _ => self.scan.word(at)?,
         };
-        self.sink.set(place, value);
+        self.sink.values[slot] = value;
         Some(next)
+    }
+
+    /// Reads a value that has wanted ones below it, over what an earlier one of the same key left.
+    fn node(&mut self, at: usize, node: usize) -> Option<usize> {
+        let place = &self.wanted.nodes[node];
+        self.sink.set(place, Value::Composite);
+        if self.scan.byte(at)? == b'{' {
+            return self.object(at + 1, node);
+        }
+        match place.slot {
+            Some(slot) => self.slot(at, slot),
+            None => self.scan.skip(at, 0),
+        }
     }
 }
 

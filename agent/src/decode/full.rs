@@ -137,6 +137,6 @@ impl Visitor<'_> for Key<'_> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Option<usize>, E> {
-        Ok(self.node.and_then(|node| self.wanted.child(node, key.as_bytes())))
+        Ok(self.node.and_then(|node| self.wanted.child(node, key)))
     }
 }

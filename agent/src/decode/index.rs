@@ -14,21 +14,17 @@ impl Index {
     /// Indexes a document; tells whether all of it is ASCII.
     pub fn build(&mut self, document: &[u8]) -> bool {
         let (blocks, rest) = document.as_chunks::<BLOCK>();
-        self.bits.clear();
-        self.bits.resize(document.len() / 8 + 16, 0xff);
-        let (words, _) = self.bits.as_chunks_mut::<2>();
-        let mut ascii = true;
-        for (block, word) in blocks.iter().zip(&mut *words) {
-            let (stops, plain) = stops(block);
-            *word = stops.to_le_bytes();
-            ascii &= plain;
-        }
+        let (words, _) = {
+            self.bits.clear();
+            self.bits.resize(document.len() / 8 + 16, 0xff);
+            self.bits.as_chunks_mut::<2>()
+        };
+        let high = mark_stops(blocks, words);
         let mut last = [0; BLOCK];
         last[..rest.len()].copy_from_slice(rest);
         // The zeros after the end are control characters, thus stops.
-        let (stops, plain) = stops(&last);
-        words[blocks.len()] = stops.to_le_bytes();
-        ascii & plain
+        let last_high = mark_stops(&[last], &mut words[blocks.len()..]);
+        !(high | last_high)
     }
 
     /// Position of the first stop at or after `at`; the document's length or more if there is none.
@@ -47,28 +43,33 @@ impl Index {
     }
 }
 
-/// A bit for each stop in the block, and whether it is all ASCII.
+/// Writes a bit for each stop in the blocks; tells whether any byte is not ASCII.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn stops(block: &[u8; BLOCK]) -> (u16, bool) {
+fn mark_stops(blocks: &[[u8; BLOCK]], words: &mut [[u8; 2]]) -> bool {
     use std::arch::x86_64::*;
-    let (low, high) = block.split_at(8);
-    let word = |half: &[u8]| half.first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
-    // SAFETY: they need nothing but SSE2, which every x86_64 has; none of them touches memory.
+    // SAFETY: this needs nothing but SSE2, which every x86_64 has; and the load is of a whole block, at any alignment.
     unsafe {
-        let bytes = _mm_set_epi64x(word(high), word(low));
-        let quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
-        let backslashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
-        let controls = _mm_cmpeq_epi8(_mm_max_epu8(bytes, _mm_set1_epi8(0x1f)), _mm_set1_epi8(0x1f));
-        let stops = _mm_or_si128(_mm_or_si128(quotes, backslashes), controls);
-        (_mm_movemask_epi8(stops) as u16, _mm_movemask_epi8(bytes) == 0)
+        let (quote, backslash, last_control) = (_mm_set1_epi8(0x22), _mm_set1_epi8(0x5c), _mm_set1_epi8(0x1f));
+        let mut all = _mm_setzero_si128();
+        for (block, word) in blocks.iter().zip(words) {
+            let bytes = _mm_loadu_si128(block.as_ptr().cast());
+            all = _mm_or_si128(all, bytes);
+            let ends = _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash));
+            let controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, last_control), bytes);
+            *word = (_mm_movemask_epi8(_mm_or_si128(ends, controls)) as u16).to_le_bytes();
+        }
+        _mm_movemask_epi8(all) != 0
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn stops(block: &[u8; BLOCK]) -> (u16, bool) {
-    let stops = (0..BLOCK).fold(0, |stops, i| stops | u16::from(matches!(block[i], b'"' | b'\\' | ..0x20)) << i);
-    (stops, block.is_ascii())
+fn mark_stops(blocks: &[[u8; BLOCK]], words: &mut [[u8; 2]]) -> bool {
+    for (block, word) in blocks.iter().zip(words) {
+        let stop = |i: usize| u16::from(matches!(block[i], b'"' | b'\\' | ..0x20)) << i;
+        *word = (0..BLOCK).fold(0, |stops, i| stops | stop(i)).to_le_bytes();
+    }
+    !blocks.as_flattened().is_ascii()
 }
 
 #[cfg(test)]

@@ -14,14 +14,22 @@ const POWERS: [f64; 23] = [
     1e21, 1e22,
 ];
 
+const WHOLE_POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
 /// A document and where its strings can end.
 #[derive(Clone, Copy)]
 pub(super) struct Scan<'a, 'i> {
+    text: &'a str,
     pub bytes: &'a [u8],
-    pub index: &'i Index,
+    index: &'i Index,
 }
 
-impl<'a> Scan<'a, '_> {
+impl<'a, 'i> Scan<'a, 'i> {
+    /// `index` is that of `text`.
+    pub fn new(text: &'a str, index: &'i Index) -> Scan<'a, 'i> {
+        Scan { text, bytes: text.as_bytes(), index }
+    }
+
     #[inline]
     pub fn byte(&self, at: usize) -> Option<u8> {
         self.bytes.get(at).copied()
@@ -37,18 +45,21 @@ impl<'a> Scan<'a, '_> {
 
     /// The string that begins after its quote at `at`, if it has no escapes; and what follows it.
     #[inline]
-    pub fn plain_string(&self, at: usize) -> Option<(&'a [u8], usize)> {
+    pub fn plain_string(&self, at: usize) -> Option<(&'a str, usize)> {
         let end = self.index.next(at);
-        (self.byte(end)? == b'"').then(|| (&self.bytes[at..end], end + 1))
+        if self.byte(end)? != b'"' {
+            return None;
+        }
+        Some((self.text.get(at..end)?, end + 1))
     }
 
     /// Goes past a string that has escapes, and appends its text to `out` if there is one.
     pub fn escaped_string(&self, mut at: usize, mut out: Option<&mut String>) -> Option<usize> {
         loop {
             let stop = self.index.next(at);
-            let run = self.bytes.get(at..stop)?;
+            let run = self.text.get(at..stop)?;
             if let Some(out) = &mut out {
-                out.push_str(std::str::from_utf8(run).ok()?);
+                out.push_str(run);
             }
             match self.byte(stop)? {
                 b'"' => return Some(stop + 1),
@@ -139,6 +150,14 @@ impl<'a> Scan<'a, '_> {
     /// Continues `n` with the digits at `at`; wraps around after 19 or so.
     #[inline]
     fn digits(&self, mut at: usize, mut n: u64) -> (u64, usize) {
+        while let Some(chunk) = self.bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+            let (value, count) = leading_digits(u64::from_le_bytes(*chunk));
+            n = n.wrapping_mul(WHOLE_POWERS[count]).wrapping_add(value);
+            at += count;
+            if count < 8 {
+                return (n, at);
+            }
+        }
         while let Some(c @ b'0'..=b'9') = self.byte(at) {
             n = n.wrapping_mul(10).wrapping_add(u64::from(c - b'0'));
             at += 1;
@@ -158,7 +177,7 @@ impl<'a> Scan<'a, '_> {
             }
             float = true;
         }
-        let text = std::str::from_utf8(&self.bytes[at..end]).ok()?;
+        let text = self.text.get(at..end)?;
         let value = match text.parse() {
             Ok(n) if !float => Value::Int(n),
             _ => Value::Float(text.parse::<f64>().ok().filter(|n| n.is_finite())?),
@@ -217,12 +236,51 @@ impl<'a> Scan<'a, '_> {
     }
 
     /// The key whose quote stands at `at`, if it has no escapes, and where its value begins.
-    pub fn key_end(&self, at: usize) -> Option<(&'a [u8], usize)> {
+    pub fn key_end(&self, at: usize) -> Option<(&'a str, usize)> {
         if self.byte(at)? != b'"' {
             return None;
         }
         let (key, next) = self.plain_string(at + 1)?;
         let colon = self.space(next);
         (self.byte(colon)? == b':').then(|| (key, self.space(colon + 1)))
+    }
+}
+
+/// The number that the digits at the beginning of eight bytes make, and how many they are. Without a loop, as the
+/// number of digits is what a processor guesses wrong.
+#[inline]
+fn leading_digits(chunk: u64) -> (u64, usize) {
+    let digits = chunk ^ 0x3030_3030_3030_3030;
+    // A byte above 9 gets its high bit set, at least the first of them; carries only reach later bytes.
+    let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
+    let count = others.trailing_zeros() as usize / 8;
+    // The digits go to the end, with zeros before them; then neighbours are joined: digits, pairs, fours.
+    let aligned = digits.checked_shl(64 - 8 * count as u32).unwrap_or(0);
+    let pairs = aligned.wrapping_mul(10).wrapping_add(aligned >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    (fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff, count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leading_digits_are_read_to_the_first_other_byte() {
+        for (text, value, count) in [
+            ("12345678", 12_345_678, 8),
+            ("99999999", 99_999_999, 8),
+            ("1234567,", 1_234_567, 7),
+            ("007, \"99", 7, 3),
+            ("9}999999", 9, 1),
+            (",1234567", 0, 0),
+            ("12/45678", 12, 2),
+            ("12:45678", 12, 2),
+            ("12\u{7f}\u{7f}5678", 12, 2),
+            ("1é345678", 1, 1),
+        ] {
+            let chunk = u64::from_le_bytes(*text.as_bytes().first_chunk().unwrap());
+            assert_eq!(leading_digits(chunk), (value, count), "{text}");
+        }
     }
 }

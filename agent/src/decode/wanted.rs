@@ -39,7 +39,7 @@ impl Wanted {
         let mut trail = vec![0];
         for key in &path.0 {
             let parent = trail[trail.len() - 1];
-            let child = match self.child(parent, key.as_bytes()) {
+            let child = match self.child(parent, key) {
                 Some(child) => child,
                 None => {
                     self.nodes.push(Node::default());
@@ -64,8 +64,8 @@ impl Wanted {
     }
 
     /// The node of `key` in the object at `node`.
-    pub fn child(&self, node: usize, key: &[u8]) -> Option<usize> {
-        self.nodes[node].children.iter().find(|(name, _)| name.as_bytes() == key).map(|&(_, child)| child)
+    pub fn child(&self, node: usize, key: &str) -> Option<usize> {
+        self.nodes[node].children.iter().find(|(name, _)| **name == *key).map(|&(_, child)| child)
     }
 
     pub fn slots(&self) -> usize {
@@ -75,7 +75,8 @@ impl Wanted {
 
 /// Where the values of one document are put.
 pub(super) struct Sink<'a, 's> {
-    pub values: Values<'a>,
+    /// One for each slot, all missing at first.
+    pub values: &'s mut [Value<'a>],
     /// Text of strings that had escapes.
     pub scratch: &'s mut String,
     /// Which slots have their text in `scratch`, and where.
@@ -83,12 +84,6 @@ pub(super) struct Sink<'a, 's> {
 }
 
 impl<'a, 's> Sink<'a, 's> {
-    pub fn new(slots: usize, scratch: &'s mut String, unescaped: &'s mut Vec<(usize, Range<usize>)>) -> Sink<'a, 's> {
-        scratch.clear();
-        unescaped.clear();
-        Sink { values: SmallVec::from_elem(Value::Missing, slots), scratch, unescaped }
-    }
-
     /// Forgets everything, for a second reading of the document.
     pub fn clear(&mut self) {
         self.values.fill(Value::Missing);

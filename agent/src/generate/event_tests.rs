@@ -18,7 +18,11 @@ fn a_seed_means_the_same_events_for_ever() {
     let generator = Generator::new(1);
     let events: Vec<String> =
         [0, 1, 2_399_999].map(|n| json(&generator.event(n, 1_763_657_472_123 + n as i64))).to_vec();
-    insta::assert_snapshot!(events.join("\n"), @"");
+    insta::assert_snapshot!(events.join("\n"), @r#"
+    {"timestamp": 1763657472123, "endpoint": "/api/payments", "method": "POST", "status": 200, "response_time_ms": 229.3, "region": "us-east", "user_id": "user_040269", "message": "request completed trace=aa4d8b94"}
+    {"timestamp": 1763657472124, "endpoint": "/api/cart", "method": "POST", "status": 200, "response_time_ms": 90.8, "region": "us-east", "user_id": "user_018172", "message": "request completed trace=14cbaca7"}
+    {"timestamp": 1763659872122, "endpoint": "/api/login", "method": "POST", "status": 200, "response_time_ms": 173.0, "region": "ap-south", "user_id": "user_023447", "message": "request completed trace=f717ab67"}
+    "#);
 }
 
 #[test]

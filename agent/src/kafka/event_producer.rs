@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use crate::clock::{BootTime, Clock};
 
 /// How long to wait for brokers that do not answer.
-const ADMIN_TIMEOUT: Duration = Duration::from_secs(15);
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Ours, unless the user says otherwise. The second name of a property is an alias of it.
 const DEFAULTS: [(&str, &str, &str); 8] = [
@@ -34,8 +34,8 @@ const DEFAULTS: [(&str, &str, &str); 8] = [
 /// Why events cannot be produced.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
-    #[error("librdkafka does not take these properties: {0}")]
-    Properties(KafkaError),
+    #[error("librdkafka refuses the properties: {0}")]
+    Properties(String),
     #[error("Kafka at {servers} does not answer ({reason}); is it running, and does --bootstrap-servers name it?")]
     Unreachable { servers: String, reason: String },
     #[error("topic {topic} cannot be created: {reason}")]
@@ -44,6 +44,17 @@ pub enum ProduceError {
     Topic { topic: String, reason: String },
     #[error("an event was refused: {0}")]
     Send(KafkaError),
+    #[error("latencies cannot be kept: {0}")]
+    Histogram(String),
+}
+
+/// Names the property, and not its value: that may be a password.
+fn refused(error: KafkaError) -> ProduceError {
+    ProduceError::Properties(match error {
+        KafkaError::ClientConfig(_, reason, name, _) if !name.is_empty() => format!("{name}: {reason}"),
+        KafkaError::ClientCreation(reason) => reason,
+        other => other.to_string(),
+    })
 }
 
 /// What became of the events that were sent so far.
@@ -78,8 +89,7 @@ impl EventProducer {
         for (name, value) in properties {
             config.set(name, value);
         }
-        let reports = Reports::new(clock).map_err(|e| ProduceError::Properties(KafkaError::AdminOpCreation(e)))?;
-        let producer = config.create_with_context(reports).map_err(ProduceError::Properties)?;
+        let producer = config.create_with_context(Reports::new(clock)?).map_err(refused)?;
         let servers = config.get("bootstrap.servers").unwrap_or("no broker").to_owned();
         Ok(EventProducer { producer, config, servers })
     }
@@ -88,7 +98,7 @@ impl EventProducer {
     /// topic turns out to exist: see [`EventProducer::partitions`].
     pub async fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), ProduceError> {
         let failed = |reason: String| ProduceError::Create { topic: topic.to_owned(), reason };
-        let admin: AdminClient<DefaultClientContext> = self.config.create().map_err(ProduceError::Properties)?;
+        let admin: AdminClient<DefaultClientContext> = self.config.create().map_err(refused)?;
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
         let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT)).request_timeout(Some(ADMIN_TIMEOUT));
         match admin.create_topics([&new], &options).await {
@@ -102,27 +112,22 @@ impl EventProducer {
     }
 
     /// The number of the topic's partitions, once all of them have a leader. Waits a while for a topic that was just
-    /// created.
+    /// created. Asks for every topic, because brokers may create one that is asked for by its name.
     pub fn partitions(&self, topic: &str) -> Result<usize, ProduceError> {
-        let mut reason = String::new();
-        for _ in 0..50 {
-            let metadata = self.producer.client().fetch_metadata(Some(topic), ADMIN_TIMEOUT);
+        let mut reason = "";
+        for _ in 0..30 {
+            let metadata = self.producer.client().fetch_metadata(None, ADMIN_TIMEOUT);
             let metadata = metadata.map_err(|_| self.unreachable())?;
-            let found = metadata.topics().iter().find(|t| t.name() == topic);
-            let error = found.and_then(|t| t.error()).map(RDKafkaErrorCode::from);
-            match (found, error) {
-                (Some(t), None) if !t.partitions().is_empty() && t.partitions().iter().all(|p| p.leader() >= 0) => {
-                    return Ok(t.partitions().len());
+            reason = match metadata.topics().iter().find(|t| t.name() == topic) {
+                None => "it does not exist, or this user may not see it",
+                Some(t) if t.partitions().is_empty() || t.partitions().iter().any(|p| p.leader() < 0) => {
+                    "a partition of it has no leader"
                 }
-                (_, Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::InvalidTopic)) => {
-                    reason = error.map(|e| e.to_string()).unwrap_or_default();
-                    break;
-                }
-                _ => reason = error.map_or("a partition has no leader".to_owned(), |e| e.to_string()),
-            }
+                Some(t) => return Ok(t.partitions().len()),
+            };
             std::thread::sleep(Duration::from_millis(100));
         }
-        Err(ProduceError::Topic { topic: topic.to_owned(), reason })
+        Err(ProduceError::Topic { topic: topic.to_owned(), reason: reason.to_owned() })
     }
 
     fn unreachable(&self) -> ProduceError {
@@ -181,9 +186,10 @@ struct Reports {
 }
 
 impl Reports {
-    fn new(clock: Clock) -> Result<Self, String> {
+    fn new(clock: Clock) -> Result<Self, ProduceError> {
         // 1 µs to 10 minutes with three digits; beyond that it says 10 minutes.
-        let latency = Histogram::new_with_bounds(1, 600_000_000, 3).map_err(|e| e.to_string())?;
+        let latency = Histogram::new_with_bounds(1, 600_000_000, 3);
+        let latency = latency.map_err(|e| ProduceError::Histogram(e.to_string()))?;
         let start = clock.boot_time();
         let delivered =
             Delivered { acknowledged: 0, failed: 0, first_error: None, last_report: Duration::ZERO, latency };

@@ -152,7 +152,7 @@ fn is_dead(entry: &EntryKey, cell: Option<&Cell>, progress: &AggregateProgress) 
         keys_before: progress.keys_expired_before,
     };
     match cell {
-        Some(cell) => is_expired(entry, cell.last_seen(), &expiry),
+        Some(cell) => is_expired(entry, cell.last_seen, &expiry),
         None => entry.pane != Pane::TOTAL && entry.pane.end <= expiry.panes_before,
     }
 }

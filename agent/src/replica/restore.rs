@@ -314,7 +314,7 @@ impl Tail {
             start_at(&id.to_string(), state_offset, group_offset, first, end, self.task.policy)?;
         if let Some(lost) = state_offset.map(|offset| first - offset).filter(|&lost| lost > 0) {
             tracing::error!(task = %id, lost, "Kafka no longer has {lost} records that were not read yet (retention)");
-            context.metrics.records_lost(&id.topic, lost as u64);
+            context.metrics.lost(&id.topic, lost as u64);
         }
         let mut checkpoint = self.checkpoint;
         checkpoint.changelog_offset = promoted.changelog_next;

@@ -1,5 +1,6 @@
 //! What Streamgauge tells of itself: its own metrics and its logs.
 
+mod count;
 mod metrics;
 mod names;
 mod process;

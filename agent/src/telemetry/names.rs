@@ -84,6 +84,12 @@ names! {
     Rebalances Counter "streamgauge_rebalances" ["event"], "Changes of the assignment: assigned, revoked, lost";
     RebalanceDuration Histogram "streamgauge_rebalance_duration_seconds" [],
         "Time a worker stood still for a change of the assignment";
+    ProducerRebuilds Counter "streamgauge_producer_rebuilds" [],
+        "Transactional producers made anew after a fatal error, usually a transaction that timed out";
+    CheckpointFailures Counter "streamgauge_checkpoint_failures" [],
+        "Checkpoints that could not be written to a redb file; the changelog still has everything";
+    RestoreUnstable Gauge "streamgauge_restore_unstable_seconds" [],
+        "How long the current restore has waited for an open transaction on the changelog to end";
     QueriesRefused Counter "streamgauge_queries_refused" ["reason"], "Queries answered with an error, by its gRPC status";
     QueryDuration Histogram "streamgauge_query_duration_seconds" [], "Time a query took, translation included";
     ProcessMemory Gauge "process_resident_memory_bytes" [], "Resident memory";

@@ -258,7 +258,7 @@ impl Worker<'_> {
         if !is_new {
             self.consumer.assign(&partition, next_offset)?;
         }
-        tracing::info!(task = %task.id, next_offset, entries = task.view.read().entries(), is_new, "restored");
+        tracing::info!(task = %task.id, next_offset, is_new, "restored");
         self.index.clear();
         self.tasks.push(LiveTask {
             counted: vec![Default::default(); task.plan.aggregates.len()],

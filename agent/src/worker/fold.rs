@@ -32,6 +32,8 @@ pub struct LiveTask {
 pub struct Folded {
     pub events: u64,
     pub redelivered: u64,
+    /// Why events became dead letters.
+    pub undecodable: Vec<&'static str>,
 }
 
 impl LiveTask {
@@ -47,14 +49,17 @@ impl LiveTask {
         self.changed = true;
         match self.fold(record, decoder) {
             Ok(()) => folded.events += 1,
-            Err((reason, detail)) => self.dead_letters.push(DeadLetter {
-                key: record.key().map(<[u8]>::to_vec),
-                payload: record.payload().map(<[u8]>::to_vec),
-                offset,
-                timestamp: record.timestamp(),
-                reason,
-                detail,
-            }),
+            Err((reason, detail)) => {
+                folded.undecodable.push(reason);
+                self.dead_letters.push(DeadLetter {
+                    key: record.key().map(<[u8]>::to_vec),
+                    payload: record.payload().map(<[u8]>::to_vec),
+                    offset,
+                    timestamp: record.timestamp(),
+                    reason,
+                    detail,
+                });
+            }
         }
     }
 
@@ -68,7 +73,7 @@ impl LiveTask {
             return Err(("too_far_ahead", format!("event time is {ahead} s ahead of the record's timestamp")));
         }
         let event = Event { time: decoded.time, values: &decoded.values };
-        self.state.fold(&event).map_err(|rejection| (rejection.reason(), rejection.to_string()))
+        self.state.fold(&event).map_err(|rejection| (rejection.reason.as_str(), rejection.to_string()))
     }
 }
 

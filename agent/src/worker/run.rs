@@ -188,6 +188,7 @@ impl<'a> Worker<'a> {
         batch.clear();
         for (source, counts) in folded {
             self.agent.metrics.folded(&source, counts.events, counts.redelivered);
+            counts.undecodable.into_iter().for_each(|reason| self.agent.metrics.undecodable(&source, reason));
         }
         if !out_of_range.is_empty() {
             // The restore finds out what Kafka no longer has, counts it, and goes on from what is there.

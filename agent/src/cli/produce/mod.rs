@@ -103,16 +103,21 @@ pub fn run(args: ProduceArgs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
+    prepare_topic(&args, &producer, &runtime)?;
+    // Not before: until events are sent, a signal may simply end the process.
     let signals = Arc::new(AtomicU8::new(0));
     runtime.spawn(count_signals(signals.clone()));
-    prepare_topic(&args, &producer, &runtime)?;
 
     let plan = Plan::new(&args, producer.elapsed(), clock.unix_millis());
     let mut progress = Progress::new(plan.count);
     let sent = stream::send(&plan, &producer, &clock, &signals, &mut progress);
     progress.finish();
     let summary = Summary::new(&sent, &producer.delivered());
-    if args.json { println!("{}", serde_json::to_string(&summary)?) } else { println!("{summary}") }
+    if args.json {
+        println!("{}", serde_json::to_string(&summary)?)
+    } else {
+        println!("{summary}")
+    }
     runtime.shutdown_background();
     Ok(if summary.all_acknowledged() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -145,7 +150,9 @@ impl Plan {
             EventRate::Max => (Rate::unlimited(), DEFAULT_RATE),
         };
         let by_duration = match (args.rate, args.duration) {
-            (EventRate::PerSecond(n), Some(time)) => u64::try_from(time.as_nanos() * u128::from(n) / 1_000_000_000).ok(),
+            (EventRate::PerSecond(n), Some(time)) => {
+                u64::try_from(time.as_nanos() * u128::from(n) / 1_000_000_000).ok()
+            }
             _ => None,
         };
         let count = [args.count, by_duration].into_iter().flatten().min();

@@ -81,7 +81,8 @@ pub(super) struct Summary {
 impl Summary {
     pub fn new(sent: &Sent, delivered: &Delivered) -> Self {
         let time = delivered.last_report.saturating_sub(sent.started);
-        let quantile = |q| (delivered.acknowledged > 0).then(|| delivered.latency.value_at_quantile(q) as f64 / 1_000.0);
+        let quantile =
+            |q| (delivered.acknowledged > 0).then(|| delivered.latency.value_at_quantile(q) as f64 / 1_000.0);
         Summary {
             events: sent.events,
             acknowledged: delivered.acknowledged,
