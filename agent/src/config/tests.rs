@@ -268,6 +268,7 @@ fn errors_of_kafka_and_state_are_told() {
                 "timeouts shorter than commits",
                 kafka("session_timeout: 10s\n  transaction_timeout: 10s") + "state: { commit_interval: 20s }\n",
             ),
+            ("default timeouts shorter than commits", format!("{MINIMAL}state: {{ commit_interval: 4s }}\n")),
             ("replication factor", kafka("replication_factor: 0")),
             (
                 "refused properties",
@@ -326,6 +327,7 @@ fn errors_of_sources_and_aggregates_are_told() {
             ("no measures", measure("{}")),
             ("measure name", measure("my-events: count")),
             ("a count of a field", measure("events: { count: status }")),
+            ("a count with a unit", measure("events: { count: {}, unit: ms }")),
             ("no statistic", measure("events: { unit: ms }")),
             ("two statistics", measure("events: { sum: a, avg: a }")),
             ("no field", measure("time: { histogram: { where: { a: 1 } } }")),

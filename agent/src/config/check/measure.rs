@@ -30,6 +30,9 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
     for (path, condition) in inner.into_iter().flat_map(|measured| &measured.filter.0).chain(&body.filter.0) {
         conditions(check, path, condition, &mut filter);
     }
+    if let (Some(unit), Some(_)) = (&body.unit, &body.count) {
+        check.error(unit.place, "a count has no unit", "remove `unit`");
+    }
     if let Some(own) = &body.name {
         own_name(check, own);
     }
@@ -37,7 +40,7 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
         name: name.value.clone(),
         kind,
         field,
-        unit: unit(body.unit),
+        unit: unit(body.unit.as_ref().map(|unit| unit.value)),
         filter,
         metric: body.name.as_ref().map(|own| own.value.clone()),
         help: body.help.clone(),
