@@ -4,7 +4,10 @@ use super::USAGE;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::failpoint;
+use crate::grpc::{self, GrpcState};
+use crate::http::{self, HttpState};
 use crate::kafka::Settings;
+use crate::query::{self, Readiness, Reader};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
 use crate::worker::{Agent, SourcePlan, WorkerError, WorkerStatus};
@@ -13,7 +16,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// How long open connections may take to end.
+const SERVERS_END: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub struct RunArgs {
@@ -34,10 +43,8 @@ pub fn run(args: &RunArgs) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    crate::telemetry::init_logging(&config.telemetry);
-    if let Some(spec) = &args.failpoints
-        && let Err(error) = failpoint::configure(spec)
-    {
+    let failpoints = args.failpoints.as_deref().map_or(Ok(()), failpoint::configure);
+    if let Err(error) = crate::telemetry::init_logging(&config.telemetry).map_err(|e| e.to_string()).and(failpoints) {
         eprintln!("streamgauge: {error}");
         return ExitCode::from(USAGE);
     }
@@ -75,16 +82,17 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         stopping: AtomicBool::new(false),
         config,
     });
-    let (_stop, _stopped) = watch::channel(false);
-    let (ended, mut ends) = mpsc::channel(agent.config.workers);
-    let mut threads = Vec::new();
     let mut statuses = Vec::new();
+    let mut threads = Vec::new();
+    let listeners = Listeners::bind(&agent.config).await?;
+    let (ended, mut ends) = mpsc::channel(agent.config.workers);
     for number in 0..agent.config.workers {
         let status = Arc::new(WorkerStatus::default());
         statuses.push(status.clone());
         threads.push(spawn_worker(agent.clone(), number, status, ended.clone()).context("worker")?);
     }
     drop(ended);
+    let (stop, servers) = listeners.serve(&agent, statuses);
     let first = tokio::select! {
         first = ends.recv() => first,
         () = signalled() => None,
@@ -100,7 +108,68 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let _ = thread.join();
     }
     agent.checkpointer.stop();
+    drop(stop);
+    for server in servers {
+        // A connection that is kept open must not keep the process.
+        let _ = tokio::time::timeout(SERVERS_END, server).await;
+    }
     result.map_err(anyhow::Error::from)
+}
+
+/// The sockets, bound before anything else starts: a port that is taken is known at once.
+struct Listeners {
+    http: TcpListener,
+    grpc: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> anyhow::Result<Listeners> {
+        let bind = async |key: &str, address| {
+            TcpListener::bind(address).await.with_context(|| {
+                format!("cannot listen on {address}; free the port, or set {key}.listen to another")
+            })
+        };
+        Ok(Listeners { http: bind("http", config.http.listen).await?, grpc: bind("grpc", config.grpc.listen).await? })
+    }
+
+    /// Serves until the sender it returns is dropped.
+    fn serve(self, agent: &Arc<Agent>, statuses: Vec<Arc<WorkerStatus>>) -> (watch::Sender<()>, Vec<JoinHandle<()>>) {
+        let (stop, stopped) = watch::channel(());
+        let reader = Arc::new(Reader {
+            registry: agent.registry.clone(),
+            sources: agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone())).collect(),
+            clock: agent.clock.clone(),
+            max_cells: agent.config.limits.query_cells,
+        });
+        let registry = agent.registry.clone();
+        let readiness: Readiness = Arc::new(move || {
+            let workers = statuses.iter().filter_map(|status| status.unready()).map(str::to_owned);
+            workers.chain(query::not_ready(&registry)).collect()
+        });
+        tracing::info!(http = ?self.http.local_addr(), grpc = ?self.grpc.local_addr(), "serving");
+        let metrics = agent.metrics.clone();
+        let http = http::serve(
+            self.http,
+            HttpState {
+                reader: reader.clone(),
+                metrics: metrics.clone(),
+                readiness: readiness.clone(),
+                config: agent.config.redacted_yaml().into(),
+            },
+            ends(stopped.clone()),
+        );
+        let grpc = grpc::serve(self.grpc, GrpcState { reader, metrics, readiness }, ends(stopped));
+        let servers = vec![
+            tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),
+            tokio::spawn(async move { grpc.await.unwrap_or_else(|e| tracing::error!("gRPC server: {e}")) }),
+        ];
+        (stop, servers)
+    }
+}
+
+/// Resolves when the sender is gone.
+async fn ends(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
 }
 
 fn spawn_worker(

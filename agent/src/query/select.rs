@@ -25,12 +25,7 @@ pub struct Extent {
 
 /// # Errors
 /// If a duration is not a multiple of the pane, the selection makes no sense, or it is more than `limit` windows.
-pub fn select(
-    request: &Request,
-    plan: &AggregatePlan,
-    extent: Extent,
-    limit: usize,
-) -> Result<Selection, QueryError> {
+pub fn select(request: &Request, plan: &AggregatePlan, extent: Extent, limit: usize) -> Result<Selection, QueryError> {
     let grid = match (request.window, request.time) {
         (None, None) if request.hop.is_none() && !request.closed_only => return Ok(Selection::Totals),
         (Some(size), _) => grid(size, request.hop, plan)?,

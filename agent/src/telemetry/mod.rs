@@ -6,7 +6,7 @@ mod metrics;
 mod names;
 mod process;
 
-pub use logging::init_logging;
+pub use logging::{LoggingError, init_logging};
 pub use metrics::{
     AggregateLabel, CommitLabels, Counters, DecodeErrorLabels, Durations, Gauges, Metrics, ReasonLabel, RebalanceLabels,
     SourceLabel, TaskLabels, TopicLabel,
