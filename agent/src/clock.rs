@@ -46,9 +46,9 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn unix_millis(&self) -> i64 {
         match self {
-            Clock::System => std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |d| d.as_millis() as i64),
+            Clock::System => {
+                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+            }
             Clock::Manual(now) => now.load(Ordering::Relaxed),
         }
     }

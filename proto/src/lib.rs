@@ -1,1 +1,16 @@
+//! The wire formats of Streamgauge: what is stored in the changelog and in redb, and the gRPC services.
 
+/// Stored records and values.
+pub mod storage {
+    pub mod v1 {
+        tonic::include_proto!("streamgauge.storage.v1");
+    }
+}
+
+/// The gRPC services.
+pub mod v1 {
+    tonic::include_proto!("streamgauge.v1");
+}
+
+/// Descriptors of every message and service, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

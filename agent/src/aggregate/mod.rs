@@ -1,1 +1,32 @@
-//! aggregate
+//! Pure aggregation: panes, windows, measures, merging and encoding. No tokio, rdkafka, redb, or clock in here.
+//!
+//! [`Plan`] is what the config asks of one source; [`TaskState`] is the live state of one task (input partition);
+//! [`Cell`] is what is kept per key and pane.
+
+mod cell;
+mod encode;
+mod event;
+mod extract;
+mod filter;
+mod histogram;
+mod key;
+mod measure;
+mod plan;
+mod task;
+mod units;
+mod window;
+
+pub use cell::Cell;
+pub use encode::{CELL_FORMAT_VERSION, FormatError};
+pub use event::{Event, Value};
+pub use extract::{Rejection, RejectionReason};
+pub use histogram::{Dense, Histogram, MAX_SCALE};
+pub use key::{AggregateId, EntryKey, KeyBytes, Pane, encode_labels, is_overflow, labels, overflow_key};
+pub use measure::{Average, Buckets, MeasureState, Nanos, nanos_to_f64};
+pub use plan::{AggregatePlan, MeasurePlan, Plan};
+pub use task::{Counters, Expiry, Frozen, TaskState, is_expired};
+pub use units::{Sample, Scaling};
+pub use window::{WindowGrid, WindowSpan, merge_window};
+
+#[cfg(test)]
+mod tests;

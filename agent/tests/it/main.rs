@@ -7,6 +7,9 @@
 mod agent;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
+#[allow(dead_code, reason = "a fixture offers more than today's tests use")]
+mod oracle;
+mod produce;
 mod smoke;
 mod tidy;
 

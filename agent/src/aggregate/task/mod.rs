@@ -1,0 +1,167 @@
+//! The live state of one task (input partition): folding, and handing over what changed to be committed.
+//!
+//! Memory is a function of the input read so far. Committing takes shared copies of what is dirty; an aborted commit only
+//! makes it dirty again.
+
+mod state;
+mod table;
+
+use std::sync::Arc;
+
+use super::cell::Cell;
+use super::event::Event;
+use super::extract::Rejection;
+use super::key::{AggregateId, EntryKey, Pane};
+use super::plan::{AggregatePlan, Plan};
+use state::AggregateState;
+
+/// All aggregates of one task.
+#[derive(Debug)]
+pub struct TaskState {
+    plan: Arc<Plan>,
+    aggregates: Vec<AggregateState>,
+    stream_time: Option<i64>,
+    /// Expired entries of aborted epochs, whose tombstones are still to be written.
+    unwritten_expired: Vec<EntryKey>,
+}
+
+/// What changed since the last freeze.
+#[derive(Clone, Debug, Default)]
+pub struct Frozen {
+    /// New values.
+    pub entries: Vec<(EntryKey, Arc<Cell>)>,
+    /// Entries that are no more. Some may never have been committed.
+    pub expired: Vec<EntryKey>,
+    pub stream_time: Option<i64>,
+    /// One for each aggregate of the plan, as of this freeze.
+    pub expiry: Vec<Expiry>,
+}
+
+/// What of an aggregate has expired. Both bounds only ever rise. `i64::MIN`: nothing yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    pub aggregate: AggregateId,
+    /// Panes that end at or before this.
+    pub panes_before: i64,
+    /// Totals that were last seen before this.
+    pub keys_before: i64,
+}
+
+/// Events counted since the task's state was made. Not durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Events that came after a window they belong to had closed.
+    pub late_events: u64,
+    /// Events that went to the overflow key.
+    pub overflow_events: u64,
+}
+
+/// Whether an entry of the expiry's aggregate has expired: a function of the entry alone, so that whoever loads the state
+/// drops just what its owner dropped.
+pub fn is_expired(entry: &EntryKey, last_seen: i64, expiry: &Expiry) -> bool {
+    if entry.pane == Pane::TOTAL { last_seen < expiry.keys_before } else { entry.pane.end <= expiry.panes_before }
+}
+
+impl TaskState {
+    pub fn new(plan: Arc<Plan>) -> TaskState {
+        let aggregates = plan.aggregates.iter().map(|aggregate| AggregateState::new(aggregate.clone())).collect();
+        TaskState { plan, aggregates, stream_time: None, unwritten_expired: Vec::new() }
+    }
+
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The largest event time accepted, Unix milliseconds.
+    pub fn stream_time(&self) -> Option<i64> {
+        self.stream_time
+    }
+
+    /// Sets the stream time of a committed state.
+    pub fn restore(&mut self, stream_time: Option<i64>) {
+        self.stream_time = stream_time;
+    }
+
+    /// Puts in a committed entry. One of an aggregate that is not in the plan is left out.
+    pub fn load(&mut self, entry: EntryKey, cell: Arc<Cell>) {
+        if let Some(aggregate) = self.aggregate_mut(entry.aggregate) {
+            aggregate.load(entry, cell);
+        }
+    }
+
+    /// Folds an event into every aggregate.
+    ///
+    /// # Errors
+    /// If a label or a measured field is missing or unusable. Then nothing has changed, not even stream time.
+    pub fn fold(&mut self, event: &Event<'_>) -> Result<(), Rejection> {
+        for aggregate in &mut self.aggregates {
+            aggregate.extract.read(&self.plan, &aggregate.plan, event.values)?;
+        }
+        let stream_time = self.stream_time.map_or(event.time, |now| now.max(event.time));
+        self.stream_time = Some(stream_time);
+        for aggregate in &mut self.aggregates {
+            aggregate.fold(event.time, stream_time);
+        }
+        Ok(())
+    }
+
+    /// Takes what changed since the last freeze, after dropping what has expired. Cells are shared, not copied.
+    pub fn freeze(&mut self) -> Frozen {
+        let mut frozen = Frozen { stream_time: self.stream_time, ..Frozen::default() };
+        for aggregate in &mut self.aggregates {
+            let expiry = aggregate.freeze(self.stream_time, &mut frozen.entries, &mut frozen.expired);
+            frozen.expiry.push(expiry);
+        }
+        if !self.unwritten_expired.is_empty() {
+            // What came back in between is live again, and dirty.
+            let again = std::mem::take(&mut self.unwritten_expired);
+            frozen.expired.extend(again.into_iter().filter(|entry| !self.contains(entry)));
+            frozen.expired.sort_unstable();
+            frozen.expired.dedup();
+        }
+        frozen
+    }
+
+    /// Takes an aborted epoch back: its entries are dirty again, with the values they have by now, and its expired ones
+    /// expire again.
+    pub fn unfreeze(&mut self, frozen: Frozen) {
+        for (entry, _) in &frozen.entries {
+            if let Some(aggregate) = self.aggregate_mut(entry.aggregate) {
+                aggregate.mark_dirty(entry);
+            }
+        }
+        self.unwritten_expired.extend(frozen.expired);
+    }
+
+    /// Live keys of an aggregate, without the overflow key.
+    pub fn keys(&self, aggregate: AggregateId) -> usize {
+        self.aggregate(aggregate).map_or(0, AggregateState::keys)
+    }
+
+    /// Every live entry, in no particular order.
+    pub fn entries(&self) -> impl Iterator<Item = (EntryKey, &Arc<Cell>)> {
+        self.aggregates.iter().flat_map(|aggregate| {
+            aggregate.table.records().iter().flat_map(|record| {
+                let entry = |pane| EntryKey { aggregate: aggregate.plan.id, pane, key: record.key.clone() };
+                record.cells().map(move |(pane, cell)| (entry(pane), cell))
+            })
+        })
+    }
+
+    /// What was counted for each aggregate of the plan.
+    pub fn counters(&self) -> impl Iterator<Item = (&Arc<AggregatePlan>, Counters)> {
+        self.aggregates.iter().map(|aggregate| (&aggregate.plan, aggregate.counters))
+    }
+
+    fn contains(&self, entry: &EntryKey) -> bool {
+        self.aggregate(entry.aggregate).is_some_and(|aggregate| aggregate.contains(entry))
+    }
+
+    fn aggregate(&self, id: AggregateId) -> Option<&AggregateState> {
+        self.aggregates.iter().find(|aggregate| aggregate.plan.id == id)
+    }
+
+    fn aggregate_mut(&mut self, id: AggregateId) -> Option<&mut AggregateState> {
+        self.aggregates.iter_mut().find(|aggregate| aggregate.plan.id == id)
+    }
+}

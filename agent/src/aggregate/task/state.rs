@@ -1,0 +1,200 @@
+//! One aggregate of one task.
+
+use std::sync::Arc;
+
+use super::table::KeyTable;
+use super::{Counters, Expiry, is_expired};
+use crate::aggregate::cell::Cell;
+use crate::aggregate::extract::Extract;
+use crate::aggregate::key::{EntryKey, Pane, is_overflow, overflow_key};
+use crate::aggregate::plan::AggregatePlan;
+
+/// Live cells of one aggregate, and which of them changed since the last freeze.
+#[derive(Debug)]
+pub(super) struct AggregateState {
+    pub plan: Arc<AggregatePlan>,
+    pub extract: Extract,
+    pub table: KeyTable,
+    pub counters: Counters,
+    has_overflow: bool,
+    dirty: Vec<(u32, Pane)>,
+    /// No pane ends before this.
+    lowest_end: i64,
+    /// Totals last seen before this have been dropped.
+    keys_before: i64,
+}
+
+impl AggregateState {
+    pub fn new(plan: Arc<AggregatePlan>) -> AggregateState {
+        AggregateState {
+            plan,
+            extract: Extract::default(),
+            table: KeyTable::default(),
+            counters: Counters::default(),
+            has_overflow: false,
+            dirty: Vec::new(),
+            lowest_end: i64::MAX,
+            keys_before: i64::MIN,
+        }
+    }
+
+    /// Keys, without the overflow key.
+    pub fn keys(&self) -> usize {
+        self.table.len() - usize::from(self.has_overflow)
+    }
+
+    pub fn load(&mut self, entry: EntryKey, cell: Arc<Cell>) {
+        let number = self.table.find(&entry.key).unwrap_or_else(|| {
+            self.has_overflow |= is_overflow(&entry.key);
+            self.table.insert(entry.key)
+        });
+        if entry.pane != Pane::TOTAL {
+            self.lowest_end = self.lowest_end.min(entry.pane.end);
+        }
+        let (slot, _) = self.table.record_mut(number).cell_mut(entry.pane, || cell.clone());
+        *slot = cell;
+    }
+
+    /// Folds what was extracted from an event of that time. `stream_time` has the event in it.
+    #[inline]
+    pub fn fold(&mut self, time: i64, stream_time: i64) {
+        let pane = self.pane(time, stream_time);
+        let number = match self.table.find(&self.extract.key) {
+            Some(number) => number,
+            None => self.new_key(),
+        };
+        self.add(number, Pane::TOTAL, time);
+        if let Some(pane) = pane {
+            self.lowest_end = self.lowest_end.min(pane.end);
+            self.add(number, pane, time);
+        }
+    }
+
+    /// The pane that an event of that time goes to, if there is a window left that it is not too late for.
+    #[inline]
+    fn pane(&mut self, time: i64, stream_time: i64) -> Option<Pane> {
+        let max_late = self.plan.max_late?;
+        let pane_ms = self.plan.pane_ms;
+        let end = floor(time, pane_ms).saturating_add(pane_ms).min(i64::MAX - 1);
+        let closes = end.saturating_add(self.plan.grace_ms);
+        if stream_time < closes {
+            return Some(Pane { end, late: 0 });
+        }
+        self.counters.late_events += 1;
+        let late = stream_time.saturating_sub(closes) / pane_ms + 1;
+        let late = u16::try_from(late).ok().filter(|&late| late <= max_late)?;
+        // An expired pane must not come back: whoever loads the state would drop it again.
+        (end > self.panes_before(stream_time)).then_some(Pane { end, late })
+    }
+
+    #[cold]
+    fn new_key(&mut self) -> u32 {
+        if self.keys() < self.plan.config.key_limit {
+            return self.table.insert(self.extract.key.as_slice().into());
+        }
+        self.counters.overflow_events += 1;
+        let overflow = overflow_key();
+        self.table.find(&overflow).unwrap_or_else(|| {
+            self.has_overflow = true;
+            self.table.insert(overflow)
+        })
+    }
+
+    #[inline]
+    fn add(&mut self, number: u32, pane: Pane, time: i64) {
+        let plan = &self.plan;
+        let (cell, dirty) = self.table.record_mut(number).cell_mut(pane, || Arc::new(Cell::empty(plan)));
+        // The committed view and the committer share this cell: the first touch in an epoch copies it.
+        let cell = Arc::make_mut(cell);
+        cell.last_seen = cell.last_seen.max(time);
+        for ((state, measure), sample) in cell.measures.iter_mut().zip(&plan.measures).zip(&self.extract.samples) {
+            if let Some(sample) = sample {
+                state.record(*sample, measure);
+            }
+        }
+        if !*dirty {
+            *dirty = true;
+            self.dirty.push((number, pane));
+        }
+    }
+
+    /// Drops what has expired and collects what is dirty.
+    pub fn freeze(
+        &mut self,
+        stream_time: Option<i64>,
+        entries: &mut Vec<(EntryKey, Arc<Cell>)>,
+        expired: &mut Vec<EntryKey>,
+    ) -> Expiry {
+        let (expiry, swept) = self.expiry(stream_time);
+        let mut sweep = swept || self.lowest_end <= expiry.panes_before;
+        entries.reserve(self.dirty.len());
+        for (number, pane) in self.dirty.drain(..) {
+            let record = self.table.record_mut(number);
+            let entry = EntryKey { aggregate: expiry.aggregate, pane, key: record.key.clone() };
+            let Some((cell, dirty)) = record.existing_mut(pane) else { continue };
+            *dirty = false;
+            if is_expired(&entry, cell.last_seen, &expiry) {
+                sweep = true;
+            } else {
+                entries.push((entry, cell.clone()));
+            }
+        }
+        if sweep {
+            self.sweep(&expiry, expired);
+        }
+        expiry
+    }
+
+    /// The rule as of now, and whether the time to live has moved on.
+    fn expiry(&mut self, stream_time: Option<i64>) -> (Expiry, bool) {
+        let panes_before = stream_time.map_or(i64::MIN, |now| self.panes_before(now));
+        let mut swept = false;
+        if let (Some(ttl), Some(now)) = (self.plan.key_ttl_ms, stream_time) {
+            let wanted = now.saturating_sub(ttl);
+            swept = wanted.saturating_sub(self.keys_before) >= self.plan.pane_ms;
+            if swept {
+                self.keys_before = wanted;
+            }
+        }
+        (Expiry { aggregate: self.plan.id, panes_before, keys_before: self.keys_before }, swept)
+    }
+
+    fn panes_before(&self, stream_time: i64) -> i64 {
+        floor(stream_time.saturating_sub(self.plan.retention_ms), self.plan.pane_ms)
+    }
+
+    fn sweep(&mut self, expiry: &Expiry, expired: &mut Vec<EntryKey>) {
+        let mut lowest_end = i64::MAX;
+        self.table.retain(|key, pane, cell| {
+            let entry = EntryKey { aggregate: expiry.aggregate, pane, key: key.clone() };
+            let keep = !is_expired(&entry, cell.last_seen, expiry);
+            if !keep {
+                expired.push(entry);
+            } else if pane != Pane::TOTAL {
+                lowest_end = lowest_end.min(pane.end);
+            }
+            keep
+        });
+        self.lowest_end = lowest_end;
+        self.has_overflow = self.has_overflow && self.table.find(&overflow_key()).is_some();
+    }
+
+    /// Makes an entry dirty again, if it is still there.
+    pub fn mark_dirty(&mut self, entry: &EntryKey) {
+        let Some(number) = self.table.find(&entry.key) else { return };
+        if let Some((_, dirty @ false)) = self.table.record_mut(number).existing_mut(entry.pane) {
+            *dirty = true;
+            self.dirty.push((number, entry.pane));
+        }
+    }
+
+    pub fn contains(&self, entry: &EntryKey) -> bool {
+        self.table.find(&entry.key).is_some_and(|number| self.table.record(number).contains(entry.pane))
+    }
+}
+
+/// The largest multiple of `step` that is not above `time`; saturating.
+#[inline]
+fn floor(time: i64, step: i64) -> i64 {
+    time.div_euclid(step).saturating_mul(step)
+}

@@ -1,0 +1,9 @@
+//! Properties of folding, merging and storing, over random events.
+
+mod expiry;
+mod histogram;
+mod keys;
+mod lifecycle;
+mod samples;
+mod storing;
+mod windows;

@@ -1,0 +1,148 @@
+//! Plans, events and tasks for the other tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::aggregate::{Cell, EntryKey, Event, Plan, TaskState, Value};
+use crate::config::{
+    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Scalar, Source, Start, Test, Timestamp,
+    Unit, Window,
+};
+
+pub const PANE: i64 = 10;
+pub const GRACE: i64 = 7;
+pub const RETENTION: i64 = 100;
+
+pub fn path(name: &str) -> FieldPath {
+    FieldPath(name.split('.').map(str::to_owned).collect())
+}
+
+pub fn source() -> Source {
+    Source {
+        name: "events".into(),
+        topics: vec!["events".into()],
+        timestamp: Timestamp::Kafka,
+        max_future: Duration::from_secs(3600),
+        start: Start::Earliest,
+    }
+}
+
+pub fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<Condition>) -> Measure {
+    Measure {
+        name: name.into(),
+        kind,
+        field: field.map(path),
+        unit: Unit::Milliseconds,
+        filter,
+        metric: None,
+        help: None,
+    }
+}
+
+/// Every kind of measure.
+pub fn measures() -> Vec<Measure> {
+    let failed = || vec![Condition { path: path("ok"), test: Test::Eq(Scalar::Bool(false)) }];
+    vec![
+        measure("events", MeasureKind::Count, None, vec![]),
+        measure("failures", MeasureKind::Count, None, failed()),
+        measure("time", MeasureKind::Sum, Some("ms"), vec![]),
+        measure("fastest", MeasureKind::Min, Some("ms"), vec![]),
+        measure("slowest", MeasureKind::Max, Some("ms"), failed()),
+        measure("mean", MeasureKind::Avg, Some("ms"), vec![]),
+        measure("duration", MeasureKind::Histogram, Some("ms"), vec![]),
+        measure("coarse", MeasureKind::Buckets(vec![-1.0, 0.0, 0.5, 10.0]), Some("ms"), vec![]),
+    ]
+}
+
+pub fn window(size: i64, hop: i64) -> Window {
+    Window { size: Duration::from_millis(size as u64), hop: Duration::from_millis(hop as u64) }
+}
+
+/// By `name`; tumbling 10 ms, 30 ms hopping by 10, 40 ms hopping by 20.
+pub fn aggregate() -> Aggregate {
+    Aggregate {
+        name: "sample".into(),
+        source: "events".into(),
+        by: vec![LabelField { label: "name".into(), path: path("name") }],
+        windows: vec![window(PANE, PANE), window(30, 10), window(40, 20)],
+        pane: Duration::from_millis(PANE as u64),
+        grace: Duration::from_millis(GRACE as u64),
+        retention: Duration::from_millis(RETENTION as u64),
+        measures: measures(),
+        key_limit: 1_000,
+        key_ttl: None,
+        publish: Publish::PerPartition,
+        idle_timeout: Duration::from_secs(60),
+        metric_prefix: "sample".into(),
+    }
+}
+
+pub fn plan(aggregate: Aggregate) -> Arc<Plan> {
+    Arc::new(Plan::new(&source(), &[aggregate]))
+}
+
+/// One event of the sample aggregate.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub time: i64,
+    pub name: u8,
+    pub ms: f64,
+    pub ok: bool,
+}
+
+impl Sent {
+    pub fn at(time: i64, name: u8) -> Sent {
+        Sent { time, name, ms: 1.5, ok: true }
+    }
+
+    pub fn label(&self) -> String {
+        format!("name-{}", self.name)
+    }
+}
+
+/// Folds an event whose fields are those of the sample aggregate.
+pub fn fold(task: &mut TaskState, sent: &Sent) {
+    let label = sent.label();
+    let values: Vec<_> = task
+        .plan()
+        .fields
+        .iter()
+        .map(|field| match field.to_string().as_str() {
+            "name" => Value::Str(&label),
+            "ms" => Value::Float(sent.ms),
+            "ok" => Value::Bool(sent.ok),
+            other => panic!("no field {other}"),
+        })
+        .collect();
+    task.fold(&Event { time: sent.time, values: &values }).unwrap();
+}
+
+/// A task that has folded these.
+pub fn folded(plan: &Arc<Plan>, events: &[Sent]) -> TaskState {
+    let mut task = TaskState::new(plan.clone());
+    events.iter().for_each(|sent| fold(&mut task, sent));
+    task
+}
+
+/// Live entries in order.
+pub fn live(task: &TaskState) -> Vec<(EntryKey, Cell)> {
+    let mut entries: Vec<_> = task.entries().map(|(entry, cell)| (entry, Cell::clone(cell))).collect();
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    entries
+}
+
+/// Events that mostly go forward in time, some unordered, some late, some very late, values of all sizes and signs.
+pub fn events(most: usize) -> impl Strategy<Value = Vec<Sent>> {
+    let step = prop_oneof![6 => 0i64..4, 3 => -20i64..20, 1 => -90i64..60];
+    let ms = prop_oneof![4 => -1e3f64..1e5, 1 => Just(0.0), 1 => (-30i32..40).prop_map(|e| 2f64.powi(e)), 1 => -1e17f64..1e17];
+    proptest::collection::vec((step, 0u8..3, ms, any::<bool>()), 0..most).prop_map(|steps| {
+        let mut now = 0;
+        let send = |(step, name, ms, ok)| {
+            now += step;
+            Sent { time: now, name, ms, ok }
+        };
+        steps.into_iter().map(send).collect()
+    })
+}

@@ -1,0 +1,153 @@
+//! Windows made of panes against Kafka Streams' rule, applied to each window on its own.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::samples::*;
+use crate::aggregate::{Cell, MeasureState, Pane, TaskState, WindowGrid, WindowSpan, labels, merge_window};
+
+/// What a recount can say about a window without any of the code under test.
+#[derive(Debug, Default, PartialEq)]
+struct Recount {
+    events: u64,
+    failures: u64,
+    values: Vec<u64>,
+    slowest_failure: Option<u64>,
+    nanos: i128,
+    last_seen: i64,
+}
+
+/// Kafka Streams: stream time advances with the event; each window that holds the event takes it unless stream time has
+/// reached the window's end plus grace.
+fn recount(events: &[Sent], size: i64, hop: i64) -> BTreeMap<(String, i64), Recount> {
+    let mut windows: BTreeMap<(String, i64), Recount> = BTreeMap::new();
+    let mut stream_time = i64::MIN;
+    for sent in events {
+        stream_time = stream_time.max(sent.time);
+        for start in (sent.time - size + 1..=sent.time).filter(|start| start.rem_euclid(hop) == 0) {
+            if stream_time < start + size + GRACE {
+                add(windows.entry((sent.label(), start + size)).or_default(), sent);
+            }
+        }
+    }
+    windows
+}
+
+fn add(window: &mut Recount, sent: &Sent) {
+    let bits = (sent.ms / 1000.0 + 0.0).to_bits();
+    window.last_seen = if window.events == 0 { sent.time } else { window.last_seen.max(sent.time) };
+    window.events += 1;
+    window.values.push(bits);
+    window.nanos += (sent.ms * 1e6).round() as i128;
+    if !sent.ok {
+        window.failures += 1;
+        let slowest = window.slowest_failure.map_or(f64::NEG_INFINITY, f64::from_bits);
+        window.slowest_failure = Some(slowest.max(f64::from_bits(bits)).to_bits());
+    }
+}
+
+/// Whole milliseconds keep the recount's plain arithmetic exact.
+fn whole(events: Vec<Sent>) -> Vec<Sent> {
+    events.into_iter().map(|sent| Sent { ms: sent.ms.clamp(-1e6, 1e6).trunc(), ..sent }).collect()
+}
+
+fn read(task: &TaskState, label: &str, span: WindowSpan) -> Option<Cell> {
+    let of_label = live(task).into_iter().filter(|(entry, _)| labels(&entry.key).unwrap() == [label]);
+    let cells: Vec<_> = of_label.map(|(entry, cell)| (entry.pane, cell)).collect();
+    merge_window(cells.iter().map(|(pane, cell)| (*pane, cell)), span, PANE)
+}
+
+fn compare(cell: &Cell, expected: &Recount) {
+    let values: Vec<f64> = expected.values.iter().map(|&bits| f64::from_bits(bits)).collect();
+    let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let [events, failures, time, fastest, slowest, mean, duration, coarse] = &cell.measures[..] else {
+        panic!("eight measures")
+    };
+    assert_eq!(cell.last_seen, expected.last_seen);
+    assert_eq!(*events, MeasureState::Count(expected.events));
+    assert_eq!(*failures, MeasureState::Count(expected.failures));
+    assert_eq!(time.sum_nanos(), Some(expected.nanos));
+    assert_eq!(fastest.min(), Some(smallest));
+    assert_eq!(slowest.max(), expected.slowest_failure.map(f64::from_bits));
+    assert_eq!((mean.count(), mean.sum_nanos()), (Some(expected.events), Some(expected.nanos)));
+    assert_eq!((duration.count(), duration.sum_nanos()), (Some(expected.events), Some(expected.nanos)));
+    assert_eq!(duration.min(), Some(smallest));
+    let MeasureState::Buckets(buckets) = coarse else { panic!("buckets") };
+    let mut below = 0;
+    for (bound, count) in [-1.0, 0.0, 0.5, 10.0, f64::INFINITY].into_iter().zip(&buckets.counts) {
+        below += count;
+        assert_eq!(below, values.iter().filter(|&&value| value <= bound).count() as u64, "le {bound}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_window_equals_a_recount(events in events(120)) {
+        let events = whole(events);
+        let task = folded(&plan(aggregate()), &events);
+        for (size, hop) in [(10, 10), (30, 10), (40, 20)] {
+            let windows = recount(&events, size, hop);
+            let grid = WindowGrid::from(window(size, hop));
+            for ((label, end), expected) in &windows {
+                let cell = read(&task, label, grid.span(*end)).expect("a window with events");
+                compare(&cell, expected);
+            }
+            // And no window that nothing was in time for has anything in it.
+            for name in 0..3 {
+                let label = Sent::at(0, name).label();
+                for end in grid.ends(-1_000, 1_000).filter(|&end| !windows.contains_key(&(label.clone(), end))) {
+                    prop_assert_eq!(read(&task, &label, grid.span(end)), None, "{} {}", &label, end);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn totals_count_every_event_however_late(events in events(120)) {
+        let events = whole(events);
+        let task = folded(&plan(aggregate()), &events);
+        let mut totals: BTreeMap<String, Recount> = BTreeMap::new();
+        events.iter().for_each(|sent| add(totals.entry(sent.label()).or_default(), sent));
+        let cells: Vec<_> = live(&task).into_iter().filter(|(entry, _)| entry.pane == Pane::TOTAL).collect();
+        prop_assert_eq!(cells.len(), totals.len());
+        for (entry, cell) in &cells {
+            compare(cell, &totals[labels(&entry.key).unwrap()[0]]);
+        }
+    }
+
+    #[test]
+    fn late_events_are_those_a_pane_no_longer_took(events in events(120)) {
+        let task = folded(&plan(aggregate()), &events);
+        let mut stream_time = i64::MIN;
+        let late = |sent: &&Sent| {
+            stream_time = stream_time.max(sent.time);
+            stream_time >= sent.time.div_euclid(PANE) * PANE + PANE + GRACE
+        };
+        let expected = events.iter().filter(late).count() as u64;
+        prop_assert_eq!(task.counters().next().unwrap().1.late_events, expected);
+        prop_assert_eq!(task.stream_time(), events.iter().map(|sent| sent.time).max());
+    }
+}
+
+#[test]
+fn an_aggregate_without_windows_keeps_totals_only() {
+    let mut config = aggregate();
+    config.windows.clear();
+    let task = folded(&plan(config), &[Sent::at(1_000, 0), Sent::at(0, 0), Sent::at(1_000, 1)]);
+    let panes: Vec<_> = live(&task).into_iter().map(|(entry, _)| entry.pane).collect();
+    assert_eq!(panes, [Pane::TOTAL, Pane::TOTAL]);
+    assert_eq!(task.counters().next().unwrap().1.late_events, 0);
+}
+
+#[test]
+fn extreme_times_do_not_panic() {
+    for first in [i64::MIN, -1, 0, i64::MAX] {
+        for then in [i64::MIN, i64::MAX] {
+            let mut task = folded(&plan(aggregate()), &[Sent::at(first, 0), Sent::at(then, 0)]);
+            let frozen = task.freeze();
+            let totals = frozen.entries.iter().filter(|(entry, _)| entry.pane == Pane::TOTAL);
+            assert_eq!(totals.map(|(_, cell)| cell.measures[0].count()).collect::<Vec<_>>(), [Some(2)]);
+        }
+    }
+}
