@@ -1,12 +1,15 @@
 //! The checked configuration. Whoever holds one of these need not check it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::units::format_duration;
+
 /// The whole checked configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub kafka: Kafka,
     pub sources: Vec<Source>,
@@ -18,16 +21,20 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// Worker threads, each with a consumer and a producer of its own.
     pub workers: usize,
+    /// What is allowed and still worth a word: to be logged at the start.
+    pub warnings: Vec<String>,
 }
 
 /// How to reach Kafka and which group to be in.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct Kafka {
     pub bootstrap_servers: String,
     pub group_id: String,
     /// librdkafka properties given by the user, after secrets have been read from their files. They win over ours,
     /// but for the ones that exactly-once depends on, which are refused when the config is checked.
     pub properties: BTreeMap<String, String>,
+    /// Names of the properties that must not be shown: by their names, or because they came from files.
+    pub secrets: BTreeSet<String>,
     /// How long the group keeps a silent member's partitions.
     pub session_timeout: Duration,
     /// After this the broker aborts a transaction that its producer has left open.
@@ -40,6 +47,24 @@ pub struct Kafka {
     pub create_topics: bool,
     /// Replication factor of the topics that are created; `None`: the brokers' default.
     pub replication_factor: Option<i32>,
+}
+
+/// Shows no secret, so that a config may be logged.
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kafka")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("group_id", &self.group_id)
+            .field("properties", &self.masked_properties().collect::<BTreeMap<_, _>>())
+            .field("session_timeout", &self.session_timeout)
+            .field("transaction_timeout", &self.transaction_timeout)
+            .field("membership", &self.membership)
+            .field("on_shutdown", &self.on_shutdown)
+            .field("dead_letters", &self.dead_letters)
+            .field("create_topics", &self.create_topics)
+            .field("replication_factor", &self.replication_factor)
+            .finish()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +92,7 @@ pub enum DeadLetters {
 }
 
 /// Topics, their format, and where the event time is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     pub name: String,
     /// Topic names, or a regex that begins with `^`.
@@ -107,14 +132,14 @@ pub enum TimeFormat {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FieldPath(pub Vec<String>);
 
-impl std::fmt::Display for FieldPath {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("."))
     }
 }
 
 /// Source + key + windows + measures: the unit that users define.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
     pub name: String,
     pub source: String,
@@ -160,6 +185,14 @@ pub struct Window {
 impl Window {
     pub fn is_tumbling(&self) -> bool {
         self.size == self.hop
+    }
+}
+
+/// As the config writes it: `1m`, `5m/1m`.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format_duration(self.size))?;
+        if self.is_tumbling() { Ok(()) } else { write!(f, "/{}", format_duration(self.hop)) }
     }
 }
 
@@ -258,7 +291,7 @@ pub enum Scalar {
     Text(String),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct State {
     pub dir: PathBuf,
     pub commit_interval: Duration,
@@ -282,18 +315,18 @@ pub enum OnLoss {
     Continue,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Http {
     pub listen: SocketAddr,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Grpc {
     pub listen: SocketAddr,
 }
 
 /// Everything that can grow has a limit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Larger events are dead letters. Bytes.
     pub event_bytes: usize,
@@ -305,7 +338,7 @@ pub struct Limits {
     pub label_bytes: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {
     pub log_format: LogFormat,
     /// A `tracing` filter such as `info` or `streamgauge=debug`.
