@@ -2,7 +2,7 @@
 //!
 //! Dependencies point one way:
 //! `cli → worker → commit, replica → state → aggregate`, with `decode` under `worker` and `kafka` under `commit` and
-//! `replica`; `grpc, http, export → query → state`. `config`, `telemetry` and `clock` are known to all and know none.
+//! `replica`; `grpc, http, export → query → state`. `config`, `telemetry`, `clock` and `failpoint` are known to all and know none.
 
 pub mod aggregate;
 pub mod cli;
@@ -11,6 +11,7 @@ pub mod commit;
 pub mod config;
 pub mod decode;
 pub mod export;
+pub mod failpoint;
 pub mod generate;
 pub mod grpc;
 pub mod http;

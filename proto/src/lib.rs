@@ -7,5 +7,10 @@ pub mod storage {
     }
 }
 
+/// The gRPC services.
+pub mod v1 {
+    tonic::include_proto!("streamgauge.v1");
+}
+
 /// Descriptors of every message and service, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

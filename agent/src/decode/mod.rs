@@ -1,1 +1,177 @@
-//! decode
+//! One event's bytes become the fields that aggregates asked for, and its time. Pure: no clock, no Kafka.
+//!
+//! What is JSON, and what a value is, is what serde_json says ([`full`]); duplicate keys: the last one wins. Integers
+//! beyond `i64` become floats. Documents that look like the ones before take a shorter way to the same result
+//! ([`fast`]).
+
+mod error;
+mod fast;
+mod full;
+mod index;
+mod scan;
+mod time;
+mod wanted;
+
+use std::ops::Range;
+use std::time::Duration;
+
+pub use error::{DecodeError, Place};
+pub use time::BadTime;
+pub use wanted::Values;
+
+use crate::aggregate::Value;
+use crate::config::{FieldPath, TimeFormat, Timestamp};
+use fast::Hints;
+use index::Index;
+use wanted::{Sink, Wanted};
+
+/// One decoded event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded<'a> {
+    /// Event time, Unix milliseconds, from 1970 to 9999.
+    pub time: i64,
+    /// One value for each field the decoder was made for, in that order.
+    pub values: Values<'a>,
+}
+
+/// Decodes the events of one source. It keeps scratch space between events, so every thread has its own.
+#[derive(Debug)]
+pub struct Decoder {
+    wanted: Wanted,
+    /// The slot of each field that was asked for, if that is not simply the order of the slots.
+    order: Option<Vec<usize>>,
+    fields: usize,
+    time: Time,
+    max_bytes: usize,
+    index: Index,
+    hints: Hints,
+    scratch: String,
+    unescaped: Vec<(usize, Range<usize>)>,
+}
+
+#[derive(Debug)]
+enum Time {
+    Record,
+    Field { slot: usize, format: TimeFormat, path: FieldPath },
+}
+
+impl Decoder {
+    /// A decoder of `fields`, which takes the time from where `timestamp` says and refuses events above `max_bytes`.
+    pub fn new(fields: &[FieldPath], timestamp: &Timestamp, max_bytes: usize) -> Decoder {
+        let mut wanted = Wanted::new();
+        let order: Vec<usize> = fields.iter().map(|path| wanted.add(path)).collect();
+        let in_order = order.iter().enumerate().all(|(i, &slot)| i == slot);
+        let time = match timestamp {
+            Timestamp::Kafka => Time::Record,
+            Timestamp::Field { path, format } => {
+                Time::Field { slot: wanted.add(path), format: *format, path: path.clone() }
+            }
+        };
+        Decoder {
+            index: Index::default(),
+            hints: Hints::new(&wanted),
+            wanted,
+            order: (!in_order).then_some(order),
+            fields: fields.len(),
+            time,
+            max_bytes,
+            scratch: String::new(),
+            unescaped: Vec::new(),
+        }
+    }
+
+    /// Decodes one record's payload (empty for a tombstone); `record_time_ms` is its Kafka timestamp, if it has one.
+    ///
+    /// A field that is not there is [`Value::Missing`]; whether that matters is for the aggregates to say.
+    ///
+    /// # Errors
+    /// [`DecodeError`], if the payload is not one JSON object or has no usable event time.
+    #[inline]
+    pub fn decode<'a>(
+        &'a mut self,
+        payload: &'a [u8],
+        record_time_ms: Option<i64>,
+    ) -> Result<Decoded<'a>, DecodeError> {
+        // Filled in place: moving 16 values costs as much as reading some of them.
+        let mut values = Values::from_elem(Value::Missing, self.wanted.slots());
+        let fields = self.fields;
+        let time = self.read(payload, record_time_ms, &mut values)?;
+        values.truncate(fields);
+        Ok(Decoded { time, values })
+    }
+
+    /// Reads an event's fields into `values`, and more behind them if the time is none of the fields; gives its time.
+    fn read<'a>(
+        &'a mut self,
+        payload: &'a [u8],
+        record_time_ms: Option<i64>,
+        values: &mut Values<'a>,
+    ) -> Result<i64, DecodeError> {
+        if payload.is_empty() {
+            return Err(DecodeError::Empty);
+        }
+        if payload.len() > self.max_bytes {
+            return Err(DecodeError::TooLarge { bytes: payload.len(), limit: self.max_bytes });
+        }
+        let ascii = self.index.build(payload);
+        let text = text(payload, ascii)?;
+        self.scratch.clear();
+        self.unescaped.clear();
+        let mut sink = Sink { values, scratch: &mut self.scratch, unescaped: &mut self.unescaped };
+        if fast::read(text, &self.index, &self.wanted, &mut self.hints, &mut sink).is_none() {
+            sink.clear();
+            full::read(text, &self.wanted, &mut sink)?;
+        }
+        for (slot, range) in &self.unescaped {
+            values[*slot] = Value::Str(&self.scratch[range.clone()]);
+        }
+        let time = self.time.read(values, record_time_ms)?;
+        if let Some(order) = &self.order {
+            *values = order.iter().map(|&slot| values[slot]).collect();
+        }
+        Ok(time)
+    }
+}
+
+impl Time {
+    fn read(&self, values: &[Value<'_>], record_time_ms: Option<i64>) -> Result<i64, DecodeError> {
+        match self {
+            Time::Record => {
+                let place = Place::Record;
+                match record_time_ms.map(time::in_range) {
+                    Some(Ok(time)) => Ok(time),
+                    Some(Err(why)) => Err(DecodeError::BadTimestamp { place, why }),
+                    None => Err(DecodeError::MissingTimestamp { place }),
+                }
+            }
+            Time::Field { slot, format, path } => match values[*slot] {
+                Value::Missing | Value::Null => Err(DecodeError::MissingTimestamp { place: field(path) }),
+                value => {
+                    time::to_millis(value, *format).map_err(|why| DecodeError::BadTimestamp { place: field(path), why })
+                }
+            },
+        }
+    }
+}
+
+/// The payload as text; `ascii` tells that all its bytes have been seen to be ASCII.
+fn text(payload: &[u8], ascii: bool) -> Result<&str, DecodeError> {
+    if ascii {
+        // SAFETY: ASCII is UTF-8. Looking at every byte a second time would cost a tenth of the whole decoding.
+        return Ok(unsafe { std::str::from_utf8_unchecked(payload) });
+    }
+    std::str::from_utf8(payload).map_err(|error| DecodeError::NotUtf8 { valid_up_to: error.valid_up_to() })
+}
+
+fn field(path: &FieldPath) -> Place {
+    Place::Field(path.to_string().into())
+}
+
+/// Whether an event is dated further ahead of its record than `max_future` allows. All times in Unix milliseconds.
+pub fn too_far_ahead(event_time: i64, record_time: i64, max_future: Duration) -> bool {
+    let allowed = i64::try_from(max_future.as_millis()).unwrap_or(i64::MAX);
+    event_time > record_time.saturating_add(allowed)
+}
+
+#[cfg(test)]
+mod tests;

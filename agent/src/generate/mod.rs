@@ -1,1 +1,11 @@
-//! generate
+//! Event streams and rates, for `produce`, the demo and load tests. Pure: time comes in from the caller, and an event is
+//! a function of its seed and number only, so that whoever knows the seed can recount the stream without Kafka.
+
+mod event;
+mod event_time;
+mod random;
+mod rate;
+
+pub use event::{ENDPOINTS, Endpoint, Event, Generator, REGIONS, STATUSES, USERS};
+pub use event_time::EventTime;
+pub use rate::{Pace, Rate};

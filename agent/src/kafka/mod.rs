@@ -1,1 +1,20 @@
-//! kafka
+//! The only room that knows librdkafka: the group's consumer, the transactional producer, readers without a group, and
+//! topic administration.
+
+mod admin;
+mod consumer;
+mod context;
+pub mod event_producer;
+mod producer;
+mod reader;
+mod settings;
+
+pub use admin::{Admin, AdminError, TopicInfo, TopicSpec};
+pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
+pub use context::{Context, Watermarks};
+pub use producer::{Delivered, SendError, TransactionalProducer, TxnError};
+pub use reader::{Isolation, PartitionReader, ReadRecord, Reading, is_passing};
+pub use settings::{Identity, Settings};
+
+/// A topic and a partition, as librdkafka names them.
+pub type TopicPartition = (std::sync::Arc<str>, i32);

@@ -1,1 +1,7 @@
-//! replica
+//! Tailing a changelog partition into a task's state. Restoring is a replica that is promoted once it has caught up.
+
+mod replay;
+mod restore;
+
+pub use replay::{Promoted, Replay, ReplayError};
+pub use restore::{LossPolicy, RestoreContext, RestoreError, RestoreTask, Restored, restore};

@@ -1,1 +1,17 @@
-//! state
+//! A task's committed state: the view that readers see, the registry of all tasks, and the redb file behind each.
+
+mod checkpointer;
+mod fingerprint;
+mod identity;
+mod lease;
+mod registry;
+mod store;
+mod view;
+
+pub use checkpointer::{Checkpointer, Pending};
+pub use fingerprint::{EntryHash, Fingerprint};
+pub use identity::{StateDir, StateDirError};
+pub use lease::Lease;
+pub use registry::{Phase, Registry, Task, TaskId};
+pub use store::{Changes, FORMAT_VERSION, Store, StoreError};
+pub use view::{AggregateView, Committed, View};

@@ -1,1 +1,13 @@
-//! telemetry
+//! What Streamgauge tells of itself: its own metrics and its logs.
+
+mod count;
+mod metrics;
+mod names;
+mod process;
+
+pub use metrics::{
+    AggregateLabel, CommitLabels, Counters, DecodeErrorLabels, Durations, Gauges, Metrics, ReasonLabel, RebalanceLabels,
+    SourceLabel, TaskLabels, TopicLabel,
+};
+pub use names::{Kind, Name};
+pub use process::ProcessStats;

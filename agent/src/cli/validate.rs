@@ -1,0 +1,100 @@
+//! `streamgauge validate`: checks a config file and says what it would do, down to the names of the metrics.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::config::{self, Aggregate, Config, FamilyType, Source, TimeFormat, Timestamp, format_duration};
+
+/// Checks the file at `path`. Prints a summary to stdout, or every error to stderr; the exit code is 0 or 2.
+pub fn validate(path: &Path) -> u8 {
+    match config::load(path) {
+        Ok(config) => {
+            // Nobody to read it is no reason to fail.
+            let _ = write!(std::io::stdout(), "{}", summary(&path.display().to_string(), &config));
+            for warning in &config.warnings {
+                let _ = writeln!(std::io::stderr(), "warning: {warning}");
+            }
+            0
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            2
+        }
+    }
+}
+
+/// What the config would do: sources, aggregates, windows, and the metrics that `/metrics` would have.
+pub fn summary(name: &str, config: &Config) -> String {
+    let mut out = format!("{name} is valid\n");
+    // Writing to a string cannot fail.
+    for source in &config.sources {
+        let _ = writeln!(out, "\nsource {}: {}, {}", source.name, source.topics.join(", "), event_time(source));
+    }
+    let width = config.aggregates.iter().flat_map(Aggregate::families).map(|family| family.text_name().len()).max();
+    for aggregate in &config.aggregates {
+        let _ = writeln!(out, "\naggregate {}: {}{}", aggregate.name, aggregate.source, labels(aggregate));
+        let _ = writeln!(out, "  {}", windows(aggregate));
+        for family in aggregate.families() {
+            let kind = match family.kind {
+                FamilyType::Counter => "counter",
+                FamilyType::Gauge => "gauge",
+                FamilyType::Summary => "summary",
+                FamilyType::Histogram => "histogram",
+            };
+            let _ =
+                writeln!(out, "  {:width$}  {kind:9}  {}", family.text_name(), family.help, width = width.unwrap_or(0));
+        }
+    }
+    out
+}
+
+fn event_time(source: &Source) -> String {
+    match &source.timestamp {
+        Timestamp::Kafka => "event time from the record".into(),
+        Timestamp::Field { path, format } => {
+            let format = match format {
+                TimeFormat::UnixSeconds => "seconds since 1970",
+                TimeFormat::UnixMillis => "milliseconds since 1970",
+                TimeFormat::UnixNanos => "nanoseconds since 1970",
+                TimeFormat::Rfc3339 => "RFC 3339",
+            };
+            format!("event time from `{path}` ({format})")
+        }
+    }
+}
+
+fn labels(aggregate: &Aggregate) -> String {
+    let labels: Vec<&str> = aggregate.by.iter().map(|by| by.label.as_str()).collect();
+    if labels.is_empty() { String::new() } else { format!(" by {}", labels.join(", ")) }
+}
+
+fn windows(aggregate: &Aggregate) -> String {
+    let windows: Vec<String> = aggregate.windows.iter().map(|window| window.to_string()).collect();
+    let windows = if windows.is_empty() { "no windows".into() } else { format!("windows {}", windows.join(", ")) };
+    let [pane, grace, kept] = [aggregate.pane, aggregate.grace, aggregate.retention].map(format_duration);
+    format!("{windows}; panes of {pane}, grace {grace}, kept {kept}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_names_every_metric() {
+        let text = include_str!("../../../examples/http-requests.yaml");
+        let config = config::parse(text, "http-requests.yaml", &|_| None).unwrap();
+        let summary = summary("http-requests.yaml", &config);
+        for family in config.aggregates.iter().flat_map(Aggregate::families) {
+            assert!(summary.contains(&format!("  {} ", family.text_name())), "{}", family.name);
+        }
+        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!("summary", summary);
+        });
+    }
+
+    #[test]
+    fn a_bad_file_is_exit_code_2() {
+        assert_eq!(validate(Path::new("/nonexistent.yaml")), 2);
+    }
+}

@@ -1,0 +1,77 @@
+//! What a worker freezes and hands to its committer.
+
+use crate::aggregate::Frozen;
+use crate::state::Task;
+use std::sync::Arc;
+
+/// An event that could not be decoded or folded, on its way to the dead-letter topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub key: Option<Vec<u8>>,
+    pub payload: Option<Vec<u8>>,
+    pub offset: i64,
+    /// The record's Kafka timestamp, Unix milliseconds.
+    pub timestamp: Option<i64>,
+    /// A word for metrics and a header: `not_json`, `missing_timestamp`, …
+    pub reason: &'static str,
+    /// The same for people.
+    pub detail: String,
+}
+
+impl DeadLetter {
+    /// Bytes it holds, roughly.
+    pub fn size(&self) -> usize {
+        let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        64 + bytes(&self.key) + bytes(&self.payload) + self.detail.len()
+    }
+}
+
+/// One task's part of an epoch.
+#[derive(Debug)]
+pub struct TaskEpoch {
+    pub task: Arc<Task>,
+    pub frozen: Frozen,
+    pub dead_letters: Vec<DeadLetter>,
+    /// The next input offset: everything before it is in the state.
+    pub next_offset: i64,
+    /// Number of owners this task has had, this one included.
+    pub owner_epoch: u64,
+    /// End of the newest window that may be shown, by aggregate (publisher's task only).
+    pub published_through: Vec<(crate::aggregate::AggregateId, i64)>,
+}
+
+/// What is committed in one transaction.
+#[derive(Debug)]
+pub struct Epoch {
+    pub number: u64,
+    /// The assignment number it was frozen under.
+    pub assignment: u64,
+    pub tasks: Vec<TaskEpoch>,
+}
+
+/// Why an epoch was aborted, as a metric's label and as what follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbortReason {
+    /// A rebalance was going on: normal, try again.
+    Rebalancing,
+    /// The broker doubts our membership: no commit until the group says something new.
+    Membership,
+    /// The assignment changed after it was frozen: what the worker still has is committed with the next epoch.
+    Reassigned,
+    /// The generation fence broke: everything held counts as lost.
+    Fenced,
+    /// Kafka could not take it: brokers down, topic missing, timed out.
+    Kafka,
+}
+
+impl AbortReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AbortReason::Rebalancing => "rebalancing",
+            AbortReason::Membership => "membership",
+            AbortReason::Reassigned => "reassigned",
+            AbortReason::Fenced => "fenced",
+            AbortReason::Kafka => "kafka",
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Checks of `measures`: one statistic each, the field it needs, and the conditions of its `where`.
+
+use super::super::at::{At, Map, Place};
+use super::super::error::Problem;
+use super::super::raw::{Body, Measured, RawCondition, RawMeasure, RawScalar, RawUnit, Tests};
+use super::super::types::{Condition, FieldPath, Measure, MeasureKind, Scalar, Test, Unit};
+use super::Checker;
+
+const MOST_BOUNDS: usize = 200;
+
+pub fn measures(check: &mut Checker, raw: &At<Map<At<RawMeasure>>>) -> Vec<Measure> {
+    if raw.value.0.is_empty() {
+        check.error(raw.place, "an aggregate needs at least one measure", "`measures: { requests: count }`");
+    }
+    raw.value.0.iter().map(|(name, raw)| measure(check, name, raw)).collect()
+}
+
+fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Measure {
+    check.identifier(name.place, &name.value, "a measure");
+    let body = &raw.value.0;
+    let statistic = statistic(body).unwrap_or_else(|(message, help)| {
+        check.problems.push(Problem::new(raw.place, message, help));
+        None
+    });
+    let (kind, field, inner) = match statistic {
+        Some((word, measured)) => parts(check, name, word, measured),
+        None => (MeasureKind::Count, None, None),
+    };
+    let mut filter = Vec::new();
+    for (path, condition) in inner.into_iter().flat_map(|measured| &measured.filter.0).chain(&body.filter.0) {
+        conditions(check, path, condition, &mut filter);
+    }
+    if let (Some(unit), Some(_)) = (&body.unit, &body.count) {
+        check.error(unit.place, "a count has no unit", "remove `unit`");
+    }
+    if let Some(own) = &body.name {
+        own_name(check, own);
+    }
+    Measure {
+        name: name.value.clone(),
+        kind,
+        field,
+        unit: unit(body.unit.as_ref().map(|unit| unit.value)),
+        filter,
+        metric: body.name.as_ref().map(|own| own.value.clone()),
+        help: body.help.clone(),
+    }
+}
+
+/// The statistic's word and what it is made of; an error unless there is exactly one.
+fn statistic(body: &Body) -> Result<Option<(&'static str, &At<Measured>)>, (String, String)> {
+    let Body { count, sum, min, max, avg, histogram, buckets, .. } = body;
+    let all = [
+        ("count", count),
+        ("sum", sum),
+        ("min", min),
+        ("max", max),
+        ("avg", avg),
+        ("histogram", histogram),
+        ("buckets", buckets),
+    ];
+    let given: Vec<_> = all.into_iter().filter_map(|(word, measured)| Some((word, measured.as_ref()?))).collect();
+    match given.as_slice() {
+        [one] => Ok(Some(*one)),
+        [] => {
+            let help = "give it one of `count`, `sum`, `min`, `max`, `avg`, `histogram`, `buckets`: \
+                        `{ histogram: FIELD, unit: ms }`, `{ count: { where: { … } } }`";
+            Err(("it is not said what this measures".into(), help.into()))
+        }
+        [(first, _), (second, _), ..] => {
+            Err((format!("a measure is one statistic, not `{first}` and `{second}`"), "make two measures of it".into()))
+        }
+    }
+}
+
+/// Kind and field, and the long form if there is a `where` to read in it.
+fn parts<'a>(
+    check: &mut Checker,
+    name: &At<String>,
+    word: &str,
+    at: &'a At<Measured>,
+) -> (MeasureKind, Option<FieldPath>, Option<&'a Measured>) {
+    let measured = &at.value;
+    let place = if at.place.line == 0 { name.place } else { at.place };
+    let kind = match word {
+        "sum" => MeasureKind::Sum,
+        "min" => MeasureKind::Min,
+        "max" => MeasureKind::Max,
+        "avg" => MeasureKind::Avg,
+        "histogram" => MeasureKind::Histogram,
+        "buckets" => MeasureKind::Buckets(bounds(check, place, measured)),
+        _ => MeasureKind::Count,
+    };
+    if let (Some(bounds), false) = (&measured.bounds, matches!(kind, MeasureKind::Buckets(_))) {
+        check.error(
+            bounds.place,
+            format!("`bounds` do not fit a `{word}`"),
+            "use `buckets: { field: …, bounds: […] }`",
+        );
+    }
+    let field = field(check, &kind, place, measured);
+    (kind, field, Some(measured))
+}
+
+fn field(check: &mut Checker, kind: &MeasureKind, place: Place, measured: &Measured) -> Option<FieldPath> {
+    match (&measured.field, kind) {
+        (None, MeasureKind::Count) => None,
+        (Some(field), MeasureKind::Count) => {
+            let help = format!(
+                "to count the events that have it, write `count: {{ where: {{ {}: {{ exists: true }} }} }}`",
+                field.value
+            );
+            check.error(place, "a count has no field", help);
+            None
+        }
+        (None, kind) => {
+            let word = kind.word();
+            check.error(place, format!("a `{word}` needs a field"), format!("`{word}: {{ field: FIELD, … }}`"));
+            None
+        }
+        (Some(field), _) => {
+            let place = if field.place.line == 0 { place } else { field.place };
+            Some(check.field_path(place, &field.value))
+        }
+    }
+}
+
+fn bounds(check: &mut Checker, place: Place, measured: &Measured) -> Vec<f64> {
+    let Some(at) = &measured.bounds else {
+        check.error(place, "`buckets` need their upper bounds", "`buckets: { field: FIELD, bounds: [0.1, 0.5, 1] }`");
+        return Vec::new();
+    };
+    let ascending = at.value.windows(2).all(|pair| matches!(pair, [low, high] if low < high));
+    if at.value.is_empty() || at.value.len() > MOST_BOUNDS || !ascending || at.value.iter().any(|b| !b.is_finite()) {
+        let help =
+            format!("1 to {MOST_BOUNDS} ascending numbers, in the exposed unit (seconds, bytes); `+Inf` is added");
+        check.error(at.place, "these bounds do not fit", help);
+    }
+    at.value.clone()
+}
+
+fn own_name(check: &mut Checker, own: &At<String>) {
+    check.identifier(own.place, &own.value, "a metric");
+    if own.value.starts_with("streamgauge_") || own.value.starts_with("__") {
+        let help = "metrics of the agent itself begin so: choose another name";
+        check.error(own.place, format!("`{}` is a reserved metric name", own.value), help);
+    }
+}
+
+fn unit(raw: Option<RawUnit>) -> Unit {
+    match raw {
+        None => Unit::None,
+        Some(RawUnit::Nanoseconds) => Unit::Nanoseconds,
+        Some(RawUnit::Microseconds) => Unit::Microseconds,
+        Some(RawUnit::Milliseconds) => Unit::Milliseconds,
+        Some(RawUnit::Seconds) => Unit::Seconds,
+        Some(RawUnit::Bytes) => Unit::Bytes,
+        Some(RawUnit::Kilobytes) => Unit::Kilobytes,
+        Some(RawUnit::Megabytes) => Unit::Megabytes,
+        Some(RawUnit::Percent) => Unit::Percent,
+    }
+}
+
+fn conditions(check: &mut Checker, path: &At<String>, raw: &RawCondition, into: &mut Vec<Condition>) {
+    let place = path.place;
+    let path = check.field_path(place, &path.value);
+    let tests = match raw {
+        RawCondition::Is(value) => vec![Test::Eq(scalar(value))],
+        RawCondition::In(values) => vec![one_of(values)],
+        RawCondition::Tests(tests) => all_tests(tests),
+    };
+    let empty = |test: &Test| matches!(test, Test::In(values) if values.is_empty());
+    if tests.is_empty() || tests.iter().any(empty) {
+        let help = "write a value, a list of values, or tests such as `{ gte: 400 }`";
+        check.error(place, format!("it is not said what `{path}` must be"), help);
+    }
+    into.extend(tests.into_iter().map(|test| Condition { path: path.clone(), test }));
+}
+
+fn all_tests(tests: &Tests) -> Vec<Test> {
+    let Tests { eq, ne, gt, gte, lt, lte, one_of: values, prefix, exists } = tests;
+    let all = [
+        eq.as_ref().map(|value| Test::Eq(scalar(value))),
+        ne.as_ref().map(|value| Test::Ne(scalar(value))),
+        gt.map(Test::Gt),
+        gte.map(Test::Gte),
+        lt.map(Test::Lt),
+        lte.map(Test::Lte),
+        values.as_ref().map(|values| one_of(values)),
+        prefix.clone().map(Test::Prefix),
+        exists.map(Test::Exists),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn one_of(values: &[RawScalar]) -> Test {
+    Test::In(values.iter().map(scalar).collect())
+}
+
+fn scalar(raw: &RawScalar) -> Scalar {
+    match raw {
+        RawScalar::Bool(value) => Scalar::Bool(*value),
+        RawScalar::Number(value) => Scalar::Number(*value),
+        RawScalar::Text(value) => Scalar::Text(value.clone()),
+    }
+}

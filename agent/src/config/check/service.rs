@@ -1,0 +1,106 @@
+//! Checks of what surrounds the aggregates: state, listeners, limits, logs.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use tracing_subscriber::EnvFilter;
+
+use super::super::at::At;
+use super::super::error::suggest;
+use super::super::raw::{RawGrpc, RawGuarantee, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry};
+use super::super::types::{Grpc, Guarantee, Http, Limits, LogFormat, OnLoss, State, Telemetry};
+use super::{Checker, MILLISECOND, SECOND};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+pub fn state(check: &mut Checker, raw: &RawState) -> State {
+    let dir = match &raw.dir {
+        None => "./state".into(),
+        Some(dir) => {
+            check.no_quoted_reference(dir.place, &dir.value);
+            if dir.value.trim().is_empty() {
+                check.error(dir.place, "the state needs a directory", "`dir: ./state`");
+            }
+            dir.value.clone()
+        }
+    };
+    State {
+        dir: PathBuf::from(dir),
+        commit_interval: check.duration(&raw.commit_interval, 100 * MILLISECOND, MILLISECOND..=60 * SECOND),
+        guarantee: match raw.processing_guarantee {
+            Some(RawGuarantee::AtLeastOnce) => Guarantee::AtLeastOnce,
+            Some(RawGuarantee::ExactlyOnce) | None => Guarantee::ExactlyOnce,
+        },
+        on_loss: match raw.on_loss {
+            Some(RawOnLoss::Earliest) => OnLoss::Earliest,
+            Some(RawOnLoss::Continue) => OnLoss::Continue,
+            Some(RawOnLoss::Fail) | None => OnLoss::Fail,
+        },
+        cache_bytes: check.size(&raw.cache, 64 * MIB, MIB..=1024 * 1024 * MIB),
+    }
+}
+
+/// The limits, and how many keys an aggregate without a `limit` may have.
+pub fn limits(check: &mut Checker, raw: &RawLimits) -> (Limits, usize) {
+    let mut bytes = |raw, default, most| {
+        let size = check.size(raw, default, 1..=most);
+        usize::try_from(size).unwrap_or(usize::MAX)
+    };
+    let event_bytes = bytes(&raw.event_size, MIB, 1024 * MIB);
+    let entry_bytes = bytes(&raw.entry_size, 900 * KIB, 1024 * MIB);
+    let label_bytes = bytes(&raw.label_size, KIB, MIB);
+    let query_cells = check.count(&raw.query_cells, 100_000, 1..=100_000_000);
+    let keys = check.count(&raw.keys_per_aggregate, 10_000, 1..=100_000_000);
+    (Limits { event_bytes, entry_bytes, query_cells, label_bytes }, keys)
+}
+
+pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, Grpc) {
+    let http_listen = listen(check, "http", &http.listen, 9746);
+    let grpc_listen = listen(check, "grpc", &grpc.listen, 9747);
+    let one_port = http_listen.port() == grpc_listen.port() && http_listen.port() != 0;
+    let one_host =
+        http_listen.ip() == grpc_listen.ip() || http_listen.ip().is_unspecified() || grpc_listen.ip().is_unspecified();
+    if one_port && one_host {
+        let place = grpc.listen.as_ref().or(http.listen.as_ref()).map(|at| at.place).unwrap_or_default();
+        check.error(place, "`http.listen` and `grpc.listen` are the same", "give each a port of its own");
+    }
+    (Http { listen: http_listen }, Grpc { listen: grpc_listen })
+}
+
+fn listen(check: &mut Checker, what: &str, raw: &Option<At<String>>, port: u16) -> SocketAddr {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let Some(raw) = raw else { return default };
+    let Ok(address) = raw.value.trim().parse::<SocketAddr>() else {
+        let help = format!("write an IP address and a port: `127.0.0.1:{port}`, `0.0.0.0:{port}`, `[::1]:{port}`");
+        check.error(raw.place, format!("`{}` is not an address to listen on", raw.value), help);
+        return default;
+    };
+    if !address.ip().is_loopback() {
+        check.warn(format!("{what}.listen is {address}: whoever reaches this machine can read it, without a password"));
+    }
+    address
+}
+
+pub fn telemetry(check: &mut Checker, raw: &RawTelemetry) -> Telemetry {
+    Telemetry {
+        log_format: match raw.log_format {
+            Some(RawLogFormat::Json) => LogFormat::Json,
+            Some(RawLogFormat::Text) | None => LogFormat::Text,
+        },
+        log_level: raw.log_level.as_ref().map_or_else(|| "info".into(), |level| log_level(check, level)),
+    }
+}
+
+fn log_level(check: &mut Checker, raw: &At<String>) -> String {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let text = raw.value.as_str();
+    // A lone word that is no level would be taken for a module's name, and everything else would fall silent.
+    let lone_word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let unknown = lone_word && !LEVELS.contains(&text.to_ascii_lowercase().as_str());
+    if unknown || EnvFilter::try_new(text).is_err() {
+        let help = suggest(text, "levels", LEVELS);
+        check.error(raw.place, format!("`{text}` is not a log level or filter"), help);
+    }
+    text.to_owned()
+}

@@ -1,0 +1,154 @@
+//! Checks of `sources`: topics, their format, and where the event time is.
+
+use regex::Regex;
+
+use super::super::at::{At, Map};
+use super::super::raw::{RawSource, RawStart, RawTimeFormat, RawTimestamp};
+use super::super::types::{FieldPath, Source, Start, TimeFormat, Timestamp};
+use super::{Checker, DAY, HOUR, SECOND};
+
+/// Kafka's limit for a topic's name.
+const LONGEST_TOPIC: usize = 249;
+
+pub fn sources(check: &mut Checker, raw: &At<Map<RawSource>>, group: &str) -> Vec<Source> {
+    if raw.value.0.is_empty() {
+        let help =
+            "`sources: { requests: { topics: [log-events], timestamp: { field: timestamp, format: unix_ms } } }`";
+        check.error(raw.place, "`sources` is empty", help);
+    }
+    let sources: Vec<Source> = raw.value.0.iter().map(|(name, source)| one(check, name, source, group)).collect();
+    topics_have_one_source(check, &raw.value);
+    sources
+}
+
+fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> Source {
+    check.identifier(name.place, &name.value, "a source");
+    if raw.topics.value.is_empty() {
+        check.error(raw.topics.place, "a source needs at least one topic", "`topics: [log-events]`");
+    }
+    for topic in &raw.topics.value {
+        check.no_quoted_reference(topic.place, &topic.value);
+        check_topic(check, topic, group);
+    }
+    format(check, raw);
+    Source {
+        name: name.value.clone(),
+        topics: raw.topics.value.iter().map(|topic| topic.value.clone()).collect(),
+        timestamp: timestamp(check, &raw.timestamp),
+        max_future: check.duration(&raw.max_future, HOUR, SECOND..=3650 * DAY),
+        start: match raw.start {
+            Some(RawStart::Latest) => Start::Latest,
+            Some(RawStart::Earliest) | None => Start::Earliest,
+        },
+    }
+}
+
+fn check_topic(check: &mut Checker, topic: &At<String>, group: &str) {
+    let name = &topic.value;
+    if name.starts_with('^') {
+        return check_pattern(check, topic);
+    }
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > LONGEST_TOPIC || !name.chars().all(fits) || name == "." || name == ".." {
+        let help = "topics have up to 249 letters, digits, `.`, `_` and `-`; a regular expression begins with `^`";
+        check.error(topic.place, format!("`{name}` is not a valid topic name"), help);
+    } else if format!("streamgauge-{group}-{name}-changelog").len() > LONGEST_TOPIC {
+        let help = "the changelog's name has the group and the topic in it, and Kafka allows 249 characters: shorten the group";
+        check.error(topic.place, format!("with group `{group}` the changelog of `{name}` gets too long a name"), help);
+    }
+}
+
+fn check_pattern(check: &mut Checker, topic: &At<String>) {
+    let pattern = &topic.value;
+    if let Err(error) = Regex::new(pattern) {
+        let reason = error.to_string();
+        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        check.error(topic.place, format!("`{pattern}` is not a regular expression: {reason}"), "");
+    }
+    if !pattern.ends_with('$') || pattern.ends_with("*$") || pattern.ends_with("+$") {
+        check.warn(format!(
+            "sources: `{pattern}` may match dead-letter topics (`…-dlq`) too: give it an end, such as `[0-9]$`"
+        ));
+    }
+}
+
+fn format(check: &mut Checker, raw: &RawSource) {
+    match raw.format.as_ref() {
+        None => {}
+        Some(at) if at.value == "json" => {}
+        Some(at) if at.value == "raw" => {
+            check.error(at.place, "`format: raw` is not in this version", "only `json` is");
+        }
+        Some(at) => check.error(at.place, format!("`{}` is not a format", at.value), "only `json` is, in this version"),
+    }
+    if let Some(at) = &raw.remap {
+        let help = "write the fields as JSON into the topic; nested ones are read with paths such as `request.path`";
+        check.error(at.place, "`remap` is not in this version", help);
+    }
+}
+
+fn timestamp(check: &mut Checker, raw: &At<RawTimestamp>) -> Timestamp {
+    let RawTimestamp { field, format, from } = &raw.value;
+    let help = "write `{ field: timestamp, format: unix_ms }`, or `{ from: kafka }` for the record's own time";
+    match (field, format, from) {
+        (None, None, Some(_)) => Timestamp::Kafka,
+        (Some(field), Some(format), None) => {
+            let path = check.field_path(field.place, &field.value);
+            Timestamp::Field { path, format: time_format(*format) }
+        }
+        (Some(field), None, None) => {
+            let help = "add `format: unix_ms`, or `unix_s`, `unix_ns`, `rfc3339`";
+            check.error(field.place, "it is not said how this field writes the time", help);
+            Timestamp::Kafka
+        }
+        (None, _, None) => {
+            check.error(raw.place, "it is not said where the event time is", help);
+            Timestamp::Field { path: FieldPath(vec![]), format: TimeFormat::UnixMillis }
+        }
+        (_, _, Some(_)) => {
+            check.error(raw.place, "the event time is either in a field or the record's own", help);
+            Timestamp::Kafka
+        }
+    }
+}
+
+fn time_format(raw: RawTimeFormat) -> TimeFormat {
+    match raw {
+        RawTimeFormat::UnixS => TimeFormat::UnixSeconds,
+        RawTimeFormat::UnixMs => TimeFormat::UnixMillis,
+        RawTimeFormat::UnixNs => TimeFormat::UnixNanos,
+        RawTimeFormat::Rfc3339 => TimeFormat::Rfc3339,
+    }
+}
+
+/// A topic that two sources read would be counted under two clocks.
+fn topics_have_one_source(check: &mut Checker, raw: &Map<RawSource>) {
+    let all: Vec<(&str, &At<String>)> = raw
+        .0
+        .iter()
+        .flat_map(|(source, body)| body.topics.value.iter().map(|topic| (source.value.as_str(), topic)))
+        .collect();
+    for (index, (source, topic)) in all.iter().enumerate() {
+        let earlier = all.iter().take(index).find(|(_, other)| overlap(&topic.value, &other.value));
+        let Some((owner, other)) = earlier else { continue };
+        let message = match other.value == topic.value {
+            true => format!("topic `{}` stands in source `{owner}` already", topic.value),
+            false => format!("`{}` and `{}` of source `{owner}` overlap", topic.value, other.value),
+        };
+        let help = match owner == source {
+            true => "keep one of them",
+            false => "a topic belongs to one source; any number of aggregates may use it",
+        };
+        check.error(topic.place, message, help);
+    }
+}
+
+/// Whether two topics, names or patterns, are known to be the same for some topic.
+fn overlap(a: &str, b: &str) -> bool {
+    let matches = |pattern: &str, name: &str| {
+        pattern.starts_with('^')
+            && !name.starts_with('^')
+            && Regex::new(pattern).is_ok_and(|regex| regex.is_match(name))
+    };
+    a == b || matches(a, b) || matches(b, a)
+}

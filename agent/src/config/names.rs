@@ -1,0 +1,331 @@
+//! The metric names that follow from the config: the one place that spells them, for whoever exposes, validates or
+//! generates dashboards from them.
+//!
+//! A name is `<aggregate>_<measure>`, then the statistic where there is one (`_min`, `_avg`, `_p99`), then the base unit:
+//! `http_duration_seconds`, `http_window_duration_p99_seconds`. A word that the name already ends with is not repeated.
+
+use super::types::{Aggregate, Measure, MeasureKind};
+
+/// How a family of series behaves, as the expositions declare it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FamilyType {
+    Counter,
+    Gauge,
+    /// `_sum` and `_count` without quantiles: what an average is made of.
+    Summary,
+    Histogram,
+}
+
+/// One metric family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// As OpenMetrics names the family: a counter's lacks `_total`.
+    pub name: String,
+    pub kind: FamilyType,
+    /// `seconds`, `bytes`, `ratio` or nothing; the name ends with it.
+    pub unit: &'static str,
+    pub help: String,
+}
+
+impl Family {
+    /// The name in Prometheus' text format 0.0.4, where a counter's family has the name of its samples.
+    pub fn text_name(&self) -> String {
+        match self.kind {
+            FamilyType::Counter => format!("{}_total", self.name),
+            _ => self.name.clone(),
+        }
+    }
+
+    /// The names that the family's samples have on `/metrics`.
+    pub fn sample_names(&self) -> Vec<String> {
+        let with = |suffixes: &[&str]| suffixes.iter().map(|suffix| format!("{}{suffix}", self.name)).collect();
+        match self.kind {
+            FamilyType::Counter => with(&["_total"]),
+            FamilyType::Gauge => with(&[""]),
+            FamilyType::Summary => with(&["_sum", "_count"]),
+            FamilyType::Histogram => with(&["_bucket", "_sum", "_count"]),
+        }
+    }
+}
+
+/// What a gauge of a closed window shows of its measure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stat {
+    /// The count or the sum itself.
+    Value,
+    Min,
+    Max,
+    Avg,
+    /// A quantile in 0..=1.
+    Quantile(f64),
+}
+
+impl Stat {
+    /// The word in the metric's name: `p99`, `avg`; empty for [`Stat::Value`].
+    pub fn word(self) -> String {
+        match self {
+            Stat::Value => String::new(),
+            Stat::Min => "min".into(),
+            Stat::Max => "max".into(),
+            Stat::Avg => "avg".into(),
+            Stat::Quantile(q) => format!("p{}", (q * 100.0).round()),
+        }
+    }
+}
+
+/// The quantiles that are shown of every closed window.
+pub const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
+
+impl MeasureKind {
+    /// What the gauges of a closed window show of a measure of this kind.
+    pub fn window_stats(&self) -> Vec<Stat> {
+        let quantiles = QUANTILES.map(Stat::Quantile);
+        match self {
+            MeasureKind::Count | MeasureKind::Sum => vec![Stat::Value],
+            MeasureKind::Min => vec![Stat::Min],
+            MeasureKind::Max => vec![Stat::Max],
+            MeasureKind::Avg => vec![Stat::Avg],
+            MeasureKind::Histogram => quantiles.into_iter().chain([Stat::Avg, Stat::Min, Stat::Max]).collect(),
+            MeasureKind::Buckets(_) => quantiles.into_iter().chain([Stat::Avg]).collect(),
+        }
+    }
+
+    /// The word that the config has for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            MeasureKind::Count => "count",
+            MeasureKind::Sum => "sum",
+            MeasureKind::Min => "min",
+            MeasureKind::Max => "max",
+            MeasureKind::Avg => "avg",
+            MeasureKind::Histogram => "histogram",
+            MeasureKind::Buckets(_) => "buckets",
+        }
+    }
+
+    fn total_type(&self) -> FamilyType {
+        match self {
+            MeasureKind::Count | MeasureKind::Sum => FamilyType::Counter,
+            MeasureKind::Min | MeasureKind::Max => FamilyType::Gauge,
+            MeasureKind::Avg => FamilyType::Summary,
+            MeasureKind::Histogram | MeasureKind::Buckets(_) => FamilyType::Histogram,
+        }
+    }
+}
+
+impl Measure {
+    /// The base unit of what is exposed; a count has none, whatever its config says.
+    pub fn exposed_unit(&self) -> &'static str {
+        match self.kind {
+            MeasureKind::Count => "",
+            _ => self.unit.base_name(),
+        }
+    }
+
+    /// A name the user chose, without the suffixes that are put after every name.
+    fn own_stem(&self) -> Option<&str> {
+        let name = self.metric.as_deref()?;
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        let unit = self.exposed_unit();
+        Some(name.strip_suffix(unit).and_then(|stem| stem.strip_suffix('_')).unwrap_or(name))
+    }
+}
+
+impl Aggregate {
+    /// The family that carries this measure since the state began: `http_requests` (counter), `http_duration_seconds`.
+    pub fn total_family(&self, measure: &Measure) -> Family {
+        let mut name = match measure.own_stem() {
+            Some(stem) => stem.to_owned(),
+            None => format!("{}_{}", self.metric_prefix, measure.name),
+        };
+        let kind = measure.kind.total_type();
+        if kind == FamilyType::Gauge {
+            push_word(&mut name, measure.kind.word());
+        }
+        push_word(&mut name, measure.exposed_unit());
+        if kind == FamilyType::Counter {
+            // OpenMetrics puts `_total` after every counter's name: a measure called `total` does not get it twice.
+            name.truncate(name.strip_suffix("_total").unwrap_or(&name).len());
+        }
+        let help = match &measure.help {
+            Some(help) => help.clone(),
+            None => format!("{} since the state began.", self.describe(measure, measure.kind.word())),
+        };
+        Family { name, kind, unit: measure.exposed_unit(), help }
+    }
+
+    /// The gauges that show this measure in the last closed window: `http_window_requests`,
+    /// `http_window_duration_p99_seconds`. All have the labels `window` and `hop` besides the aggregate's own.
+    pub fn window_families(&self, measure: &Measure) -> Vec<(Stat, Family)> {
+        measure.kind.window_stats().into_iter().map(|stat| (stat, self.window_family(measure, stat))).collect()
+    }
+
+    fn window_family(&self, measure: &Measure, stat: Stat) -> Family {
+        let mut name = match measure.own_stem() {
+            Some(stem) => format!("{stem}_window"),
+            None => format!("{}_window_{}", self.metric_prefix, measure.name),
+        };
+        push_word(&mut name, &stat.word());
+        push_word(&mut name, measure.exposed_unit());
+        let help = match (&measure.help, stat.word().as_str()) {
+            (Some(help), "") => format!("{}, in the last closed window.", help.trim_end_matches('.')),
+            (Some(help), word) => format!("{}, in the last closed window: {word}.", help.trim_end_matches('.')),
+            (None, "") => format!("{}, in the last closed window.", self.describe(measure, measure.kind.word())),
+            (None, word) => format!("{}, in the last closed window.", self.describe(measure, word)),
+        };
+        Family { name, kind: FamilyType::Gauge, unit: measure.exposed_unit(), help }
+    }
+
+    /// When the last closed window ended: `http_window_end_timestamp_seconds`.
+    pub fn window_end_family(&self) -> Family {
+        Family {
+            name: format!("{}_window_end_timestamp_seconds", self.metric_prefix),
+            kind: FamilyType::Gauge,
+            unit: "seconds",
+            help: format!("End of the last closed window of {}, in event time.", self.name),
+        }
+    }
+
+    /// Whether every partition had passed the last closed window when it was published: `http_window_complete`.
+    pub fn window_complete_family(&self) -> Family {
+        Family {
+            name: format!("{}_window_complete", self.metric_prefix),
+            kind: FamilyType::Gauge,
+            unit: "",
+            help: format!("1 if no partition was left out of the last closed window of {}, else 0.", self.name),
+        }
+    }
+
+    /// Every family of this aggregate, totals first; no window families if it has no windows.
+    pub fn families(&self) -> Vec<Family> {
+        let totals = self.measures.iter().map(|measure| self.total_family(measure));
+        if self.windows.is_empty() {
+            return totals.collect();
+        }
+        let windows = self.measures.iter().flat_map(|measure| self.window_families(measure)).map(|(_, family)| family);
+        totals.chain(windows).chain([self.window_end_family(), self.window_complete_family()]).collect()
+    }
+
+    /// `Count of http events`, `P99 of response_time_ms in http events that match its filter`.
+    fn describe(&self, measure: &Measure, statistic: &str) -> String {
+        let of = match &measure.field {
+            Some(path) => format!("{statistic} of {path} in {} events", self.name),
+            None => format!("{statistic} of {} events", self.name),
+        };
+        let mut text = if measure.filter.is_empty() { of } else { format!("{of} that match its filter") };
+        if let Some(first) = text.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        text
+    }
+}
+
+/// Appends `_word`, unless there is no word or the name ends with it already.
+fn push_word(name: &mut String, word: &str) {
+    let ends_with_it = name.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'));
+    if !word.is_empty() && !ends_with_it {
+        name.push('_');
+        name.push_str(word);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::types::{Condition, FieldPath, Publish, Test, Unit, Window};
+
+    fn measure(name: &str, kind: MeasureKind, unit: Unit) -> Measure {
+        let field = (kind != MeasureKind::Count).then(|| FieldPath(vec!["f".into()]));
+        Measure { name: name.into(), kind, field, unit, filter: vec![], metric: None, help: None }
+    }
+
+    fn http(measures: Vec<Measure>) -> Aggregate {
+        let minute = Duration::from_secs(60);
+        Aggregate {
+            name: "http".into(),
+            source: "requests".into(),
+            by: vec![],
+            windows: vec![Window { size: minute, hop: minute }],
+            pane: minute,
+            grace: minute,
+            retention: 10 * minute,
+            measures,
+            key_limit: 10,
+            key_ttl: None,
+            publish: Publish::PerPartition,
+            idle_timeout: minute,
+            metric_prefix: "http".into(),
+        }
+    }
+
+    #[track_caller]
+    fn check(measure: Measure, total: &[&str], windows: &[&str]) {
+        let aggregate = http(vec![]);
+        assert_eq!(aggregate.total_family(&measure).sample_names(), total);
+        let families = aggregate.window_families(&measure);
+        assert_eq!(families.iter().map(|(_, family)| family.name.as_str()).collect::<Vec<_>>(), windows);
+    }
+
+    #[test]
+    fn names_are_the_ones_that_dashboards_rely_on() {
+        check(measure("requests", MeasureKind::Count, Unit::None), &["http_requests_total"], &["http_window_requests"]);
+        check(
+            measure("duration", MeasureKind::Histogram, Unit::Milliseconds),
+            &["http_duration_seconds_bucket", "http_duration_seconds_sum", "http_duration_seconds_count"],
+            &[
+                "http_window_duration_p50_seconds",
+                "http_window_duration_p95_seconds",
+                "http_window_duration_p99_seconds",
+                "http_window_duration_avg_seconds",
+                "http_window_duration_min_seconds",
+                "http_window_duration_max_seconds",
+            ],
+        );
+        let aggregate = http(vec![]);
+        assert_eq!(aggregate.window_end_family().name, "http_window_end_timestamp_seconds");
+        assert_eq!(aggregate.window_complete_family().name, "http_window_complete");
+    }
+
+    #[test]
+    fn a_word_is_not_repeated() {
+        check(measure("bytes", MeasureKind::Sum, Unit::Bytes), &["http_bytes_total"], &["http_window_bytes"]);
+        check(
+            measure("latency_max", MeasureKind::Max, Unit::Milliseconds),
+            &["http_latency_max_seconds"],
+            &["http_window_latency_max_seconds"],
+        );
+        check(measure("total", MeasureKind::Count, Unit::None), &["http_total"], &["http_window_total"]);
+    }
+
+    #[test]
+    fn an_own_name_keeps_its_unit_and_its_suffix_once() {
+        for own in ["latency", "latency_seconds"] {
+            let measure =
+                Measure { metric: Some(own.into()), ..measure("duration", MeasureKind::Avg, Unit::Milliseconds) };
+            check(measure, &["latency_seconds_sum", "latency_seconds_count"], &["latency_window_avg_seconds"]);
+        }
+        for own in ["hits", "hits_total"] {
+            let measure = Measure { metric: Some(own.into()), ..measure("requests", MeasureKind::Count, Unit::None) };
+            check(measure, &["hits_total"], &["hits_window"]);
+        }
+    }
+
+    #[test]
+    fn help_says_what_is_measured() {
+        let mut errors = measure("errors", MeasureKind::Count, Unit::None);
+        let path = FieldPath(vec!["status".into()]);
+        errors.filter.push(Condition { path, test: Test::Gte(400.0) });
+        let family = http(vec![]).total_family(&errors);
+        assert_eq!(family.help, "Count of http events that match its filter since the state began.");
+    }
+
+    #[test]
+    fn an_aggregate_without_windows_has_only_totals() {
+        let mut aggregate = http(vec![measure("requests", MeasureKind::Count, Unit::None)]);
+        assert_eq!(aggregate.families().len(), 4);
+        aggregate.windows.clear();
+        assert_eq!(aggregate.families().len(), 1);
+    }
+}

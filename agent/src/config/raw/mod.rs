@@ -1,0 +1,290 @@
+//! The config as it stands in the file, before any check. The docstrings here are the reference of the format:
+//! `streamgauge schema` prints them.
+//!
+//! Whatever can be checked later is read as text here, because serde stops at the first error and the checks do not.
+
+mod measure;
+mod scalar;
+
+pub use measure::{Body, Measured, RawCondition, RawMeasure, RawUnit, Tests};
+pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::at::{At, Map};
+
+/// Streamgauge: Kafka log topics as exact, durable, event-time metrics.
+///
+/// `${VAR}` and `${VAR:-default}` in unquoted values are replaced from the environment. Durations are written `100ms`,
+/// `30s`, `5m`, `2h`, `7d`; sizes `64MiB` or as a number of bytes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Streamgauge config")]
+pub struct RawConfig {
+    pub kafka: RawKafka,
+    /// Which topics to read, and where the event time is, by a name of your choice.
+    pub sources: At<Map<RawSource>>,
+    /// What to measure, by a name of your choice. Metric names begin with it.
+    pub aggregates: At<Map<RawAggregate>>,
+    #[serde(default)]
+    pub state: RawState,
+    #[serde(default)]
+    pub http: RawHttp,
+    #[serde(default)]
+    pub grpc: RawGrpc,
+    #[serde(default)]
+    pub limits: RawLimits,
+    #[serde(default)]
+    pub telemetry: RawTelemetry,
+    /// Worker threads, each with a consumer and a producer of its own. Default: 1.
+    pub workers: Option<At<u64>>,
+}
+
+/// How to reach Kafka and which consumer group to be in.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Kafka")]
+pub struct RawKafka {
+    /// `host:port`, several of them separated by commas.
+    pub bootstrap_servers: At<String>,
+    /// Agents with the same group share the partitions. It is part of the changelog topics' names: another group starts
+    /// with no state. Default: `streamgauge`.
+    pub group_id: Option<At<String>>,
+    /// Any librdkafka property: `security.protocol`, `sasl.*`, `ssl.*` and so on. A secret may be read from a file:
+    /// `sasl.password: { file: /run/secrets/kafka }`. Properties that exactly-once counting depends on are refused.
+    #[serde(default)]
+    pub properties: Map<At<RawProperty>>,
+    /// How long the group keeps the partitions of a member that is silent; a restart within it causes no rebalance.
+    /// The brokers allow 6s to 30m unless set otherwise. Default: `10s`.
+    pub session_timeout: Option<At<RawDuration>>,
+    /// After this the broker aborts a transaction that its producer has left open. Default: `10s`.
+    pub transaction_timeout: Option<At<RawDuration>>,
+    /// `static`: stable ids from the state directory. `dynamic`: a new member at each start, for pods without a lasting
+    /// volume. Default: `static`.
+    pub membership: Option<RawMembership>,
+    /// `keep`: the partitions wait for this agent to come back, until the session timeout. `leave`: others take over at
+    /// once. Default: `keep`.
+    pub on_shutdown: Option<RawOnShutdown>,
+    /// When a dead letter cannot be written: `stop`, or `drop_and_count`. Default: `stop`.
+    pub dead_letters: Option<RawDeadLetters>,
+    /// Create missing changelog and dead-letter topics. `false`: refuse to start, with the command that creates them.
+    /// Default: true.
+    pub create_topics: Option<bool>,
+    /// Replication factor of the topics that are created. Default: the brokers' own.
+    pub replication_factor: Option<At<i64>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Membership")]
+pub enum RawMembership {
+    Static,
+    Dynamic,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "OnShutdown")]
+pub enum RawOnShutdown {
+    Keep,
+    Leave,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "DeadLetters")]
+pub enum RawDeadLetters {
+    Stop,
+    DropAndCount,
+}
+
+/// Topics, their format, and where the event time is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Source")]
+pub struct RawSource {
+    /// Topic names, or regular expressions that begin with `^`.
+    pub topics: At<Vec<At<String>>>,
+    /// What the records hold. Only `json` in this version. Default: `json`.
+    pub format: Option<At<String>>,
+    /// Not in this version: a VRL program that turns other formats into fields.
+    pub remap: Option<At<String>>,
+    pub timestamp: At<RawTimestamp>,
+    /// An event that is further ahead of its record's Kafka timestamp than this is a dead letter. Default: `1h`.
+    pub max_future: Option<At<RawDuration>>,
+    /// Where a partition that was never read begins: `earliest` or `latest`. Default: `earliest`.
+    pub start: Option<RawStart>,
+}
+
+/// Where the event time is: `{ field: timestamp, format: unix_ms }`, or `{ from: kafka }` for the record's own timestamp.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Timestamp")]
+pub struct RawTimestamp {
+    /// Path of the field that holds it, such as `timestamp` or `request.time`.
+    pub field: Option<At<String>>,
+    /// How the field is written: seconds, milliseconds or nanoseconds since 1970, or RFC 3339 text.
+    pub format: Option<RawTimeFormat>,
+    /// `kafka`: the record's own timestamp, instead of a field.
+    pub from: Option<RawTimeFrom>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "TimeFormat")]
+pub enum RawTimeFormat {
+    UnixS,
+    UnixMs,
+    UnixNs,
+    Rfc3339,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "TimeFrom")]
+pub enum RawTimeFrom {
+    Kafka,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Start")]
+pub enum RawStart {
+    Earliest,
+    Latest,
+}
+
+/// Source, labels, windows and measures.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Aggregate")]
+pub struct RawAggregate {
+    /// The source whose events are measured.
+    pub source: At<String>,
+    /// Label names and the fields they come from: `{ endpoint: request.path }`. Default: no labels.
+    #[serde(default)]
+    pub by: Map<At<String>>,
+    /// `1m` is a tumbling window of a minute; `5m/1m` is five minutes long and starts every minute; `total`, since the
+    /// state began, is always kept and may be named. Default: `total` alone.
+    #[serde(default)]
+    pub windows: Vec<At<String>>,
+    /// The smallest slice of event time that is stored; every window is a multiple of it.
+    /// Default: the greatest common divisor of the windows' lengths and hops.
+    pub pane: Option<At<RawDuration>>,
+    /// How long after a window's end its late events still count. Default: `30s`.
+    pub grace: Option<At<RawDuration>>,
+    /// How long windows are kept for queries; at least the largest window plus `grace`. Default: `2h`, or twice that least.
+    pub retention: Option<At<RawDuration>>,
+    /// What is measured, by a name of your choice.
+    pub measures: At<Map<At<RawMeasure>>>,
+    /// More label combinations than this per partition fold into one overflow series. Default: `limits.keys_per_aggregate`.
+    pub limit: Option<At<u64>>,
+    /// Drop label combinations that have not been seen for this long (event time), their totals too. Default: never.
+    pub key_ttl: Option<At<RawDuration>>,
+    /// `per_partition`: totals carry `topic` and `partition`. `merged`: one agent publishes the group's totals without
+    /// them. Default: `per_partition`.
+    pub publish: Option<RawPublish>,
+    /// A partition that is silent for this long (wall clock) no longer holds up the closing of windows. Default: `1m`.
+    pub idle_timeout: Option<At<RawDuration>>,
+    /// Put before the metric names, with `_` between: `prefix: shop` gives `shop_http_requests_total`. Default: none.
+    pub prefix: Option<At<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Publish")]
+pub enum RawPublish {
+    PerPartition,
+    Merged,
+}
+
+/// Where and how the state is kept on this machine.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "State")]
+pub struct RawState {
+    /// Directory of the state files; one per agent. Default: `./state`.
+    pub dir: Option<At<String>>,
+    /// At least this long between commits. What is not committed is not shown. Default: `100ms`.
+    pub commit_interval: Option<At<RawDuration>>,
+    /// `exactly_once`, or `at_least_once` for brokers without transactions. Default: `exactly_once`.
+    pub processing_guarantee: Option<RawGuarantee>,
+    /// When the group has committed offsets but the state is gone: `fail`; `earliest`: count everything again that the
+    /// topic still has; `continue`: from the offsets, with empty totals. Default: `fail`.
+    pub on_loss: Option<RawOnLoss>,
+    /// Page cache of the state files, shared by all partitions. Default: `64MiB`.
+    pub cache: Option<At<RawSize>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Guarantee")]
+pub enum RawGuarantee {
+    ExactlyOnce,
+    AtLeastOnce,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "OnLoss")]
+pub enum RawOnLoss {
+    Fail,
+    Earliest,
+    Continue,
+}
+
+/// `/metrics`, health and readiness.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Http")]
+pub struct RawHttp {
+    /// Address and port. Default: `127.0.0.1:9746`.
+    pub listen: Option<At<String>>,
+}
+
+/// The query service.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Grpc")]
+pub struct RawGrpc {
+    /// Address and port. Default: `127.0.0.1:9747`.
+    pub listen: Option<At<String>>,
+}
+
+/// Everything that can grow has a limit.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Limits")]
+pub struct RawLimits {
+    /// Larger events are dead letters. Default: `1MiB`.
+    pub event_size: Option<At<RawSize>>,
+    /// Larger changelog entries stop their partition before its transaction begins; below the brokers'
+    /// `message.max.bytes`. Default: `900KiB`.
+    pub entry_size: Option<At<RawSize>>,
+    /// A query that would answer with more cells is refused. Default: 100000.
+    pub query_cells: Option<At<u64>>,
+    /// Events with a longer label value are dead letters. Default: `1KiB`.
+    pub label_size: Option<At<RawSize>>,
+    /// Label combinations per aggregate and partition, for aggregates without a `limit`. Default: 10000.
+    pub keys_per_aggregate: Option<At<u64>>,
+}
+
+/// The agent's own logs.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Telemetry")]
+pub struct RawTelemetry {
+    /// `text` or `json`. Default: `text`.
+    pub log_format: Option<RawLogFormat>,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `streamgauge=debug,info`. Default: `info`.
+    pub log_level: Option<At<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "LogFormat")]
+pub enum RawLogFormat {
+    Text,
+    Json,
+}

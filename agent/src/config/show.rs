@@ -1,0 +1,263 @@
+//! The checked config as YAML again: every default spelled out, every secret masked. It reads back as the same config.
+
+use std::fmt::{Display, Write};
+use std::time::Duration;
+
+use super::secret::MASK;
+use super::types::*;
+use super::units::{format_duration, format_size};
+
+impl Config {
+    /// The config as it is in force, as YAML in the format of the config file, without secrets.
+    pub fn redacted_yaml(&self) -> String {
+        let mut out = Yaml::default();
+        out.line(0, "kafka:");
+        kafka(&mut out, &self.kafka);
+        out.line(0, "sources:");
+        self.sources.iter().for_each(|each| source(&mut out, each));
+        out.line(0, "aggregates:");
+        self.aggregates.iter().for_each(|each| aggregate(&mut out, each));
+        state(&mut out, &self.state);
+        out.line(0, "http:");
+        out.entry(1, "listen", text(&self.http.listen.to_string()));
+        out.line(0, "grpc:");
+        out.entry(1, "listen", text(&self.grpc.listen.to_string()));
+        limits(&mut out, &self.limits);
+        out.line(0, "telemetry:");
+        let format = match self.telemetry.log_format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        out.entry(1, "log_format", format);
+        out.entry(1, "log_level", text(&self.telemetry.log_level));
+        out.entry(0, "workers", self.workers);
+        out.0
+    }
+}
+
+impl Kafka {
+    /// The librdkafka properties with the secret ones masked.
+    pub fn masked_properties(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.properties.iter().map(|(name, value)| {
+            let value = if self.secrets.contains(name) { MASK } else { value.as_str() };
+            (name.as_str(), value)
+        })
+    }
+}
+
+#[derive(Default)]
+struct Yaml(String);
+
+impl Yaml {
+    fn line(&mut self, depth: usize, text: impl Display) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{:width$}{text}", "", width = 2 * depth);
+    }
+
+    fn entry(&mut self, depth: usize, key: &str, value: impl Display) {
+        self.line(depth, format_args!("{key}: {value}"));
+    }
+}
+
+/// A string as YAML reads it back; quoted where it would mean something else.
+fn text(value: &str) -> String {
+    let begins_plain = value.starts_with("./") || value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
+    let plain = begins_plain
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c))
+        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&value.to_lowercase().as_str());
+    if plain { value.to_owned() } else { quoted(value) }
+}
+
+/// JSON's strings are YAML's double-quoted ones.
+fn quoted(value: &str) -> String {
+    serde_json::Value::from(value).to_string()
+}
+
+fn kafka(out: &mut Yaml, kafka: &Kafka) {
+    out.entry(1, "bootstrap_servers", text(&kafka.bootstrap_servers));
+    out.entry(1, "group_id", text(&kafka.group_id));
+    if !kafka.properties.is_empty() {
+        out.line(1, "properties:");
+    }
+    for (name, value) in kafka.masked_properties() {
+        out.entry(2, &text(name), text(value));
+    }
+    out.entry(1, "session_timeout", format_duration(kafka.session_timeout));
+    out.entry(1, "transaction_timeout", format_duration(kafka.transaction_timeout));
+    let membership = match kafka.membership {
+        Membership::Static => "static",
+        Membership::Dynamic => "dynamic",
+    };
+    out.entry(1, "membership", membership);
+    let on_shutdown = match kafka.on_shutdown {
+        OnShutdown::Keep => "keep",
+        OnShutdown::Leave => "leave",
+    };
+    out.entry(1, "on_shutdown", on_shutdown);
+    let dead_letters = match kafka.dead_letters {
+        DeadLetters::Stop => "stop",
+        DeadLetters::DropAndCount => "drop_and_count",
+    };
+    out.entry(1, "dead_letters", dead_letters);
+    out.entry(1, "create_topics", kafka.create_topics);
+    if let Some(factor) = kafka.replication_factor {
+        out.entry(1, "replication_factor", factor);
+    }
+}
+
+fn source(out: &mut Yaml, source: &Source) {
+    out.line(1, format_args!("{}:", text(&source.name)));
+    let topics: Vec<String> = source.topics.iter().map(|topic| text(topic)).collect();
+    out.entry(2, "topics", format_args!("[{}]", topics.join(", ")));
+    out.entry(2, "format", "json");
+    match &source.timestamp {
+        Timestamp::Kafka => out.entry(2, "timestamp", "{ from: kafka }"),
+        Timestamp::Field { path, format } => {
+            let format = match format {
+                TimeFormat::UnixSeconds => "unix_s",
+                TimeFormat::UnixMillis => "unix_ms",
+                TimeFormat::UnixNanos => "unix_ns",
+                TimeFormat::Rfc3339 => "rfc3339",
+            };
+            out.entry(2, "timestamp", format_args!("{{ field: {}, format: {format} }}", text(&path.to_string())));
+        }
+    }
+    out.entry(2, "max_future", format_duration(source.max_future));
+    let start = match source.start {
+        Start::Earliest => "earliest",
+        Start::Latest => "latest",
+    };
+    out.entry(2, "start", start);
+}
+
+fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
+    out.line(1, format_args!("{}:", text(&aggregate.name)));
+    out.entry(2, "source", text(&aggregate.source));
+    if !aggregate.by.is_empty() {
+        out.line(2, "by:");
+    }
+    for LabelField { label, path } in &aggregate.by {
+        out.entry(3, &text(label), text(&path.to_string()));
+    }
+    let windows: Vec<String> = aggregate.windows.iter().map(|window| window.to_string()).collect();
+    out.entry(2, "windows", format_args!("[{}]", windows.join(", ")));
+    let durations: [(&str, Option<Duration>); 5] = [
+        ("pane", Some(aggregate.pane)),
+        ("grace", Some(aggregate.grace)),
+        ("retention", Some(aggregate.retention)),
+        ("key_ttl", aggregate.key_ttl),
+        ("idle_timeout", Some(aggregate.idle_timeout)),
+    ];
+    for (key, duration) in durations {
+        duration.into_iter().for_each(|duration| out.entry(2, key, format_duration(duration)));
+    }
+    out.entry(2, "limit", aggregate.key_limit);
+    let publish = match aggregate.publish {
+        Publish::PerPartition => "per_partition",
+        Publish::Merged => "merged",
+    };
+    out.entry(2, "publish", publish);
+    let prefix = aggregate.metric_prefix.strip_suffix(&aggregate.name).unwrap_or_default();
+    if !prefix.is_empty() {
+        out.entry(2, "prefix", text(prefix));
+    }
+    out.line(2, "measures:");
+    aggregate.measures.iter().for_each(|each| measure(out, each));
+}
+
+fn measure(out: &mut Yaml, measure: &Measure) {
+    out.line(3, format_args!("{}:", text(&measure.name)));
+    let mut parts = Vec::new();
+    if let Some(path) = &measure.field {
+        parts.push(format!("field: {}", text(&path.to_string())));
+    }
+    if let MeasureKind::Buckets(bounds) = &measure.kind {
+        let bounds: Vec<String> = bounds.iter().map(f64::to_string).collect();
+        parts.push(format!("bounds: [{}]", bounds.join(", ")));
+    }
+    let parts = if parts.is_empty() { "{}".into() } else { format!("{{ {} }}", parts.join(", ")) };
+    out.entry(4, measure.kind.word(), parts);
+    if !measure.filter.is_empty() {
+        out.line(4, "where:");
+    }
+    for (path, tests) in by_path(&measure.filter) {
+        out.entry(5, &text(&path.to_string()), format_args!("{{ {} }}", tests.join(", ")));
+    }
+    if let Some(unit) = unit(measure.unit) {
+        out.entry(4, "unit", unit);
+    }
+    for (key, value) in [("name", &measure.metric), ("help", &measure.help)] {
+        value.iter().for_each(|value| out.entry(4, key, quoted(value)));
+    }
+}
+
+/// The tests of each path, in the order in which the paths come.
+fn by_path(filter: &[Condition]) -> Vec<(&FieldPath, Vec<String>)> {
+    let mut groups: Vec<(&FieldPath, Vec<String>)> = Vec::new();
+    for Condition { path, test } in filter {
+        match groups.iter_mut().find(|(known, _)| *known == path) {
+            Some((_, tests)) => tests.push(test_text(test)),
+            None => groups.push((path, vec![test_text(test)])),
+        }
+    }
+    groups
+}
+
+fn test_text(test: &Test) -> String {
+    let scalar = |value: &Scalar| match value {
+        Scalar::Bool(value) => value.to_string(),
+        Scalar::Number(value) => value.to_string(),
+        Scalar::Text(value) => quoted(value),
+    };
+    match test {
+        Test::Eq(value) => format!("eq: {}", scalar(value)),
+        Test::Ne(value) => format!("ne: {}", scalar(value)),
+        Test::Gt(value) => format!("gt: {value}"),
+        Test::Gte(value) => format!("gte: {value}"),
+        Test::Lt(value) => format!("lt: {value}"),
+        Test::Lte(value) => format!("lte: {value}"),
+        Test::In(values) => format!("in: [{}]", values.iter().map(scalar).collect::<Vec<_>>().join(", ")),
+        Test::Prefix(prefix) => format!("prefix: {}", quoted(prefix)),
+        Test::Exists(exists) => format!("exists: {exists}"),
+    }
+}
+
+fn unit(unit: Unit) -> Option<&'static str> {
+    match unit {
+        Unit::None => None,
+        Unit::Nanoseconds => Some("ns"),
+        Unit::Microseconds => Some("us"),
+        Unit::Milliseconds => Some("ms"),
+        Unit::Seconds => Some("s"),
+        Unit::Bytes => Some("bytes"),
+        Unit::Kilobytes => Some("kB"),
+        Unit::Megabytes => Some("MB"),
+        Unit::Percent => Some("percent"),
+    }
+}
+
+fn state(out: &mut Yaml, state: &State) {
+    out.line(0, "state:");
+    out.entry(1, "dir", text(&state.dir.display().to_string()));
+    out.entry(1, "commit_interval", format_duration(state.commit_interval));
+    let guarantee = match state.guarantee {
+        Guarantee::ExactlyOnce => "exactly_once",
+        Guarantee::AtLeastOnce => "at_least_once",
+    };
+    out.entry(1, "processing_guarantee", guarantee);
+    let on_loss = match state.on_loss {
+        OnLoss::Fail => "fail",
+        OnLoss::Earliest => "earliest",
+        OnLoss::Continue => "continue",
+    };
+    out.entry(1, "on_loss", on_loss);
+    out.entry(1, "cache", format_size(state.cache_bytes));
+}
+
+fn limits(out: &mut Yaml, limits: &Limits) {
+    out.line(0, "limits:");
+    out.entry(1, "event_size", format_size(limits.event_bytes as u64));
+    out.entry(1, "entry_size", format_size(limits.entry_bytes as u64));
+    out.entry(1, "query_cells", limits.query_cells);
+    out.entry(1, "label_size", format_size(limits.label_bytes as u64));
+}

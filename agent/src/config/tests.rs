@@ -1,0 +1,417 @@
+//! The examples parse to what they say; every bad config gives the text that its snapshot shows.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+const MINIMAL: &str = include_str!("../../../examples/minimal.yaml");
+const EXAMPLE: &str = include_str!("../../../examples/http-requests.yaml");
+
+fn no_env(_: &str) -> Option<String> {
+    None
+}
+
+fn good(text: &str) -> Config {
+    parse(text, "c.yaml", &no_env).unwrap()
+}
+
+fn refused(text: &str) -> String {
+    match parse(text, "c.yaml", &|name| (name == "EMPTY").then(String::new)) {
+        Ok(config) => panic!("expected an error, got {config:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The minimal config with `from` replaced.
+fn changed(from: &str, to: &str) -> String {
+    assert!(MINIMAL.contains(from), "{from} is not in the minimal config");
+    MINIMAL.replace(from, to)
+}
+
+/// The texts of the errors of all these configs, one after the other.
+fn all_refused(cases: &[(&str, String)]) -> String {
+    cases.iter().map(|(name, text)| format!("## {name}\n{}\n\n", refused(text))).collect()
+}
+
+/// Compares with `snapshots/<name>.snap`; `INSTA_UPDATE=always` writes it anew.
+#[track_caller]
+fn snapshot(name: &str, text: &str) {
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+fn minutes(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
+}
+
+#[test]
+fn the_example_is_the_topology_that_it_describes() {
+    let config = good(EXAMPLE);
+    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(config.kafka.bootstrap_servers, "localhost:9092");
+    let source = &config.sources[0];
+    assert_eq!((source.name.as_str(), source.topics.as_slice()), ("requests", ["log-events".to_owned()].as_slice()));
+    let timestamp = FieldPath(vec!["timestamp".into()]);
+    assert_eq!(source.timestamp, Timestamp::Field { path: timestamp, format: TimeFormat::UnixMillis });
+
+    let minute = Window { size: minutes(1), hop: minutes(1) };
+    let hopping = Window { size: minutes(5), hop: minutes(1) };
+    let shapes: Vec<_> = config
+        .aggregates
+        .iter()
+        .map(|aggregate| {
+            let labels = aggregate.by.iter().map(|by| by.label.as_str()).collect::<Vec<_>>().join(",");
+            let measures = aggregate.measures.iter().map(|measure| measure.name.as_str()).collect::<Vec<_>>().join(",");
+            (aggregate.name.as_str(), labels, aggregate.windows.clone(), measures)
+        })
+        .collect();
+    assert_eq!(
+        shapes,
+        [
+            ("http", "endpoint".to_owned(), vec![minute, hopping], "requests,errors,duration".to_owned()),
+            ("http_status", "endpoint,status".to_owned(), vec![hopping], "requests".to_owned()),
+            ("http_region", "region".to_owned(), vec![minute], "requests,duration".to_owned()),
+        ]
+    );
+    for aggregate in &config.aggregates {
+        let times = (aggregate.pane, aggregate.grace, aggregate.retention);
+        assert_eq!(times, (minutes(1), Duration::from_secs(30), minutes(120)), "{}", aggregate.name);
+    }
+    let [requests, errors, duration] = config.aggregates[0].measures.as_slice() else { panic!("three measures") };
+    assert_eq!((&requests.kind, requests.filter.len()), (&MeasureKind::Count, 0));
+    let status = FieldPath(vec!["status".into()]);
+    assert_eq!(errors.kind, MeasureKind::Count);
+    assert_eq!(errors.filter, [Condition { path: status, test: Test::Gte(400.0) }]);
+    assert_eq!((&duration.kind, duration.unit), (&MeasureKind::Histogram, Unit::Milliseconds));
+    assert_eq!(duration.field, Some(FieldPath(vec!["response_time_ms".into()])));
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let config = good(MINIMAL);
+    snapshot("defaults", &config.redacted_yaml());
+}
+
+#[test]
+fn the_shown_config_reads_back_as_the_same() {
+    for text in [MINIMAL, EXAMPLE, EVERYTHING] {
+        let config = good(text);
+        let shown = config.redacted_yaml();
+        let again = parse(&shown, "shown.yaml", &no_env).unwrap_or_else(|error| panic!("{error}\n{shown}"));
+        assert_eq!(again, Config { warnings: again.warnings.clone(), ..config }, "{shown}");
+    }
+}
+
+/// A config that uses every key at least once.
+const EVERYTHING: &str = r#"
+kafka:
+  bootstrap_servers: kafka-1:9092, [::1]:9093
+  group_id: shop.eu-1
+  properties: { security.protocol: sasl_ssl, sasl.username: "0123", fetch.wait.max.ms: 20, linger.ms: 0.5, "client.rack": on }
+  session_timeout: 1m
+  transaction_timeout: 30s
+  membership: dynamic
+  on_shutdown: leave
+  dead_letters: drop_and_count
+  create_topics: false
+  replication_factor: 3
+sources:
+  a: { topics: [one, '^two-[0-9]$'], timestamp: { field: at.time, format: rfc3339 }, max_future: 5m, start: latest }
+  b: { topics: [three], timestamp: { from: kafka } }
+aggregates:
+  web:
+    source: a
+    by: { zone: geo.zone, app: app name, host: "true" }
+    windows: [10s, 1m/10s, 1h/20s, total]
+    pane: 5s
+    grace: 1h30m
+    retention: 7d
+    limit: 5
+    key_ttl: 30d
+    publish: merged
+    idle_timeout: 90s
+    prefix: shop_
+    measures:
+      all: count
+      some: { count: { where: { a: 1, b: yes, c: "1", d: [x, 2, true], e: { gt: 0.5, lte: 9, prefix: "a\"b", exists: true, ne: q } } } }
+      size: { sum: { field: size, where: { ok: true } }, where: { big: { eq: 2, lt: 7, gte: 3, in: [1] } }, unit: kB, name: web_size, help: "Bytes: sent" }
+      least: { min: x, unit: percent }
+      most: { max: x.y, unit: us }
+      mean: { avg: x, unit: MB }
+      time: { buckets: { field: x, bounds: [0.1, 1, 2.5e1] }, unit: ns }
+  all: { source: b, measures: { n: count } }
+state: { dir: "/var/lib/a b", commit_interval: 1s, processing_guarantee: at_least_once, on_loss: continue, cache: 1GiB }
+http: { listen: "0.0.0.0:80" }
+grpc: { listen: "[::1]:81" }
+limits: { event_size: 2000, entry_size: 1MB, query_cells: 5, label_size: 3KiB, keys_per_aggregate: 7 }
+telemetry: { log_format: json, log_level: "streamgauge=debug,info" }
+workers: 4
+"#;
+
+#[test]
+fn every_key_is_understood() {
+    let config = good(EVERYTHING);
+    assert_eq!(config.kafka.properties["sasl.username"], "0123");
+    assert_eq!(config.kafka.properties["linger.ms"], "0.5");
+    let web = &config.aggregates[0];
+    assert_eq!(web.metric_prefix, "shop_web");
+    assert_eq!((web.pane, web.windows.len()), (Duration::from_secs(5), 3));
+    let some: Vec<&Test> = web.measures[1].filter.iter().map(|condition| &condition.test).collect();
+    assert_eq!(some[0], &Test::Eq(Scalar::Number(1.0)));
+    assert_eq!(some[1], &Test::Eq(Scalar::Text("yes".into())));
+    assert_eq!(some[2], &Test::Eq(Scalar::Text("1".into())));
+    let list = vec![Scalar::Text("x".into()), Scalar::Number(2.0), Scalar::Bool(true)];
+    assert_eq!(some[3], &Test::In(list));
+    assert_eq!(web.measures[2].filter.len(), 5);
+    assert_eq!(config.aggregates[1].key_limit, 7);
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+}
+
+#[test]
+fn variables_are_replaced_in_values_and_keep_their_spelling() {
+    let text = changed(
+        "localhost:9092",
+        "${HOSTS}\n  group_id: ${GROUP:-fallback}\n  properties:\n    sasl.password: ${PASSWORD}\n    # ${NOT_USED}\n    client.rack: $${RACK}",
+    );
+    let env = |name: &str| match name {
+        "HOSTS" => Some("a:1,b:2".to_owned()),
+        "PASSWORD" => Some("0123: # {x}".to_owned()),
+        _ => None,
+    };
+    let config = parse(&text, "c.yaml", &env).unwrap();
+    assert_eq!(config.kafka.bootstrap_servers, "a:1,b:2");
+    assert_eq!(config.kafka.group_id, "fallback");
+    assert_eq!(config.kafka.properties["sasl.password"], "0123: # {x}");
+    assert_eq!(config.kafka.properties["client.rack"], "${RACK}");
+}
+
+#[test]
+fn secrets_come_from_files_and_are_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let properties = format!(
+        "localhost:9092\n  properties:\n    sasl.password: swordfish\n    sasl.username: {{ file: {} }}",
+        file.display()
+    );
+    let config = good(&changed("localhost:9092", &properties));
+    assert_eq!(config.kafka.properties["sasl.username"], "hunter2");
+    assert_eq!(config.kafka.properties["sasl.password"], "swordfish");
+    for shown in [config.redacted_yaml(), format!("{config:?}")] {
+        assert!(!shown.contains("hunter2") && !shown.contains("swordfish"), "{shown}");
+        assert!(shown.contains("***"), "{shown}");
+    }
+}
+
+#[test]
+fn errors_of_the_text_are_told() {
+    let unknown = |from: &str, to: &str| changed(from, to);
+    snapshot(
+        "errors_of_text",
+        &all_refused(&[
+            ("empty file", String::new()),
+            ("only comments", "# nothing\n\n".into()),
+            ("not YAML", "kafka: [unclosed\nsources: {".into()),
+            ("not a mapping", "just some words".into()),
+            ("tabs", "kafka:\n\tbootstrap_servers: x".into()),
+            ("bad indentation", unknown("  bootstrap", "    group_id: x\n  bootstrap")),
+            ("unknown key", unknown("bootstrap_servers", "bootstrap_server")),
+            ("unknown key, nothing near", unknown("  bootstrap_servers", "  zebra: 1\n  bootstrap_servers")),
+            ("key of a later version", format!("{MINIMAL}otlp: {{}}\n")),
+            ("missing section", unknown("kafka:\n  bootstrap_servers: localhost:9092\n", "")),
+            ("missing field", unknown("    timestamp: { from: kafka }\n", "")),
+            ("wrong type: a mapping for a list", unknown("[log-events]", "{ a: b }")),
+            ("wrong type: a list for a text", unknown("localhost:9092", "[localhost:9092]")),
+            ("wrong type: a text for a number", format!("{MINIMAL}workers: many\n")),
+            ("wrong type: a number for a section", format!("{MINIMAL}state: 7\n")),
+            ("yes is not true", unknown("localhost:9092", "localhost:9092\n  create_topics: yes")),
+            ("null", unknown("localhost:9092", "")),
+            ("unknown word", unknown("localhost:9092", "localhost:9092\n  membership: sticky")),
+            ("unknown measure", unknown("events: count", "events: cuont")),
+            ("a list for a measure", unknown("events: count", "events: [count]")),
+            ("unknown key in a measure", unknown("events: count", "events: { count: {}, wher: {} }")),
+            ("unknown test", unknown("events: count", "events: { count: { where: { status: { ge: 400 } } } }")),
+            (
+                "text for a number in a test",
+                unknown("events: count", "events: { count: { where: { status: { gte: x } } } }"),
+            ),
+            ("key twice", format!("{MINIMAL}kafka: {{}}\n")),
+            ("two documents", format!("{MINIMAL}---\nkafka: {{}}\n")),
+            ("missing variable", unknown("localhost:9092", "${KAFKA_HOSTS}")),
+            ("empty variable", unknown("localhost:9092", "${EMPTY:?set it to the brokers}")),
+            ("bad variable", unknown("localhost:9092", "${not a name}")),
+            ("unknown anchor", unknown("localhost:9092", "*nowhere")),
+            (
+                "a mapping for a property",
+                unknown("localhost:9092", "localhost:9092\n  properties: { a.b: { flie: x } }"),
+            ),
+        ]),
+    );
+}
+
+#[test]
+fn errors_of_kafka_and_state_are_told() {
+    let kafka = |line: &str| changed("localhost:9092", &format!("localhost:9092\n  {line}"));
+    snapshot(
+        "errors_of_kafka_and_state",
+        &all_refused(&[
+            ("no brokers", changed("localhost:9092", "\"\"")),
+            ("bad broker", changed("localhost:9092", "localhost:9092,other:kafka")),
+            ("group characters", kafka("group_id: my group")),
+            ("quoted variable", changed("localhost:9092", "\"${KAFKA_HOSTS}\"")),
+            ("bad duration", kafka("session_timeout: 10 seconds")),
+            ("duration without a unit", kafka("session_timeout: 10")),
+            ("session timeout out of range", kafka("session_timeout: 5ms")),
+            (
+                "timeouts shorter than commits",
+                kafka("session_timeout: 10s\n  transaction_timeout: 10s") + "state: { commit_interval: 20s }\n",
+            ),
+            ("default timeouts shorter than commits", format!("{MINIMAL}state: {{ commit_interval: 4s }}\n")),
+            ("replication factor", kafka("replication_factor: 0")),
+            (
+                "refused properties",
+                kafka(
+                    "properties:\n    enable.auto.commit: true\n    isolation.level: read_uncommitted\n    transactional.id: x\n    partition.assignment.strategy: range\n    group.id: x",
+                ),
+            ),
+            ("unreadable secret", kafka("properties:\n    sasl.username: { file: /nonexistent/secret }")),
+            ("no directory", format!("{MINIMAL}state: {{ dir: '' }}\n")),
+            ("bad size", format!("{MINIMAL}state: {{ cache: 64M }}\n")),
+            ("unknown guarantee", format!("{MINIMAL}state: {{ processing_guarantee: twice }}\n")),
+            ("listen on a name", format!("{MINIMAL}http: {{ listen: 'localhost:9746' }}\n")),
+            ("one port for two", format!("{MINIMAL}http: {{ listen: 127.0.0.1:9747 }}\n")),
+            ("log level", format!("{MINIMAL}telemetry: {{ log_level: debgu }}\n")),
+            ("workers", format!("{MINIMAL}workers: 0\n")),
+        ]),
+    );
+}
+
+#[test]
+fn errors_of_sources_and_aggregates_are_told() {
+    let source = |line: &str| changed("    timestamp: { from: kafka }", line);
+    let aggregate = |lines: &str| changed("    windows: [1m]", lines);
+    let measure = |text: &str| changed("events: count", text);
+    snapshot(
+        "errors_of_sources_and_aggregates",
+        &all_refused(&[
+            ("no sources", changed("  events:\n    topics: [log-events]\n    timestamp: { from: kafka }\n", "  {}\n")),
+            ("no topics", changed("[log-events]", "[]")),
+            ("bad topic", changed("[log-events]", "[log events, ok]")),
+            ("bad pattern", changed("[log-events]", "['^log-(']")),
+            (
+                "topic in two sources",
+                changed(
+                    "aggregates:",
+                    "  other: { topics: ['^log-.*', log-events], timestamp: { from: kafka } }\naggregates:",
+                ),
+            ),
+            ("no time", source("    timestamp: {}")),
+            ("time without a format", source("    timestamp: { field: at }")),
+            ("two times", source("    timestamp: { field: at, format: unix_ms, from: kafka }")),
+            ("unknown time format", source("    timestamp: { field: at, format: unix }")),
+            ("not in this version", source("    timestamp: { from: kafka }\n    format: raw\n    remap: '.a = 1'")),
+            ("unknown format", source("    timestamp: { from: kafka }\n    format: avro")),
+            ("bad path", source("    timestamp: { field: a..b, format: unix_ms }")),
+            ("unknown source", changed("source: events", "source: event")),
+            ("reserved and invalid labels", aggregate("    by: { le: a, __x: b, instance: c, my-label: d, ok: e }")),
+            ("bad windows", aggregate("    windows: [1, 5m/3m, 1m/5m, 0s, session, 1m, 60s, 5 minutes]")),
+            ("window not a multiple of the pane", aggregate("    windows: [1m, 90s]\n    pane: 20s")),
+            ("retention too short", aggregate("    windows: [1h]\n    grace: 5m\n    retention: 1h")),
+            ("ttl shorter than the retention", aggregate("    windows: [1m]\n    key_ttl: 5m")),
+            ("prefix", aggregate("    prefix: 9lives")),
+            ("reserved prefix", aggregate("    prefix: streamgauge")),
+            ("limit", aggregate("    limit: 0")),
+            ("aggregate name", changed("  log:\n", "  my-log:\n")),
+            ("no measures", measure("{}")),
+            ("measure name", measure("my-events: count")),
+            ("a count of a field", measure("events: { count: status }")),
+            ("a count with a unit", measure("events: { count: {}, unit: ms }")),
+            ("no statistic", measure("events: { unit: ms }")),
+            ("two statistics", measure("events: { sum: a, avg: a }")),
+            ("no field", measure("time: { histogram: { where: { a: 1 } } }")),
+            ("no bounds", measure("time: { buckets: a }")),
+            ("bad bounds", measure("time: { buckets: { field: a, bounds: [1, 1] } }")),
+            ("bounds without buckets", measure("time: { histogram: { field: a, bounds: [1, 2] } }")),
+            ("unknown unit", measure("time: { histogram: a, unit: minutes }")),
+            ("empty conditions", measure("events: { count: { where: { a: {}, b: [] } } }")),
+            ("metric name", measure("events: { count: {}, name: my-events }")),
+            ("same metric", measure("events: count\n      events_2: { count: {}, name: log_events_total }")),
+            (
+                "same metric, two aggregates",
+                measure(
+                    "window_complete: { max: x, name: log_max }\n  log_window: { source: events, measures: { complete: { count: {} }, x: { max: x, name: log_max } } }",
+                ),
+            ),
+        ]),
+    );
+}
+
+#[test]
+fn every_semantic_error_is_told_at_once_in_the_order_of_the_file() {
+    let text = "
+kafka: { bootstrap_servers: 'a b', group_id: '', session_timeout: soon }
+sources:
+  s: { topics: [], timestamp: {} }
+aggregates:
+  a: { source: t, windows: [x], measures: {} }
+workers: 1000
+";
+    let error = refused(text);
+    let lines: Vec<usize> =
+        error.lines().filter_map(|line| line.strip_prefix("c.yaml:")?.split(':').next()?.parse().ok()).collect();
+    assert_eq!(lines, [2, 2, 2, 4, 4, 6, 6, 6, 7], "{error}");
+}
+
+#[test]
+fn an_alias_bomb_is_refused_quickly() {
+    let mut text = String::from("kafka:\n  bootstrap_servers: &a [x,x,x,x,x,x,x,x,x,x]\n");
+    for level in 0..30 {
+        let alias = format!("*{}", char::from(b'a' + (level % 26) as u8));
+        text.push_str(&format!(
+            "k{level}: &{} [{}]\n",
+            char::from(b'a' + ((level + 1) % 26) as u8),
+            [alias.as_str(); 10].join(",")
+        ));
+    }
+    refused(&text);
+    let mut nested = String::from("sources: &a0 { s: 1 }\n");
+    for level in 1..40 {
+        nested.push_str(&format!("s{level}: &a{level} {{ <<: [*a{0}, *a{0}, *a{0}], k: *a{0} }}\n", level - 1));
+    }
+    refused(&nested);
+    refused(&"[".repeat(100_000));
+    refused(&format!("aggregates: {}", "{a: ".repeat(50_000)));
+}
+
+#[test]
+fn any_prefix_of_a_config_is_no_panic() {
+    for end in 0..EXAMPLE.len() {
+        if let Some(prefix) = EXAMPLE.get(..end) {
+            let _ = parse(prefix, "c.yaml", &no_env);
+        }
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told() {
+    let error = load(Path::new("/nonexistent/c.yaml")).unwrap_err().to_string();
+    assert!(error.starts_with("/nonexistent/c.yaml: cannot read the config: No such file"), "{error}");
+    let dir = tempfile::tempdir().unwrap();
+    assert!(load(dir.path()).unwrap_err().to_string().contains("cannot read the config"));
+    let file = dir.path().join("binary.yaml");
+    std::fs::write(&file, [0xff, 0xfe, 0x00]).unwrap();
+    assert!(load(&file).unwrap_err().to_string().contains("is not UTF-8 text"));
+}
+
+#[test]
+fn the_schema_has_every_key_and_refuses_others() {
+    let schema = json_schema();
+    let properties = schema["properties"].as_object().unwrap();
+    for key in ["kafka", "sources", "aggregates", "state", "http", "grpc", "limits", "telemetry", "workers"] {
+        assert!(properties.contains_key(key), "{key}");
+    }
+    assert_eq!(schema["additionalProperties"], serde_json::json!(false));
+    snapshot("schema", &serde_json::to_string_pretty(&schema).unwrap());
+}

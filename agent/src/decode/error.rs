@@ -1,0 +1,56 @@
+//! Why an event could not be decoded: a reason for metrics and headers, and a sentence for people.
+
+use super::time::BadTime;
+
+/// Why an event is no event. It goes to the dead-letter topic with [`DecodeError::reason`] and this text.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("the record has no payload (a tombstone or an empty value)")]
+    Empty,
+    #[error("the event has {bytes} bytes, more than the {limit} that `limits.event_bytes` allows")]
+    TooLarge { bytes: usize, limit: usize },
+    #[error("the event is not JSON: it is not UTF-8 from byte {valid_up_to} on")]
+    NotUtf8 { valid_up_to: usize },
+    #[error("the event is not JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
+    #[error("the event is {found}, not a JSON object")]
+    NotAnObject { found: &'static str },
+    #[error("the event has no time: {place} is missing")]
+    MissingTimestamp { place: Place },
+    #[error("the event has no usable time: {place} {why}")]
+    BadTimestamp { place: Place, why: BadTime },
+}
+
+impl DecodeError {
+    /// The error's stable name: the value of the metric's `reason` label and of the dead letter's header.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            DecodeError::Empty => "empty",
+            DecodeError::TooLarge { .. } => "too_large",
+            DecodeError::NotUtf8 { .. } | DecodeError::NotJson(_) => "not_json",
+            DecodeError::NotAnObject { .. } => "not_an_object",
+            DecodeError::MissingTimestamp { .. } => "missing_timestamp",
+            DecodeError::BadTimestamp { .. } => "bad_timestamp",
+        }
+    }
+
+    /// Every value that [`DecodeError::reason`] can have, so that the metric's series exist from the start.
+    pub const REASONS: [&str; 6] =
+        ["empty", "too_large", "not_json", "not_an_object", "missing_timestamp", "bad_timestamp"];
+}
+
+/// Where the event time was looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Field(Box<str>),
+    Record,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Field(path) => write!(f, "field `{path}`"),
+            Place::Record => f.write_str("the record's Kafka timestamp"),
+        }
+    }
+}

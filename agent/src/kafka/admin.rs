@@ -1,0 +1,104 @@
+//! Topics the agent needs: made with the right settings, or refused with the reason.
+
+use super::{Context, Settings};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A topic as it should be.
+#[derive(Clone, Debug)]
+pub struct TopicSpec<'a> {
+    pub name: &'a str,
+    pub partitions: i32,
+    /// `None`: the brokers' default.
+    pub replication: Option<i32>,
+    pub settings: &'a [(&'a str, &'a str)],
+}
+
+/// A topic as it is.
+#[derive(Clone, Debug)]
+pub struct TopicInfo {
+    pub partitions: i32,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    #[error("no rights to {0}; see the ACLs in docs/operations.md")]
+    Denied(String),
+    #[error("{what}: {error}")]
+    Failed { what: String, error: String },
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+}
+
+pub struct Admin {
+    client: AdminClient<Context>,
+    timeout: Duration,
+}
+
+impl Admin {
+    /// `timeout` bounds each call.
+    pub fn create(settings: &Settings, timeout: Duration) -> Result<Self, AdminError> {
+        Ok(Admin { client: settings.plain().create_with_context(Context::default())?, timeout })
+    }
+
+    fn options(&self) -> AdminOptions {
+        AdminOptions::new().operation_timeout(Some(self.timeout)).request_timeout(Some(self.timeout))
+    }
+
+    /// All topics of the cluster with their partition counts.
+    pub fn topics(&self) -> Result<HashMap<String, TopicInfo>, AdminError> {
+        let metadata = self.client.inner().fetch_metadata(None, self.timeout)?;
+        let fine = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        Ok(fine.map(|t| (t.name().to_owned(), TopicInfo { partitions: t.partitions().len() as i32 })).collect())
+    }
+
+    /// Makes a topic; one that exists already is fine.
+    pub async fn create_topic(&self, spec: &TopicSpec<'_>) -> Result<(), AdminError> {
+        let replication = TopicReplication::Fixed(spec.replication.unwrap_or(-1));
+        let mut topic = NewTopic::new(spec.name, spec.partitions, replication);
+        for (key, value) in spec.settings {
+            topic = topic.set(key, value);
+        }
+        for result in self.client.create_topics([&topic], &self.options()).await? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, code)) => return Err(refusal(format!("create topic {name}"), code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Grows a topic to `partitions`; one that has as many already is fine.
+    pub async fn grow_topic(&self, name: &str, partitions: i32) -> Result<(), AdminError> {
+        let request = rdkafka::admin::NewPartitions::new(name, partitions as usize);
+        for result in self.client.create_partitions([&request], &self.options()).await? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::InvalidPartitions)) => {}
+                Err((name, code)) => return Err(refusal(format!("add partitions to topic {name}"), code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A topic's settings by name.
+    pub async fn topic_settings(&self, name: &str) -> Result<HashMap<String, String>, AdminError> {
+        let resource = ResourceSpecifier::Topic(name);
+        let mut settings = HashMap::new();
+        for result in self.client.describe_configs([&resource], &self.options()).await? {
+            let config = result.map_err(|code| refusal(format!("describe topic {name}"), code))?;
+            settings.extend(config.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))));
+        }
+        Ok(settings)
+    }
+}
+
+fn refusal(what: String, code: RDKafkaErrorCode) -> AdminError {
+    match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            AdminError::Denied(what)
+        }
+        _ => AdminError::Failed { what, error: code.to_string() },
+    }
+}

@@ -1,0 +1,316 @@
+//! The worker's consumer: membership of the group, and batches of records over one queue of our own.
+//!
+//! Records are taken with librdkafka's batch call from a queue to which each assigned partition's queue is forwarded.
+//! Called on the consumer's own queue, the batch call would swallow rebalance events.
+
+use super::{Context, Identity, Settings, TopicPartition, Watermarks};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka_sys as sys;
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A change of this member's partitions, to be answered with `assign…` or `unassign…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rebalance {
+    Assigned(Vec<TopicPartition>),
+    /// In order: what was read may be committed before the answer.
+    Revoked(Vec<TopicPartition>),
+    /// Others may own these already: nothing may be committed for them.
+    Lost(Vec<TopicPartition>),
+}
+
+/// The group's consumer of one worker. Shared with the committer, which asks it for the group's metadata.
+pub struct GroupConsumer {
+    consumer: BaseConsumer<Context>,
+    queue: NonNull<sys::rd_kafka_queue_t>,
+}
+
+// SAFETY: librdkafka's handles may be used from any thread; the queue is only destroyed with the consumer.
+unsafe impl Send for GroupConsumer {}
+// SAFETY: as above; all calls on a shared handle are thread-safe in librdkafka.
+unsafe impl Sync for GroupConsumer {}
+
+impl GroupConsumer {
+    /// Joins the group with a subscription to `topics` (names, or regexes that begin with `^`).
+    pub fn join(settings: &Settings, identity: &Identity, topics: &[&str]) -> KafkaResult<Self> {
+        let consumer: BaseConsumer<Context> = settings.consumer(identity).create_with_context(Context::default())?;
+        // SAFETY: the handle is valid as long as `consumer`, which outlives the queue (see Drop).
+        let queue = NonNull::new(unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) })
+            .ok_or_else(|| KafkaError::ClientCreation("no queue".into()))?;
+        let consumer = GroupConsumer { consumer, queue };
+        consumer.consumer.subscribe(topics)?;
+        Ok(consumer)
+    }
+
+    fn native(&self) -> *mut sys::rd_kafka_t {
+        self.consumer.client().native_ptr()
+    }
+
+    pub fn context(&self) -> &Context {
+        self.consumer.client().context()
+    }
+
+    /// Takes what has been fetched, up to `most` records; waits up to `wait` for the batch to fill.
+    pub fn consume_batch<'a>(&self, wait: Duration, most: usize, batch: &'a mut Batch) -> impl Iterator<Item = Record<'a>> {
+        batch.clear();
+        batch.messages.resize(most, ptr::null_mut());
+        // SAFETY: `messages` has room for `most` pointers; what is returned is owned by us until destroyed.
+        let taken = unsafe {
+            sys::rd_kafka_consume_batch_queue(
+                self.queue.as_ptr(),
+                wait.as_millis() as i32,
+                batch.messages.as_mut_ptr(),
+                most,
+            )
+        };
+        batch.messages.truncate(taken.max(0) as usize);
+        batch.messages.iter().map(|&message| Record { message, _batch: std::marker::PhantomData })
+    }
+
+    /// Serves the group: heartbeats, rebalances, errors. Returns what went wrong, if something did.
+    pub fn poll(&self) -> Option<KafkaError> {
+        match self.consumer.poll(Duration::ZERO)? {
+            Ok(message) => {
+                use rdkafka::Message;
+                // Every partition's queue is forwarded before it is assigned, so this cannot be a record we wait for.
+                tracing::warn!(topic = message.topic(), partition = message.partition(), "record outside the queue");
+                Some(KafkaError::MessageConsumption(RDKafkaErrorCode::State))
+            }
+            Err(error) => Some(error),
+        }
+    }
+
+    /// The oldest rebalance that has not been answered yet.
+    pub fn take_rebalance(&self) -> Option<Rebalance> {
+        self.context().take_rebalance()
+    }
+
+    /// Acknowledges an assignment without reading from it yet.
+    pub fn acknowledge(&self) -> KafkaResult<()> {
+        self.consumer.incremental_assign(&TopicPartitionList::new())
+    }
+
+    /// Starts reading one partition at `offset`. Its queue is forwarded first: a stop of fetching clears the forward, and
+    /// without a new one records would wait in a queue that nobody reads.
+    pub fn assign(&self, (topic, partition): &TopicPartition, offset: i64) -> KafkaResult<()> {
+        let name = CString::new(topic.as_bytes())?;
+        // SAFETY: valid handle and name; the partition queue's reference is given back right away.
+        unsafe {
+            let queue = sys::rd_kafka_queue_get_partition(self.native(), name.as_ptr(), *partition);
+            if queue.is_null() {
+                return Err(KafkaError::Subscription(format!("no queue for {topic}/{partition}")));
+            }
+            sys::rd_kafka_queue_forward(queue, self.queue.as_ptr());
+            sys::rd_kafka_queue_destroy(queue);
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(offset))?;
+        self.consumer.incremental_assign(&list)?;
+        // A pause survives unassign and assign.
+        self.consumer.resume(&list)
+    }
+
+    /// Stops reading `partitions`, all of which must have been assigned, and gives them back to the group. With none it
+    /// only answers the rebalance.
+    pub fn unassign(&self, partitions: &[TopicPartition]) -> KafkaResult<()> {
+        self.consumer.incremental_unassign(&list_of(partitions))
+    }
+
+    pub fn pause(&self, partitions: &[TopicPartition]) -> KafkaResult<()> {
+        self.consumer.pause(&list_of(partitions))
+    }
+
+    pub fn resume(&self, partitions: &[TopicPartition]) -> KafkaResult<()> {
+        self.consumer.resume(&list_of(partitions))
+    }
+
+    /// The group's view of this member right now; `None` while it has none.
+    pub fn group_metadata(&self) -> Option<GroupMetadata> {
+        // SAFETY: valid consumer handle; the result is ours.
+        NonNull::new(unsafe { sys::rd_kafka_consumer_group_metadata(self.native()) }).map(GroupMetadata)
+    }
+
+    /// The group's committed offsets; `None` where there is none. With `read_committed`, as here, it waits while a
+    /// transaction that carries offsets of these partitions is open.
+    pub fn committed(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> KafkaResult<HashMap<TopicPartition, Option<i64>>> {
+        let answer = self.consumer.committed_offsets(list_of(partitions), timeout)?;
+        let elements = answer.elements();
+        elements.iter().map(|e| {
+            e.error()?;
+            let offset = e.offset().to_raw().filter(|&offset| offset >= 0);
+            Ok(((Arc::from(e.topic()), e.partition()), offset))
+        }).collect()
+    }
+
+    /// Commits without a transaction and without waiting (at-least-once).
+    pub fn commit_async(&self, offsets: &[(TopicPartition, i64)]) -> KafkaResult<()> {
+        self.consumer.commit(&list_with_offsets(offsets)?, CommitMode::Async)
+    }
+
+    pub fn watermarks(&self) -> HashMap<(String, i32), Watermarks> {
+        self.context().watermarks()
+    }
+
+    /// Partitions of each topic that the cluster has and `matches` wants.
+    pub fn partitions(&self, matches: impl Fn(&str) -> bool, timeout: Duration) -> KafkaResult<Vec<(String, i32)>> {
+        let metadata = self.consumer.fetch_metadata(None, timeout)?;
+        let wanted = metadata.topics().iter().filter(|topic| topic.error().is_none() && matches(topic.name()));
+        Ok(wanted.map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32)).collect())
+    }
+
+    /// Leaves the group for good: the partitions are given to others at once.
+    pub fn unsubscribe(&self) {
+        self.consumer.unsubscribe();
+    }
+
+    /// Begins closing; go on polling and answering rebalances until [`GroupConsumer::closed`].
+    pub fn begin_close(&self) -> KafkaResult<()> {
+        self.consumer.close_queue()
+    }
+
+    pub fn closed(&self) -> bool {
+        self.consumer.closed()
+    }
+
+    /// The error after which this consumer is of no use (another process has this identity, say).
+    pub fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.consumer.client().fatal_error()
+    }
+}
+
+impl Drop for GroupConsumer {
+    fn drop(&mut self) {
+        // SAFETY: ours, and destroyed before the consumer it belongs to.
+        unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
+    }
+}
+
+pub(super) fn list_of(partitions: &[TopicPartition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        list.add_partition(topic, *partition);
+    }
+    list
+}
+
+pub(super) fn list_with_offsets(offsets: &[(TopicPartition, i64)]) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for ((topic, partition), offset) in offsets {
+        list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(*offset))?;
+    }
+    Ok(list)
+}
+
+/// Room for a batch of records, reused; the records are given back to librdkafka when it is cleared or dropped.
+#[derive(Default)]
+pub struct Batch {
+    messages: Vec<*mut sys::rd_kafka_message_t>,
+}
+
+impl Batch {
+    /// Gives the records back.
+    pub fn clear(&mut self) {
+        for message in self.messages.drain(..).filter(|message| !message.is_null()) {
+            // SAFETY: each came from the batch call and is destroyed once, here.
+            unsafe { sys::rd_kafka_message_destroy(message) }
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// One record of a [`Batch`], or an error that came in its place.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    message: *mut sys::rd_kafka_message_t,
+    _batch: std::marker::PhantomData<&'a Batch>,
+}
+
+impl<'a> Record<'a> {
+    fn raw(&self) -> &'a sys::rd_kafka_message_t {
+        // SAFETY: valid until the batch is cleared, which its borrow forbids while this lives.
+        unsafe { &*self.message }
+    }
+
+    /// The error this message stands for, if it is no record.
+    pub fn error(&self) -> Option<RDKafkaErrorCode> {
+        let code: RDKafkaErrorCode = self.raw().err.into();
+        (code != RDKafkaErrorCode::NoError).then_some(code)
+    }
+
+    /// A number that is the same for records of the same topic while the consumer lives.
+    pub fn topic_handle(&self) -> usize {
+        self.raw().rkt as usize
+    }
+
+    pub fn topic(&self) -> &'a str {
+        // SAFETY: librdkafka's topic names are NUL-terminated and live as long as the topic handle.
+        let name = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(self.raw().rkt)) };
+        name.to_str().unwrap_or_default()
+    }
+
+    pub fn partition(&self) -> i32 {
+        self.raw().partition
+    }
+
+    pub fn offset(&self) -> i64 {
+        self.raw().offset
+    }
+
+    /// The record's value; `None` for a tombstone.
+    pub fn payload(&self) -> Option<&'a [u8]> {
+        bytes(self.raw().payload, self.raw().len)
+    }
+
+    pub fn key(&self) -> Option<&'a [u8]> {
+        bytes(self.raw().key, self.raw().key_len)
+    }
+
+    /// The record's Kafka timestamp, Unix milliseconds.
+    pub fn timestamp(&self) -> Option<i64> {
+        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: valid message, valid place for the answer.
+        let time = unsafe { sys::rd_kafka_message_timestamp(self.message, &mut kind) };
+        (time >= 0).then_some(time)
+    }
+}
+
+fn bytes<'a>(start: *mut std::ffi::c_void, length: usize) -> Option<&'a [u8]> {
+    // SAFETY: librdkafka gives a pointer to `length` bytes that live as long as the message.
+    (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start as *const u8, length) })
+}
+
+/// Member and generation, to be sent along with a transaction's offsets.
+pub struct GroupMetadata(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
+
+impl GroupMetadata {
+    /// The group's generation as this member knows it; negative while it is in none.
+    pub fn generation(&self) -> i32 {
+        // SAFETY: ours and valid.
+        unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(self.0.as_ptr()) }
+    }
+
+    pub(super) fn ptr(&self) -> *const sys::rd_kafka_consumer_group_metadata_t {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for GroupMetadata {
+    fn drop(&mut self) {
+        // SAFETY: ours, destroyed once.
+        unsafe { sys::rd_kafka_consumer_group_metadata_destroy(self.0.as_ptr()) }
+    }
+}

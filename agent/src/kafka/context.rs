@@ -1,0 +1,116 @@
+//! What librdkafka calls back into: logs, errors, statistics, rebalances, delivery reports.
+
+use super::consumer::Rebalance;
+use super::producer::Deliveries;
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::ProducerContext;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Statistics, TopicPartitionList};
+use std::collections::{HashMap, VecDeque};
+
+/// Ends of a partition's log as of the last fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    pub high: i64,
+    pub last_stable: i64,
+}
+
+/// Shared by all our clients; each uses the part it needs.
+#[derive(Default)]
+pub struct Context {
+    rebalances: Mutex<VecDeque<Rebalance>>,
+    watermarks: Mutex<HashMap<(String, i32), Watermarks>>,
+    fatal: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    last_error: Mutex<Option<String>>,
+    pub(super) deliveries: Mutex<Deliveries>,
+}
+
+impl Context {
+    pub(super) fn take_rebalance(&self) -> Option<Rebalance> {
+        self.rebalances.lock().pop_front()
+    }
+
+    /// Ends of the log of each assigned partition, from the client's last statistics.
+    pub fn watermarks(&self) -> HashMap<(String, i32), Watermarks> {
+        self.watermarks.lock().clone()
+    }
+
+    /// The error after which this client is of no use, if there was one.
+    pub fn fatal(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.fatal.lock().clone()
+    }
+
+    /// The latest error the client reported by itself (a broker that is down, a failed authentication).
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                tracing::warn!(target: "librdkafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
+                tracing::info!(target: "librdkafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::debug!(target: "librdkafka", facility, "{message}");
+            }
+        }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let mut watermarks = self.watermarks.lock();
+        watermarks.clear();
+        for (name, topic) in statistics.topics {
+            for (partition, stats) in topic.partitions {
+                if stats.hi_offset >= 0 {
+                    let ends = Watermarks { high: stats.hi_offset, last_stable: stats.ls_offset };
+                    watermarks.insert((name.clone(), partition), ends);
+                }
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            tracing::error!(target: "librdkafka", "fatal: {reason}");
+        } else {
+            tracing::warn!(target: "librdkafka", "{reason}");
+        }
+        *self.last_error.lock() = Some(reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Context {
+    /// Only notes what happened: the worker answers it right after the poll that ran this, with its tasks at hand.
+    /// librdkafka waits for that answer (an assign or unassign call).
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions = list.elements().iter().map(|e| (e.topic().into(), e.partition())).collect();
+        let rebalance = match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(partitions),
+            _ if consumer.assignment_lost() => Rebalance::Lost(partitions),
+            _ => Rebalance::Revoked(partitions),
+        };
+        self.rebalances.lock().push_back(rebalance);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
+        let mut deliveries = self.deliveries.lock();
+        match result {
+            Ok(message) => deliveries.delivered(message.topic(), message.partition(), message.offset()),
+            Err((error, message)) => deliveries.failed(message.topic(), message.partition(), error),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The producer behind `produce` and load tests: idempotent, counts every acknowledgement and how long it took.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+
+use crate::clock::{BootTime, Clock};
+
+/// How long to wait for brokers that do not answer.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Ours, unless the user says otherwise. The second name of a property is an alias of it.
+const DEFAULTS: [(&str, &str, &str); 9] = [
+    ("client.id", "", "streamgauge-produce"),
+    ("enable.idempotence", "", "true"),
+    ("linger.ms", "queue.buffering.max.ms", "10"),
+    ("batch.size", "", "262144"),
+    ("compression.codec", "compression.type", "snappy"),
+    // What Java producers do: the same key goes to the same partition, whoever produced it.
+    ("partitioner", "", "murmur2_random"),
+    // As in Java; a killed broker is replaced, or back, well before that.
+    ("message.timeout.ms", "delivery.timeout.ms", "120000"),
+    // librdkafka's 10 s leave a broker that is back idle for as long.
+    ("reconnect.backoff.max.ms", "", "1000"),
+    // A quarter of a second at the highest rates: enough to be fast, and waiting in it does not hide what Kafka does.
+    ("queue.buffering.max.messages", "", "100000"),
+];
+
+/// Why events cannot be produced.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    #[error("librdkafka refuses the properties: {0}")]
+    Properties(String),
+    #[error("Kafka at {servers} does not answer ({reason}); is it running, and does --bootstrap-servers name it?")]
+    Unreachable { servers: String, reason: String },
+    #[error("topic {topic} cannot be created: {reason}")]
+    Create { topic: String, reason: String },
+    #[error("topic {topic} cannot be used: {reason}")]
+    Topic { topic: String, reason: String },
+    #[error("an event was refused: {0}")]
+    Send(KafkaError),
+    #[error("latencies cannot be kept: {0}")]
+    Histogram(String),
+}
+
+/// Names the property, and not its value: that may be a password.
+fn refused(error: KafkaError) -> ProduceError {
+    ProduceError::Properties(match error {
+        KafkaError::ClientConfig(_, reason, name, _) if !name.is_empty() => format!("{name}: {reason}"),
+        KafkaError::ClientCreation(reason) => reason,
+        other => other.to_string(),
+    })
+}
+
+/// What became of the events that were sent so far.
+#[derive(Clone, Debug)]
+pub struct Delivered {
+    pub acknowledged: u64,
+    pub failed: u64,
+    /// Why the first of the failed ones failed.
+    pub first_error: Option<String>,
+    /// When the last report came, since the producer was made.
+    pub last_report: Duration,
+    /// Microseconds from the moment given to [`EventProducer::send`] to the acknowledgement.
+    pub latency: Histogram<u64>,
+}
+
+/// An idempotent producer with `acks=all` that keeps count.
+pub struct EventProducer {
+    producer: ThreadedProducer<Reports>,
+    config: ClientConfig,
+    servers: String,
+}
+
+impl EventProducer {
+    /// Makes the producer; does not wait for a broker. `properties` are librdkafka's and win over the defaults.
+    pub fn new(properties: &BTreeMap<String, String>, clock: Clock) -> Result<Self, ProduceError> {
+        let mut config = ClientConfig::new();
+        for (name, alias, value) in DEFAULTS {
+            if !properties.contains_key(alias) {
+                config.set(name, value);
+            }
+        }
+        for (name, value) in properties {
+            config.set(name, value);
+        }
+        let producer = config.create_with_context(Reports::new(clock)?).map_err(refused)?;
+        let servers = config.get("bootstrap.servers").unwrap_or("no broker").to_owned();
+        Ok(EventProducer { producer, config, servers })
+    }
+
+    /// Creates the topic with the cluster's default replication, unless it is there. A refusal does not matter if the
+    /// topic turns out to exist: see [`EventProducer::partitions`].
+    pub async fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), ProduceError> {
+        let failed = |reason: String| ProduceError::Create { topic: topic.to_owned(), reason };
+        let admin: AdminClient<DefaultClientContext> = self.config.create().map_err(refused)?;
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+        let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT)).request_timeout(Some(ADMIN_TIMEOUT));
+        match admin.create_topics([&new], &options).await {
+            Ok(results) => match results.into_iter().next() {
+                Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => Err(failed(code.to_string())),
+                _ => Ok(()),
+            },
+            Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)) => Err(self.unreachable()),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+
+    /// The number of the topic's partitions, once all of them have a leader. Waits a while for a topic that was just
+    /// created. Asks for every topic, because brokers may create one that is asked for by its name.
+    pub fn partitions(&self, topic: &str) -> Result<usize, ProduceError> {
+        let mut reason = "";
+        for _ in 0..30 {
+            let metadata = self.producer.client().fetch_metadata(None, ADMIN_TIMEOUT);
+            let metadata = metadata.map_err(|_| self.unreachable())?;
+            reason = match metadata.topics().iter().find(|t| t.name() == topic) {
+                None => "it does not exist, or this user may not see it",
+                Some(t) if t.partitions().is_empty() || t.partitions().iter().any(|p| p.leader() < 0) => {
+                    "a partition of it has no leader"
+                }
+                Some(t) => return Ok(t.partitions().len()),
+            };
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Err(ProduceError::Topic { topic: topic.to_owned(), reason: reason.to_owned() })
+    }
+
+    fn unreachable(&self) -> ProduceError {
+        let said = self.producer.context().last_error.lock().clone();
+        let reason = said.unwrap_or_else(|| format!("nothing came within {} s", ADMIN_TIMEOUT.as_secs()));
+        ProduceError::Unreachable { servers: self.servers.clone(), reason }
+    }
+
+    /// Hands one event over, with the moment (since the producer was made) from which its latency counts. `false`: the
+    /// queue is full, wait and send it again.
+    pub fn send(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: &[u8],
+        latency_from: Duration,
+    ) -> Result<bool, ProduceError> {
+        // The moment rides in the message's opaque pointer: nothing is allocated for it.
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, latency_from.as_micros() as usize);
+        record.key = key;
+        match self.producer.send(record.payload(value)) {
+            Ok(()) => Ok(true),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
+            Err((error, _)) => Err(ProduceError::Send(error)),
+        }
+    }
+
+    /// Events that were handed over and have no report yet.
+    pub fn outstanding(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
+    }
+
+    /// Time since the producer was made.
+    pub fn elapsed(&self) -> Duration {
+        self.producer.context().elapsed()
+    }
+
+    /// What became of the events so far.
+    pub fn delivered(&self) -> Delivered {
+        self.producer.context().delivered.lock().clone()
+    }
+
+    /// Acknowledged and failed events so far; cheaper than [`EventProducer::delivered`].
+    pub fn counts(&self) -> (u64, u64) {
+        let delivered = self.producer.context().delivered.lock();
+        (delivered.acknowledged, delivered.failed)
+    }
+}
+
+/// Takes the delivery reports, on the producer's own thread.
+struct Reports {
+    clock: Clock,
+    start: BootTime,
+    delivered: Mutex<Delivered>,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Reports {
+    fn new(clock: Clock) -> Result<Self, ProduceError> {
+        // 1 µs to 10 minutes with three digits; beyond that it says 10 minutes.
+        let latency = Histogram::new_with_bounds(1, 600_000_000, 3);
+        let latency = latency.map_err(|e| ProduceError::Histogram(e.to_string()))?;
+        let start = clock.boot_time();
+        let delivered =
+            Delivered { acknowledged: 0, failed: 0, first_error: None, last_report: Duration::ZERO, latency };
+        Ok(Reports { clock, start, delivered: Mutex::new(delivered), last_error: Mutex::new(None) })
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.boot_time().since(self.start)
+    }
+}
+
+impl ClientContext for Reports {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // "All brokers are down" follows on the reason why, and says less.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.last_error.lock() = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, sent: usize) {
+        let now = self.elapsed();
+        let mut delivered = self.delivered.lock();
+        delivered.last_report = now;
+        match result {
+            Ok(_) => {
+                delivered.acknowledged += 1;
+                delivered.latency.saturating_record((now.as_micros() as u64).saturating_sub(sent as u64));
+            }
+            Err((error, _)) => {
+                delivered.failed += 1;
+                delivered.first_error.get_or_insert_with(|| error.to_string());
+            }
+        }
+    }
+}

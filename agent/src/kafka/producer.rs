@@ -1,0 +1,203 @@
+//! The committer's producer: records and offsets in one transaction. Used by one thread.
+
+use super::consumer::list_with_offsets;
+use super::{Context, GroupMetadata, Identity, Settings, TopicPartition};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka_sys as sys;
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::time::Duration;
+
+/// What became of the records sent since the last transaction began.
+#[derive(Debug, Default)]
+pub struct Deliveries {
+    last_offset: HashMap<(String, i32), i64>,
+    failure: Option<String>,
+}
+
+impl Deliveries {
+    pub(super) fn delivered(&mut self, topic: &str, partition: i32, offset: i64) {
+        match self.last_offset.iter_mut().find(|((t, p), _)| *p == partition && t == topic) {
+            Some((_, last)) => *last = offset.max(*last),
+            None => {
+                self.last_offset.insert((topic.to_owned(), partition), offset);
+            }
+        }
+    }
+
+    pub(super) fn failed(&mut self, topic: &str, partition: i32, error: &KafkaError) {
+        self.failure.get_or_insert_with(|| format!("{topic}/{partition}: {error}"));
+    }
+}
+
+/// Offset of the last record delivered to each partition in a transaction.
+pub type Delivered = HashMap<(String, i32), i64>;
+
+/// Why a record could not be handed to librdkafka.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    #[error("the producer's queue is full")]
+    QueueFull,
+    #[error("{topic}: {code}")]
+    Refused { topic: String, code: RDKafkaErrorCode },
+}
+
+/// Why a step of a transaction failed, and thereby what may be done next.
+#[derive(Debug, thiserror::Error)]
+pub enum TxnError {
+    /// Undecided: call the same step again.
+    #[error("{0}")]
+    Retriable(String),
+    /// The transaction has to be aborted.
+    #[error("{message}")]
+    Abortable { code: RDKafkaErrorCode, message: String },
+    /// The producer is of no use any more.
+    #[error("{message}")]
+    Fatal { code: RDKafkaErrorCode, message: String },
+}
+
+impl From<KafkaError> for TxnError {
+    fn from(error: KafkaError) -> Self {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        match &error {
+            KafkaError::Transaction(e) if e.is_fatal() => TxnError::Fatal { code: e.code(), message: e.string() },
+            KafkaError::Transaction(e) if e.is_retriable() => TxnError::Retriable(e.string()),
+            KafkaError::Transaction(e) => TxnError::Abortable { code: e.code(), message: e.string() },
+            KafkaError::Flush(_) => TxnError::Retriable(error.to_string()),
+            _ => TxnError::Abortable { code, message: error.to_string() },
+        }
+    }
+}
+
+pub struct TransactionalProducer {
+    producer: BaseProducer<Context>,
+    transactional: bool,
+}
+
+impl TransactionalProducer {
+    /// `transactional: false` makes an idempotent producer whose transaction calls do nothing (at-least-once).
+    pub fn create(settings: &Settings, identity: &Identity, transactional: bool) -> KafkaResult<Self> {
+        let config = settings.producer(identity, transactional);
+        Ok(TransactionalProducer { producer: config.create_with_context(Context::default())?, transactional })
+    }
+
+    /// Ends what an earlier process with this identity left open, and fences it.
+    pub fn init(&self, timeout: Duration) -> Result<(), TxnError> {
+        if self.transactional {
+            self.producer.init_transactions(timeout)?;
+        }
+        Ok(())
+    }
+
+    pub fn begin(&self) -> Result<(), TxnError> {
+        *self.producer.context().deliveries.lock() = Deliveries::default();
+        if self.transactional {
+            self.producer.begin_transaction()?;
+        }
+        Ok(())
+    }
+
+    /// Queues one record; `payload: None` is a tombstone, `partition: None` lets the key decide.
+    pub fn send(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: Option<OwnedHeaders>,
+    ) -> Result<(), SendError> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic);
+        record.partition = partition;
+        record.key = key;
+        record.payload = payload;
+        record.headers = headers;
+        self.producer.send(record).map_err(|(error, _)| match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => SendError::QueueFull,
+            code => SendError::Refused { topic: topic.to_owned(), code: code.unwrap_or(RDKafkaErrorCode::Unknown) },
+        })
+    }
+
+    /// Serves delivery reports for `wait`.
+    pub fn poll(&self, wait: Duration) {
+        self.producer.poll(wait);
+    }
+
+    /// Records that have no delivery report yet.
+    pub fn in_flight(&self) -> usize {
+        self.producer.in_flight_count().max(0) as usize
+    }
+
+    /// What was delivered since [`TransactionalProducer::begin`]; an error if one record was not.
+    pub fn delivered(&self) -> Result<Delivered, String> {
+        let deliveries = std::mem::take(&mut *self.producer.context().deliveries.lock());
+        match deliveries.failure {
+            Some(failure) => Err(failure),
+            None => Ok(deliveries.last_offset),
+        }
+    }
+
+    /// Adds input offsets to the transaction under `metadata`.
+    pub fn send_offsets(
+        &self,
+        offsets: &[(TopicPartition, i64)],
+        metadata: &GroupMetadata,
+        timeout: Duration,
+    ) -> Result<(), TxnError> {
+        let list = list_with_offsets(offsets)?;
+        // SAFETY: valid producer, list and metadata; the error, if any, is ours.
+        let error = unsafe {
+            sys::rd_kafka_send_offsets_to_transaction(
+                self.producer.client().native_ptr(),
+                list.ptr(),
+                metadata.ptr(),
+                timeout.as_millis() as i32,
+            )
+        };
+        take_error(error)
+    }
+
+    pub fn commit(&self, timeout: Duration) -> Result<(), TxnError> {
+        if self.transactional {
+            self.producer.commit_transaction(timeout)?;
+        }
+        Ok(())
+    }
+
+    pub fn abort(&self, timeout: Duration) -> Result<(), TxnError> {
+        if self.transactional {
+            self.producer.abort_transaction(timeout)?;
+        }
+        Ok(())
+    }
+
+    /// What made this producer useless, if something did (it was fenced, say).
+    pub fn fatal_error(&self) -> Option<String> {
+        self.producer.client().fatal_error().map(|(_, reason)| reason)
+    }
+
+    pub fn is_transactional(&self) -> bool {
+        self.transactional
+    }
+}
+
+/// Turns librdkafka's error object into ours and frees it.
+fn take_error(error: *mut sys::rd_kafka_error_t) -> Result<(), TxnError> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a valid error object of ours; its string is copied before it is destroyed.
+    unsafe {
+        let code: RDKafkaErrorCode = sys::rd_kafka_error_code(error).into();
+        let message = CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned();
+        let fatal = sys::rd_kafka_error_is_fatal(error) != 0;
+        let retriable = sys::rd_kafka_error_is_retriable(error) != 0;
+        sys::rd_kafka_error_destroy(error);
+        Err(match (fatal, retriable) {
+            (true, _) => TxnError::Fatal { code, message },
+            (false, true) => TxnError::Retriable(message),
+            (false, false) => TxnError::Abortable { code, message },
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! Reading partitions outside the group: a changelog to be replayed, or the ends of a log.
+
+use super::consumer::list_of;
+use super::{Context, Settings, TopicPartition};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Message, Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which records a reader sees, and what it takes for a log's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Committed records only; the end is the last stable offset.
+    ReadCommitted,
+    /// Everything; the end is the high watermark.
+    ReadUncommitted,
+}
+
+/// Something that came from a partition.
+pub enum Reading<'a> {
+    Record(ReadRecord<'a>),
+    /// Everything before this partition's end was read.
+    End { partition: TopicPartition },
+    /// Nothing came in time.
+    Nothing,
+    Error(KafkaError),
+}
+
+pub struct ReadRecord<'a>(BorrowedMessage<'a>);
+
+impl ReadRecord<'_> {
+    pub fn topic(&self) -> &str {
+        self.0.topic()
+    }
+    pub fn partition(&self) -> i32 {
+        self.0.partition()
+    }
+    pub fn offset(&self) -> i64 {
+        self.0.offset()
+    }
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+    pub fn payload(&self) -> Option<&[u8]> {
+        self.0.payload()
+    }
+    /// The record's Kafka timestamp, Unix milliseconds.
+    pub fn timestamp(&self) -> Option<i64> {
+        self.0.timestamp().to_millis()
+    }
+}
+
+pub struct PartitionReader {
+    consumer: BaseConsumer<Context>,
+    /// The topic's name for each partition assigned: an end of partition is reported without it.
+    assigned: Vec<TopicPartition>,
+}
+
+impl PartitionReader {
+    pub fn create(settings: &Settings, isolation: Isolation) -> KafkaResult<Self> {
+        let config = settings.reader(isolation == Isolation::ReadCommitted);
+        Ok(PartitionReader { consumer: config.create_with_context(Context::default())?, assigned: Vec::new() })
+    }
+
+    /// Reads these partitions, of one topic, from these offsets on.
+    pub fn assign(&mut self, from: &[(TopicPartition, i64)]) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(from.len());
+        for ((topic, partition), offset) in from {
+            let offset = if *offset <= 0 { Offset::Beginning } else { Offset::Offset(*offset) };
+            list.add_partition_offset(topic, *partition, offset)?;
+        }
+        self.assigned = from.iter().map(|(partition, _)| partition.clone()).collect();
+        self.consumer.assign(&list)
+    }
+
+    /// Stops reading one partition.
+    pub fn finish(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
+        self.assigned.retain(|assigned| assigned != partition);
+        self.consumer.incremental_unassign(&list_of(std::slice::from_ref(partition)))
+    }
+
+    pub fn read(&self, wait: Duration) -> Reading<'_> {
+        match self.consumer.poll(wait) {
+            None => Reading::Nothing,
+            Some(Ok(message)) => Reading::Record(ReadRecord(message)),
+            Some(Err(KafkaError::PartitionEOF(id))) => match self.assigned.iter().find(|(_, p)| *p == id) {
+                Some(partition) => Reading::End { partition: partition.clone() },
+                None => Reading::Nothing,
+            },
+            Some(Err(error)) => Reading::Error(error),
+        }
+    }
+
+    /// The ends of these partitions' logs under this reader's isolation: one request a broker for all of them.
+    pub fn ends(&self, partitions: &[TopicPartition], timeout: Duration) -> KafkaResult<HashMap<TopicPartition, i64>> {
+        self.offsets(partitions, Offset::End, timeout)
+    }
+
+    /// The first offsets these partitions still have.
+    pub fn beginnings(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> KafkaResult<HashMap<TopicPartition, i64>> {
+        self.offsets(partitions, Offset::Beginning, timeout)
+    }
+
+    fn offsets(
+        &self,
+        partitions: &[TopicPartition],
+        at: Offset,
+        timeout: Duration,
+    ) -> KafkaResult<HashMap<TopicPartition, i64>> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            // ListOffsets takes -1 and -2 in the place of a timestamp for the end and the beginning.
+            list.add_partition_offset(topic, *partition, at)?;
+        }
+        let answer = self.consumer.offsets_for_times(list, timeout)?;
+        answer.elements().iter().map(|e| {
+            e.error()?;
+            let offset = match e.offset() {
+                Offset::Offset(offset) => offset,
+                // An end that is not there: the log is empty.
+                _ => 0,
+            };
+            Ok(((Arc::from(e.topic()), e.partition()), offset))
+        }).collect()
+    }
+
+    pub fn cluster_id(&self, timeout: Duration) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(timeout)
+    }
+
+    /// Partition count of a topic; `None` if there is no such topic.
+    pub fn partition_count(&self, topic: &str, timeout: Duration) -> KafkaResult<Option<i32>> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), timeout)?;
+        let found = metadata.topics().iter().find(|t| t.name() == topic);
+        Ok(found.filter(|t| t.error().is_none()).map(|t| t.partitions().len() as i32))
+    }
+
+    /// The latest trouble the client reported by itself.
+    pub fn last_error(&self) -> Option<String> {
+        self.consumer.context().last_error()
+    }
+}
+
+/// Whether asking again can help: leaders move, and a fresh topic takes a moment to be known.
+pub fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::WaitingForCoordinator
+                | RDKafkaErrorCode::FencedLeaderEpoch
+                | RDKafkaErrorCode::UnknownLeaderEpoch
+                | RDKafkaErrorCode::OffsetNotAvailable
+        )
+    )
+}

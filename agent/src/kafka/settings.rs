@@ -1,0 +1,149 @@
+//! librdkafka's properties for each client we make: the user's, then what the protocol depends on.
+
+use crate::config::{Kafka, Membership};
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+/// The ids that make a restarted process the same member of its group.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Stable id of this agent, from its state directory.
+    pub instance: String,
+    /// Worker number within the agent.
+    pub worker: usize,
+}
+
+impl Identity {
+    fn member(&self) -> String {
+        format!("{}-{}", self.instance, self.worker)
+    }
+}
+
+/// Makes client configurations.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    kafka: Kafka,
+    client_id: String,
+}
+
+impl Settings {
+    pub fn new(kafka: Kafka, client_id: String) -> Self {
+        Settings { kafka, client_id }
+    }
+
+    pub fn kafka(&self) -> &Kafka {
+        &self.kafka
+    }
+
+    /// What all clients share.
+    pub fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config.set("client.id", &self.client_id);
+        config.set("bootstrap.servers", &self.kafka.bootstrap_servers);
+        // A broker that is gone should not be asked again only after the default of up to 10 s.
+        config.set("reconnect.backoff.max.ms", "2000");
+        config.set("topic.metadata.refresh.interval.ms", "30000");
+        config.set("allow.auto.create.topics", "false");
+        config
+    }
+
+    fn with_user_properties(&self, mut config: ClientConfig, of: fn(&str) -> bool) -> ClientConfig {
+        for (key, value) in self.kafka.properties.iter().filter(|(key, _)| of(key)) {
+            config.set(key, value);
+        }
+        config
+    }
+
+    /// A client without a group or a transaction.
+    pub fn plain(&self) -> ClientConfig {
+        self.with_user_properties(self.base(), is_common)
+    }
+
+    /// The worker's consumer.
+    pub fn consumer(&self, identity: &Identity) -> ClientConfig {
+        let mut config = self.base();
+        config.set("group.id", &self.kafka.group_id);
+        if self.kafka.membership == Membership::Static {
+            config.set("group.instance.id", identity.member());
+        }
+        config.set("session.timeout.ms", self.kafka.session_timeout.as_millis().to_string());
+        config.set("heartbeat.interval.ms", (self.kafka.session_timeout.as_millis() / 6).clamp(200, 3_000).to_string());
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+        // The default of 1000 throttles catching up to a third of what 10 reaches.
+        config.set("fetch.queue.backoff.ms", "10");
+        config.set("fetch.wait.max.ms", "50");
+        config.set("queued.max.messages.kbytes", "16384");
+        config.set("fetch.max.bytes", "8388608");
+        config.set("fetch.message.max.bytes", "1048576");
+        config.set("statistics.interval.ms", "1000");
+        let mut config = self.with_user_properties(config, |key| !is_producer_only(key));
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("isolation.level", "read_committed");
+        // Where to read on is always our decision; a position outside the log comes back as an error.
+        config.set("auto.offset.reset", "error");
+        config.set("enable.partition.eof", "false");
+        config
+    }
+
+    /// The worker's producer; `transactional`: with a transactional id.
+    pub fn producer(&self, identity: &Identity, transactional: bool) -> ClientConfig {
+        let mut config = self.base();
+        config.set("linger.ms", "0");
+        config.set("compression.type", "lz4");
+        config.set("message.max.bytes", "16777216");
+        config.set("queue.buffering.max.messages", "200000");
+        config.set("queue.buffering.max.kbytes", "65536");
+        let mut config = self.with_user_properties(config, |key| !is_consumer_only(key));
+        config.set("enable.idempotence", "true");
+        config.set("acks", "all");
+        if transactional {
+            let timeout = self.kafka.transaction_timeout.as_millis().to_string();
+            config.set("transactional.id", format!("{}-{}", self.kafka.group_id, identity.member()));
+            config.set("transaction.timeout.ms", &timeout);
+            config.set("delivery.timeout.ms", timeout);
+        }
+        config
+    }
+
+    /// A consumer outside any group: reads partitions it is told to.
+    pub fn reader(&self, read_committed: bool) -> ClientConfig {
+        let mut config = self.base();
+        // librdkafka wants a group id to make a consumer that can be assigned; nothing is committed under it.
+        config.set("group.id", &self.kafka.group_id);
+        config.set("fetch.queue.backoff.ms", "10");
+        config.set("fetch.wait.max.ms", "20");
+        config.set("queued.max.messages.kbytes", "16384");
+        let mut config = self.with_user_properties(config, |key| !is_producer_only(key) && !is_group_only(key));
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("enable.partition.eof", "true");
+        config.set("auto.offset.reset", "earliest");
+        config.set("isolation.level", if read_committed { "read_committed" } else { "read_uncommitted" });
+        config
+    }
+}
+
+fn is_group_only(key: &str) -> bool {
+    matches!(key, "group.protocol" | "group.remote.assignor" | "session.timeout.ms" | "heartbeat.interval.ms")
+        || key.starts_with("max.poll.")
+}
+
+fn is_consumer_only(key: &str) -> bool {
+    is_group_only(key)
+        || key.starts_with("fetch.")
+        || key.starts_with("queued.")
+        || matches!(key, "check.crcs" | "partition.assignment.strategy")
+}
+
+fn is_producer_only(key: &str) -> bool {
+    key.starts_with("queue.buffering.")
+        || key.starts_with("batch.")
+        || key.starts_with("compression.")
+        || matches!(key, "linger.ms" | "message.timeout.ms" | "delivery.timeout.ms" | "request.timeout.ms" | "sticky.partitioning.linger.ms" | "retries" | "message.send.max.retries" | "partitioner" | "acks")
+}
+
+fn is_common(key: &str) -> bool {
+    !is_consumer_only(key) && !is_producer_only(key)
+}

@@ -1,0 +1,475 @@
+//! Taking over partitions: from the redb file and the changelog's tail to a state that may be folded into.
+//!
+//! Runs on a thread of its own, so that healthy partitions go on meanwhile. The order of its steps is the protocol's:
+//! the group's committed offsets first (they wait for a predecessor's open transaction), *then* the changelog's high
+//! watermark, then wait until the last stable offset reaches it, and only then replay up to it.
+
+use super::replay::{Promoted, Replay, ReplayError};
+use crate::clock::Clock;
+use crate::config::{OnLoss, Start};
+use crate::failpoint;
+use crate::kafka::{GroupConsumer, Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing};
+use crate::state::{Changes, FORMAT_VERSION, Pending, Phase, StateDir, Store, StoreError, Task};
+use crate::telemetry::Metrics;
+use rdkafka::error::{KafkaError, KafkaResult};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use streamgauge_proto::storage::v1::Checkpoint;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_WAIT: Duration = Duration::from_millis(100);
+const RETRY_WAIT: Duration = Duration::from_millis(20);
+/// How long a changelog may stay unstable before the log says so (and again after each such time).
+const UNSTABLE_WARNING: Duration = Duration::from_secs(15);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Nobody waits for this restore any more.
+    #[error("cancelled")]
+    Cancelled,
+    #[error("{task}: {error}")]
+    Replay { task: String, error: ReplayError },
+    #[error("{task}: the group has committed offset {offset}, but the state is gone (no changelog, no state file). Set state.on_loss to earliest (count all that Kafka still has again) or continue (start anew at that offset)")]
+    StateLost { task: String, offset: i64 },
+    #[error("{task}: the state is at offset {next}, but the partition ends at {end}: the topic was made again or has lost acknowledged records. `streamgauge state reset` begins anew")]
+    BeyondEnd { task: String, next: i64, end: i64 },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{what}: {error}")]
+    Kafka { what: &'static str, error: KafkaError },
+}
+
+/// What to do with a partition that has no state.
+#[derive(Clone, Copy, Debug)]
+pub struct LossPolicy {
+    pub on_loss: OnLoss,
+    pub start: Start,
+}
+
+/// A task to be restored.
+#[derive(Clone)]
+pub struct RestoreTask {
+    pub task: Arc<Task>,
+    pub policy: LossPolicy,
+    pub changelog: Arc<str>,
+}
+
+/// A task ready to be folded into.
+pub struct Restored {
+    pub task: Arc<Task>,
+    pub promoted: Promoted,
+    pub store: Store,
+    pub checkpoint: Checkpoint,
+    /// The input offset to go on from.
+    pub next_offset: i64,
+    /// Publish only from this input offset on: the group's offset is ahead of the state.
+    pub publish_from: i64,
+    /// The task never committed: its start must be committed before the first fold.
+    pub is_new: bool,
+}
+
+/// What a restore needs.
+#[derive(Clone)]
+pub struct RestoreContext {
+    pub settings: Settings,
+    pub consumer: Arc<GroupConsumer>,
+    pub state_dir: Arc<StateDir>,
+    pub cache_bytes: usize,
+    pub lenient: bool,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    /// Set when nobody waits any more.
+    pub cancelled: Arc<AtomicBool>,
+}
+
+/// Restores `tasks`, all of one source topic, and gives each to `done` as soon as it is complete.
+pub fn restore(
+    context: &RestoreContext,
+    tasks: &[RestoreTask],
+    mut done: impl FnMut(Restored),
+) -> Result<(), RestoreError> {
+    let began = context.clock.boot_time();
+    let input: Vec<TopicPartition> = tasks.iter().map(|t| (t.task.id.topic.clone(), t.task.id.partition)).collect();
+    let committed = context.retry("group offsets", || context.consumer.committed(&input, CALL_TIMEOUT))?;
+    failpoint::hit("restore.initialised");
+
+    let ends = Ends::read(context, tasks, &input)?;
+    let mut reader = context.reader(Isolation::ReadCommitted)?;
+    let mut replicas = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let changelog = (task.changelog.clone(), task.task.id.partition);
+        let mark = ends.changelog[&changelog];
+        replicas.push(Tail::open(context, task, changelog, mark, &ends.cluster_id)?);
+    }
+    failpoint::hit("restore.loaded");
+    while !replicas.is_empty() {
+        let mut again = Vec::new();
+        tail(context, &mut reader, &mut replicas, |replica| {
+            match replica.promote(context, &ends, &committed)? {
+                Ok(restored) => {
+                    context.metrics.restored(context.clock.boot_time().since(began));
+                    done(restored);
+                }
+                Err(from_scratch) => again.push(from_scratch),
+            }
+            Ok(())
+        })?;
+        replicas = again;
+    }
+    failpoint::hit("restore.promoted");
+    Ok(())
+}
+
+/// The ends of the logs concerned, read once for all tasks.
+struct Ends {
+    cluster_id: String,
+    /// High watermarks of the changelog partitions; their last stable offsets have reached them.
+    changelog: HashMap<TopicPartition, i64>,
+    input_first: HashMap<TopicPartition, i64>,
+    input_end: HashMap<TopicPartition, i64>,
+}
+
+impl Ends {
+    fn read(context: &RestoreContext, tasks: &[RestoreTask], input: &[TopicPartition]) -> Result<Ends, RestoreError> {
+        let partitions: Vec<_> = tasks.iter().map(|t| (t.changelog.clone(), t.task.id.partition)).collect();
+        let all = context.reader(Isolation::ReadUncommitted)?;
+        let stable = context.reader(Isolation::ReadCommitted)?;
+        let changelog = context.retry("changelog ends", || all.ends(&partitions, CALL_TIMEOUT))?;
+        let began = context.clock.boot_time();
+        let mut warned = Duration::ZERO;
+        loop {
+            let last_stable = context.retry("changelog ends", || stable.ends(&partitions, CALL_TIMEOUT))?;
+            let hanging: Vec<_> = partitions.iter().filter(|p| last_stable[*p] < changelog[*p]).collect();
+            let Some(first) = hanging.first() else { break };
+            let waited = context.clock.boot_time().since(began);
+            context.metrics.restore_unstable(waited);
+            if waited - warned >= UNSTABLE_WARNING {
+                warned = waited;
+                tracing::warn!(
+                    partitions = hanging.len(),
+                    "changelog {}/{} has had an open transaction at offset {} for {} s; the brokers abort it after its timeout. \
+                     If it stays: kafka-transactions.sh find-hanging",
+                    first.0, first.1, last_stable[*first], waited.as_secs()
+                );
+            }
+            context.pause(RETRY_WAIT)?;
+        }
+        Ok(Ends {
+            cluster_id: all.cluster_id(CALL_TIMEOUT).unwrap_or_default(),
+            changelog,
+            input_first: context.retry("input's beginnings", || all.beginnings(input, CALL_TIMEOUT))?,
+            input_end: context.retry("input's ends", || all.ends(input, CALL_TIMEOUT))?,
+        })
+    }
+}
+
+impl RestoreContext {
+    fn reader(&self, isolation: Isolation) -> Result<PartitionReader, RestoreError> {
+        PartitionReader::create(&self.settings, isolation)
+            .map_err(|error| RestoreError::Kafka { what: "changelog reader", error })
+    }
+
+    fn pause(&self, wait: Duration) -> Result<(), RestoreError> {
+        std::thread::sleep(wait);
+        if self.cancelled.load(Ordering::Acquire) { Err(RestoreError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Calls until it succeeds or fails for good; leaders move, and a fresh topic takes a moment to be known.
+    fn retry<T>(&self, what: &'static str, mut call: impl FnMut() -> KafkaResult<T>) -> Result<T, RestoreError> {
+        loop {
+            match call() {
+                Ok(value) => return Ok(value),
+                Err(error) if is_passing(&error) => {
+                    tracing::debug!(what, "asking again: {error}");
+                    self.pause(RETRY_WAIT)?;
+                }
+                Err(error) => return Err(RestoreError::Kafka { what, error }),
+            }
+        }
+    }
+}
+
+/// One task's replica on its way to the mark.
+struct Tail {
+    task: RestoreTask,
+    changelog: TopicPartition,
+    /// High watermark to be reached.
+    mark: i64,
+    from: i64,
+    position: i64,
+    replay: Replay,
+    store: Store,
+    checkpoint: Checkpoint,
+    from_scratch: bool,
+    failed: Option<ReplayError>,
+}
+
+impl Tail {
+    fn open(
+        context: &RestoreContext,
+        task: &RestoreTask,
+        changelog: TopicPartition,
+        mark: i64,
+        cluster_id: &str,
+    ) -> Result<Tail, RestoreError> {
+        let id = &task.task.id;
+        let identity = Checkpoint {
+            format_version: FORMAT_VERSION,
+            cluster_id: cluster_id.to_owned(),
+            topic: id.topic.to_string(),
+            partition: id.partition,
+            ..Checkpoint::default()
+        };
+        let path = context.state_dir.task_file(&id.topic, id.partition);
+        let discard = |reason: &'static str, detail: &str| -> Result<(), RestoreError> {
+            tracing::warn!(task = %id, "state file thrown away ({detail}); rebuilding from the changelog");
+            context.metrics.state_rebuilt(reason);
+            Store::discard(&path).map_err(|e| StoreError::Unwritable { path: path.clone(), error: e.to_string() }.into())
+        };
+        let mut store = loop {
+            match Store::open(&path, context.cache_bytes) {
+                Err(StoreError::Corrupt { error, .. }) => discard("corrupt", &error)?,
+                // A restore that nobody waits for any more, or a task just dropped, is about to close it.
+                Err(StoreError::Busy { .. }) => context.pause(RETRY_WAIT)?,
+                opened => break opened?,
+            }
+        };
+        let found = match store.checkpoint() {
+            Ok(found) => found,
+            Err(error) => {
+                drop(store);
+                discard("corrupt", &error.to_string())?;
+                store = Store::open(&path, context.cache_bytes)?;
+                None
+            }
+        };
+        let loaded = found.and_then(|found| match usable(&found, &identity, mark) {
+            Ok(()) => Some(load(&store).map(|entries| (found, entries)).map_err(|e| ("corrupt", e.to_string()))),
+            Err(reason) => Some(Err(reason)),
+        });
+        let (checkpoint, replay) = match loaded {
+            Some(Ok((found, entries))) => {
+                let replay =
+                    Replay::new(entries, found.offset_record.clone(), found.changelog_offset, context.lenient);
+                (found, replay)
+            }
+            Some(Err((reason, detail))) => {
+                drop(store);
+                discard(reason, &detail)?;
+                store = Store::open(&path, context.cache_bytes)?;
+                (identity, Replay::new(HashMap::default(), None, 0, context.lenient))
+            }
+            None => (identity, Replay::new(HashMap::default(), None, 0, context.lenient)),
+        };
+        let from = checkpoint.changelog_offset;
+        let from_scratch = from == 0;
+        task.task.set_phase(Phase::Restoring { done: 0, of: (mark - from).max(0) as u64 });
+        let task = task.clone();
+        Ok(Tail { task, changelog, mark, from, position: from, replay, store, checkpoint, from_scratch, failed: None })
+    }
+
+    fn is_done(&self) -> bool {
+        self.mark == 0 || self.failed.is_some()
+    }
+
+    /// `Ok(Err(tail))`: the file did not match its fingerprint and the changelog has to be read from its beginning.
+    fn promote(
+        self,
+        context: &RestoreContext,
+        ends: &Ends,
+        committed: &HashMap<TopicPartition, Option<i64>>,
+    ) -> Result<Result<Restored, Tail>, RestoreError> {
+        let id = self.task.task.id.clone();
+        failpoint::hit("restore.replayed");
+        let result = match self.failed {
+            Some(error) => Err(error),
+            None => self.replay.promote(&self.task.task.plan),
+        };
+        let promoted = match result {
+            Ok(promoted) => promoted,
+            Err(error @ (ReplayError::Fingerprint { .. } | ReplayError::Entry { .. })) if !self.from_scratch => {
+                tracing::warn!(task = %id, "state file does not match the changelog, reading the changelog whole: {error}");
+                context.metrics.state_rebuilt("fingerprint");
+                let path = context.state_dir.task_file(&id.topic, id.partition);
+                drop(self.store);
+                Store::discard(&path).map_err(|e| StoreError::Unwritable { path, error: e.to_string() })?;
+                return Tail::open(context, &self.task, self.changelog, self.mark, &ends.cluster_id).map(Err);
+            }
+            Err(error) => return Err(RestoreError::Replay { task: id.to_string(), error }),
+        };
+        let input: TopicPartition = (id.topic.clone(), id.partition);
+        let group_offset = committed.get(&input).copied().flatten();
+        let (first, end) = (ends.input_first[&input], ends.input_end[&input]);
+        let is_new = promoted.is_none();
+        let promoted = promoted.unwrap_or_else(|| Promoted {
+            entries: Vec::new(),
+            record: Default::default(),
+            changes: Changes::default(),
+            changelog_next: self.mark,
+        });
+        let state_offset = (!is_new).then_some(promoted.record.next_offset);
+        let (next_offset, publish_from) =
+            start_at(&id.to_string(), state_offset, group_offset, first, end, self.task.policy)?;
+        if let Some(lost) = state_offset.map(|offset| first - offset).filter(|&lost| lost > 0) {
+            tracing::error!(task = %id, lost, "Kafka no longer has {lost} records that were not read yet (retention)");
+            context.metrics.lost(&id.topic, lost as u64);
+        }
+        let mut checkpoint = self.checkpoint;
+        checkpoint.changelog_offset = promoted.changelog_next;
+        checkpoint.offset_record = Some(promoted.record.clone());
+        let restored =
+            Restored { task: self.task.task, promoted, store: self.store, checkpoint, next_offset, publish_from, is_new };
+        Ok(Ok(restored))
+    }
+}
+
+/// Whether a file may be continued, or a word and a line on why not.
+fn usable(found: &Checkpoint, expected: &Checkpoint, mark: i64) -> Result<(), (&'static str, String)> {
+    if (&found.cluster_id, &found.topic, found.partition) != (&expected.cluster_id, &expected.topic, expected.partition)
+    {
+        let detail = format!("it belongs to cluster {} {}/{}", found.cluster_id, found.topic, found.partition);
+        return Err(("identity", detail));
+    }
+    if found.changelog_offset > mark {
+        let detail = format!("it is at changelog offset {}, beyond the end {mark}", found.changelog_offset);
+        return Err(("beyond_changelog", detail));
+    }
+    Ok(())
+}
+
+type Entries = HashMap<Vec<u8>, Vec<u8>, rustc_hash::FxBuildHasher>;
+
+fn load(store: &Store) -> Result<Entries, StoreError> {
+    let mut entries = Entries::default();
+    store.entries(|key, value| drop(entries.insert(key.to_vec(), value.to_vec())))?;
+    Ok(entries)
+}
+
+/// Pure: where to go on reading the input, and from which offset on to publish.
+fn start_at(
+    task: &str,
+    state: Option<i64>,
+    group: Option<i64>,
+    first: i64,
+    end: i64,
+    policy: LossPolicy,
+) -> Result<(i64, i64), RestoreError> {
+    match (state, group) {
+        (Some(next), _) if next > end => Err(RestoreError::BeyondEnd { task: task.to_owned(), next, end }),
+        // The state wins over the group's offset, in both directions.
+        (Some(next), group) => {
+            let group = group.unwrap_or(next);
+            if group != next {
+                tracing::warn!(task, state = next, group, "the group's committed offset differs from the state's, which wins");
+            }
+            Ok((next.max(first), group.min(end)))
+        }
+        (None, Some(offset)) => match policy.on_loss {
+            OnLoss::Fail => Err(RestoreError::StateLost { task: task.to_owned(), offset }),
+            OnLoss::Earliest => Ok((first, 0)),
+            OnLoss::Continue => Ok((offset.clamp(first, end), 0)),
+        },
+        (None, None) => Ok((if policy.start == Start::Earliest { first } else { end }, 0)),
+    }
+}
+
+/// Reads all replicas up to their marks, giving each to `done` when it gets there.
+fn tail(
+    context: &RestoreContext,
+    reader: &mut PartitionReader,
+    replicas: &mut Vec<Tail>,
+    mut done: impl FnMut(Tail) -> Result<(), RestoreError>,
+) -> Result<(), RestoreError> {
+    let mut waiting = Vec::new();
+    for replica in replicas.drain(..) {
+        if replica.is_done() { done(replica)? } else { waiting.push(replica) }
+    }
+    let from: Vec<_> = waiting.iter().map(|replica| (replica.changelog.clone(), replica.from)).collect();
+    if !from.is_empty() {
+        reader.assign(&from).map_err(|error| RestoreError::Kafka { what: "assign changelog", error })?;
+    }
+    while !waiting.is_empty() {
+        if context.cancelled.load(Ordering::Acquire) {
+            return Err(RestoreError::Cancelled);
+        }
+        let finished = match reader.read(READ_WAIT) {
+            Reading::Record(record) => read_record(context, &mut waiting, &record),
+            // The last stable offset had reached the mark before this read began, so an end is at or beyond it, though
+            // the last offsets may be markers that are never delivered.
+            Reading::End { partition } => waiting.iter().position(|replica| replica.changelog == partition),
+            Reading::Nothing => None,
+            Reading::Error(error) if is_passing(&error) => None,
+            Reading::Error(error) => return Err(RestoreError::Kafka { what: "read changelog", error }),
+        };
+        if let Some(index) = finished {
+            let replica = waiting.swap_remove(index);
+            reader.finish(&replica.changelog).map_err(|error| RestoreError::Kafka { what: "unassign changelog", error })?;
+            done(replica)?;
+        }
+    }
+    Ok(())
+}
+
+/// Applies a record; the index of its replica if that failed and is finished thereby.
+fn read_record(context: &RestoreContext, waiting: &mut [Tail], record: &crate::kafka::ReadRecord<'_>) -> Option<usize> {
+    let index =
+        waiting.iter().position(|r| r.changelog.1 == record.partition() && *r.changelog.0 == *record.topic())?;
+    let replica = &mut waiting[index];
+    context.metrics.restore_record();
+    replica.position = record.offset() + 1;
+    let phase = Phase::Restoring {
+        done: (replica.position - replica.from).max(0) as u64,
+        of: (replica.mark - replica.from).max(0) as u64,
+    };
+    replica.task.task.set_phase(phase);
+    match replica.replay.apply(record.offset(), record.key().unwrap_or_default(), record.payload()) {
+        Ok(()) => None,
+        Err(error) => {
+            replica.failed = Some(error);
+            Some(index)
+        }
+    }
+}
+
+/// What the checkpointer is to take over from a restored task.
+impl Restored {
+    pub fn pending(&mut self) -> Pending {
+        Pending { changes: std::mem::take(&mut self.promoted.changes), checkpoint: self.checkpoint.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAIL: LossPolicy = LossPolicy { on_loss: OnLoss::Fail, start: Start::Earliest };
+
+    #[test]
+    fn the_state_wins_over_the_groups_offset_and_publication_waits_for_it() {
+        for (state, group, expect) in [(50, 50, (50, 50)), (50, 80, (50, 80)), (50, 20, (50, 20)), (5, 20, (10, 20))] {
+            let got = start_at("t/0", Some(state), Some(group), 10, 100, FAIL).unwrap();
+            assert_eq!(got, expect, "state {state}, group {group}");
+        }
+    }
+
+    #[test]
+    fn a_state_beyond_the_end_of_its_input_is_refused() {
+        assert!(matches!(start_at("t/0", Some(101), None, 0, 100, FAIL), Err(RestoreError::BeyondEnd { .. })));
+    }
+
+    #[test]
+    fn a_lost_state_is_answered_as_the_config_says() {
+        let with = |on_loss| start_at("t/0", None, Some(50), 10, 100, LossPolicy { on_loss, start: Start::Latest });
+        assert!(matches!(with(OnLoss::Fail), Err(RestoreError::StateLost { offset: 50, .. })));
+        assert_eq!(with(OnLoss::Earliest).unwrap(), (10, 0));
+        assert_eq!(with(OnLoss::Continue).unwrap(), (50, 0));
+    }
+
+    #[test]
+    fn a_new_task_begins_where_its_source_says() {
+        let with = |start| start_at("t/0", None, None, 10, 100, LossPolicy { on_loss: OnLoss::Fail, start }).unwrap().0;
+        assert_eq!((with(Start::Earliest), with(Start::Latest)), (10, 100));
+    }
+}

@@ -1,0 +1,77 @@
+//! The state directory: locked by one process, and home of this agent's stable id.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    #[error("state directory {path} is in use by another process; give each agent a directory of its own (state.dir)")]
+    Locked { path: PathBuf },
+    #[error("state directory {path}: {error}; make it writable for this user, or set state.dir")]
+    Unwritable { path: PathBuf, error: std::io::Error },
+}
+
+/// A locked state directory. The lock ends with this value, or with the process.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    instance: String,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Locks `path`, which is made if it is missing; takes the agent's id from it, or gives it one.
+    pub fn open(path: &Path) -> Result<StateDir, StateDirError> {
+        let unwritable = |error| StateDirError::Unwritable { path: path.to_owned(), error };
+        std::fs::create_dir_all(path).map_err(unwritable)?;
+        let file = path.join("instance-id");
+        let mut lock =
+            File::options().read(true).write(true).create(true).truncate(false).open(file).map_err(unwritable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StateDirError::Locked { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(unwritable(error)),
+        }
+        let mut instance = String::new();
+        lock.read_to_string(&mut instance).map_err(unwritable)?;
+        let mut instance = instance.trim().to_owned();
+        if instance.is_empty() {
+            instance = format!("sg-{:016x}", rand::random::<u64>());
+            lock.write_all(instance.as_bytes()).and_then(|()| lock.sync_all()).map_err(unwritable)?;
+        }
+        Ok(StateDir { path: path.to_owned(), instance, _lock: lock })
+    }
+
+    /// Stable id of the agent that owns this directory.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Where a task's redb file is.
+    pub fn task_file(&self, topic: &str, partition: i32) -> PathBuf {
+        self.path.join("tasks").join(topic).join(format!("{partition}.redb"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_stays_and_a_second_holder_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = StateDir::open(dir.path()).unwrap();
+        let id = first.instance().to_owned();
+        assert!(matches!(StateDir::open(dir.path()), Err(StateDirError::Locked { .. })));
+        drop(first);
+        assert_eq!(StateDir::open(dir.path()).unwrap().instance(), id);
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_directory_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = StateDir::open(file.path()).unwrap_err().to_string();
+        assert!(error.contains(file.path().to_str().unwrap()), "{error}");
+    }
+}

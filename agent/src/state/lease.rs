@@ -1,0 +1,69 @@
+//! The right to show group-wide series: it ends by itself when commits stop succeeding.
+
+use crate::clock::{BootTime, Clock};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+/// A worker's lease. It holds while its last successful commit *began* less than `length` ago on `CLOCK_BOOTTIME`; shorter
+/// than the group's session timeout, so that a cut-off or resumed owner is silent before a successor can speak.
+#[derive(Debug)]
+pub struct Lease {
+    clock: Clock,
+    length: Duration,
+    /// Boot time, in milliseconds, at which the last successful commit began; negative: none yet.
+    renewed: AtomicI64,
+}
+
+impl Lease {
+    /// A lease that does not hold yet.
+    pub fn new(clock: Clock, length: Duration) -> Self {
+        Lease { clock, length, renewed: AtomicI64::new(-1) }
+    }
+
+    /// A commit that began at `began` succeeded.
+    pub fn renew(&self, began: BootTime) {
+        self.renewed.fetch_max(began.as_millis(), Ordering::Release);
+    }
+
+    /// Ends the lease now: ownership was lost.
+    pub fn end(&self) {
+        self.renewed.store(-1, Ordering::Release);
+    }
+
+    /// Whether group-wide series may be shown now.
+    pub fn holds(&self) -> bool {
+        self.age().is_some_and(|age| age < self.length)
+    }
+
+    /// Whether a third of the lease has passed since the last commit, so that an idle worker should renew it.
+    pub fn wants_renewal(&self) -> bool {
+        self.age().is_none_or(|age| age >= self.length / 3)
+    }
+
+    fn age(&self) -> Option<Duration> {
+        let renewed = self.renewed.load(Ordering::Acquire);
+        (renewed >= 0).then(|| self.clock.boot_time().since(BootTime::from_millis(renewed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_holds_from_the_first_commit_for_its_length_and_not_longer() {
+        let Clock::Manual(now) = Clock::manual(1_000) else { unreachable!() };
+        let lease = Lease::new(Clock::Manual(now.clone()), Duration::from_millis(900));
+        assert!(!lease.holds() && lease.wants_renewal());
+        lease.renew(BootTime::from_millis(1_000));
+        assert!(lease.holds() && !lease.wants_renewal());
+        now.store(1_300, Ordering::Relaxed);
+        assert!(lease.holds() && lease.wants_renewal());
+        now.store(1_900, Ordering::Relaxed);
+        assert!(!lease.holds());
+        lease.renew(BootTime::from_millis(1_850));
+        assert!(lease.holds());
+        lease.end();
+        assert!(!lease.holds());
+    }
+}

@@ -1,0 +1,186 @@
+//! A task's redb file: its entries and the checkpoint they belong to, always written together.
+//!
+//! The file is a cache of the changelog's truth that makes a restart fast. Whatever is wrong with it, the answer is to
+//! throw it away and read the changelog.
+
+use prost::Message;
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use std::path::{Path, PathBuf};
+use streamgauge_proto::storage::v1::Checkpoint;
+
+const ENTRIES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("entries");
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+const CHECKPOINT: &str = "checkpoint";
+
+/// The version of this file's layout; a newer one is refused.
+pub const FORMAT_VERSION: u32 = 1;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Unreadable: to be thrown away and rebuilt.
+    #[error("state file {path}: {error}")]
+    Corrupt { path: PathBuf, error: String },
+    /// The disk says no: full, read-only, no rights.
+    #[error("state file {path}: {error}; check space and rights of the state directory")]
+    Unwritable { path: PathBuf, error: String },
+    /// Another holder has it open; it is about to be closed.
+    #[error("state file {path} is open elsewhere")]
+    Busy { path: PathBuf },
+    #[error("state file {path} has format {found}, newer than this version's {FORMAT_VERSION}; run the newer version, or delete the file to rebuild it from the changelog")]
+    Newer { path: PathBuf, found: u32 },
+}
+
+/// Changes since the last write: a value, or `None` for a removed entry.
+pub type Changes = std::collections::HashMap<Vec<u8>, Option<Vec<u8>>, rustc_hash::FxBuildHasher>;
+
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens or makes the file. `cache_bytes` bounds redb's page cache for it.
+    pub fn open(path: &Path, cache_bytes: usize) -> Result<Store, StoreError> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)
+                .map_err(|e| StoreError::Unwritable { path: path.to_owned(), error: e.to_string() })?;
+        }
+        let database = Database::builder()
+            .set_cache_size(cache_bytes)
+            .create(path)
+            .map_err(|error| opening_failed(path, error))?;
+        let store = Store { database, path: path.to_owned() };
+        if let Some(checkpoint) = store.checkpoint()?
+            && checkpoint.format_version > FORMAT_VERSION
+        {
+            return Err(StoreError::Newer { path: path.to_owned(), found: checkpoint.format_version });
+        }
+        Ok(store)
+    }
+
+    /// Deletes the file; the next [`Store::open`] begins with an empty one.
+    pub fn discard(path: &Path) -> std::io::Result<()> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the entries are the state of; `None` in a new file.
+    pub fn checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
+        let read = self.database.begin_read().map_err(|e| self.corrupt(e))?;
+        let table = match read.open_table(META) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            table => table.map_err(|e| self.corrupt(e))?,
+        };
+        let Some(bytes) = table.get(CHECKPOINT).map_err(|e| self.corrupt(e))? else { return Ok(None) };
+        Checkpoint::decode(bytes.value()).map(Some).map_err(|e| self.corrupt(e))
+    }
+
+    /// Calls `each` with every entry's key and value, in key order.
+    pub fn entries(&self, mut each: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        let read = self.database.begin_read().map_err(|e| self.corrupt(e))?;
+        let table = match read.open_table(ENTRIES) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
+            table => table.map_err(|e| self.corrupt(e))?,
+        };
+        for entry in table.iter().map_err(|e| self.corrupt(e))? {
+            let (key, value) = entry.map_err(|e| self.corrupt(e))?;
+            each(key.value(), value.value());
+        }
+        Ok(())
+    }
+
+    /// Writes `changes` and the checkpoint they lead to, in one durable transaction.
+    pub fn write(&self, changes: &Changes, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let mut write = self.database.begin_write().map_err(|e| self.unwritable(e))?;
+        write.set_durability(Durability::Immediate).map_err(|e| self.unwritable(e))?;
+        {
+            let mut entries = write.open_table(ENTRIES).map_err(|e| self.unwritable(e))?;
+            for (key, value) in changes {
+                match value {
+                    Some(value) => drop(entries.insert(&key[..], &value[..]).map_err(|e| self.unwritable(e))?),
+                    None => drop(entries.remove(&key[..]).map_err(|e| self.unwritable(e))?),
+                }
+            }
+            let mut meta = write.open_table(META).map_err(|e| self.unwritable(e))?;
+            meta.insert(CHECKPOINT, &checkpoint.encode_to_vec()[..]).map_err(|e| self.unwritable(e))?;
+        }
+        write.commit().map_err(|e| self.unwritable(e))
+    }
+
+    fn corrupt(&self, error: impl std::fmt::Display) -> StoreError {
+        StoreError::Corrupt { path: self.path.clone(), error: error.to_string() }
+    }
+
+    fn unwritable(&self, error: impl std::fmt::Display) -> StoreError {
+        StoreError::Unwritable { path: self.path.clone(), error: error.to_string() }
+    }
+}
+
+fn opening_failed(path: &Path, error: redb::DatabaseError) -> StoreError {
+    let (path, text) = (path.to_owned(), error.to_string());
+    match error {
+        redb::DatabaseError::Storage(redb::StorageError::Io(io))
+            if !matches!(io.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
+        {
+            StoreError::Unwritable { path, error: text }
+        }
+        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::Busy { path },
+        _ => StoreError::Corrupt { path, error: text },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(offset: i64) -> Checkpoint {
+        Checkpoint { format_version: FORMAT_VERSION, changelog_offset: offset, ..Default::default() }
+    }
+
+    fn contents(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut all = Vec::new();
+        store.entries(|key, value| all.push((key.to_vec(), value.to_vec()))).unwrap();
+        all
+    }
+
+    #[test]
+    fn entries_and_checkpoint_come_back_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("topic/0.redb");
+        let store = Store::open(&path, 1 << 20).unwrap();
+        assert_eq!(store.checkpoint().unwrap(), None);
+        let mut changes = Changes::default();
+        changes.insert(b"a".to_vec(), Some(b"1".to_vec()));
+        changes.insert(b"b".to_vec(), Some(b"2".to_vec()));
+        store.write(&changes, &checkpoint(7)).unwrap();
+        changes.clear();
+        changes.insert(b"a".to_vec(), None);
+        store.write(&changes, &checkpoint(9)).unwrap();
+        drop(store);
+        let store = Store::open(&path, 1 << 20).unwrap();
+        assert_eq!(store.checkpoint().unwrap(), Some(checkpoint(9)));
+        assert_eq!(contents(&store), [(b"b".to_vec(), b"2".to_vec())]);
+    }
+
+    #[test]
+    fn a_file_of_garbage_is_corrupt_and_can_be_discarded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.redb");
+        std::fs::write(&path, vec![0x5a; 8192]).unwrap();
+        assert!(matches!(Store::open(&path, 1 << 20), Err(StoreError::Corrupt { .. })));
+        Store::discard(&path).unwrap();
+        assert!(Store::open(&path, 1 << 20).is_ok());
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.redb");
+        let newer = Checkpoint { format_version: FORMAT_VERSION + 1, ..Default::default() };
+        Store::open(&path, 1 << 20).unwrap().write(&Changes::default(), &newer).unwrap();
+        assert!(matches!(Store::open(&path, 1 << 20), Err(StoreError::Newer { found, .. }) if found == FORMAT_VERSION + 1));
+    }
+}

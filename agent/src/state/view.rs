@@ -1,0 +1,153 @@
+//! The committed state of one task. Whatever a scrape, a push or a query shows comes from here, and nothing gets in
+//! before its Kafka transaction has been committed.
+
+use super::{EntryHash, Fingerprint};
+use crate::aggregate::{AggregateId, Cell, EntryKey, KeyBytes, Pane};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use streamgauge_proto::storage::v1::OffsetRecord;
+
+/// One committed entry. The cell is shared with the live state until that folds into it again (copy on write).
+#[derive(Clone, Debug)]
+pub struct Committed {
+    pub cell: Arc<Cell>,
+    /// Hash of the entry's bytes as committed.
+    pub hash: EntryHash,
+}
+
+/// Committed panes of one aggregate; totals stand under [`Pane::TOTAL`].
+#[derive(Debug, Default)]
+pub struct AggregateView {
+    panes: BTreeMap<Pane, HashMap<KeyBytes, Committed, rustc_hash::FxBuildHasher>>,
+    fingerprint: Fingerprint,
+    entries: u64,
+}
+
+impl AggregateView {
+    /// Panes in order of their ends, totals last.
+    pub fn panes(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (Pane, &HashMap<KeyBytes, Committed, rustc_hash::FxBuildHasher>)> {
+        self.panes.iter().map(|(&pane, cells)| (pane, cells))
+    }
+
+    /// Panes that end after `after` and not later than `through` (Unix milliseconds); totals are not among them.
+    pub fn panes_between(
+        &self,
+        after: i64,
+        through: i64,
+    ) -> impl Iterator<Item = (Pane, &HashMap<KeyBytes, Committed, rustc_hash::FxBuildHasher>)> {
+        let from = Pane { end: after.saturating_add(1), late: 0 };
+        let to = Pane { end: through.min(i64::MAX - 1).max(after.saturating_add(1)), late: u16::MAX };
+        self.panes.range(from..=to).filter(move |(pane, _)| pane.end <= through).map(|(&pane, cells)| (pane, cells))
+    }
+
+    /// Totals by key.
+    pub fn totals(&self) -> impl Iterator<Item = (&KeyBytes, &Committed)> {
+        self.panes.get(&Pane::TOTAL).into_iter().flatten()
+    }
+
+    pub fn get(&self, pane: Pane, key: &[u8]) -> Option<&Committed> {
+        self.panes.get(&pane)?.get(key)
+    }
+
+    /// Keys that have a total.
+    pub fn keys(&self) -> usize {
+        self.panes.get(&Pane::TOTAL).map_or(0, HashMap::len)
+    }
+
+    /// Live entries: one per key and pane, and one per key for its total.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    fn put(&mut self, pane: Pane, key: KeyBytes, committed: Committed) {
+        self.fingerprint.add(committed.hash);
+        match self.panes.entry(pane).or_default().insert(key, committed) {
+            Some(old) => self.fingerprint.remove(old.hash),
+            None => self.entries += 1,
+        }
+    }
+
+    fn remove(&mut self, pane: Pane, key: &[u8]) {
+        let Some(cells) = self.panes.get_mut(&pane) else { return };
+        if let Some(old) = cells.remove(key) {
+            self.fingerprint.remove(old.hash);
+            self.entries -= 1;
+            if cells.is_empty() {
+                self.panes.remove(&pane);
+            }
+        }
+    }
+}
+
+/// Committed state of one task as of one offset record.
+#[derive(Debug, Default)]
+pub struct View {
+    aggregates: HashMap<AggregateId, AggregateView>,
+    record: OffsetRecord,
+    /// Wall time of the commit, Unix milliseconds; 0 before the first.
+    committed_at: i64,
+}
+
+impl View {
+    /// A view of `entries` as of `record`.
+    pub fn new(entries: impl IntoIterator<Item = (EntryKey, Committed)>, record: OffsetRecord) -> Self {
+        let mut view = View { record, ..View::default() };
+        for (key, committed) in entries {
+            view.put(key, committed);
+        }
+        view
+    }
+
+    /// Applies one committed epoch.
+    pub fn apply(
+        &mut self,
+        entries: impl IntoIterator<Item = (EntryKey, Committed)>,
+        removed: &[EntryKey],
+        record: OffsetRecord,
+        committed_at: i64,
+    ) {
+        for key in removed {
+            if let Some(aggregate) = self.aggregates.get_mut(&key.aggregate) {
+                aggregate.remove(key.pane, &key.key);
+            }
+        }
+        for (key, committed) in entries {
+            self.put(key, committed);
+        }
+        self.record = record;
+        self.committed_at = committed_at;
+    }
+
+    fn put(&mut self, key: EntryKey, committed: Committed) {
+        self.aggregates.entry(key.aggregate).or_default().put(key.pane, key.key, committed);
+    }
+
+    pub fn aggregate(&self, id: AggregateId) -> Option<&AggregateView> {
+        self.aggregates.get(&id)
+    }
+
+    pub fn aggregates(&self) -> impl Iterator<Item = (AggregateId, &AggregateView)> {
+        self.aggregates.iter().map(|(&id, view)| (id, view))
+    }
+
+    /// The offset record of the commit that this view shows: next input offset, stream time, progress by aggregate.
+    pub fn record(&self) -> &OffsetRecord {
+        &self.record
+    }
+
+    /// Wall time of the last commit, Unix milliseconds; 0 if this view was restored and nothing committed since.
+    pub fn committed_at(&self) -> i64 {
+        self.committed_at
+    }
+
+    /// Hash of an entry as committed, if it is there.
+    pub fn hash_of(&self, key: &EntryKey) -> Option<EntryHash> {
+        self.aggregates.get(&key.aggregate)?.get(key.pane, &key.key).map(|committed| committed.hash)
+    }
+}

@@ -1,0 +1,81 @@
+//! What happens in the house, said in words; which metric counts it is decided here.
+
+use super::{
+    AggregateLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel, TopicLabel,
+};
+use std::time::Duration;
+
+impl Metrics {
+    /// A batch was folded: `events` went into the state, `redelivered` had been there before.
+    pub fn folded(&self, source: &str, events: u64, redelivered: u64) {
+        let label = SourceLabel { source: source.to_owned() };
+        self.events.get_or_create(&label).inc_by(events);
+        if redelivered > 0 {
+            self.dropped_redelivered.get_or_create(&label).inc_by(redelivered);
+        }
+    }
+
+    /// An event became a dead letter.
+    pub fn undecodable(&self, source: &str, reason: &'static str) {
+        self.decode_errors.get_or_create(&DecodeErrorLabels { source: source.to_owned(), reason }).inc();
+    }
+
+    pub fn dead_letter_dropped(&self, source: &str) {
+        self.dead_letters_dropped.get_or_create(&SourceLabel { source: source.to_owned() }).inc();
+    }
+
+    pub fn late(&self, aggregate: &str, events: u64) {
+        self.late_events.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(events);
+    }
+
+    pub fn overflowed(&self, aggregate: &str, events: u64) {
+        self.overflow_events.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(events);
+    }
+
+    /// Kafka no longer had these records.
+    pub fn lost(&self, topic: &str, records: u64) {
+        self.records_lost.get_or_create(&TopicLabel { topic: topic.to_owned() }).inc_by(records);
+    }
+
+    pub fn committed(&self, took: Duration) {
+        self.commits.get_or_create(&CommitLabels { result: "committed" }).inc();
+        self.commit_duration.observe(took.as_secs_f64());
+    }
+
+    pub fn aborted(&self, reason: &'static str) {
+        self.commits.get_or_create(&CommitLabels { result: "aborted" }).inc();
+        self.epochs_aborted.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    pub fn producer_rebuilt(&self) {
+        self.producer_rebuilds.inc();
+    }
+
+    pub fn rebalanced(&self, event: &'static str, took: Duration) {
+        self.rebalances.get_or_create(&RebalanceLabels { event }).inc();
+        self.rebalance_duration.observe(took.as_secs_f64());
+    }
+
+    pub fn restored(&self, took: Duration) {
+        self.restore_duration.observe(took.as_secs_f64());
+        self.restore_unstable.set(0.0);
+    }
+
+    pub fn restore_record(&self) {
+        self.restore_records.inc();
+    }
+
+    /// A restore has waited this long for the changelog to be stable.
+    pub fn restore_unstable(&self, waited: Duration) {
+        self.restore_unstable.set(waited.as_secs_f64());
+    }
+
+    /// A redb file was thrown away; the changelog rebuilds it.
+    pub fn state_rebuilt(&self, reason: &'static str) {
+        self.state_rebuilds.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    pub fn checkpoint_failed(&self) {
+        self.checkpoint_failures.inc();
+    }
+}

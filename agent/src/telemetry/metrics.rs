@@ -1,0 +1,206 @@
+//! The metrics that the workers, committers and servers count in. What follows from committed state (lag, keys, stream
+//! time) is not counted here but read from the registry when the page is written.
+
+use super::names::Name;
+use super::process::ProcessStats;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry, Unit};
+use std::hash::Hash;
+
+/// Counters by label set: `get_or_create` for a single increment; whoever counts in a loop keeps the counter that
+/// `get_or_create_owned` returns.
+pub type Counters<L> = Family<L, Counter>;
+/// Gauges by label set.
+pub type Gauges<L> = Family<L, Gauge>;
+/// A histogram of seconds.
+pub type Durations = Histogram;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SourceLabel {
+    pub source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AggregateLabel {
+    pub aggregate: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DecodeErrorLabels {
+    pub source: String,
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CommitLabels {
+    /// `committed` or `aborted`.
+    pub result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RebalanceLabels {
+    /// `assigned`, `revoked` or `lost`.
+    pub event: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TopicLabel {
+    pub topic: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TaskLabels {
+    pub topic: String,
+    pub partition: i32,
+}
+
+/// Everything that Streamgauge counts of itself. Counters live as long as the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub events: Counters<SourceLabel>,
+    pub decode_errors: Counters<DecodeErrorLabels>,
+    pub dead_letters_dropped: Counters<SourceLabel>,
+    pub dropped_redelivered: Counters<SourceLabel>,
+    pub late_events: Counters<AggregateLabel>,
+    pub overflow_events: Counters<AggregateLabel>,
+    pub records_lost: Counters<TopicLabel>,
+    /// Set by the worker, and removed by it when the task goes.
+    pub state_bytes: Gauges<TaskLabels>,
+    pub restore_records: Counter,
+    pub restore_duration: Durations,
+    pub state_rebuilds: Counters<ReasonLabel>,
+    pub commits: Counters<CommitLabels>,
+    pub commit_duration: Durations,
+    pub epochs_aborted: Counters<ReasonLabel>,
+    pub rebalances: Counters<RebalanceLabels>,
+    pub rebalance_duration: Durations,
+    pub producer_rebuilds: Counter,
+    pub checkpoint_failures: Counter,
+    pub restore_unstable: Gauge<f64, std::sync::atomic::AtomicU64>,
+    pub queries_refused: Counters<ReasonLabel>,
+    pub query_duration: Durations,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let info = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        register(&mut registry, Name::Build, info);
+        let r = &mut registry;
+        Metrics {
+            events: registered(r, Name::Events, Family::default()),
+            decode_errors: registered(r, Name::DecodeErrors, Family::default()),
+            dead_letters_dropped: registered(r, Name::DeadLettersDropped, Family::default()),
+            dropped_redelivered: registered(r, Name::DroppedRedelivered, Family::default()),
+            late_events: registered(r, Name::LateEvents, Family::default()),
+            overflow_events: registered(r, Name::OverflowEvents, Family::default()),
+            records_lost: registered(r, Name::RecordsLost, Family::default()),
+            state_bytes: registered(r, Name::StateBytes, Family::default()),
+            restore_records: registered(r, Name::RestoreRecords, Counter::default()),
+            restore_duration: registered(r, Name::RestoreDuration, durations()),
+            state_rebuilds: registered(r, Name::StateRebuilds, Family::default()),
+            commits: registered(r, Name::Commits, Family::default()),
+            commit_duration: registered(r, Name::CommitDuration, durations()),
+            epochs_aborted: registered(r, Name::EpochsAborted, Family::default()),
+            rebalances: registered(r, Name::Rebalances, Family::default()),
+            rebalance_duration: registered(r, Name::RebalanceDuration, durations()),
+            producer_rebuilds: registered(r, Name::ProducerRebuilds, Counter::default()),
+            checkpoint_failures: registered(r, Name::CheckpointFailures, Counter::default()),
+            restore_unstable: registered(r, Name::RestoreUnstable, Gauge::default()),
+            queries_refused: registered(r, Name::QueriesRefused, Family::default()),
+            query_duration: registered(r, Name::QueryDuration, Histogram::new(exponential_buckets(2f64.powi(-15), 2.0, 14))),
+            registry,
+        }
+    }
+
+    /// All of them in OpenMetrics text, without the closing `# EOF`.
+    pub fn encode(&self, process: Option<&ProcessStats>) -> String {
+        let mut page = String::with_capacity(16 * 1024);
+        // Writing to a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode_registry(&mut page, &self.registry);
+        if let Some(process) = process {
+            let _ = prometheus_client::encoding::text::encode_registry(&mut page, &process_registry(process));
+        }
+        page
+    }
+}
+
+/// Buckets from 1 ms to 65 s.
+fn durations() -> Durations {
+    Histogram::new(exponential_buckets(2f64.powi(-10), 2.0, 17))
+}
+
+fn registered<M: Metric + Clone>(registry: &mut Registry, name: Name, metric: M) -> M {
+    register(registry, name, metric.clone());
+    metric
+}
+
+fn register(registry: &mut Registry, name: Name, metric: impl Metric) {
+    let (family, help) = (name.family(), name.help());
+    // The library appends the unit to the name by itself.
+    let unit = match name.unit() {
+        "seconds" => Unit::Seconds,
+        "bytes" => Unit::Bytes,
+        _ => return registry.register(family, help, metric),
+    };
+    let stem = family.strip_suffix(name.unit()).and_then(|stem| stem.strip_suffix('_')).unwrap_or(family);
+    registry.register_with_unit(stem, help, unit, metric);
+}
+
+fn process_registry(process: &ProcessStats) -> Registry {
+    let mut registry = Registry::default();
+    register(&mut registry, Name::ProcessMemory, ConstGauge::new(process.resident_bytes as i64));
+    register(&mut registry, Name::ProcessCpu, ConstCounter::new(process.cpu_seconds));
+    register(&mut registry, Name::ProcessStart, ConstGauge::new(process.start_seconds));
+    register(&mut registry, Name::ProcessFiles, ConstGauge::new(process.open_files as i64));
+    registry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_appears_under_its_listed_name() {
+        let metrics = Metrics::new();
+        metrics.events.get_or_create(&SourceLabel { source: "requests".into() }).inc_by(7);
+        metrics.commit_duration.observe(0.020);
+        let process = ProcessStats { resident_bytes: 1, cpu_seconds: 0.5, start_seconds: 2.0, open_files: 3 };
+        let page = metrics.encode(Some(&process));
+        for expected in [
+            "streamgauge_events_total{source=\"requests\"} 7",
+            "# UNIT streamgauge_commit_duration_seconds seconds",
+            "streamgauge_commit_duration_seconds_bucket{le=\"0.03125\"} 1",
+            "process_cpu_seconds_total 0.5",
+            "process_resident_memory_bytes 1",
+        ] {
+            assert!(page.lines().any(|line| line == expected), "{expected}\n{page}");
+        }
+    }
+
+    #[test]
+    fn every_family_that_is_written_is_in_the_list() {
+        let process = ProcessStats { resident_bytes: 1, cpu_seconds: 0.5, start_seconds: 2.0, open_files: 3 };
+        for line in Metrics::new().encode(Some(&process)).lines() {
+            let Some(family) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split(' ').next()) else { continue };
+            assert!(Name::ALL.iter().any(|name| name.family() == family), "{family}");
+        }
+    }
+}

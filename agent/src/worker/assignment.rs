@@ -1,0 +1,282 @@
+//! Partitions come and go: acknowledging, restoring, revoking, losing.
+
+use super::context::WorkerError;
+use super::fold::LiveTask;
+use super::run::{Restoring, RestoreReport, Worker};
+use super::topics::{changelog_topic, prepare};
+use crate::aggregate::TaskState;
+use crate::commit::Generation;
+use crate::failpoint;
+use crate::kafka::{Rebalance, TopicPartition};
+use crate::replica::{LossPolicy, RestoreContext, RestoreError, RestoreTask, Restored, restore};
+use crate::state::{Committed, Phase, Task, TaskId, View};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// How long a revoke may wait for its final commit; the whole worker stands still meanwhile.
+const REVOKE_DEADLINE: Duration = Duration::from_secs(5);
+
+impl Worker<'_> {
+    /// Answers what the group has decided since the last poll.
+    pub(super) fn answer_rebalances(&mut self) -> Result<(), WorkerError> {
+        while let Some(rebalance) = self.consumer.take_rebalance() {
+            let began = self.agent.clock.boot_time();
+            self.suspended_at = None;
+            let event = match &rebalance {
+                Rebalance::Assigned(_) => "assigned",
+                Rebalance::Revoked(_) => "revoked",
+                Rebalance::Lost(_) => "lost",
+            };
+            tracing::info!(worker = self.identity.worker, generation = self.generation_now(), ?rebalance, "rebalance");
+            match rebalance {
+                Rebalance::Assigned(partitions) => self.on_assigned(partitions)?,
+                Rebalance::Revoked(partitions) => self.on_revoked(partitions)?,
+                Rebalance::Lost(partitions) => self.on_lost(&partitions)?,
+            }
+            self.agent.metrics.rebalanced(event, self.agent.clock.boot_time().since(began));
+        }
+        Ok(())
+    }
+
+    pub(super) fn generation_now(&self) -> Option<i32> {
+        self.consumer.group_metadata().map(|metadata| metadata.generation())
+    }
+
+    /// Looks at the group's generation; a hole in it means that others may have owned what we hold.
+    fn check_generation(&mut self) -> Result<(), WorkerError> {
+        match self.generation.observe(self.generation_now()) {
+            Generation::Continuous => Ok(()),
+            Generation::Broken => self.lose_everything("the group's generation has a hole"),
+        }
+    }
+
+    fn on_assigned(&mut self, partitions: Vec<TopicPartition>) -> Result<(), WorkerError> {
+        self.check_generation()?;
+        self.consumer.acknowledge()?;
+        self.owned.extend(partitions.iter().cloned());
+        self.restore(partitions)?;
+        self.status.assignment_known();
+        Ok(())
+    }
+
+    /// In order: what was folded is committed before the partitions go.
+    fn on_revoked(&mut self, partitions: Vec<TopicPartition>) -> Result<(), WorkerError> {
+        failpoint::hit("revoke.begun");
+        self.check_generation()?;
+        if !self.settle(REVOKE_DEADLINE)? {
+            tracing::warn!(worker = self.identity.worker, "revoked before the last commit was through: it counts as lost");
+        }
+        failpoint::hit("revoke.committed");
+        self.assignment.bump();
+        let held = self.drop_tasks(&partitions);
+        failpoint::hit("revoke.dropped");
+        self.owned.retain(|owned| !partitions.contains(owned));
+        self.consumer.unassign(&held)?;
+        Ok(())
+    }
+
+    /// Others may own these already: whatever was frozen must not be committed.
+    fn on_lost(&mut self, partitions: &[TopicPartition]) -> Result<(), WorkerError> {
+        self.assignment.bump();
+        self.losses += 1;
+        let held = self.drop_tasks(partitions);
+        self.owned.retain(|owned| !partitions.contains(owned));
+        self.consumer.unassign(&held)?;
+        // The next generation may be any: nothing is held that it could betray.
+        if self.tasks.is_empty() {
+            self.generation.observe(None);
+        }
+        Ok(())
+    }
+
+    /// A fence broke: everything held counts as lost, and is taken over again.
+    pub(super) fn lose_everything(&mut self, why: &str) -> Result<(), WorkerError> {
+        if self.owned.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(worker = self.identity.worker, partitions = self.owned.len(), "taking over again: {why}");
+        let owned: Vec<_> = self.owned.iter().cloned().collect();
+        self.agent.metrics.rebalanced("lost", Duration::ZERO);
+        self.retake(&owned)
+    }
+
+    /// Drops `partitions` uncommitted and restores them again.
+    pub(super) fn retake(&mut self, partitions: &[TopicPartition]) -> Result<(), WorkerError> {
+        self.assignment.bump();
+        self.losses += 1;
+        let held = self.drop_tasks(partitions);
+        if !held.is_empty() {
+            self.consumer.unassign(&held)?;
+        }
+        if self.closing { Ok(()) } else { self.restore(partitions.to_vec()) }
+    }
+
+    /// Takes tasks out, running or restoring. Returns the partitions whose records were being fetched.
+    fn drop_tasks(&mut self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
+        self.index.clear();
+        let gone = |id: &TaskId| partitions.iter().any(|(topic, p)| *topic == id.topic && *p == id.partition);
+        let mut held = Vec::new();
+        self.tasks.retain(|live| {
+            if !gone(&live.task.id) {
+                return true;
+            }
+            if live.assigned {
+                held.push((live.task.id.topic.clone(), live.task.id.partition));
+            }
+            live.task.set_phase(Phase::Restoring { done: 0, of: 0 });
+            false
+        });
+        self.restoring.retain(|id, _| !gone(id));
+        for (topic, partition) in partitions {
+            let id = TaskId { topic: topic.clone(), partition: *partition };
+            self.agent.registry.remove(&id);
+            self.agent.checkpointer.remove(&id);
+        }
+        if self.tasks.is_empty() {
+            self.lease.end();
+        }
+        held
+    }
+
+    /// Starts restoring `partitions` on another thread, topic by topic.
+    fn restore(&mut self, partitions: Vec<TopicPartition>) -> Result<(), WorkerError> {
+        let mut by_topic: BTreeMap<Arc<str>, Vec<i32>> = BTreeMap::new();
+        for (topic, partition) in partitions {
+            by_topic.entry(topic).or_default().push(partition);
+        }
+        for (topic, partitions) in by_topic {
+            let Some(source) = self.agent.source_of(&topic).cloned() else { continue };
+            self.tag += 1;
+            let changelog: Arc<str> = changelog_topic(&self.agent.config.kafka.group_id, &topic).into();
+            let policy = LossPolicy { on_loss: self.agent.config.state.on_loss, start: source.source.start };
+            let tasks: Vec<_> = partitions
+                .into_iter()
+                .map(|partition| {
+                    let id = TaskId { topic: topic.clone(), partition };
+                    let task =
+                        Task::new(id.clone(), source.name.clone(), source.plan.clone(), self.lease.clone());
+                    let task = Arc::new(task);
+                    self.agent.registry.insert(task.clone());
+                    self.restoring.insert(id, Restoring { tag: self.tag, source: source.clone() });
+                    RestoreTask { task, policy, changelog: changelog.clone() }
+                })
+                .collect();
+            self.spawn_restore(topic, tasks)?;
+        }
+        Ok(())
+    }
+
+    fn spawn_restore(&mut self, topic: Arc<str>, tasks: Vec<RestoreTask>) -> Result<(), WorkerError> {
+        let context = RestoreContext {
+            settings: self.agent.settings.clone(),
+            consumer: self.consumer.clone(),
+            state_dir: self.agent.state_dir.clone(),
+            cache_bytes: self.cache_per_task(),
+            lenient: !self.agent.transactional(),
+            clock: self.agent.clock.clone(),
+            metrics: self.agent.metrics.clone(),
+            cancelled: self.cancelled.clone(),
+        };
+        let (agent, tag, reports) = (self.agent.clone(), self.tag, self.reports.0.clone());
+        let ready = self.prepared.lock().get(&topic).copied();
+        let prepared = self.prepared.clone();
+        let thread = std::thread::Builder::new().name("restore".into()).spawn(move || {
+            let most = tasks.iter().map(|task| task.task.id.partition + 1).max().unwrap_or(0);
+            if ready.is_none_or(|partitions| partitions < most) {
+                match prepare(&agent, &topic) {
+                    Ok(partitions) => {
+                        agent.registry.set_partitions(topic.clone(), partitions);
+                        prepared.lock().insert(topic, partitions);
+                    }
+                    Err(error) => {
+                        let _ = reports.send(RestoreReport::Failed(error.into()));
+                        return;
+                    }
+                }
+            }
+            let result = restore(&context, &tasks, |restored| {
+                // Nobody listens any more: the task's file is closed with it.
+                let _ = reports.send(RestoreReport::Done { tag, restored: Box::new(restored) });
+            });
+            match result {
+                Ok(()) | Err(RestoreError::Cancelled) => {}
+                Err(error) => drop(reports.send(RestoreReport::Failed(error.into()))),
+            }
+        })?;
+        self.restores.retain(|thread: &std::thread::JoinHandle<()>| !thread.is_finished());
+        self.restores.push(thread);
+        Ok(())
+    }
+
+    /// redb's page cache is one budget over all tasks.
+    fn cache_per_task(&self) -> usize {
+        let tasks = (self.tasks.len() + self.restoring.len()).max(1) as u64;
+        (self.agent.config.state.cache_bytes / tasks / self.agent.config.workers.max(1) as u64).max(256 * 1024) as usize
+    }
+
+    /// Begins to fold into tasks whose restore is complete.
+    pub(super) fn finish_restores(&mut self) -> Result<(), WorkerError> {
+        while let Ok(report) = self.reports.1.try_recv() {
+            match report {
+                RestoreReport::Failed(error) => return Err(error),
+                RestoreReport::Done { tag, restored } => {
+                    let id = restored.task.id.clone();
+                    // Revoked, or restored anew, since this restore began: its result is nobody's.
+                    let Some(restoring) = self.restoring.get(&id).filter(|restoring| restoring.tag == tag) else {
+                        continue;
+                    };
+                    let source = restoring.source.clone();
+                    self.restoring.remove(&id);
+                    self.promote(*restored, source)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn promote(
+        &mut self,
+        mut restored: Restored,
+        source: Arc<super::SourcePlan>,
+    ) -> Result<(), WorkerError> {
+        let pending = restored.pending();
+        let Restored { task, promoted, store, next_offset, publish_from, is_new, .. } = restored;
+        let mut state = TaskState::new(task.plan.clone());
+        state.restore(promoted.record.stream_time);
+        for (entry, cell, _) in &promoted.entries {
+            state.load(entry.clone(), cell.clone());
+        }
+        let owner_epoch = promoted.record.owner_epoch + 1;
+        let entries = promoted.entries.into_iter().map(|(entry, cell, hash)| (entry, Committed { cell, hash }));
+        *task.view.write() = View::new(entries, promoted.record);
+        task.set_publish_from(publish_from);
+        self.agent.checkpointer.add(task.id.clone(), store, pending);
+        task.set_phase(Phase::Running);
+        let partition = (task.id.topic.clone(), task.id.partition);
+        if !is_new {
+            self.consumer.assign(&partition, next_offset)?;
+        }
+        tracing::info!(task = %task.id, next_offset, is_new, "restored");
+        self.index.clear();
+        self.tasks.push(LiveTask {
+            counted: vec![Default::default(); task.plan.aggregates.len()],
+            task,
+            source,
+            state,
+            next_offset,
+            owner_epoch,
+            dead_letters: Vec::new(),
+            // A new owner says so soon, and a new task has its start committed before the first fold.
+            changed: true,
+            assigned: !is_new,
+        });
+        Ok(())
+    }
+}
+
+/// A flag that ends restores nobody waits for.
+pub(super) fn cancel(flag: &AtomicBool) {
+    flag.store(true, std::sync::atomic::Ordering::Release);
+}

@@ -1,0 +1,124 @@
+//! What all workers of an agent share.
+
+use crate::aggregate::Plan;
+use crate::clock::Clock;
+use crate::config::{Config, Guarantee, Source};
+use crate::kafka::Settings;
+use crate::state::{Checkpointer, Registry, StateDir};
+use crate::telemetry::Metrics;
+use regex::Regex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Why a worker ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error("Kafka: {0}")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    #[error(transparent)]
+    Restore(#[from] crate::replica::RestoreError),
+    #[error(transparent)]
+    Topic(#[from] super::TopicError),
+    #[error("{0}")]
+    Commit(String),
+    #[error("another process has the identity {0}: state directories must not be copied. Delete instance-id in the copy's state directory, or set kafka.membership: dynamic")]
+    SecondProcess(String),
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A source with the plan of its aggregates.
+#[derive(Debug)]
+pub struct SourcePlan {
+    pub source: Source,
+    pub name: Arc<str>,
+    pub plan: Arc<Plan>,
+    patterns: Vec<Regex>,
+}
+
+impl SourcePlan {
+    /// The sources of a checked config. A pattern that is no regex matches nothing (the config has been checked).
+    pub fn all(config: &Config) -> Vec<SourcePlan> {
+        let plan = |source: &Source| {
+            Arc::new(Plan::new(source, &config.aggregates).with_label_bytes(config.limits.label_bytes))
+        };
+        let patterns = |source: &Source| {
+            source.topics.iter().filter(|t| t.starts_with('^')).filter_map(|t| Regex::new(t).ok()).collect()
+        };
+        config
+            .sources
+            .iter()
+            .map(|source| SourcePlan {
+                name: source.name.as_str().into(),
+                plan: plan(source),
+                patterns: patterns(source),
+                source: source.clone(),
+            })
+            .collect()
+    }
+
+    /// Whether `topic` is one of this source's.
+    pub fn matches(&self, topic: &str) -> bool {
+        self.source.topics.iter().any(|t| t == topic) || self.patterns.iter().any(|pattern| pattern.is_match(topic))
+    }
+}
+
+/// What a worker tells about itself.
+#[derive(Debug, Default)]
+pub struct WorkerStatus {
+    assigned: AtomicBool,
+    aborts: AtomicU32,
+}
+
+/// This many aborts in a row turn the agent unready.
+const UNREADY_ABORTS: u32 = 5;
+
+impl WorkerStatus {
+    pub(super) fn assignment_known(&self) {
+        self.assigned.store(true, Ordering::Release);
+    }
+
+    pub(super) fn set_aborts(&self, in_a_row: u32) {
+        self.aborts.store(in_a_row, Ordering::Release);
+    }
+
+    /// Why this worker is not ready; `None` if it is.
+    pub fn unready(&self) -> Option<&'static str> {
+        if !self.assigned.load(Ordering::Acquire) {
+            Some("waiting for the group's first assignment")
+        } else if self.aborts.load(Ordering::Acquire) >= UNREADY_ABORTS {
+            Some("commits fail again and again; see the log")
+        } else {
+            None
+        }
+    }
+}
+
+/// An agent's shared parts.
+pub struct Agent {
+    pub config: Config,
+    pub sources: Vec<Arc<SourcePlan>>,
+    pub settings: Settings,
+    pub state_dir: Arc<StateDir>,
+    pub registry: Arc<Registry>,
+    pub checkpointer: Arc<Checkpointer>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    /// Where the admin client's calls are waited for.
+    pub runtime: tokio::runtime::Handle,
+    pub stopping: AtomicBool,
+}
+
+impl Agent {
+    pub fn source_of(&self, topic: &str) -> Option<&Arc<SourcePlan>> {
+        self.sources.iter().find(|source| source.matches(topic))
+    }
+
+    pub fn transactional(&self) -> bool {
+        self.config.state.guarantee == Guarantee::ExactlyOnce
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,101 @@
+//! From a batch of records to folded events and dead letters.
+
+use super::context::SourcePlan;
+use crate::aggregate::{Event, TaskState};
+use crate::commit::DeadLetter;
+use crate::decode::{Decoder, too_far_ahead};
+use crate::kafka::Record;
+use crate::state::Task;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A running task as its worker holds it.
+pub struct LiveTask {
+    pub task: Arc<Task>,
+    pub source: Arc<SourcePlan>,
+    pub state: TaskState,
+    /// The next input offset to fold.
+    pub next_offset: i64,
+    pub owner_epoch: u64,
+    /// Waiting for the next epoch.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Something happened since the last freeze.
+    pub changed: bool,
+    /// Its records are being fetched.
+    pub assigned: bool,
+    /// Late and overflow events already counted in the metrics, by aggregate.
+    pub counted: Vec<crate::aggregate::Counters>,
+}
+
+/// What folding a batch amounted to.
+#[derive(Debug, Default)]
+pub struct Folded {
+    pub events: u64,
+    pub redelivered: u64,
+    /// Why events became dead letters.
+    pub undecodable: Vec<&'static str>,
+}
+
+impl LiveTask {
+    /// Folds one record, or makes a dead letter of it; skips one that was folded before.
+    pub fn take(&mut self, record: &Record<'_>, decoder: &mut Decoder, folded: &mut Folded) {
+        let offset = record.offset();
+        if offset < self.next_offset {
+            // A rebalance delivers again what had been fetched of partitions that stay.
+            folded.redelivered += 1;
+            return;
+        }
+        self.next_offset = offset + 1;
+        self.changed = true;
+        match self.fold(record, decoder) {
+            Ok(()) => folded.events += 1,
+            Err((reason, detail)) => {
+                folded.undecodable.push(reason);
+                self.dead_letters.push(DeadLetter {
+                    key: record.key().map(<[u8]>::to_vec),
+                    payload: record.payload().map(<[u8]>::to_vec),
+                    offset,
+                    timestamp: record.timestamp(),
+                    reason,
+                    detail,
+                });
+            }
+        }
+    }
+
+    fn fold(&mut self, record: &Record<'_>, decoder: &mut Decoder) -> Result<(), (&'static str, String)> {
+        let payload = record.payload().unwrap_or_default();
+        let decoded = decoder.decode(payload, record.timestamp()).map_err(|e| (e.reason(), e.to_string()))?;
+        if let Some(written) = record.timestamp()
+            && too_far_ahead(decoded.time, written, self.source.source.max_future)
+        {
+            let ahead = (decoded.time - written) / 1000;
+            return Err(("too_far_ahead", format!("event time is {ahead} s ahead of the record's timestamp")));
+        }
+        let event = Event { time: decoded.time, values: &decoded.values };
+        self.state.fold(&event).map_err(|rejection| (rejection.reason.as_str(), rejection.to_string()))
+    }
+}
+
+/// Finds a record's task: by topic handle and partition once it is known.
+#[derive(Default)]
+pub struct Index {
+    by_handle: HashMap<(usize, i32), Option<usize>, rustc_hash::FxBuildHasher>,
+}
+
+impl Index {
+    /// To be called whenever the list of tasks changes.
+    pub fn clear(&mut self) {
+        self.by_handle.clear();
+    }
+
+    /// Position in `tasks` of the record's task; `None` if this worker does not have it.
+    pub fn find(&mut self, record: &Record<'_>, tasks: &[LiveTask]) -> Option<usize> {
+        *self.by_handle.entry((record.topic_handle(), record.partition())).or_insert_with(|| {
+            let id = |live: &LiveTask| {
+                live.task.id.partition == record.partition() && *live.task.id.topic == *record.topic()
+            };
+            tasks.iter().position(id)
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! Epochs: freezing what changed, and what to do with the committer's answer.
+
+use super::WorkerError;
+use super::fold::LiveTask;
+use super::run::Worker;
+use crate::commit::{AbortReason, DeadLetter, Epoch, Outcome, TaskEpoch};
+use crate::state::Task;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Waits between attempts grow from the commit interval to this while commits are aborted.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+
+impl Worker<'_> {
+    /// Freezes and hands over an epoch if it is time, nothing is under way, and there is something to say.
+    pub(super) fn freeze_when_due(&mut self) -> Result<(), WorkerError> {
+        let now = self.agent.clock.boot_time();
+        if self.epoch_under_way || self.suspended_at.is_some() || now.since(self.last_freeze) < self.freeze_wait() {
+            return Ok(());
+        }
+        self.freeze()
+    }
+
+    fn freeze_wait(&self) -> Duration {
+        let interval = self.agent.config.state.commit_interval;
+        match self.aborts {
+            0 => interval,
+            n => (interval * 2u32.saturating_pow(n.min(10))).min(LONGEST_BACKOFF),
+        }
+    }
+
+    /// Freezes an epoch of all that changed; if nothing did and the lease wants renewal, of one task's offset.
+    pub(super) fn freeze(&mut self) -> Result<(), WorkerError> {
+        self.last_freeze = self.agent.clock.boot_time();
+        let renew = self.lease.wants_renewal() && !self.tasks.iter().any(|live| live.changed);
+        let mut renewing = renew;
+        let mut tasks = Vec::new();
+        for live in &mut self.tasks {
+            if live.changed || std::mem::take(&mut renewing) {
+                tasks.push(freeze_task(live));
+            }
+        }
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        self.epochs += 1;
+        let epoch = Epoch { number: self.epochs, assignment: self.assignment.current(), tasks };
+        self.epoch_under_way = true;
+        self.committer.submit(epoch).map_err(|_| WorkerError::Commit("the committer has ended; see the log".into()))
+    }
+
+    /// Takes the committer's answer, if there is one within `wait`.
+    pub(super) fn reap(&mut self, wait: Duration) -> Result<(), WorkerError> {
+        if !self.epoch_under_way {
+            return Ok(());
+        }
+        let Some(outcome) = self.committer.outcome(wait) else {
+            return if self.committer.is_alive() {
+                Ok(())
+            } else {
+                Err(WorkerError::Commit("the committer has ended; see the log".into()))
+            };
+        };
+        self.epoch_under_way = false;
+        match outcome {
+            Outcome::Committed(epoch) => self.committed(epoch),
+            Outcome::Aborted { epoch, reason, detail } => self.aborted(epoch, reason, &detail),
+            Outcome::Failed(detail) => Err(WorkerError::Commit(detail)),
+        }
+    }
+
+    fn committed(&mut self, epoch: Epoch) -> Result<(), WorkerError> {
+        if self.aborts > 0 {
+            tracing::info!(worker = self.identity.worker, after = self.aborts, "commits succeed again");
+        }
+        self.aborts = 0;
+        self.status.set_aborts(0);
+        for task in epoch.tasks {
+            let Some(live) = find(&mut self.tasks, &task.task) else { continue };
+            // A task that never committed is read only now that its start is on record.
+            if !live.assigned {
+                live.assigned = true;
+                let next = live.next_offset;
+                let id = live.task.id.clone();
+                self.consumer.assign(&(id.topic, id.partition), next)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is rolled back: what the epoch held is dirty again.
+    fn aborted(&mut self, epoch: Epoch, reason: AbortReason, detail: &str) -> Result<(), WorkerError> {
+        self.aborts += 1;
+        self.status.set_aborts(self.aborts);
+        if self.aborts == 1 || self.aborts.is_multiple_of(20) {
+            let in_a_row = self.aborts;
+            tracing::warn!(worker = self.identity.worker, in_a_row, reason = reason.as_str(), "commit aborted: {detail}");
+        }
+        for task in epoch.tasks {
+            if let Some(live) = find(&mut self.tasks, &task.task) {
+                live.state.unfreeze(task.frozen);
+                live.dead_letters.splice(0..0, task.dead_letters);
+                live.changed = true;
+            }
+        }
+        match reason {
+            AbortReason::Fenced => self.lose_everything("the group went on without this member"),
+            AbortReason::Membership => {
+                self.suspended_at = Some(self.generation_now());
+                Ok(())
+            }
+            AbortReason::Rebalancing | AbortReason::Reassigned | AbortReason::Kafka => Ok(()),
+        }
+    }
+
+    /// Commits all there is, waiting for it until the deadline. True if everything is committed.
+    pub(super) fn settle(&mut self, within: Duration) -> Result<bool, WorkerError> {
+        let began = self.agent.clock.boot_time();
+        let left = |worker: &Self| within.saturating_sub(worker.agent.clock.boot_time().since(began));
+        let number = self.losses;
+        while !left(self).is_zero() {
+            if self.epoch_under_way {
+                self.reap(left(self).min(Duration::from_millis(100)))?;
+            } else if self.losses != number || self.suspended_at.is_some() {
+                return Ok(false);
+            } else if self.tasks.iter().any(|live| live.changed) {
+                self.freeze()?;
+            } else {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Bytes of dead letters that wait for a commit.
+    pub(super) fn dead_letter_bytes(&self) -> usize {
+        self.tasks.iter().flat_map(|live| &live.dead_letters).map(DeadLetter::size).sum()
+    }
+}
+
+fn freeze_task(live: &mut LiveTask) -> TaskEpoch {
+    live.changed = false;
+    TaskEpoch {
+        task: live.task.clone(),
+        frozen: live.state.freeze(),
+        dead_letters: std::mem::take(&mut live.dead_letters),
+        next_offset: live.next_offset,
+        owner_epoch: live.owner_epoch,
+        published_through: Vec::new(),
+    }
+}
+
+fn find<'a>(tasks: &'a mut [LiveTask], task: &Arc<Task>) -> Option<&'a mut LiveTask> {
+    tasks.iter_mut().find(|live| Arc::ptr_eq(&live.task, task))
+}

@@ -1,0 +1,291 @@
+//! The worker's loop, from joining the group to leaving it.
+
+use super::assignment::cancel;
+use super::context::{Agent, SourcePlan, WorkerError, WorkerStatus};
+use super::fold::{Folded, Index, LiveTask};
+use super::topics::changelog_topic;
+use crate::clock::BootTime;
+use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
+use crate::config::OnShutdown;
+use crate::decode::Decoder;
+use crate::kafka::{Batch, GroupConsumer, Identity, TopicPartition, TransactionalProducer, TxnError};
+use crate::replica::Restored;
+use crate::state::{Lease, TaskId};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+use rdkafka::error::RDKafkaErrorCode;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A batch call waits this long for the batch to fill.
+const BATCH_WAIT: Duration = Duration::from_millis(5);
+const BATCH: usize = 2048;
+/// Dead letters that wait for a commit may hold this much; beyond it nothing more is read until they are written.
+const DEAD_LETTER_BYTES: usize = 32 << 20;
+const WATERMARKS_EVERY: Duration = Duration::from_secs(1);
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A task whose state is being restored.
+pub(super) struct Restoring {
+    /// Which restore it is: results of older ones are dropped.
+    pub tag: u64,
+    pub source: Arc<SourcePlan>,
+}
+
+pub(super) enum RestoreReport {
+    Done { tag: u64, restored: Box<Restored> },
+    Failed(WorkerError),
+}
+
+pub(super) struct Worker<'a> {
+    pub agent: &'a Arc<Agent>,
+    pub identity: Identity,
+    pub status: Arc<WorkerStatus>,
+    pub consumer: Arc<GroupConsumer>,
+    pub committer: Committer,
+    pub assignment: Arc<AssignmentNumber>,
+    pub generation: Arc<GenerationFence>,
+    pub lease: Arc<Lease>,
+    pub tasks: Vec<LiveTask>,
+    pub index: Index,
+    /// What the group has given us and not taken back, restoring or running.
+    pub owned: BTreeSet<TopicPartition>,
+    pub restoring: HashMap<TaskId, Restoring>,
+    pub restores: Vec<JoinHandle<()>>,
+    pub reports: (Sender<RestoreReport>, Receiver<RestoreReport>),
+    /// Topics whose changelog has been looked at, with their partition counts.
+    pub prepared: Arc<Mutex<HashMap<Arc<str>, i32>>>,
+    pub cancelled: Arc<AtomicBool>,
+    pub tag: u64,
+    pub epochs: u64,
+    pub epoch_under_way: bool,
+    pub last_freeze: BootTime,
+    /// Aborts in a row.
+    pub aborts: u32,
+    /// How often something was lost; tells a settling revoke that there is nothing to wait for.
+    pub losses: u64,
+    /// The broker doubts our membership: no commit until the group says something new. Holds the generation then.
+    pub suspended_at: Option<Option<i32>>,
+    pub closing: bool,
+    decoders: HashMap<Arc<str>, Decoder>,
+    last_watermarks: BootTime,
+}
+
+/// Runs one worker until the agent stops or something ends it.
+pub fn run(agent: &Arc<Agent>, number: usize, status: Arc<WorkerStatus>) -> Result<(), WorkerError> {
+    let mut worker = Worker::start(agent, number, status)?;
+    let result = worker.work();
+    let closed = worker.close();
+    worker.committer.join();
+    result.and(closed)
+}
+
+impl<'a> Worker<'a> {
+    fn start(agent: &'a Arc<Agent>, number: usize, status: Arc<WorkerStatus>) -> Result<Worker<'a>, WorkerError> {
+        let identity = Identity { instance: agent.state_dir.instance().to_owned(), worker: number };
+        let topics: Vec<&str> = agent.sources.iter().flat_map(|s| s.source.topics.iter().map(String::as_str)).collect();
+        let producer = TransactionalProducer::create(&agent.settings, &identity, agent.transactional())?;
+        // Joining goes on in librdkafka's threads while the producer ends what a killed process left open.
+        let consumer = Arc::new(GroupConsumer::join(&agent.settings, &identity, &topics)?);
+        initialise(agent, &producer)?;
+        let session = agent.config.kafka.session_timeout;
+        let lease = Arc::new(Lease::new(agent.clock.clone(), session * 2 / 3));
+        let (assignment, generation) = (Arc::<AssignmentNumber>::default(), Arc::<GenerationFence>::default());
+        let group = agent.config.kafka.group_id.clone();
+        let committer = Committer::start(
+            CommitterSettings {
+                settings: agent.settings.clone(),
+                identity: identity.clone(),
+                transactional: agent.transactional(),
+                entry_limit: agent.config.limits.entry_bytes,
+                dead_letters: agent.config.kafka.dead_letters,
+                consumer: consumer.clone(),
+                assignment: assignment.clone(),
+                generation: generation.clone(),
+                lease: lease.clone(),
+                checkpointer: agent.checkpointer.clone(),
+                clock: agent.clock.clone(),
+                metrics: agent.metrics.clone(),
+                changelog_topic: Arc::new(move |topic| changelog_topic(&group, topic)),
+            },
+            producer,
+        )?;
+        let now = agent.clock.boot_time();
+        let decoder = |s: &Arc<SourcePlan>| {
+            Decoder::new(&s.plan.fields, &s.source.timestamp, agent.config.limits.event_bytes)
+        };
+        Ok(Worker {
+            agent,
+            identity,
+            status,
+            consumer,
+            committer,
+            assignment,
+            generation,
+            lease,
+            tasks: Vec::new(),
+            index: Index::default(),
+            owned: BTreeSet::new(),
+            restoring: HashMap::new(),
+            restores: Vec::new(),
+            reports: bounded(64),
+            prepared: Arc::default(),
+            cancelled: Arc::default(),
+            tag: 0,
+            epochs: 0,
+            epoch_under_way: false,
+            last_freeze: now,
+            aborts: 0,
+            losses: 0,
+            suspended_at: None,
+            closing: false,
+            decoders: agent.sources.iter().map(|s| (s.name.clone(), decoder(s))).collect(),
+            last_watermarks: now,
+        })
+    }
+
+    fn work(&mut self) -> Result<(), WorkerError> {
+        let mut batch = Batch::default();
+        while !self.agent.is_stopping() {
+            self.consume(&mut batch)?;
+            self.serve()?;
+            self.finish_restores()?;
+            self.reap(Duration::ZERO)?;
+            self.freeze_when_due()?;
+        }
+        Ok(())
+    }
+
+    /// Takes a batch and folds it. With too many dead letters waiting for a commit, it only waits.
+    fn consume(&mut self, batch: &mut Batch) -> Result<(), WorkerError> {
+        if self.dead_letter_bytes() > DEAD_LETTER_BYTES {
+            std::thread::sleep(BATCH_WAIT);
+            return Ok(());
+        }
+        let mut out_of_range = Vec::new();
+        let mut folded: HashMap<Arc<str>, Folded> = HashMap::new();
+        for record in self.consumer.consume_batch(BATCH_WAIT, BATCH, batch) {
+            let Some(at) = self.index.find(&record, &self.tasks) else { continue };
+            let live = &mut self.tasks[at];
+            match record.error() {
+                None => {
+                    let Some(decoder) = self.decoders.get_mut(&live.source.name) else { continue };
+                    let counts = match folded.get_mut(&live.source.name) {
+                        Some(counts) => counts,
+                        None => folded.entry(live.source.name.clone()).or_default(),
+                    };
+                    live.take(&record, decoder, counts);
+                }
+                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                    out_of_range.push((live.task.id.topic.clone(), live.task.id.partition));
+                }
+                Some(code) => tracing::warn!(task = %live.task.id, "fetching: {code}"),
+            }
+        }
+        batch.clear();
+        for (source, counts) in folded {
+            self.agent.metrics.folded(&source, counts.events, counts.redelivered);
+            counts.undecodable.into_iter().for_each(|reason| self.agent.metrics.undecodable(&source, reason));
+        }
+        if !out_of_range.is_empty() {
+            // The restore finds out what Kafka no longer has, counts it, and goes on from what is there.
+            tracing::error!(partitions = ?out_of_range, "input offset out of range");
+            self.settle(SHUTDOWN_DEADLINE)?;
+            self.retake(&out_of_range)?;
+        }
+        Ok(())
+    }
+
+    /// Serves the group and answers its rebalances; only after the whole batch has been folded.
+    fn serve(&mut self) -> Result<(), WorkerError> {
+        if let Some(error) = self.consumer.poll() {
+            tracing::debug!(worker = self.identity.worker, "consumer: {error}");
+        }
+        self.answer_rebalances()?;
+        let now = self.agent.clock.boot_time();
+        if now.since(self.last_watermarks) >= WATERMARKS_EVERY {
+            self.last_watermarks = now;
+            self.look_around()?;
+        }
+        Ok(())
+    }
+
+    /// What is worth a look every second: fatal errors, a doubt about our membership, the logs' ends, counters.
+    fn look_around(&mut self) -> Result<(), WorkerError> {
+        if let Some((code, reason)) = self.consumer.fatal_error() {
+            return Err(match code {
+                RDKafkaErrorCode::FencedInstanceId => WorkerError::SecondProcess(self.identity.instance.clone()),
+                _ => WorkerError::Commit(format!("the consumer failed: {reason}")),
+            });
+        }
+        if self.suspended_at.is_some_and(|at| at != self.generation_now()) {
+            self.suspended_at = None;
+        }
+        let watermarks = self.consumer.watermarks();
+        for live in &mut self.tasks {
+            let id = &live.task.id;
+            if let Some(ends) = watermarks.get(&(id.topic.to_string(), id.partition)) {
+                live.task.set_watermarks(ends.high, ends.last_stable);
+            }
+            for ((aggregate, now), counted) in live.state.counters().zip(&mut live.counted) {
+                self.agent.metrics.late(&aggregate.config.name, now.late_events - counted.late_events);
+                self.agent.metrics.overflowed(&aggregate.config.name, now.overflow_events - counted.overflow_events);
+                *counted = now;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends folding, commits what was folded, and gives the partitions back or keeps them for this identity's return.
+    fn close(&mut self) -> Result<(), WorkerError> {
+        self.closing = true;
+        cancel(&self.cancelled);
+        let began = self.agent.clock.boot_time();
+        let late = |worker: &Self| worker.agent.clock.boot_time().since(began) > SHUTDOWN_DEADLINE;
+        if self.agent.config.kafka.on_shutdown == OnShutdown::Leave {
+            self.consumer.unsubscribe();
+            while !self.tasks.is_empty() && !late(self) {
+                self.serve_closing()?;
+            }
+        }
+        self.consumer.begin_close()?;
+        while !self.consumer.closed() && !late(self) {
+            self.serve_closing()?;
+        }
+        self.restoring.clear();
+        while self.restores.iter().any(|thread| !thread.is_finished()) && !late(self) {
+            // A restore that is done before it sees the flag may wait for room to report.
+            let _ = self.reports.1.recv_timeout(BATCH_WAIT);
+        }
+        while self.reports.1.try_recv().is_ok() {}
+        if late(self) { Err(WorkerError::Commit("the group did not let this worker go in time".into())) } else { Ok(()) }
+    }
+
+    fn serve_closing(&mut self) -> Result<(), WorkerError> {
+        let _ = self.consumer.poll();
+        self.answer_rebalances()?;
+        self.reap(BATCH_WAIT)?;
+        if !self.epoch_under_way {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+/// Tries until the coordinator answers; says why it waits.
+fn initialise(agent: &Agent, producer: &TransactionalProducer) -> Result<(), WorkerError> {
+    while !agent.is_stopping() {
+        match producer.init(Duration::from_secs(5)) {
+            Ok(()) => return Ok(()),
+            Err(TxnError::Retriable(detail)) => {
+                let servers = &agent.config.kafka.bootstrap_servers;
+                tracing::warn!("no transaction coordinator at {servers} yet, trying on: {detail}");
+            }
+            Err(error) => return Err(WorkerError::Commit(format!("transactions cannot be used: {error}"))),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! The topics a task needs before its first fold: its changelog partition and the dead-letter topic.
+
+use super::Agent;
+use crate::commit::dead_letter_topic;
+use crate::kafka::{Admin, AdminError, TopicSpec};
+use std::time::Duration;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Kafka's longest topic name.
+const LONGEST_NAME: usize = 249;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TopicError {
+    #[error("topic {0} does not exist")]
+    NoSource(String),
+    #[error("changelog topic {topic} is missing and kafka.create_topics is false; make it with: kafka-topics.sh --create --topic {topic} --partitions {partitions} --config cleanup.policy=compact")]
+    Missing { topic: String, partitions: i32 },
+    #[error("changelog topic {topic} has cleanup.policy={policy}; it must be compact alone, or state would be deleted by age: kafka-configs.sh --alter --topic {topic} --add-config cleanup.policy=compact")]
+    NotCompacted { topic: String, policy: String },
+    #[error("changelog topic {topic} has {found} partitions, its source topic {wanted}; it must have as many: kafka-topics.sh --alter --topic {topic} --partitions {wanted}")]
+    TooFewPartitions { topic: String, found: i32, wanted: i32 },
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+}
+
+/// Name of the topic that backs up the tasks of `topic` for `group`: characters that Kafka refuses are replaced.
+pub fn changelog_topic(group: &str, topic: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+    let name: String = format!("streamgauge-{group}-{topic}-changelog").chars().map(allowed).collect();
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    // Cut, with a hash of the whole so that two long names stay apart.
+    let hash = format!("-{:016x}-changelog", xxhash_rust::xxh3::xxh3_64(name.as_bytes()));
+    format!("{}{hash}", &name[..LONGEST_NAME - hash.len()])
+}
+
+/// Makes sure that the topics behind `topic` exist with the right settings. Returns its partition count.
+pub fn prepare(agent: &Agent, topic: &str) -> Result<i32, TopicError> {
+    let admin = Admin::create(&agent.settings, CALL_TIMEOUT)?;
+    let topics = admin.topics()?;
+    let partitions = topics.get(topic).ok_or_else(|| TopicError::NoSource(topic.to_owned()))?.partitions;
+    let kafka = &agent.config.kafka;
+    let changelog = changelog_topic(&kafka.group_id, topic);
+    match topics.get(&changelog).map(|info| info.partitions) {
+        None if !kafka.create_topics => return Err(TopicError::Missing { topic: changelog, partitions }),
+        None => {
+            let settings = &[("cleanup.policy", "compact"), ("segment.bytes", "67108864"), ("min.cleanable.dirty.ratio", "0.1")];
+            let spec = TopicSpec { name: &changelog, partitions, replication: kafka.replication_factor, settings };
+            tracing::info!(topic = changelog, partitions, "making the changelog topic");
+            agent.runtime.block_on(admin.create_topic(&spec))?;
+        }
+        Some(found) => {
+            let found_settings = agent.runtime.block_on(admin.topic_settings(&changelog))?;
+            if let Some(policy) = found_settings.get("cleanup.policy").filter(|policy| *policy != "compact") {
+                return Err(TopicError::NotCompacted { topic: changelog, policy: policy.clone() });
+            }
+            if found < partitions {
+                if !kafka.create_topics {
+                    return Err(TopicError::TooFewPartitions { topic: changelog, found, wanted: partitions });
+                }
+                agent.runtime.block_on(admin.grow_topic(&changelog, partitions))?;
+            }
+        }
+    }
+    let dead_letters = dead_letter_topic(topic);
+    if kafka.create_topics && !topics.contains_key(&dead_letters) {
+        // Room for the largest record and its headers.
+        let settings = &[("max.message.bytes", "16777216")];
+        let spec = TopicSpec { name: &dead_letters, partitions, replication: kafka.replication_factor, settings };
+        agent.runtime.block_on(admin.create_topic(&spec))?;
+    }
+    Ok(partitions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changelogs_name_is_one_that_kafka_takes() {
+        assert_eq!(changelog_topic("streamgauge", "log-events"), "streamgauge-streamgauge-log-events-changelog");
+        assert_eq!(changelog_topic("a b/c", "t"), "streamgauge-a_b_c-t-changelog");
+        let (one, two) = (changelog_topic(&"g".repeat(300), "t"), changelog_topic(&"g".repeat(300), "u"));
+        assert!(one.len() <= LONGEST_NAME && one != two && one.ends_with("-changelog"));
+    }
+}
