@@ -143,7 +143,7 @@ impl Listeners {
         });
         let registry = agent.registry.clone();
         let readiness: Readiness = Arc::new(move || {
-            let workers = statuses.iter().filter_map(|status| status.unready()).map(str::to_owned);
+            let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
         tracing::info!(http = ?self.http.local_addr(), grpc = ?self.grpc.local_addr(), "serving");
