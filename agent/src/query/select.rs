@@ -45,7 +45,7 @@ pub fn select(request: &Request, plan: &AggregatePlan, extent: Extent, limit: us
         Some(Time::Last(length)) => (last.saturating_sub(multiple("last", length, plan)?), last),
         Some(Time::Range { start, end }) => {
             // The last window that any event is in begins at stream time.
-            let last = if request.closed_only { last } else { grid.last_end(newest).saturating_add(grid.size_ms) };
+            let last = if request.closed_only { last } else { grid.last_end(newest.saturating_add(grid.size_ms)) };
             (start.saturating_add(grid.size_ms - 1), end.unwrap_or(last).min(last))
         }
     };
