@@ -8,7 +8,8 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use streamgauge::aggregate::{Cell, Event, Plan, TaskState, Value};
 use streamgauge::config::{
-    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Source, Start, Test, Timestamp, Unit, Window,
+    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Source, Start, Test, Timestamp, Unit,
+    Window,
 };
 
 /// Events per iteration, and between two commits.
@@ -19,7 +20,15 @@ fn path(name: &str) -> FieldPath {
 }
 
 fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<Condition>) -> Measure {
-    Measure { name: name.into(), kind, field: field.map(path), unit: Unit::Milliseconds, filter, metric: None, help: None }
+    Measure {
+        name: name.into(),
+        kind,
+        field: field.map(path),
+        unit: Unit::Milliseconds,
+        filter,
+        metric: None,
+        help: None,
+    }
 }
 
 fn plan(measures: Vec<Measure>) -> Arc<Plan> {
@@ -137,7 +146,9 @@ fn cells(c: &mut Criterion) {
                 bytes.len()
             });
         });
-        c.bench_function(&format!("decode/{name}"), |b| b.iter(|| Cell::decode(&plan.aggregates[0], &bytes).map(black_box)));
+        c.bench_function(&format!("decode/{name}"), |b| {
+            b.iter(|| Cell::decode(&plan.aggregates[0], &bytes).map(black_box))
+        });
     }
 }
 

@@ -59,14 +59,23 @@ fn a_measured_field_may_be_missing_where_its_filter_does_not_hold() {
 #[test]
 fn numbers_and_booleans_become_their_text() {
     let mut task = TaskState::new(plan(aggregate()));
-    for name in [Value::Int(-404), Value::Float(1.0), Value::Float(0.25), Value::Bool(true), Value::Str("")] {
+    for name in [
+        Value::Int(-404),
+        Value::Int(i64::MIN),
+        Value::Int(i64::MAX),
+        Value::Int(0),
+        Value::Float(1.0),
+        Value::Float(0.25),
+        Value::Bool(true),
+        Value::Str(""),
+    ] {
         fold_values(&mut task, [name, Value::Bool(true), Value::Int(1)]).unwrap();
     }
     let entries = live(&task);
     let mut names: Vec<_> = entries.iter().map(|(entry, _)| labels(&entry.key).unwrap()[0]).collect();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names, ["", "-404", "0.25", "1", "true"]);
+    assert_eq!(names, ["", "-404", "-9223372036854775808", "0", "0.25", "1", "9223372036854775807", "true"]);
 }
 
 proptest! {
