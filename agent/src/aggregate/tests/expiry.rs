@@ -94,3 +94,15 @@ fn expired_entries_of_an_aborted_epoch_expire_again_unless_they_came_back() {
     assert_eq!(again.expired.len(), 3);
     assert_eq!(task.freeze().expired, []);
 }
+
+#[test]
+fn an_expired_pane_does_not_come_back() {
+    // Shorter than window and grace: the config refuses it, but the state must not depend on that.
+    let config = Aggregate { retention: Duration::from_millis(20), ..aggregate() };
+    let mut task = folded(&plan(config), &[Sent::at(5, 0), Sent::at(31, 1)]);
+    assert_eq!(task.freeze().expired.len(), 1);
+    fold(&mut task, &Sent::at(5, 0));
+    let frozen = task.freeze();
+    assert_eq!(frozen.expired, []);
+    assert_eq!(frozen.entries.iter().map(|(entry, _)| entry.pane).collect::<Vec<_>>(), [Pane::TOTAL]);
+}
