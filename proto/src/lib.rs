@@ -7,6 +7,9 @@ pub mod storage {
     }
 }
 
+/// Times and durations of the services' messages.
+pub use prost_types as types;
+
 /// The gRPC services.
 pub mod v1 {
     tonic::include_proto!("streamgauge.v1");

@@ -1,1 +1,3 @@
-//! export
+//! Committed state on its way out: the Prometheus page.
+
+pub mod prometheus;

@@ -1,1 +1,63 @@
-//! grpc
+//! The gRPC server: thin. It translates requests, calls the read side, and translates back.
+
+mod error;
+mod health;
+mod query;
+mod translate;
+
+#[cfg(test)]
+mod tests;
+
+use crate::query::{Readiness, Reader};
+use crate::telemetry::Metrics;
+use std::future::Future;
+use std::sync::Arc;
+use streamgauge_proto::FILE_DESCRIPTOR_SET;
+use streamgauge_proto::v1::query_service_server::QueryServiceServer;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_reflection::server::Builder;
+
+/// Largest request, bytes. Answers are limited by the number of their cells.
+const MAX_REQUEST_BYTES: usize = 1 << 20;
+/// Requests that one connection may have open at a time.
+const MAX_REQUESTS_PER_CONNECTION: usize = 64;
+
+/// What the services need.
+#[derive(Clone)]
+pub struct GrpcState {
+    pub reader: Arc<Reader>,
+    pub metrics: Arc<Metrics>,
+    pub readiness: Readiness,
+}
+
+/// Serves until `shutdown` resolves, then lets open requests finish.
+///
+/// # Errors
+/// If the server fails; a failing connection is not its failure.
+pub async fn serve(
+    listener: TcpListener,
+    state: GrpcState,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    let health = health::Health { readiness: state.readiness.clone() };
+    let query = QueryServiceServer::new(query::Query { state }).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let mut router = Server::builder()
+        .tcp_nodelay(true)
+        .concurrency_limit_per_connection(MAX_REQUESTS_PER_CONNECTION)
+        .add_service(query)
+        .add_service(HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES));
+    let reflection = || {
+        Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // The descriptors are part of the binary: if they cannot be read, reflection is left out and everything else works.
+    match (reflection().build_v1(), reflection().build_v1alpha()) {
+        (Ok(v1), Ok(v1alpha)) => router = router.add_service(v1).add_service(v1alpha),
+        (Err(error), _) | (_, Err(error)) => tracing::error!("gRPC reflection is off: {error}"),
+    }
+    router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown).await
+}

@@ -176,4 +176,3 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     digits.1.is_empty().then(|| digits.0.iter().map(byte).collect())?
 }
-

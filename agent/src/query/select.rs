@@ -25,12 +25,7 @@ pub struct Extent {
 
 /// # Errors
 /// If a duration is not a multiple of the pane, the selection makes no sense, or it is more than `limit` windows.
-pub fn select(
-    request: &Request,
-    plan: &AggregatePlan,
-    extent: Extent,
-    limit: usize,
-) -> Result<Selection, QueryError> {
+pub fn select(request: &Request, plan: &AggregatePlan, extent: Extent, limit: usize) -> Result<Selection, QueryError> {
     let grid = match (request.window, request.time) {
         (None, None) if request.hop.is_none() && !request.closed_only => return Ok(Selection::Totals),
         (Some(size), _) => grid(size, request.hop, plan)?,
@@ -50,7 +45,7 @@ pub fn select(
         Some(Time::Last(length)) => (last.saturating_sub(multiple("last", length, plan)?), last),
         Some(Time::Range { start, end }) => {
             // The last window that any event is in begins at stream time.
-            let last = if request.closed_only { last } else { grid.last_end(newest).saturating_add(grid.size_ms) };
+            let last = if request.closed_only { last } else { grid.last_end(newest.saturating_add(grid.size_ms)) };
             (start.saturating_add(grid.size_ms - 1), end.unwrap_or(last).min(last))
         }
     };

@@ -47,7 +47,13 @@ fn interpolated(counts: &[u64], bounds: &[f64], q: f64) -> Option<f64> {
         if through >= rank && count > 0 {
             // Beyond the last bound nothing is known but that.
             let Some(&upper) = bounds.get(at) else { return bounds.last().copied() };
-            let lower = if at > 0 { bounds[at - 1] } else if upper <= 0.0 { upper } else { 0.0 };
+            let lower = if at > 0 {
+                bounds[at - 1]
+            } else if upper <= 0.0 {
+                upper
+            } else {
+                0.0
+            };
             return Some(lower + (upper - lower) * ((rank - below) / count as f64));
         }
         below = through;

@@ -3,5 +3,5 @@
 mod replay;
 mod restore;
 
-pub use replay::{Promoted, Replay, ReplayError};
+pub use replay::{Promoted, Replay, ReplayError, expiry_of};
 pub use restore::{LossPolicy, RestoreContext, RestoreError, RestoreTask, Restored, restore};

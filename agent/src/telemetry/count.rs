@@ -1,7 +1,8 @@
 //! What happens in the house, said in words; which metric counts it is decided here.
 
 use super::{
-    AggregateLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel, TopicLabel,
+    AggregateLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel, TaskLabels,
+    TopicLabel,
 };
 use std::time::Duration;
 
@@ -77,5 +78,24 @@ impl Metrics {
 
     pub fn checkpoint_failed(&self) {
         self.checkpoint_failures.inc();
+    }
+
+    /// Size of a task's redb file.
+    pub fn state_bytes(&self, topic: &str, partition: i32, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.state_bytes.get_or_create(&TaskLabels { topic: topic.to_owned(), partition }).set(bytes);
+    }
+
+    /// A task left this agent: its series vanish.
+    pub fn task_gone(&self, topic: &str, partition: i32) {
+        self.state_bytes.remove(&TaskLabels { topic: topic.to_owned(), partition });
+    }
+
+    /// A query was answered; `refused` is the gRPC status if that was an error.
+    pub fn queried(&self, took: Duration, refused: Option<&'static str>) {
+        self.query_duration.observe(took.as_secs_f64());
+        if let Some(reason) = refused {
+            self.queries_refused.get_or_create(&ReasonLabel { reason }).inc();
+        }
     }
 }

@@ -77,9 +77,14 @@ impl TaskState {
         self.stream_time
     }
 
-    /// Sets the stream time of a committed state.
-    pub fn restore(&mut self, stream_time: Option<i64>) {
+    /// Goes on from a committed state: its stream time, and what it had dropped.
+    pub fn restore(&mut self, stream_time: Option<i64>, expiry: &[Expiry]) {
         self.stream_time = stream_time;
+        for expiry in expiry {
+            if let Some(aggregate) = self.aggregate_mut(expiry.aggregate) {
+                aggregate.restore(expiry);
+            }
+        }
     }
 
     /// Puts in a committed entry. One of an aggregate that is not in the plan is left out.

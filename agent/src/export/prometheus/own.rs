@@ -1,0 +1,99 @@
+//! What follows from the registry about this agent itself: lag, stream time, keys, leases, restores.
+
+use super::text::{Number, Page, label};
+use crate::config::{Family, FamilyType};
+use crate::query::{Reader, aggregates};
+use crate::state::{Phase, Task};
+use crate::telemetry::Name;
+use std::fmt::Write;
+use std::sync::Arc;
+
+pub fn write(page: &mut Page, reader: &Reader) {
+    let tasks = reader.registry.tasks();
+    let now = reader.clock.unix_millis();
+    let labelled: Vec<(String, &Task)> = tasks.iter().map(|task| (labels(task), task.as_ref())).collect();
+    let mut gauge = |name: Name, value: &dyn Fn(&Task) -> Option<Number>| {
+        page.family(&family(name));
+        for (labels, task) in &labelled {
+            if let Some(value) = value(task) {
+                page.sample(name.family(), "", labels, value);
+            }
+        }
+    };
+    gauge(Name::Lag, &|task| task.lag().map(Number::Int));
+    gauge(Name::StableLag, &|task| task.stable_lag().map(Number::Int));
+    gauge(Name::LagSeconds, &|task| lag_seconds(task.lag(), task.view.read().record().stream_time, now));
+    gauge(Name::StreamTime, &|task| task.view.read().record().stream_time.map(seconds));
+    gauge(Name::LeaseHeld, &|task| Some(Number::Int(u64::from(task.is_published()))));
+    gauge(Name::RestoreDone, &|task| restoring(task).map(|(done, _)| Number::Int(done)));
+    gauge(Name::RestoreTarget, &|task| restoring(task).map(|(_, of)| Number::Int(of)));
+    write_sizes(page, reader, &tasks);
+}
+
+/// Keys and entries of each aggregate in each task.
+fn write_sizes(page: &mut Page, reader: &Reader, tasks: &[Arc<Task>]) {
+    let mut sizes = Vec::new();
+    for (source, plan) in aggregates(&reader.sources) {
+        for task in tasks.iter().filter(|task| task.source == source.name) {
+            let mut text = String::new();
+            label(&mut text, "aggregate", &plan.config.name);
+            let _ = write!(text, ",{}", labels(task));
+            let view = task.view.read();
+            let size = view.aggregate(plan.id).map_or((0, 0), |view| (view.keys() as u64, view.entries()));
+            sizes.push((text, size));
+        }
+    }
+    page.family(&family(Name::Keys));
+    sizes.iter().for_each(|(text, (keys, _))| page.sample(Name::Keys.family(), "", text, Number::Int(*keys)));
+    page.family(&family(Name::Entries));
+    sizes.iter().for_each(|(text, (_, entries))| page.sample(Name::Entries.family(), "", text, Number::Int(*entries)));
+}
+
+/// 0 when caught up, never negative, absent when unknown.
+fn lag_seconds(lag: Option<u64>, stream_time: Option<i64>, now: i64) -> Option<Number> {
+    match (lag?, stream_time) {
+        (0, _) => Some(Number::Int(0)),
+        (_, stream_time) => Some(seconds(now.saturating_sub(stream_time?).max(0))),
+    }
+}
+
+fn seconds(millis: i64) -> Number {
+    Number::Nanos(i128::from(millis) * 1_000_000)
+}
+
+fn restoring(task: &Task) -> Option<(u64, u64)> {
+    match task.phase() {
+        Phase::Restoring { done, of } => Some((done, of)),
+        Phase::Running => None,
+    }
+}
+
+fn labels(task: &Task) -> String {
+    let mut labels = String::new();
+    label(&mut labels, "topic", &task.id.topic);
+    let _ = write!(labels, ",partition=\"{}\"", task.id.partition);
+    labels
+}
+
+fn family(name: Name) -> Family {
+    Family {
+        name: name.family().to_owned(),
+        kind: FamilyType::Gauge,
+        unit: name.unit(),
+        help: format!("{}.", name.help()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_in_seconds_is_zero_when_caught_up_never_negative_and_absent_when_unknown() {
+        assert_eq!(lag_seconds(Some(0), Some(1_000), 9_000), Some(Number::Int(0)));
+        assert_eq!(lag_seconds(Some(5), Some(1_000), 9_500), Some(Number::Nanos(8_500_000_000)));
+        assert_eq!(lag_seconds(Some(5), Some(9_000), 1_000), Some(Number::Nanos(0)));
+        assert_eq!(lag_seconds(Some(5), None, 1_000), None);
+        assert_eq!(lag_seconds(None, Some(1_000), 9_000), None);
+    }
+}

@@ -1,0 +1,30 @@
+//! The one place that turns errors into gRPC statuses.
+
+use crate::query::QueryError;
+use tonic::{Code, Status};
+
+impl From<QueryError> for Status {
+    fn from(error: QueryError) -> Status {
+        let code = match &error {
+            QueryError::UnknownAggregate { .. } => Code::NotFound,
+            QueryError::TooManyCells { .. } => Code::ResourceExhausted,
+            QueryError::UnknownLabel { .. }
+            | QueryError::UnknownMeasure { .. }
+            | QueryError::BadRegex { .. }
+            | QueryError::NotAMultiple { .. }
+            | QueryError::Invalid(_)
+            | QueryError::BadPageToken => Code::InvalidArgument,
+        };
+        Status::new(code, error.to_string())
+    }
+}
+
+/// A status' name, for metrics.
+pub fn name(code: Code) -> &'static str {
+    match code {
+        Code::NotFound => "not_found",
+        Code::ResourceExhausted => "resource_exhausted",
+        Code::InvalidArgument => "invalid_argument",
+        _ => "other",
+    }
+}
