@@ -1,7 +1,7 @@
 //! The live state of one task (input partition): folding, and handing over what changed to be committed.
 //!
-//! Memory is a function of the input read so far. Committing takes shared copies of what is dirty; an aborted commit only
-//! makes it dirty again.
+//! Memory is a function of the input read so far. Committing takes shared copies of what is dirty; an aborted commit
+//! only makes it dirty again.
 
 mod state;
 mod table;
@@ -56,8 +56,8 @@ pub struct Counters {
     pub overflow_events: u64,
 }
 
-/// Whether an entry of the expiry's aggregate has expired: a function of the entry alone, so that whoever loads the state
-/// drops just what its owner dropped.
+/// Whether an entry of the expiry's aggregate has expired: a function of the entry alone, so that whoever loads the
+/// state drops just what its owner dropped.
 pub fn is_expired(entry: &EntryKey, last_seen: i64, expiry: &Expiry) -> bool {
     if entry.pane == Pane::TOTAL { last_seen < expiry.keys_before } else { entry.pane.end <= expiry.panes_before }
 }

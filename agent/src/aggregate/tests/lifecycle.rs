@@ -87,7 +87,10 @@ proptest! {
     }
 
     #[test]
-    fn a_state_loaded_again_goes_on_as_if_it_had_never_stopped(events in events(120), cut in any::<prop::sample::Index>()) {
+    fn a_state_loaded_again_goes_on_as_if_it_had_never_stopped(
+        events in events(120),
+        cut in any::<prop::sample::Index>(),
+    ) {
         let plan = plan(expiring());
         let cut = if events.is_empty() { 0 } else { cut.index(events.len()) };
         let mut task = folded(&plan, &events[..cut]);
