@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     files.sort();
 
     let descriptors = protox::compile(&files, ["."])?;
+    #[allow(clippy::disallowed_methods, reason = "this is how Cargo tells a build script")]
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(descriptors)?;

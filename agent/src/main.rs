@@ -1,15 +1,7 @@
-//! A stand-in until the dispatcher is merged.
+//! The command line: one verb, one exit code.
 
-use clap::Parser;
+use std::process::ExitCode;
 
-#[derive(Parser)]
-#[command(name = "streamgauge")]
-enum Cli {
-    /// Produce a reproducible stream of HTTP request events.
-    Produce(streamgauge::cli::produce::ProduceArgs),
-}
-
-fn main() -> anyhow::Result<std::process::ExitCode> {
-    let Cli::Produce(args) = Cli::parse();
-    streamgauge::cli::produce::run(args)
+fn main() -> ExitCode {
+    streamgauge::cli::main()
 }

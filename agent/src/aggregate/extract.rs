@@ -94,7 +94,10 @@ impl Extract {
                 self.key.extend_from_slice(text.as_bytes());
                 Ok(())
             }
-            Value::Int(number) => write!(self.key, "{number}"),
+            Value::Int(number) => {
+                self.push_digits(number);
+                Ok(())
+            }
             Value::Float(number) => write!(self.key, "{number}"),
             Value::Bool(truth) => write!(self.key, "{truth}"),
             Value::Missing => return Err(RejectionReason::MissingLabel),
@@ -106,6 +109,27 @@ impl Extract {
             _ => return Err(RejectionReason::LabelTooLong),
         }
         Ok(())
+    }
+
+    /// As `write!` does it, which took a tenth of folding: integers are the most usual labels after text.
+    #[inline]
+    fn push_digits(&mut self, number: i64) {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut rest = number.unsigned_abs();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if number < 0 {
+            at -= 1;
+            digits[at] = b'-';
+        }
+        self.key.extend_from_slice(&digits[at..]);
     }
 }
 

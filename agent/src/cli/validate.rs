@@ -42,7 +42,8 @@ pub fn summary(name: &str, config: &Config) -> String {
                 FamilyType::Summary => "summary",
                 FamilyType::Histogram => "histogram",
             };
-            let _ = writeln!(out, "  {:width$}  {kind:9}  {}", family.text_name(), family.help, width = width.unwrap_or(0));
+            let _ =
+                writeln!(out, "  {:width$}  {kind:9}  {}", family.text_name(), family.help, width = width.unwrap_or(0));
         }
     }
     out

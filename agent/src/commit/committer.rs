@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct CommitterSettings {
     pub checkpointer: Arc<Checkpointer>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
+    /// Set when nobody waits for an outcome any more: the process is to end.
+    pub abandoned: Arc<AtomicBool>,
     /// Changelog topic of each source topic.
     pub changelog_topic: Arc<dyn Fn(&str) -> String + Send + Sync>,
 }
@@ -319,6 +322,7 @@ impl Work {
     /// Asks for the commit until it is decided; an abort in between would be refused.
     fn commit_transaction(&self) -> Result<(), Failure> {
         loop {
+            self.check_abandoned()?;
             match self.producer.commit(CALL_TIMEOUT) {
                 Ok(()) => return Ok(()),
                 Err(TxnError::Retriable(detail)) => tracing::debug!("commit undecided, asking again: {detail}"),
@@ -330,10 +334,17 @@ impl Work {
         }
     }
 
+    fn check_abandoned(&self) -> Result<(), Failure> {
+        if self.settings.abandoned.load(Ordering::Acquire) {
+            return Err(Failure::Stop("stopped while a commit was undecided; the next start finds out".into()));
+        }
+        Ok(())
+    }
+
     fn abort(&self) -> Result<(), TxnError> {
         loop {
             match self.producer.abort(CALL_TIMEOUT) {
-                Err(TxnError::Retriable(detail)) => tracing::debug!("abort undecided, asking again: {detail}"),
+                Err(TxnError::Retriable(detail)) if !self.settings.abandoned.load(Ordering::Acquire) => tracing::debug!("abort undecided, asking again: {detail}"),
                 other => return other,
             }
         }
@@ -346,6 +357,7 @@ impl Work {
         self.settings.metrics.producer_rebuilt();
         let mut wait = Duration::from_millis(100);
         self.producer = loop {
+            self.check_abandoned()?;
             if self.settings.consumer.fatal_error().is_some() {
                 return Err(Failure::Abort(AbortReason::Fenced, detail.to_owned()));
             }
@@ -381,6 +393,7 @@ impl Work {
                 }
                 Err(error) => tracing::warn!("asking for the group's offsets again: {error}"),
             }
+            self.check_abandoned()?;
         }
     }
 

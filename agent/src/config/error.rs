@@ -90,26 +90,24 @@ fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
-/// The candidate that `name` is most likely a misspelling of.
-pub(super) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The candidates that `name` is most likely a misspelling of, as text: `` `gt` or `gte` ``.
+fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let allowed = (name.chars().count() / 3).clamp(1, 3);
-    let distance = |known: &str| strsim::damerau_levenshtein(name, known);
-    // Of two that are as near, the one that was begun.
-    let near = candidates.into_iter().map(|known| (distance(known), !known.starts_with(name), known));
-    near.min().filter(|(distance, ..)| *distance <= allowed).map(|(.., known)| known)
+    let distance = |known: &'a str| (strsim::damerau_levenshtein(name, known), known);
+    let mut near: Vec<_> = candidates.into_iter().map(distance).filter(|(far, _)| *far <= allowed).collect();
+    near.sort_unstable();
+    let (nearest, _) = *near.first()?;
+    let nearest = near.iter().take_while(|(far, _)| *far == nearest).take(3).map(|(_, known)| format!("`{known}`"));
+    Some(nearest.collect::<Vec<_>>().join(" or "))
 }
 
 /// `did you mean …?`, or the names there are.
 pub(super) fn suggest<'a>(name: &str, what: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
     if let Some(known) = closest(name, candidates.clone()) {
-        return format!("did you mean `{known}`?");
+        return format!("did you mean {known}?");
     }
     let known: Vec<String> = candidates.into_iter().map(|known| format!("`{known}`")).collect();
-    match known.as_slice() {
-        [] => format!("there are no {what}"),
-        [only] => format!("{what}: {only}"),
-        _ => format!("{what}: {}", known.join(", ")),
-    }
+    if known.is_empty() { format!("there are no {what}") } else { format!("{what}: {}", known.join(", ")) }
 }
 
 #[cfg(test)]
@@ -145,8 +143,10 @@ mod tests {
 
     #[test]
     fn only_near_names_are_suggested() {
-        assert_eq!(closest("request", ["requests", "errors"]), Some("requests"));
-        assert_eq!(closest("gruop_id", ["group_id", "properties"]), Some("group_id"));
-        assert_eq!(closest("zebra", ["requests", "errors"]), None);
+        let check = |name, known: &[&'static str]| closest(name, known.iter().copied());
+        assert_eq!(check("request", &["requests", "errors"]).as_deref(), Some("`requests`"));
+        assert_eq!(check("gruop_id", &["group_id", "properties"]).as_deref(), Some("`group_id`"));
+        assert_eq!(check("ge", &["gt", "gte", "lt"]).as_deref(), Some("`gt` or `gte`"));
+        assert_eq!(check("zebra", &["requests", "errors"]), None);
     }
 }

@@ -30,9 +30,8 @@ const LARGEST_FILE: u64 = 4 << 20;
 /// Reads and checks the file at `path`; `${VAR}` comes from this process's environment.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let name = path.display().to_string();
-    let refuse = |message: String, help: &str| {
-        ConfigError::new(&name, "", &[Problem::new(Place::default(), message, help)])
-    };
+    let refuse =
+        |message: String, help: &str| ConfigError::new(&name, "", &[Problem::new(Place::default(), message, help)]);
     let unreadable = |error: std::io::Error| {
         refuse(format!("cannot read the config: {error}"), "`-c FILE` names it; check the path and its permissions")
     };

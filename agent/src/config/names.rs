@@ -149,7 +149,7 @@ impl Aggregate {
         }
         let help = match &measure.help {
             Some(help) => help.clone(),
-            None => format!("{} since the state began.", self.describe(measure)),
+            None => format!("{} since the state began.", self.describe(measure, measure.kind.word())),
         };
         Family { name, kind, unit: measure.exposed_unit(), help }
     }
@@ -167,13 +167,11 @@ impl Aggregate {
         };
         push_word(&mut name, &stat.word());
         push_word(&mut name, measure.exposed_unit());
-        let what = match &measure.help {
-            Some(help) => help.trim_end_matches('.').to_owned(),
-            None => self.describe(measure),
-        };
-        let help = match stat.word().as_str() {
-            "" => format!("{what}, in the last closed window."),
-            word => format!("{what}, in the last closed window: {word}."),
+        let help = match (&measure.help, stat.word().as_str()) {
+            (Some(help), "") => format!("{}, in the last closed window.", help.trim_end_matches('.')),
+            (Some(help), word) => format!("{}, in the last closed window: {word}.", help.trim_end_matches('.')),
+            (None, "") => format!("{}, in the last closed window.", self.describe(measure, measure.kind.word())),
+            (None, word) => format!("{}, in the last closed window.", self.describe(measure, word)),
         };
         Family { name, kind: FamilyType::Gauge, unit: measure.exposed_unit(), help }
     }
@@ -208,12 +206,11 @@ impl Aggregate {
         totals.chain(windows).chain([self.window_end_family(), self.window_complete_family()]).collect()
     }
 
-    /// `count of http events`, `histogram of response_time_ms in http events that match the filter`.
-    fn describe(&self, measure: &Measure) -> String {
-        let kind = measure.kind.word();
+    /// `Count of http events`, `P99 of response_time_ms in http events that match its filter`.
+    fn describe(&self, measure: &Measure, statistic: &str) -> String {
         let of = match &measure.field {
-            Some(path) => format!("{kind} of {path} in {} events", self.name),
-            None => format!("{kind} of {} events", self.name),
+            Some(path) => format!("{statistic} of {path} in {} events", self.name),
+            None => format!("{statistic} of {} events", self.name),
         };
         let mut text = if measure.filter.is_empty() { of } else { format!("{of} that match its filter") };
         if let Some(first) = text.get_mut(..1) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
 
 use super::at::Place;
-use super::error::{Problem, closest};
+use super::error::{Problem, suggest};
 use super::raw::RawConfig;
 
 /// Keys that the design has and this version has not.
@@ -88,7 +88,8 @@ fn describe(error: &Error) -> (String, String) {
             format!("the environment variable `{name}` is not set"),
             format!("set it, or give a default: `${{{name}:-default}}`"),
         ),
-        Error::PropertyRequiredButUnset { name, message, .. } | Error::PropertyRequiredButEmpty { name, message, .. } => {
+        Error::PropertyRequiredButUnset { name, message, .. }
+        | Error::PropertyRequiredButEmpty { name, message, .. } => {
             (format!("the environment variable `{name}` is not set: {message}"), String::new())
         }
         Error::InvalidPropertyName { name, .. } => (
@@ -110,18 +111,17 @@ fn describe(error: &Error) -> (String, String) {
         Error::Unexpected { expected: "mapping start", .. } => {
             ("expected a mapping".into(), "write `key: value` lines, or `{ key: value }` on one line".into())
         }
-        Error::Unexpected { expected: "sequence start", .. } => {
-            ("expected a list".into(), "write `[one, two]`".into())
-        }
+        Error::Unexpected { expected: "sequence start", .. } => ("expected a list".into(), "write `[one, two]`".into()),
         Error::Unexpected { expected: "string scalar", .. } => {
             ("expected a single value".into(), "several of them in one value are separated by commas".into())
         }
         Error::InvalidScalar { ty, .. } => (format!("expected {}", in_words(ty)), String::new()),
         Error::InvalidBooleanStrict { .. } => ("expected `true` or `false`".into(), String::new()),
         Error::NullIntoString { .. } => ("a value is missing here".into(), "write one, or remove the key".into()),
-        Error::UnknownAnchor { .. } => {
-            ("no anchor of this name stands above".into(), "`&name` makes one; quote the value if it begins with `*`".into())
-        }
+        Error::UnknownAnchor { .. } => (
+            "no anchor of this name stands above".into(),
+            "`&name` makes one; quote the value if it begins with `*`".into(),
+        ),
         other => (DefaultMessageFormatter.format_message(other).into_owned(), syntax_help(other)),
     }
 }
@@ -130,13 +130,7 @@ fn unknown_key(field: &str, expected: &[&str]) -> (String, String) {
     if LATER.contains(&field) && !expected.contains(&field) {
         return (format!("`{field}` is not in this version"), "remove it".into());
     }
-    let help = match closest(field, expected.iter().copied()) {
-        Some(known) => format!("did you mean `{known}`?"),
-        None => {
-            let known: Vec<String> = expected.iter().map(|known| format!("`{known}`")).collect();
-            format!("the keys here are {}", known.join(", "))
-        }
-    };
+    let help = suggest(field, "the keys here", expected.iter().copied());
     (format!("unknown key `{field}`"), help)
 }
 

@@ -208,63 +208,84 @@ fn secrets_come_from_files_and_are_never_shown() {
 #[test]
 fn errors_of_the_text_are_told() {
     let unknown = |from: &str, to: &str| changed(from, to);
-    snapshot("errors_of_text", &all_refused(&[
-        ("empty file", String::new()),
-        ("only comments", "# nothing\n\n".into()),
-        ("not YAML", "kafka: [unclosed\nsources: {".into()),
-        ("not a mapping", "just some words".into()),
-        ("tabs", "kafka:\n\tbootstrap_servers: x".into()),
-        ("bad indentation", unknown("  bootstrap", "    group_id: x\n  bootstrap")),
-        ("unknown key", unknown("bootstrap_servers", "bootstrap_server")),
-        ("unknown key, nothing near", unknown("  bootstrap_servers", "  zebra: 1\n  bootstrap_servers")),
-        ("key of a later version", format!("{MINIMAL}otlp: {{}}\n")),
-        ("missing section", unknown("kafka:\n  bootstrap_servers: localhost:9092\n", "")),
-        ("missing field", unknown("    timestamp: { from: kafka }\n", "")),
-        ("wrong type: a mapping for a list", unknown("[log-events]", "{ a: b }")),
-        ("wrong type: a list for a text", unknown("localhost:9092", "[localhost:9092]")),
-        ("wrong type: a text for a number", format!("{MINIMAL}workers: many\n")),
-        ("wrong type: a number for a section", format!("{MINIMAL}state: 7\n")),
-        ("yes is not true", unknown("localhost:9092", "localhost:9092\n  create_topics: yes")),
-        ("null", unknown("localhost:9092", "")),
-        ("unknown word", unknown("localhost:9092", "localhost:9092\n  membership: sticky")),
-        ("unknown measure", unknown("events: count", "events: cuont")),
-        ("a list for a measure", unknown("events: count", "events: [count]")),
-        ("unknown key in a measure", unknown("events: count", "events: { count: {}, wher: {} }")),
-        ("unknown test", unknown("events: count", "events: { count: { where: { status: { ge: 400 } } } }")),
-        ("text for a number in a test", unknown("events: count", "events: { count: { where: { status: { gte: x } } } }")),
-        ("key twice", format!("{MINIMAL}kafka: {{}}\n")),
-        ("two documents", format!("{MINIMAL}---\nkafka: {{}}\n")),
-        ("missing variable", unknown("localhost:9092", "${KAFKA_HOSTS}")),
-        ("empty variable", unknown("localhost:9092", "${EMPTY:?set it to the brokers}")),
-        ("bad variable", unknown("localhost:9092", "${not a name}")),
-        ("unknown anchor", unknown("localhost:9092", "*nowhere")),
-        ("a mapping for a property", unknown("localhost:9092", "localhost:9092\n  properties: { a.b: { flie: x } }")),
-    ]));
+    snapshot(
+        "errors_of_text",
+        &all_refused(&[
+            ("empty file", String::new()),
+            ("only comments", "# nothing\n\n".into()),
+            ("not YAML", "kafka: [unclosed\nsources: {".into()),
+            ("not a mapping", "just some words".into()),
+            ("tabs", "kafka:\n\tbootstrap_servers: x".into()),
+            ("bad indentation", unknown("  bootstrap", "    group_id: x\n  bootstrap")),
+            ("unknown key", unknown("bootstrap_servers", "bootstrap_server")),
+            ("unknown key, nothing near", unknown("  bootstrap_servers", "  zebra: 1\n  bootstrap_servers")),
+            ("key of a later version", format!("{MINIMAL}otlp: {{}}\n")),
+            ("missing section", unknown("kafka:\n  bootstrap_servers: localhost:9092\n", "")),
+            ("missing field", unknown("    timestamp: { from: kafka }\n", "")),
+            ("wrong type: a mapping for a list", unknown("[log-events]", "{ a: b }")),
+            ("wrong type: a list for a text", unknown("localhost:9092", "[localhost:9092]")),
+            ("wrong type: a text for a number", format!("{MINIMAL}workers: many\n")),
+            ("wrong type: a number for a section", format!("{MINIMAL}state: 7\n")),
+            ("yes is not true", unknown("localhost:9092", "localhost:9092\n  create_topics: yes")),
+            ("null", unknown("localhost:9092", "")),
+            ("unknown word", unknown("localhost:9092", "localhost:9092\n  membership: sticky")),
+            ("unknown measure", unknown("events: count", "events: cuont")),
+            ("a list for a measure", unknown("events: count", "events: [count]")),
+            ("unknown key in a measure", unknown("events: count", "events: { count: {}, wher: {} }")),
+            ("unknown test", unknown("events: count", "events: { count: { where: { status: { ge: 400 } } } }")),
+            (
+                "text for a number in a test",
+                unknown("events: count", "events: { count: { where: { status: { gte: x } } } }"),
+            ),
+            ("key twice", format!("{MINIMAL}kafka: {{}}\n")),
+            ("two documents", format!("{MINIMAL}---\nkafka: {{}}\n")),
+            ("missing variable", unknown("localhost:9092", "${KAFKA_HOSTS}")),
+            ("empty variable", unknown("localhost:9092", "${EMPTY:?set it to the brokers}")),
+            ("bad variable", unknown("localhost:9092", "${not a name}")),
+            ("unknown anchor", unknown("localhost:9092", "*nowhere")),
+            (
+                "a mapping for a property",
+                unknown("localhost:9092", "localhost:9092\n  properties: { a.b: { flie: x } }"),
+            ),
+        ]),
+    );
 }
 
 #[test]
 fn errors_of_kafka_and_state_are_told() {
     let kafka = |line: &str| changed("localhost:9092", &format!("localhost:9092\n  {line}"));
-    snapshot("errors_of_kafka_and_state", &all_refused(&[
-        ("no brokers", changed("localhost:9092", "\"\"")),
-        ("bad broker", changed("localhost:9092", "localhost:9092,other:kafka")),
-        ("group characters", kafka("group_id: my group")),
-        ("quoted variable", changed("localhost:9092", "\"${KAFKA_HOSTS}\"")),
-        ("bad duration", kafka("session_timeout: 10 seconds")),
-        ("duration without a unit", kafka("session_timeout: 10")),
-        ("session timeout out of range", kafka("session_timeout: 5ms")),
-        ("timeouts shorter than commits", kafka("session_timeout: 10s\n  transaction_timeout: 10s") + "state: { commit_interval: 20s }\n"),
-        ("replication factor", kafka("replication_factor: 0")),
-        ("refused properties", kafka("properties:\n    enable.auto.commit: true\n    isolation.level: read_uncommitted\n    transactional.id: x\n    partition.assignment.strategy: range\n    group.id: x")),
-        ("unreadable secret", kafka("properties:\n    sasl.username: { file: /nonexistent/secret }")),
-        ("no directory", format!("{MINIMAL}state: {{ dir: '' }}\n")),
-        ("bad size", format!("{MINIMAL}state: {{ cache: 64M }}\n")),
-        ("unknown guarantee", format!("{MINIMAL}state: {{ processing_guarantee: twice }}\n")),
-        ("listen on a name", format!("{MINIMAL}http: {{ listen: 'localhost:9746' }}\n")),
-        ("one port for two", format!("{MINIMAL}http: {{ listen: 127.0.0.1:9747 }}\n")),
-        ("log level", format!("{MINIMAL}telemetry: {{ log_level: debgu }}\n")),
-        ("workers", format!("{MINIMAL}workers: 0\n")),
-    ]));
+    snapshot(
+        "errors_of_kafka_and_state",
+        &all_refused(&[
+            ("no brokers", changed("localhost:9092", "\"\"")),
+            ("bad broker", changed("localhost:9092", "localhost:9092,other:kafka")),
+            ("group characters", kafka("group_id: my group")),
+            ("quoted variable", changed("localhost:9092", "\"${KAFKA_HOSTS}\"")),
+            ("bad duration", kafka("session_timeout: 10 seconds")),
+            ("duration without a unit", kafka("session_timeout: 10")),
+            ("session timeout out of range", kafka("session_timeout: 5ms")),
+            (
+                "timeouts shorter than commits",
+                kafka("session_timeout: 10s\n  transaction_timeout: 10s") + "state: { commit_interval: 20s }\n",
+            ),
+            ("default timeouts shorter than commits", format!("{MINIMAL}state: {{ commit_interval: 4s }}\n")),
+            ("replication factor", kafka("replication_factor: 0")),
+            (
+                "refused properties",
+                kafka(
+                    "properties:\n    enable.auto.commit: true\n    isolation.level: read_uncommitted\n    transactional.id: x\n    partition.assignment.strategy: range\n    group.id: x",
+                ),
+            ),
+            ("unreadable secret", kafka("properties:\n    sasl.username: { file: /nonexistent/secret }")),
+            ("no directory", format!("{MINIMAL}state: {{ dir: '' }}\n")),
+            ("bad size", format!("{MINIMAL}state: {{ cache: 64M }}\n")),
+            ("unknown guarantee", format!("{MINIMAL}state: {{ processing_guarantee: twice }}\n")),
+            ("listen on a name", format!("{MINIMAL}http: {{ listen: 'localhost:9746' }}\n")),
+            ("one port for two", format!("{MINIMAL}http: {{ listen: 127.0.0.1:9747 }}\n")),
+            ("log level", format!("{MINIMAL}telemetry: {{ log_level: debgu }}\n")),
+            ("workers", format!("{MINIMAL}workers: 0\n")),
+        ]),
+    );
 }
 
 #[test]
@@ -272,44 +293,59 @@ fn errors_of_sources_and_aggregates_are_told() {
     let source = |line: &str| changed("    timestamp: { from: kafka }", line);
     let aggregate = |lines: &str| changed("    windows: [1m]", lines);
     let measure = |text: &str| changed("events: count", text);
-    snapshot("errors_of_sources_and_aggregates", &all_refused(&[
-        ("no sources", changed("  events:\n    topics: [log-events]\n    timestamp: { from: kafka }\n", "  {}\n")),
-        ("no topics", changed("[log-events]", "[]")),
-        ("bad topic", changed("[log-events]", "[log events, ok]")),
-        ("bad pattern", changed("[log-events]", "['^log-(']")),
-        ("topic in two sources", changed("aggregates:", "  other: { topics: ['^log-.*', log-events], timestamp: { from: kafka } }\naggregates:")),
-        ("no time", source("    timestamp: {}")),
-        ("time without a format", source("    timestamp: { field: at }")),
-        ("two times", source("    timestamp: { field: at, format: unix_ms, from: kafka }")),
-        ("unknown time format", source("    timestamp: { field: at, format: unix }")),
-        ("not in this version", source("    timestamp: { from: kafka }\n    format: raw\n    remap: '.a = 1'")),
-        ("unknown format", source("    timestamp: { from: kafka }\n    format: avro")),
-        ("bad path", source("    timestamp: { field: a..b, format: unix_ms }")),
-        ("unknown source", changed("source: events", "source: event")),
-        ("reserved and invalid labels", aggregate("    by: { le: a, __x: b, instance: c, my-label: d, ok: e }")),
-        ("bad windows", aggregate("    windows: [1, 5m/3m, 1m/5m, 0s, session, 1m, 60s, 5 minutes]")),
-        ("window not a multiple of the pane", aggregate("    windows: [1m, 90s]\n    pane: 20s")),
-        ("retention too short", aggregate("    windows: [1h]\n    grace: 5m\n    retention: 1h")),
-        ("ttl shorter than the retention", aggregate("    windows: [1m]\n    key_ttl: 5m")),
-        ("prefix", aggregate("    prefix: 9lives")),
-        ("reserved prefix", aggregate("    prefix: streamgauge")),
-        ("limit", aggregate("    limit: 0")),
-        ("aggregate name", changed("  log:\n", "  my-log:\n")),
-        ("no measures", measure("{}")),
-        ("measure name", measure("my-events: count")),
-        ("a count of a field", measure("events: { count: status }")),
-        ("no statistic", measure("events: { unit: ms }")),
-        ("two statistics", measure("events: { sum: a, avg: a }")),
-        ("no field", measure("time: { histogram: { where: { a: 1 } } }")),
-        ("no bounds", measure("time: { buckets: a }")),
-        ("bad bounds", measure("time: { buckets: { field: a, bounds: [1, 1] } }")),
-        ("bounds without buckets", measure("time: { histogram: { field: a, bounds: [1, 2] } }")),
-        ("unknown unit", measure("time: { histogram: a, unit: minutes }")),
-        ("empty conditions", measure("events: { count: { where: { a: {}, b: [] } } }")),
-        ("metric name", measure("events: { count: {}, name: my-events }")),
-        ("same metric", measure("events: count\n      events_2: { count: {}, name: log_events_total }")),
-        ("same metric, two aggregates", measure("window_complete: { max: x, name: log_max }\n  log_window: { source: events, measures: { complete: { count: {} }, x: { max: x, name: log_max } } }")),
-    ]));
+    snapshot(
+        "errors_of_sources_and_aggregates",
+        &all_refused(&[
+            ("no sources", changed("  events:\n    topics: [log-events]\n    timestamp: { from: kafka }\n", "  {}\n")),
+            ("no topics", changed("[log-events]", "[]")),
+            ("bad topic", changed("[log-events]", "[log events, ok]")),
+            ("bad pattern", changed("[log-events]", "['^log-(']")),
+            (
+                "topic in two sources",
+                changed(
+                    "aggregates:",
+                    "  other: { topics: ['^log-.*', log-events], timestamp: { from: kafka } }\naggregates:",
+                ),
+            ),
+            ("no time", source("    timestamp: {}")),
+            ("time without a format", source("    timestamp: { field: at }")),
+            ("two times", source("    timestamp: { field: at, format: unix_ms, from: kafka }")),
+            ("unknown time format", source("    timestamp: { field: at, format: unix }")),
+            ("not in this version", source("    timestamp: { from: kafka }\n    format: raw\n    remap: '.a = 1'")),
+            ("unknown format", source("    timestamp: { from: kafka }\n    format: avro")),
+            ("bad path", source("    timestamp: { field: a..b, format: unix_ms }")),
+            ("unknown source", changed("source: events", "source: event")),
+            ("reserved and invalid labels", aggregate("    by: { le: a, __x: b, instance: c, my-label: d, ok: e }")),
+            ("bad windows", aggregate("    windows: [1, 5m/3m, 1m/5m, 0s, session, 1m, 60s, 5 minutes]")),
+            ("window not a multiple of the pane", aggregate("    windows: [1m, 90s]\n    pane: 20s")),
+            ("retention too short", aggregate("    windows: [1h]\n    grace: 5m\n    retention: 1h")),
+            ("ttl shorter than the retention", aggregate("    windows: [1m]\n    key_ttl: 5m")),
+            ("prefix", aggregate("    prefix: 9lives")),
+            ("reserved prefix", aggregate("    prefix: streamgauge")),
+            ("limit", aggregate("    limit: 0")),
+            ("aggregate name", changed("  log:\n", "  my-log:\n")),
+            ("no measures", measure("{}")),
+            ("measure name", measure("my-events: count")),
+            ("a count of a field", measure("events: { count: status }")),
+            ("a count with a unit", measure("events: { count: {}, unit: ms }")),
+            ("no statistic", measure("events: { unit: ms }")),
+            ("two statistics", measure("events: { sum: a, avg: a }")),
+            ("no field", measure("time: { histogram: { where: { a: 1 } } }")),
+            ("no bounds", measure("time: { buckets: a }")),
+            ("bad bounds", measure("time: { buckets: { field: a, bounds: [1, 1] } }")),
+            ("bounds without buckets", measure("time: { histogram: { field: a, bounds: [1, 2] } }")),
+            ("unknown unit", measure("time: { histogram: a, unit: minutes }")),
+            ("empty conditions", measure("events: { count: { where: { a: {}, b: [] } } }")),
+            ("metric name", measure("events: { count: {}, name: my-events }")),
+            ("same metric", measure("events: count\n      events_2: { count: {}, name: log_events_total }")),
+            (
+                "same metric, two aggregates",
+                measure(
+                    "window_complete: { max: x, name: log_max }\n  log_window: { source: events, measures: { complete: { count: {} }, x: { max: x, name: log_max } } }",
+                ),
+            ),
+        ]),
+    );
 }
 
 #[test]
@@ -323,10 +359,8 @@ aggregates:
 workers: 1000
 ";
     let error = refused(text);
-    let lines: Vec<usize> = error
-        .lines()
-        .filter_map(|line| line.strip_prefix("c.yaml:")?.split(':').next()?.parse().ok())
-        .collect();
+    let lines: Vec<usize> =
+        error.lines().filter_map(|line| line.strip_prefix("c.yaml:")?.split(':').next()?.parse().ok()).collect();
     assert_eq!(lines, [2, 2, 2, 4, 4, 6, 6, 6, 7], "{error}");
 }
 
@@ -335,7 +369,11 @@ fn an_alias_bomb_is_refused_quickly() {
     let mut text = String::from("kafka:\n  bootstrap_servers: &a [x,x,x,x,x,x,x,x,x,x]\n");
     for level in 0..30 {
         let alias = format!("*{}", char::from(b'a' + (level % 26) as u8));
-        text.push_str(&format!("k{level}: &{} [{}]\n", char::from(b'a' + ((level + 1) % 26) as u8), [alias.as_str(); 10].join(",")));
+        text.push_str(&format!(
+            "k{level}: &{} [{}]\n",
+            char::from(b'a' + ((level + 1) % 26) as u8),
+            [alias.as_str(); 10].join(",")
+        ));
     }
     refused(&text);
     let mut nested = String::from("sources: &a0 { s: 1 }\n");

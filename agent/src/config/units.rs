@@ -5,8 +5,7 @@ use std::time::Duration;
 /// No duration in the config may be longer, so that sums of them cannot overflow.
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
-const DURATION_UNITS: [(&str, u64); 5] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const DURATION_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 const SIZE_UNITS: [(&str, u64); 8] = [
     ("B", 1),
@@ -47,7 +46,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Writes a duration so that [`parse_duration`] reads the same from it: `90s`, `5m`, `100ms`.
 pub fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let unit = DURATION_UNITS.iter().rev().find(|(_, factor)| millis != 0 && millis.is_multiple_of(u128::from(*factor)));
+    let unit =
+        DURATION_UNITS.iter().rev().find(|(_, factor)| millis != 0 && millis.is_multiple_of(u128::from(*factor)));
     match unit {
         Some((name, factor)) => format!("{}{name}", millis / u128::from(*factor)),
         None => "0s".into(),
@@ -64,7 +64,8 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     .ok_or_else(|| format!("`{text}` is not a size such as `64MiB` or a number of bytes"))?;
     let unit = if unit.is_empty() { "B" } else { unit };
     let factor = SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
-    let factor = factor.ok_or_else(|| format!("`{unit}` is not a unit of size: use `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`"))?;
+    let factor =
+        factor.ok_or_else(|| format!("`{unit}` is not a unit of size: use `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`"))?;
     number.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"))
 }
 
@@ -112,7 +113,9 @@ mod tests {
 
     #[test]
     fn sizes_read_as_written() {
-        for (text, bytes) in [("0", 0), ("65536", 65_536), ("64MiB", 64 << 20), ("1MB", 1_000_000), ("900 KiB", 921_600)] {
+        for (text, bytes) in
+            [("0", 0), ("65536", 65_536), ("64MiB", 64 << 20), ("1MB", 1_000_000), ("900 KiB", 921_600)]
+        {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         for bad in ["", "MiB", "64M", "1.5GiB", "-1", "64MiB2", "99999999999GiB"] {

@@ -195,7 +195,16 @@ impl<'a, 'i> Scan<'a, 'i> {
     }
 
     /// Goes past the value at `at`, checking all of it.
-    pub fn skip(&self, at: usize, depth: usize) -> Option<usize> {
+    #[inline]
+    pub fn skip(&self, at: usize) -> Option<usize> {
+        match self.byte(at)? {
+            // Most of what nobody wants is text.
+            b'"' => self.skip_string(at + 1),
+            _ => self.skip_at_depth(at, 0),
+        }
+    }
+
+    fn skip_at_depth(&self, at: usize, depth: usize) -> Option<usize> {
         match self.byte(at)? {
             b'"' => self.skip_string(at + 1),
             b'-' | b'0'..=b'9' => Some(self.number(at)?.1),
@@ -207,10 +216,8 @@ impl<'a, 'i> Scan<'a, 'i> {
 
     #[inline]
     fn skip_string(&self, at: usize) -> Option<usize> {
-        match self.plain_string(at) {
-            Some((_, next)) => Some(next),
-            None => self.escaped_string(at, None),
-        }
+        let end = self.index.next(at);
+        if self.byte(end)? == b'"' { Some(end + 1) } else { self.escaped_string(at, None) }
     }
 
     /// Goes past the rest of an object or array up to and with its `close`.
@@ -226,7 +233,7 @@ impl<'a, 'i> Scan<'a, 'i> {
             if close == b'}' {
                 at = self.key_end(at)?.1;
             }
-            at = self.space(self.skip(at, depth)?);
+            at = self.space(self.skip_at_depth(at, depth)?);
             match self.byte(at)? {
                 b',' => at = self.space(at + 1),
                 c if c == close => return Some(at + 1),

@@ -17,7 +17,7 @@ use crate::clock::{BootTime, Clock};
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Ours, unless the user says otherwise. The second name of a property is an alias of it.
-const DEFAULTS: [(&str, &str, &str); 8] = [
+const DEFAULTS: [(&str, &str, &str); 9] = [
     ("client.id", "", "streamgauge-produce"),
     ("enable.idempotence", "", "true"),
     ("linger.ms", "queue.buffering.max.ms", "10"),
@@ -25,8 +25,10 @@ const DEFAULTS: [(&str, &str, &str); 8] = [
     ("compression.codec", "compression.type", "snappy"),
     // What Java producers do: the same key goes to the same partition, whoever produced it.
     ("partitioner", "", "murmur2_random"),
-    // A broker that was killed is out of the way in a third of this.
-    ("message.timeout.ms", "delivery.timeout.ms", "60000"),
+    // As in Java; a killed broker is replaced, or back, well before that.
+    ("message.timeout.ms", "delivery.timeout.ms", "120000"),
+    // librdkafka's 10 s leave a broker that is back idle for as long.
+    ("reconnect.backoff.max.ms", "", "1000"),
     // A quarter of a second at the highest rates: enough to be fast, and waiting in it does not hide what Kafka does.
     ("queue.buffering.max.messages", "", "100000"),
 ];
@@ -202,8 +204,11 @@ impl Reports {
 }
 
 impl ClientContext for Reports {
-    fn error(&self, _: KafkaError, reason: &str) {
-        *self.last_error.lock() = Some(reason.to_owned());
+    fn error(&self, error: KafkaError, reason: &str) {
+        // "All brokers are down" follows on the reason why, and says less.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.last_error.lock() = Some(reason.to_owned());
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Pending {
 }
 
 struct Slot {
+    /// Which ownership of the task this is; commits of an earlier one that come late are not for this file.
+    owner_epoch: u64,
     /// `None` once the file has been given up. Locked while the disk works.
     store: Mutex<Option<Store>>,
     /// Locked for moments only: commits wait for it.
@@ -76,9 +78,10 @@ impl Checkpointer {
         }
     }
 
-    /// Takes charge of a task's file.
-    pub fn add(&self, id: TaskId, store: Store, pending: Pending) {
+    /// Takes charge of a task's file, for the owner that commits with `owner_epoch`.
+    pub fn add(&self, id: TaskId, owner_epoch: u64, store: Store, pending: Pending) {
         let slot = Slot {
+            owner_epoch,
             store: Mutex::new(Some(store)),
             dirty: AtomicBool::new(!pending.changes.is_empty()),
             pending: Mutex::new(pending),
@@ -95,7 +98,9 @@ impl Checkpointer {
         record: &OffsetRecord,
         changelog_next: Option<i64>,
     ) {
-        let Some(slot) = self.slots.lock().get(id).cloned() else { return };
+        let Some(slot) = self.slots.lock().get(id).filter(|slot| slot.owner_epoch == record.owner_epoch).cloned() else {
+            return;
+        };
         let mut pending = slot.pending.lock();
         pending.changes.extend(changes);
         // Without it the older offset stays, from which a little more than needed is replayed.

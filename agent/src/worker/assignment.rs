@@ -8,7 +8,7 @@ use crate::aggregate::TaskState;
 use crate::commit::Generation;
 use crate::failpoint;
 use crate::kafka::{Rebalance, TopicPartition};
-use crate::replica::{LossPolicy, RestoreContext, RestoreError, RestoreTask, Restored, restore};
+use crate::replica::{LossPolicy, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore};
 use crate::state::{Committed, Phase, Task, TaskId, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,10 +30,15 @@ impl Worker<'_> {
                 Rebalance::Lost(_) => "lost",
             };
             tracing::info!(worker = self.identity.worker, generation = self.generation_now(), ?rebalance, "rebalance");
+            self.answering = true;
             match rebalance {
                 Rebalance::Assigned(partitions) => self.on_assigned(partitions)?,
                 Rebalance::Revoked(partitions) => self.on_revoked(partitions)?,
                 Rebalance::Lost(partitions) => self.on_lost(&partitions)?,
+            }
+            self.answering = false;
+            if std::mem::take(&mut self.lost_meanwhile) {
+                self.lose_everything("the group's generation has a hole")?;
             }
             self.agent.metrics.rebalanced(event, self.agent.clock.boot_time().since(began));
         }
@@ -52,20 +57,28 @@ impl Worker<'_> {
         }
     }
 
+    /// Whether what is held may still be committed.
+    fn holds_nothing_doubtful(&self) -> bool {
+        !self.lost_meanwhile
+    }
+
     fn on_assigned(&mut self, partitions: Vec<TopicPartition>) -> Result<(), WorkerError> {
         self.check_generation()?;
         self.consumer.acknowledge()?;
         self.owned.extend(partitions.iter().cloned());
-        self.restore(partitions)?;
         self.status.assignment_known();
-        Ok(())
+        if !self.owned.is_empty() {
+            self.status.set_trouble(None);
+        }
+        // After a break all of it is restored, these with the rest.
+        if self.holds_nothing_doubtful() { self.restore(partitions) } else { Ok(()) }
     }
 
     /// In order: what was folded is committed before the partitions go.
     fn on_revoked(&mut self, partitions: Vec<TopicPartition>) -> Result<(), WorkerError> {
         failpoint::hit("revoke.begun");
         self.check_generation()?;
-        if !self.settle(REVOKE_DEADLINE)? {
+        if !(self.holds_nothing_doubtful() && self.settle(REVOKE_DEADLINE)?) {
             tracing::warn!(worker = self.identity.worker, "revoked before the last commit was through: it counts as lost");
         }
         failpoint::hit("revoke.committed");
@@ -94,6 +107,14 @@ impl Worker<'_> {
     /// A fence broke: everything held counts as lost, and is taken over again.
     pub(super) fn lose_everything(&mut self, why: &str) -> Result<(), WorkerError> {
         if self.owned.is_empty() {
+            return Ok(());
+        }
+        if self.answering {
+            // Nothing may be committed from here on; the rest waits until the group has its answer, because giving
+            // partitions back would be taken for it.
+            self.assignment.bump();
+            self.losses += 1;
+            self.lost_meanwhile = true;
             return Ok(());
         }
         tracing::warn!(worker = self.identity.worker, partitions = self.owned.len(), "taking over again: {why}");
@@ -147,7 +168,8 @@ impl Worker<'_> {
             by_topic.entry(topic).or_default().push(partition);
         }
         for (topic, partitions) in by_topic {
-            let Some(source) = self.agent.source_of(&topic).cloned() else { continue };
+            let Some(at) = self.agent.source_of(&topic) else { continue };
+            let source = &self.agent.sources[at];
             self.tag += 1;
             let changelog: Arc<str> = changelog_topic(&self.agent.config.kafka.group_id, &topic).into();
             let policy = LossPolicy { on_loss: self.agent.config.state.on_loss, start: source.source.start };
@@ -159,7 +181,7 @@ impl Worker<'_> {
                         Task::new(id.clone(), source.name.clone(), source.plan.clone(), self.lease.clone());
                     let task = Arc::new(task);
                     self.agent.registry.insert(task.clone());
-                    self.restoring.insert(id, Restoring { tag: self.tag, source: source.clone() });
+                    self.restoring.insert(id, Restoring { tag: self.tag, source: at });
                     RestoreTask { task, policy, changelog: changelog.clone() }
                 })
                 .collect();
@@ -227,7 +249,7 @@ impl Worker<'_> {
                     let Some(restoring) = self.restoring.get(&id).filter(|restoring| restoring.tag == tag) else {
                         continue;
                     };
-                    let source = restoring.source.clone();
+                    let source = restoring.source;
                     self.restoring.remove(&id);
                     self.promote(*restored, source)?;
                 }
@@ -236,15 +258,11 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn promote(
-        &mut self,
-        mut restored: Restored,
-        source: Arc<super::SourcePlan>,
-    ) -> Result<(), WorkerError> {
+    fn promote(&mut self, mut restored: Restored, source: usize) -> Result<(), WorkerError> {
         let pending = restored.pending();
         let Restored { task, promoted, store, next_offset, publish_from, is_new, .. } = restored;
         let mut state = TaskState::new(task.plan.clone());
-        state.restore(promoted.record.stream_time);
+        state.restore(promoted.record.stream_time, &expiry_of(&promoted.record));
         for (entry, cell, _) in &promoted.entries {
             state.load(entry.clone(), cell.clone());
         }
@@ -252,7 +270,7 @@ impl Worker<'_> {
         let entries = promoted.entries.into_iter().map(|(entry, cell, hash)| (entry, Committed { cell, hash }));
         *task.view.write() = View::new(entries, promoted.record);
         task.set_publish_from(publish_from);
-        self.agent.checkpointer.add(task.id.clone(), store, pending);
+        self.agent.checkpointer.add(task.id.clone(), owner_epoch, store, pending);
         task.set_phase(Phase::Running);
         let partition = (task.id.topic.clone(), task.id.partition);
         if !is_new {

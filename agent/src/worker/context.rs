@@ -6,6 +6,7 @@ use crate::config::{Config, Guarantee, Source};
 use crate::kafka::Settings;
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
+use parking_lot::Mutex;
 use regex::Regex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -68,6 +69,8 @@ impl SourcePlan {
 pub struct WorkerStatus {
     assigned: AtomicBool,
     aborts: AtomicU32,
+    /// What keeps this worker from having partitions.
+    trouble: Mutex<Option<String>>,
 }
 
 /// This many aborts in a row turn the agent unready.
@@ -82,12 +85,19 @@ impl WorkerStatus {
         self.aborts.store(in_a_row, Ordering::Release);
     }
 
+    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock() = trouble;
+    }
+
     /// Why this worker is not ready; `None` if it is.
-    pub fn unready(&self) -> Option<&'static str> {
+    pub fn unready(&self) -> Option<String> {
+        if let Some(trouble) = self.trouble.lock().clone() {
+            return Some(trouble);
+        }
         if !self.assigned.load(Ordering::Acquire) {
-            Some("waiting for the group's first assignment")
+            Some("waiting for the group's first assignment".into())
         } else if self.aborts.load(Ordering::Acquire) >= UNREADY_ABORTS {
-            Some("commits fail again and again; see the log")
+            Some("commits fail again and again; see the log".into())
         } else {
             None
         }
@@ -110,8 +120,18 @@ pub struct Agent {
 }
 
 impl Agent {
-    pub fn source_of(&self, topic: &str) -> Option<&Arc<SourcePlan>> {
-        self.sources.iter().find(|source| source.matches(topic))
+    /// Position of the source that `topic` belongs to. The agent's own topics belong to none, whatever a pattern says:
+    /// reading its dead letters would make new ones of them for ever.
+    pub fn source_of(&self, topic: &str) -> Option<usize> {
+        if self.is_own(topic) {
+            return None;
+        }
+        self.sources.iter().position(|source| source.matches(topic))
+    }
+
+    fn is_own(&self, topic: &str) -> bool {
+        let named = self.sources.iter().any(|source| source.source.topics.iter().any(|t| t == topic));
+        !named && (topic.ends_with("-dlq") || (topic.starts_with("streamgauge-") && topic.ends_with("-changelog")))
     }
 
     pub fn transactional(&self) -> bool {

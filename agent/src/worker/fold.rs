@@ -6,13 +6,15 @@ use crate::commit::DeadLetter;
 use crate::decode::{Decoder, too_far_ahead};
 use crate::kafka::Record;
 use crate::state::Task;
+use crate::telemetry::Metrics;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A running task as its worker holds it.
 pub struct LiveTask {
     pub task: Arc<Task>,
-    pub source: Arc<SourcePlan>,
+    /// Position of its source in the worker's list.
+    pub source: usize,
     pub state: TaskState,
     /// The next input offset to fold.
     pub next_offset: i64,
@@ -27,30 +29,47 @@ pub struct LiveTask {
     pub counted: Vec<crate::aggregate::Counters>,
 }
 
-/// What folding a batch amounted to.
-#[derive(Debug, Default)]
-pub struct Folded {
-    pub events: u64,
-    pub redelivered: u64,
+/// What a worker needs to fold the records of one source.
+pub struct SourceWork {
+    pub plan: Arc<SourcePlan>,
+    decoder: Decoder,
+    events: u64,
+    redelivered: u64,
     /// Why events became dead letters.
-    pub undecodable: Vec<&'static str>,
+    undecodable: Vec<&'static str>,
+}
+
+impl SourceWork {
+    pub fn new(plan: &Arc<SourcePlan>, event_bytes: usize) -> Self {
+        let decoder = Decoder::new(&plan.plan.fields, &plan.source.timestamp, event_bytes);
+        SourceWork { plan: plan.clone(), decoder, events: 0, redelivered: 0, undecodable: Vec::new() }
+    }
+
+    /// Hands what was counted since the last call to the metrics.
+    pub fn count(&mut self, metrics: &Metrics) {
+        let (events, redelivered) = (std::mem::take(&mut self.events), std::mem::take(&mut self.redelivered));
+        if events + redelivered > 0 {
+            metrics.folded(&self.plan.name, events, redelivered);
+        }
+        self.undecodable.drain(..).for_each(|reason| metrics.undecodable(&self.plan.name, reason));
+    }
 }
 
 impl LiveTask {
     /// Folds one record, or makes a dead letter of it; skips one that was folded before.
-    pub fn take(&mut self, record: &Record<'_>, decoder: &mut Decoder, folded: &mut Folded) {
+    pub fn take(&mut self, record: &Record<'_>, source: &mut SourceWork) {
         let offset = record.offset();
         if offset < self.next_offset {
             // A rebalance delivers again what had been fetched of partitions that stay.
-            folded.redelivered += 1;
+            source.redelivered += 1;
             return;
         }
         self.next_offset = offset + 1;
         self.changed = true;
-        match self.fold(record, decoder) {
-            Ok(()) => folded.events += 1,
+        match self.fold(record, source) {
+            Ok(()) => source.events += 1,
             Err((reason, detail)) => {
-                folded.undecodable.push(reason);
+                source.undecodable.push(reason);
                 self.dead_letters.push(DeadLetter {
                     key: record.key().map(<[u8]>::to_vec),
                     payload: record.payload().map(<[u8]>::to_vec),
@@ -63,11 +82,11 @@ impl LiveTask {
         }
     }
 
-    fn fold(&mut self, record: &Record<'_>, decoder: &mut Decoder) -> Result<(), (&'static str, String)> {
+    fn fold(&mut self, record: &Record<'_>, source: &mut SourceWork) -> Result<(), (&'static str, String)> {
         let payload = record.payload().unwrap_or_default();
-        let decoded = decoder.decode(payload, record.timestamp()).map_err(|e| (e.reason(), e.to_string()))?;
+        let decoded = source.decoder.decode(payload, record.timestamp()).map_err(|e| (e.reason(), e.to_string()))?;
         if let Some(written) = record.timestamp()
-            && too_far_ahead(decoded.time, written, self.source.source.max_future)
+            && too_far_ahead(decoded.time, written, source.plan.source.max_future)
         {
             let ahead = (decoded.time - written) / 1000;
             return Err(("too_far_ahead", format!("event time is {ahead} s ahead of the record's timestamp")));
@@ -80,22 +99,29 @@ impl LiveTask {
 /// Finds a record's task: by topic handle and partition once it is known.
 #[derive(Default)]
 pub struct Index {
+    /// The last answer: records come in runs of one partition.
+    last: Option<((usize, i32), usize)>,
     by_handle: HashMap<(usize, i32), Option<usize>, rustc_hash::FxBuildHasher>,
 }
 
 impl Index {
     /// To be called whenever the list of tasks changes.
     pub fn clear(&mut self) {
+        self.last = None;
         self.by_handle.clear();
     }
 
     /// Position in `tasks` of the record's task; `None` if this worker does not have it.
     pub fn find(&mut self, record: &Record<'_>, tasks: &[LiveTask]) -> Option<usize> {
-        *self.by_handle.entry((record.topic_handle(), record.partition())).or_insert_with(|| {
-            let id = |live: &LiveTask| {
-                live.task.id.partition == record.partition() && *live.task.id.topic == *record.topic()
-            };
-            tasks.iter().position(id)
-        })
+        let handle = (record.topic_handle(), record.partition());
+        if let Some((last, at)) = self.last
+            && last == handle
+        {
+            return Some(at);
+        }
+        let is_its = |live: &LiveTask| live.task.id.partition == handle.1 && *live.task.id.topic == *record.topic();
+        let found = *self.by_handle.entry(handle).or_insert_with(|| tasks.iter().position(is_its));
+        self.last = found.map(|at| (handle, at));
+        found
     }
 }

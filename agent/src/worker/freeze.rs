@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Waits between attempts grow from the commit interval to this while commits are aborted.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
+/// While it catches up, a worker commits this many times less often.
+const CATCHING_UP: u32 = 4;
+
 impl Worker<'_> {
     /// Freezes and hands over an epoch if it is time, nothing is under way, and there is something to say.
     pub(super) fn freeze_when_due(&mut self) -> Result<(), WorkerError> {
@@ -24,6 +27,8 @@ impl Worker<'_> {
     fn freeze_wait(&self) -> Duration {
         let interval = self.agent.config.state.commit_interval;
         match self.aborts {
+            // Behind by much, nobody waits for the newest event: fewer commits leave more time for folding.
+            0 if self.catching_up => interval * CATCHING_UP,
             0 => interval,
             n => (interval * 2u32.saturating_pow(n.min(10))).min(LONGEST_BACKOFF),
         }

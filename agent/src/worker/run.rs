@@ -1,13 +1,12 @@
 //! The worker's loop, from joining the group to leaving it.
 
 use super::assignment::cancel;
-use super::context::{Agent, SourcePlan, WorkerError, WorkerStatus};
-use super::fold::{Folded, Index, LiveTask};
+use super::context::{Agent, WorkerError, WorkerStatus};
+use super::fold::{Index, LiveTask, SourceWork};
 use super::topics::changelog_topic;
 use crate::clock::BootTime;
 use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
 use crate::config::OnShutdown;
-use crate::decode::Decoder;
 use crate::kafka::{Batch, GroupConsumer, Identity, TopicPartition, TransactionalProducer, TxnError};
 use crate::replica::Restored;
 use crate::state::{Lease, TaskId};
@@ -16,7 +15,7 @@ use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,13 +25,17 @@ const BATCH: usize = 2048;
 /// Dead letters that wait for a commit may hold this much; beyond it nothing more is read until they are written.
 const DEAD_LETTER_BYTES: usize = 32 << 20;
 const WATERMARKS_EVERY: Duration = Duration::from_secs(1);
+/// How often a worker without partitions looks whether its topics are there.
+const TOPICS_EVERY: Duration = Duration::from_secs(5);
+const TOPICS_TIMEOUT: Duration = Duration::from_secs(2);
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A task whose state is being restored.
 pub(super) struct Restoring {
     /// Which restore it is: results of older ones are dropped.
     pub tag: u64,
-    pub source: Arc<SourcePlan>,
+    /// Position of its source.
+    pub source: usize,
 }
 
 pub(super) enum RestoreReport {
@@ -69,9 +72,19 @@ pub(super) struct Worker<'a> {
     pub losses: u64,
     /// The broker doubts our membership: no commit until the group says something new. Holds the generation then.
     pub suspended_at: Option<Option<i32>>,
+    /// A rebalance is being answered.
+    pub answering: bool,
+    /// Everything was lost while a rebalance was being answered.
+    pub lost_meanwhile: bool,
     pub closing: bool,
-    decoders: HashMap<Arc<str>, Decoder>,
+    /// The last batch was full: there is more to be had.
+    pub catching_up: bool,
+    /// Tells the committer that nobody waits any more.
+    abandoned: Arc<AtomicBool>,
+    /// In the order of the agent's sources.
+    pub sources: Vec<SourceWork>,
     last_watermarks: BootTime,
+    last_topic_look: BootTime,
 }
 
 /// Runs one worker until the agent stops or something ends it.
@@ -90,10 +103,11 @@ impl<'a> Worker<'a> {
         let producer = TransactionalProducer::create(&agent.settings, &identity, agent.transactional())?;
         // Joining goes on in librdkafka's threads while the producer ends what a killed process left open.
         let consumer = Arc::new(GroupConsumer::join(&agent.settings, &identity, &topics)?);
-        initialise(agent, &producer)?;
+        initialise(agent, &producer, &status)?;
         let session = agent.config.kafka.session_timeout;
         let lease = Arc::new(Lease::new(agent.clock.clone(), session * 2 / 3));
         let (assignment, generation) = (Arc::<AssignmentNumber>::default(), Arc::<GenerationFence>::default());
+        let abandoned = Arc::<AtomicBool>::default();
         let group = agent.config.kafka.group_id.clone();
         let committer = Committer::start(
             CommitterSettings {
@@ -109,14 +123,12 @@ impl<'a> Worker<'a> {
                 checkpointer: agent.checkpointer.clone(),
                 clock: agent.clock.clone(),
                 metrics: agent.metrics.clone(),
+                abandoned: abandoned.clone(),
                 changelog_topic: Arc::new(move |topic| changelog_topic(&group, topic)),
             },
             producer,
         )?;
         let now = agent.clock.boot_time();
-        let decoder = |s: &Arc<SourcePlan>| {
-            Decoder::new(&s.plan.fields, &s.source.timestamp, agent.config.limits.event_bytes)
-        };
         Ok(Worker {
             agent,
             identity,
@@ -141,9 +153,14 @@ impl<'a> Worker<'a> {
             aborts: 0,
             losses: 0,
             suspended_at: None,
+            answering: false,
+            lost_meanwhile: false,
             closing: false,
-            decoders: agent.sources.iter().map(|s| (s.name.clone(), decoder(s))).collect(),
+            catching_up: false,
+            abandoned,
+            sources: agent.sources.iter().map(|s| SourceWork::new(s, agent.config.limits.event_bytes)).collect(),
             last_watermarks: now,
+            last_topic_look: now,
         })
     }
 
@@ -166,19 +183,13 @@ impl<'a> Worker<'a> {
             return Ok(());
         }
         let mut out_of_range = Vec::new();
-        let mut folded: HashMap<Arc<str>, Folded> = HashMap::new();
+        let mut records = 0;
         for record in self.consumer.consume_batch(BATCH_WAIT, BATCH, batch) {
+            records += 1;
             let Some(at) = self.index.find(&record, &self.tasks) else { continue };
             let live = &mut self.tasks[at];
             match record.error() {
-                None => {
-                    let Some(decoder) = self.decoders.get_mut(&live.source.name) else { continue };
-                    let counts = match folded.get_mut(&live.source.name) {
-                        Some(counts) => counts,
-                        None => folded.entry(live.source.name.clone()).or_default(),
-                    };
-                    live.take(&record, decoder, counts);
-                }
+                None => live.take(&record, &mut self.sources[live.source]),
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                     out_of_range.push((live.task.id.topic.clone(), live.task.id.partition));
                 }
@@ -186,9 +197,9 @@ impl<'a> Worker<'a> {
             }
         }
         batch.clear();
-        for (source, counts) in folded {
-            self.agent.metrics.folded(&source, counts.events, counts.redelivered);
-            counts.undecodable.into_iter().for_each(|reason| self.agent.metrics.undecodable(&source, reason));
+        self.catching_up = records == BATCH;
+        for source in &mut self.sources {
+            source.count(&self.agent.metrics);
         }
         if !out_of_range.is_empty() {
             // The restore finds out what Kafka no longer has, counts it, and goes on from what is there.
@@ -215,11 +226,16 @@ impl<'a> Worker<'a> {
 
     /// What is worth a look every second: fatal errors, a doubt about our membership, the logs' ends, counters.
     fn look_around(&mut self) -> Result<(), WorkerError> {
+        let now = self.agent.clock.boot_time();
         if let Some((code, reason)) = self.consumer.fatal_error() {
             return Err(match code {
                 RDKafkaErrorCode::FencedInstanceId => WorkerError::SecondProcess(self.identity.instance.clone()),
                 _ => WorkerError::Commit(format!("the consumer failed: {reason}")),
             });
+        }
+        if self.owned.is_empty() && now.since(self.last_topic_look) >= TOPICS_EVERY {
+            self.last_topic_look = now;
+            self.look_for_topics();
         }
         if self.suspended_at.is_some_and(|at| at != self.generation_now()) {
             self.suspended_at = None;
@@ -237,6 +253,25 @@ impl<'a> Worker<'a> {
             }
         }
         Ok(())
+    }
+
+    /// With nothing assigned, finds out whether that is because a topic is missing, and says so.
+    fn look_for_topics(&self) {
+        let servers = &self.agent.config.kafka.bootstrap_servers;
+        let trouble = match self.consumer.partitions(|topic| self.agent.source_of(topic).is_some(), TOPICS_TIMEOUT) {
+            Err(error) => Some(format!("no answer from Kafka at {servers}: {error}; is kafka.bootstrap_servers right?")),
+            Ok(found) => self
+                .agent
+                .sources
+                .iter()
+                .flat_map(|source| &source.source.topics)
+                .find(|topic| !topic.starts_with('^') && !found.iter().any(|(name, _)| name == *topic))
+                .map(|topic| format!("topic {topic} does not exist at {servers}, or this user may not see it; waiting for it")),
+        };
+        if let Some(trouble) = &trouble {
+            tracing::warn!("{trouble}");
+        }
+        self.status.set_trouble(trouble);
     }
 
     /// Ends folding, commits what was folded, and gives the partitions back or keeps them for this identity's return.
@@ -261,6 +296,7 @@ impl<'a> Worker<'a> {
             let _ = self.reports.1.recv_timeout(BATCH_WAIT);
         }
         while self.reports.1.try_recv().is_ok() {}
+        self.abandoned.store(late(self), Ordering::Release);
         if late(self) { Err(WorkerError::Commit("the group did not let this worker go in time".into())) } else { Ok(()) }
     }
 
@@ -276,13 +312,18 @@ impl<'a> Worker<'a> {
 }
 
 /// Tries until the coordinator answers; says why it waits.
-fn initialise(agent: &Agent, producer: &TransactionalProducer) -> Result<(), WorkerError> {
+fn initialise(agent: &Agent, producer: &TransactionalProducer, status: &WorkerStatus) -> Result<(), WorkerError> {
     while !agent.is_stopping() {
         match producer.init(Duration::from_secs(5)) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                status.set_trouble(None);
+                return Ok(());
+            }
             Err(TxnError::Retriable(detail)) => {
                 let servers = &agent.config.kafka.bootstrap_servers;
-                tracing::warn!("no transaction coordinator at {servers} yet, trying on: {detail}");
+                let trouble = format!("no answer from Kafka at {servers} yet: {detail}; is kafka.bootstrap_servers right?");
+                tracing::warn!("{trouble}");
+                status.set_trouble(Some(trouble));
             }
             Err(error) => return Err(WorkerError::Commit(format!("transactions cannot be used: {error}"))),
         }

@@ -59,54 +59,56 @@ pub(super) fn send(
     signals: &AtomicU8,
     progress: &mut Progress,
 ) -> Sent {
-    let mut sent = Sent { events: 0, started: plan.start, error: None };
-    let mut line = Line { plan, producer, signals, key: Vec::new(), value: Vec::with_capacity(256) };
-    loop {
-        let elapsed = producer.elapsed().saturating_sub(plan.start);
-        progress.show(sent.events, elapsed, producer);
-        if signals.load(Ordering::Relaxed) > 0 || plan.is_over(sent.events, elapsed) {
-            break;
-        }
-        let due = match plan.rate.pace(sent.events, elapsed) {
-            Pace::Send(due) => due.min(plan.count.map_or(u64::MAX, |count| count - sent.events)),
-            Pace::Sleep(time) => {
-                std::thread::sleep(time.min(MAX_SLEEP));
-                continue;
-            }
-        };
-        for _ in 0..due {
-            match line.push(sent.events, &plan.event(sent.events, clock)) {
-                Ok(true) => sent.events += 1,
-                Ok(false) => break, // a signal; seen above
-                Err(error) => {
-                    sent.error = Some(error);
-                    break;
-                }
-            }
-        }
-        if sent.error.is_some() {
-            break;
-        }
-    }
+    let mut line = Line { plan, producer, clock, signals, sent: 0, key: Vec::new(), value: Vec::with_capacity(256) };
+    let error = line.run(progress).err();
     while producer.outstanding() > 0 && signals.load(Ordering::Relaxed) < 2 {
-        progress.show(sent.events, producer.elapsed().saturating_sub(plan.start), producer);
+        progress.show(line.sent, line.elapsed(), producer);
         std::thread::sleep(Duration::from_millis(2));
     }
-    sent
+    Sent { events: line.sent, started: plan.start, error }
 }
 
 /// Hands events to the producer, through buffers that are used again.
 struct Line<'a> {
     plan: &'a Plan,
     producer: &'a EventProducer,
+    clock: &'a Clock,
     signals: &'a AtomicU8,
+    sent: u64,
     key: Vec<u8>,
     value: Vec<u8>,
 }
 
 impl Line<'_> {
-    /// Sends event `n`, waiting while the queue is full. `false`: a signal came while it waited.
-    fn push(&mut self, n: u64, event: &Event) -> Result<bool, ProduceError> {
+    /// Sends until the plan is fulfilled or a signal comes.
+    fn run(&mut self, progress: &mut Progress) -> Result<(), ProduceError> {
+        loop {
+            let elapsed = self.elapsed();
+            progress.show(self.sent, elapsed, self.producer);
+            if self.is_stopped() || self.plan.is_over(self.sent, elapsed) {
+                return Ok(());
+            }
+            match self.plan.rate.pace(self.sent, elapsed) {
+                Pace::Send(due) => self.burst(due.min(self.plan.count.map_or(u64::MAX, |count| count - self.sent)))?,
+                Pace::Sleep(time) => std::thread::sleep(time.min(MAX_SLEEP)),
+            }
+        }
+    }
+
+    /// Sends the next `count` events, or fewer if a signal comes while the queue is full.
+    fn burst(&mut self, count: u64) -> Result<(), ProduceError> {
+        for _ in 0..count {
+            let event = self.plan.event(self.sent, self.clock);
+            if !self.push(&event)? {
+                break;
+            }
+            self.sent += 1;
+        }
+        Ok(())
+    }
+
+    /// Sends the next event, waiting while the queue is full. `false`: a signal came while it waited.
+    fn push(&mut self, event: &Event) -> Result<bool, ProduceError> {
         event.write_json(&mut self.value);
         let key = match self.plan.key {
             KeyBy::Endpoint => Some(event.endpoint.as_bytes()),
@@ -117,16 +119,25 @@ impl Line<'_> {
             KeyBy::None => None,
         };
         // From when it was due: what waits behind a stall has waited, although nobody had called send yet.
-        let from = match self.plan.rate.due(n) {
+        let from = match self.plan.rate.due(self.sent) {
             Some(due) => self.plan.start.saturating_add(due),
             None => self.producer.elapsed(),
         };
         while !self.producer.send(&self.plan.topic, key, &self.value, from)? {
-            if self.signals.load(Ordering::Relaxed) > 0 {
+            if self.is_stopped() {
                 return Ok(false);
             }
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(true)
+    }
+
+    /// Time since the plan's start.
+    fn elapsed(&self) -> Duration {
+        self.producer.elapsed().saturating_sub(self.plan.start)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.signals.load(Ordering::Relaxed) > 0
     }
 }

@@ -142,7 +142,10 @@ fn window(text: &str) -> Result<Option<Window>, (String, &'static str)> {
         return Err((format!("window `{text}` is empty"), FORMS));
     }
     if window.hop > window.size {
-        return Err((format!("window `{text}` starts less often than it is long"), "events between would be in no window"));
+        return Err((
+            format!("window `{text}` starts less often than it is long"),
+            "events between would be in no window",
+        ));
     }
     if !window.size.as_millis().is_multiple_of(window.hop.as_millis()) {
         return Err((format!("window `{text}` is not a multiple of its hop"), "choose a hop that divides its length"));
@@ -190,12 +193,18 @@ fn retention(
     if let Some(at) = raw.retention.as_ref().filter(|_| retention < least) {
         let (largest, grace, least) = (format_duration(largest), format_duration(grace), format_duration(least));
         let message = "the retention is too short for the windows";
-        check.error(at.place, message, format!("the largest is {largest}, and {grace} of grace follow: use {least} or more"));
+        check.error(
+            at.place,
+            message,
+            format!("the largest is {largest}, and {grace} of grace follow: use {least} or more"),
+        );
     }
     let panes = retention.as_millis() / pane.as_millis().max(1);
     if panes > MANY_PANES {
         let (pane, kept) = (format_duration(pane), format_duration(retention));
-        check.warn(format!("{panes} panes of {pane} per key are kept for {kept}: a larger `pane` or less retention needs less state"));
+        check.warn(format!(
+            "{panes} panes of {pane} per key are kept for {kept}: a larger `pane` or less retention needs less state"
+        ));
     }
     retention
 }
@@ -220,13 +229,7 @@ fn names_are_unique(check: &mut Checker, raw: &Map<RawAggregate>, aggregates: &[
 }
 
 /// Notes the families' names as the owner's; an error if one of them has another owner.
-fn claim(
-    check: &mut Checker,
-    owners: &mut HashMap<String, String>,
-    place: Place,
-    owner: String,
-    families: &[Family],
-) {
+fn claim(check: &mut Checker, owners: &mut HashMap<String, String>, place: Place, owner: String, families: &[Family]) {
     let names = families.iter().flat_map(|family| family.sample_names().into_iter().chain([family.name.clone()]));
     let mut taken = None;
     for name in names {

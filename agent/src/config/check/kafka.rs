@@ -5,7 +5,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::super::at::{At, Map, Place};
-use super::super::raw::{RawDeadLetters, RawKafka, RawMembership, RawOnShutdown, RawProperty};
+use super::super::raw::{RawDeadLetters, RawDuration, RawKafka, RawMembership, RawOnShutdown, RawProperty};
 use super::super::secret;
 use super::super::types::{DeadLetters, Kafka, Membership, OnShutdown};
 use super::super::units::format_duration;
@@ -24,9 +24,15 @@ const REFUSED: [(&str, &str); 21] = [
     ("transactional.id", "it comes from the state directory, so that a restart takes up what it left open"),
     ("enable.auto.commit", "offsets are committed in the transaction that has the counts"),
     ("auto.commit.enable", "offsets are committed in the transaction that has the counts"),
-    ("auto.commit.interval.ms", "offsets are committed in the transaction that has the counts; `state.commit_interval` sets how often"),
+    (
+        "auto.commit.interval.ms",
+        "offsets are committed in the transaction that has the counts; `state.commit_interval` sets how often",
+    ),
     ("enable.auto.offset.store", "offsets are committed in the transaction that has the counts"),
-    ("auto.offset.reset", "`start` of a source says where a new partition begins; a reset later would lose or repeat events"),
+    (
+        "auto.offset.reset",
+        "`start` of a source says where a new partition begins; a reset later would lose or repeat events",
+    ),
     ("isolation.level", "what an aborted transaction wrote must not be counted"),
     ("enable.idempotence", "without it a retry would write a changelog entry twice"),
     ("enable.gapless.guarantee", "it makes a producer fail where a transaction would be repeated"),
@@ -51,7 +57,7 @@ const HOLDS_ANYWAY: [(&str, &str); 8] = [
 /// A secret in a file may be this long.
 const LARGEST_SECRET: u64 = 64 << 10;
 
-pub fn kafka(check: &mut Checker, raw: &RawKafka, commit_interval: Duration) -> Kafka {
+pub fn kafka(check: &mut Checker, raw: &RawKafka, commit_interval: &At<Duration>) -> Kafka {
     bootstrap_servers(check, &raw.bootstrap_servers);
     let (properties, secrets) = properties(check, &raw.properties);
     let session_timeout = check.duration(&raw.session_timeout, 10 * SECOND, SECOND..=30 * MINUTE);
@@ -112,15 +118,21 @@ fn group_id(check: &mut Checker, raw: &Option<At<String>>) -> String {
     raw.value.clone()
 }
 
-fn intervals(check: &mut Checker, raw: &RawKafka, commit: Duration, session: Duration, transaction: Duration) {
-    let commit_text = format_duration(commit);
-    if let Some(at) = raw.session_timeout.as_ref().filter(|_| session < 3 * commit) {
-        let help = "an agent is alive by its commits: make it at least three times `state.commit_interval`";
-        check.error(at.place, format!("the session timeout is too short for a commit interval of {commit_text}"), help);
+/// An agent shows that it is alive by its commits, and a commit must fit into its transaction.
+fn intervals(check: &mut Checker, raw: &RawKafka, commit: &At<Duration>, session: Duration, transaction: Duration) {
+    let place = |timeout: &Option<At<RawDuration>>| timeout.as_ref().map_or(commit.place, |timeout| timeout.place);
+    let commit_text = format_duration(commit.value);
+    if session < 3 * commit.value {
+        let message =
+            format!("the session timeout, {}, is too short for commits every {commit_text}", format_duration(session));
+        let help = "make `kafka.session_timeout` at least three times `state.commit_interval`";
+        check.error(place(&raw.session_timeout), message, help);
     }
-    if let Some(at) = raw.transaction_timeout.as_ref().filter(|_| transaction < 2 * commit) {
-        let message = format!("the transaction timeout is too short for a commit interval of {commit_text}");
-        check.error(at.place, message, "make it at least twice `state.commit_interval`");
+    if transaction < 2 * commit.value {
+        let transaction = format_duration(transaction);
+        let message = format!("the transaction timeout, {transaction}, is too short for commits every {commit_text}");
+        let help = "make `kafka.transaction_timeout` at least twice `state.commit_interval`";
+        check.error(place(&raw.transaction_timeout), message, help);
     }
     if session < 6 * SECOND {
         let shown = format_duration(session);

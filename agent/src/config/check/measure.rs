@@ -30,6 +30,9 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
     for (path, condition) in inner.into_iter().flat_map(|measured| &measured.filter.0).chain(&body.filter.0) {
         conditions(check, path, condition, &mut filter);
     }
+    if let (Some(unit), Some(_)) = (&body.unit, &body.count) {
+        check.error(unit.place, "a count has no unit", "remove `unit`");
+    }
     if let Some(own) = &body.name {
         own_name(check, own);
     }
@@ -37,7 +40,7 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
         name: name.value.clone(),
         kind,
         field,
-        unit: unit(body.unit),
+        unit: unit(body.unit.as_ref().map(|unit| unit.value)),
         filter,
         metric: body.name.as_ref().map(|own| own.value.clone()),
         help: body.help.clone(),
@@ -89,7 +92,11 @@ fn parts<'a>(
         _ => MeasureKind::Count,
     };
     if let (Some(bounds), false) = (&measured.bounds, matches!(kind, MeasureKind::Buckets(_))) {
-        check.error(bounds.place, format!("`bounds` do not fit a `{word}`"), "use `buckets: { field: …, bounds: […] }`");
+        check.error(
+            bounds.place,
+            format!("`bounds` do not fit a `{word}`"),
+            "use `buckets: { field: …, bounds: […] }`",
+        );
     }
     let field = field(check, &kind, place, measured);
     (kind, field, Some(measured))
@@ -125,7 +132,8 @@ fn bounds(check: &mut Checker, place: Place, measured: &Measured) -> Vec<f64> {
     };
     let ascending = at.value.windows(2).all(|pair| matches!(pair, [low, high] if low < high));
     if at.value.is_empty() || at.value.len() > MOST_BOUNDS || !ascending || at.value.iter().any(|b| !b.is_finite()) {
-        let help = format!("1 to {MOST_BOUNDS} ascending numbers, in the exposed unit (seconds, bytes); `+Inf` is added");
+        let help =
+            format!("1 to {MOST_BOUNDS} ascending numbers, in the exposed unit (seconds, bytes); `+Inf` is added");
         check.error(at.place, "these bounds do not fit", help);
     }
     at.value.clone()

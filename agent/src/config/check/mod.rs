@@ -21,7 +21,8 @@ use super::units::{format_duration, format_size, parse_duration, parse_size};
 pub fn config(raw: &RawConfig, text: &str) -> Result<Config, Vec<Problem>> {
     let mut check = Checker { text, problems: Vec::new(), warnings: Vec::new() };
     let state = service::state(&mut check, &raw.state);
-    let kafka = kafka::kafka(&mut check, &raw.kafka, state.commit_interval);
+    let place = raw.state.commit_interval.as_ref().map(|interval| interval.place).unwrap_or_default();
+    let kafka = kafka::kafka(&mut check, &raw.kafka, &At { value: state.commit_interval, place });
     let (limits, keys) = service::limits(&mut check, &raw.limits);
     let sources = source::sources(&mut check, &raw.sources, &kafka.group_id);
     let aggregates = aggregate::aggregates(&mut check, &raw.aggregates, &sources, keys);

@@ -7,9 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::super::at::At;
 use super::super::error::suggest;
-use super::super::raw::{
-    RawGrpc, RawGuarantee, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry,
-};
+use super::super::raw::{RawGrpc, RawGuarantee, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry};
 use super::super::types::{Grpc, Guarantee, Http, Limits, LogFormat, OnLoss, State, Telemetry};
 use super::{Checker, MILLISECOND, SECOND};
 
@@ -61,9 +59,8 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
     let http_listen = listen(check, "http", &http.listen, 9746);
     let grpc_listen = listen(check, "grpc", &grpc.listen, 9747);
     let one_port = http_listen.port() == grpc_listen.port() && http_listen.port() != 0;
-    let one_host = http_listen.ip() == grpc_listen.ip()
-        || http_listen.ip().is_unspecified()
-        || grpc_listen.ip().is_unspecified();
+    let one_host =
+        http_listen.ip() == grpc_listen.ip() || http_listen.ip().is_unspecified() || grpc_listen.ip().is_unspecified();
     if one_port && one_host {
         let place = grpc.listen.as_ref().or(http.listen.as_ref()).map(|at| at.place).unwrap_or_default();
         check.error(place, "`http.listen` and `grpc.listen` are the same", "give each a port of its own");

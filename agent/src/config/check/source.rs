@@ -12,11 +12,11 @@ const LONGEST_TOPIC: usize = 249;
 
 pub fn sources(check: &mut Checker, raw: &At<Map<RawSource>>, group: &str) -> Vec<Source> {
     if raw.value.0.is_empty() {
-        let help = "`sources: { requests: { topics: [log-events], timestamp: { field: timestamp, format: unix_ms } } }`";
+        let help =
+            "`sources: { requests: { topics: [log-events], timestamp: { field: timestamp, format: unix_ms } } }`";
         check.error(raw.place, "`sources` is empty", help);
     }
-    let sources: Vec<Source> =
-        raw.value.0.iter().map(|(name, source)| one(check, name, source, group)).collect();
+    let sources: Vec<Source> = raw.value.0.iter().map(|(name, source)| one(check, name, source, group)).collect();
     topics_have_one_source(check, &raw.value);
     sources
 }
@@ -66,7 +66,9 @@ fn check_pattern(check: &mut Checker, topic: &At<String>) {
         check.error(topic.place, format!("`{pattern}` is not a regular expression: {reason}"), "");
     }
     if !pattern.ends_with('$') || pattern.ends_with("*$") || pattern.ends_with("+$") {
-        check.warn(format!("sources: `{pattern}` may match dead-letter topics (`…-dlq`) too: give it an end, such as `[0-9]$`"));
+        check.warn(format!(
+            "sources: `{pattern}` may match dead-letter topics (`…-dlq`) too: give it an end, such as `[0-9]$`"
+        ));
     }
 }
 
@@ -144,7 +146,9 @@ fn topics_have_one_source(check: &mut Checker, raw: &Map<RawSource>) {
 /// Whether two topics, names or patterns, are known to be the same for some topic.
 fn overlap(a: &str, b: &str) -> bool {
     let matches = |pattern: &str, name: &str| {
-        pattern.starts_with('^') && !name.starts_with('^') && Regex::new(pattern).is_ok_and(|regex| regex.is_match(name))
+        pattern.starts_with('^')
+            && !name.starts_with('^')
+            && Regex::new(pattern).is_ok_and(|regex| regex.is_match(name))
     };
     a == b || matches(a, b) || matches(b, a)
 }

@@ -35,7 +35,7 @@ pub struct Body {
     /// Distribution of a field over upper bounds of your choice: `{ buckets: { field: f, bounds: [0.1, 1] } }`.
     pub buckets: Option<At<Measured>>,
     /// Unit of the field. Metrics are in the base unit (seconds, bytes, ratio), and their names say so. Default: none.
-    pub unit: Option<RawUnit>,
+    pub unit: Option<At<RawUnit>>,
     /// Measure only events for which all of these hold; may also stand inside the statistic.
     #[serde(default, rename = "where")]
     pub filter: Map<RawCondition>,
@@ -46,6 +46,7 @@ pub struct Body {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Unit")]
 pub enum RawUnit {
     #[serde(rename = "ns")]
     Nanoseconds,

@@ -44,6 +44,7 @@ pub struct RawConfig {
 /// How to reach Kafka and which consumer group to be in.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Kafka")]
 pub struct RawKafka {
     /// `host:port`, several of them separated by commas.
     pub bootstrap_servers: At<String>,
@@ -76,6 +77,7 @@ pub struct RawKafka {
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "Membership")]
 pub enum RawMembership {
     Static,
     Dynamic,
@@ -83,6 +85,7 @@ pub enum RawMembership {
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "OnShutdown")]
 pub enum RawOnShutdown {
     Keep,
     Leave,
@@ -90,6 +93,7 @@ pub enum RawOnShutdown {
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "DeadLetters")]
 pub enum RawDeadLetters {
     Stop,
     DropAndCount,
@@ -98,6 +102,7 @@ pub enum RawDeadLetters {
 /// Topics, their format, and where the event time is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Source")]
 pub struct RawSource {
     /// Topic names, or regular expressions that begin with `^`.
     pub topics: At<Vec<At<String>>>,
@@ -115,6 +120,7 @@ pub struct RawSource {
 /// Where the event time is: `{ field: timestamp, format: unix_ms }`, or `{ from: kafka }` for the record's own timestamp.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Timestamp")]
 pub struct RawTimestamp {
     /// Path of the field that holds it, such as `timestamp` or `request.time`.
     pub field: Option<At<String>>,
@@ -126,6 +132,7 @@ pub struct RawTimestamp {
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "TimeFormat")]
 pub enum RawTimeFormat {
     UnixS,
     UnixMs,
@@ -135,12 +142,14 @@ pub enum RawTimeFormat {
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "TimeFrom")]
 pub enum RawTimeFrom {
     Kafka,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "Start")]
 pub enum RawStart {
     Earliest,
     Latest,
@@ -149,6 +158,7 @@ pub enum RawStart {
 /// Source, labels, windows and measures.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Aggregate")]
 pub struct RawAggregate {
     /// The source whose events are measured.
     pub source: At<String>,
@@ -183,6 +193,7 @@ pub struct RawAggregate {
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "Publish")]
 pub enum RawPublish {
     PerPartition,
     Merged,
@@ -191,6 +202,7 @@ pub enum RawPublish {
 /// Where and how the state is kept on this machine.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "State")]
 pub struct RawState {
     /// Directory of the state files; one per agent. Default: `./state`.
     pub dir: Option<At<String>>,
@@ -207,6 +219,7 @@ pub struct RawState {
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "Guarantee")]
 pub enum RawGuarantee {
     ExactlyOnce,
     AtLeastOnce,
@@ -214,6 +227,7 @@ pub enum RawGuarantee {
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "OnLoss")]
 pub enum RawOnLoss {
     Fail,
     Earliest,
@@ -223,6 +237,7 @@ pub enum RawOnLoss {
 /// `/metrics`, health and readiness.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Http")]
 pub struct RawHttp {
     /// Address and port. Default: `127.0.0.1:9746`.
     pub listen: Option<At<String>>,
@@ -231,6 +246,7 @@ pub struct RawHttp {
 /// The query service.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Grpc")]
 pub struct RawGrpc {
     /// Address and port. Default: `127.0.0.1:9747`.
     pub listen: Option<At<String>>,
@@ -239,6 +255,7 @@ pub struct RawGrpc {
 /// Everything that can grow has a limit.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Limits")]
 pub struct RawLimits {
     /// Larger events are dead letters. Default: `1MiB`.
     pub event_size: Option<At<RawSize>>,
@@ -256,6 +273,7 @@ pub struct RawLimits {
 /// The agent's own logs.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Telemetry")]
 pub struct RawTelemetry {
     /// `text` or `json`. Default: `text`.
     pub log_format: Option<RawLogFormat>,
@@ -265,6 +283,7 @@ pub struct RawTelemetry {
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "LogFormat")]
 pub enum RawLogFormat {
     Text,
     Json,
