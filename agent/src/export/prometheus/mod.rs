@@ -74,7 +74,7 @@ impl Series {
         let Ok(Gathered { groups, cells }) = gather(&ask, tasks) else { return series };
         let mut rows: Vec<_> =
             cells.into_iter().map(|((group, _), measures)| (&groups[group as usize], measures)).collect();
-        rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        rows.sort_unstable_by_key(|&(key, _)| key);
         for (key, measures) in rows {
             series.push(plan, key, more, Arc::new(Cell { measures, last_seen: i64::MIN }));
         }
