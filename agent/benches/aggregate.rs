@@ -1,5 +1,5 @@
-//! Folding, committing, merging and encoding, on the shapes of the example config: 8 keys with a histogram, and many keys
-//! with plain measures.
+//! Folding, committing, merging and encoding, on the shapes of the example config: 8 keys with a histogram, and many
+//! keys with plain measures.
 
 use std::hint::black_box;
 use std::sync::Arc;

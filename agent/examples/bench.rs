@@ -18,8 +18,9 @@ fn main() {
         ["poll", config, events] => poll_and_drop(&load(config), events.parse().unwrap()),
         ["batch", config, events] => batch_and_drop(&load(config), events.parse().unwrap()),
         ["agent", binary, config, events] => agent(binary, config, events.parse().unwrap()),
+        ["recover", binary, config, kills] => recover(binary, config, kills.parse().unwrap()),
         _ => {
-            eprintln!("usage: bench poll|batch CONFIG EVENTS | bench agent BINARY CONFIG EVENTS");
+            eprintln!("usage: bench poll|batch CONFIG EVENTS | bench agent BINARY CONFIG EVENTS | bench recover BINARY CONFIG KILLS");
             std::process::exit(64);
         }
     }
@@ -110,6 +111,50 @@ fn agent(binary: &str, path: &str, events: u64) {
     stop(&mut child);
 }
 
+/// Kills the agent again and again while events flow (somebody else produces them); each time measures from the SIGKILL to
+/// the first scrape that shows totals at least as high as the last one before it.
+fn recover(binary: &str, path: &str, kills: usize) {
+    let address = load(path).http.listen.to_string();
+    let start = || Command::new(binary).args(["run", "-c", path]).spawn().unwrap();
+    let mut child = start();
+    let mut took = Vec::new();
+    wait_for_total(&address, 1.0);
+    for kill in 0..kills {
+        // A different moment of the commit interval each time.
+        std::thread::sleep(Duration::from_millis(2_000 + (kill as u64 * 37) % 100));
+        let before = total(&address).unwrap();
+        child.kill().unwrap();
+        let killed = Instant::now();
+        child.wait().unwrap();
+        child = start();
+        wait_for_total(&address, before);
+        took.push(killed.elapsed().as_secs_f64());
+    }
+    print_line("recover", kills as u64, 1.0, 0.0, child.id());
+    stop(&mut child);
+    took.sort_by(f64::total_cmp);
+    let list: Vec<String> = took.iter().map(|seconds| format!("{seconds:.2}")).collect();
+    println!(
+        "{{\"what\": \"recovery\", \"kills\": {kills}, \"median_s\": {:.2}, \"worst_s\": {:.2}, \"all_s\": [{}]}}",
+        took[took.len() / 2],
+        took[took.len() - 1],
+        list.join(", ")
+    );
+}
+
+fn wait_for_total(address: &str, least: f64) {
+    while total(address).is_none_or(|now| now < least) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sum of the example's request totals on the page; `None` without an answer or with no totals on it.
+fn total(address: &str) -> Option<f64> {
+    let page = scrape(address)?;
+    let totals = page.lines().filter(|line| line.starts_with("http_requests_total{"));
+    totals.map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<Option<f64>>().filter(|&sum| sum > 0.0)
+}
+
 fn stop(child: &mut Child) {
     // SAFETY: a signal to our own child, which has not been waited for.
     unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
@@ -117,12 +162,17 @@ fn stop(child: &mut Child) {
 }
 
 fn folded(address: &str) -> Option<u64> {
+    let page = scrape(address)?;
+    let line = page.lines().find(|line| line.starts_with("streamgauge_events_total{"))?;
+    line.rsplit(' ').next()?.parse::<f64>().ok().map(|value| value as u64)
+}
+
+fn scrape(address: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
     let mut page = String::new();
     stream.read_to_string(&mut page).ok()?;
-    let line = page.lines().find(|line| line.starts_with("streamgauge_events_total{"))?;
-    line.rsplit(' ').next()?.parse::<f64>().ok().map(|value| value as u64)
+    page.starts_with("HTTP/1.1 200").then_some(page)
 }
 
 fn print_line(what: &str, events: u64, seconds: f64, bytes: f64, pid: u32) {

@@ -42,8 +42,8 @@ impl EntryKey {
     /// Bytes before the labels.
     const PREFIX: usize = 8 + 8 + 2;
 
-    /// Byte form: aggregate id, pane end (order-preserving), lateness, labels. The pane end stands right after the id, so
-    /// that all a task expires of an aggregate is one range.
+    /// Byte form: aggregate id, pane end (order-preserving), lateness, labels. The pane end stands right after the id,
+    /// so that all a task expires of an aggregate is one range.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(Self::PREFIX + self.key.len());
         out.extend_from_slice(&self.aggregate.0.to_be_bytes());

@@ -36,8 +36,8 @@ pub struct Buckets {
     pub sum: Nanos,
 }
 
-/// A sum in billionths of the exposed unit. Fixed point, so that adding is exact in any order; 120 bits, so that it fits
-/// beside its enum's tag. Values are at most 1e18, so that it would take 6e8 of the largest to wrap.
+/// A sum in billionths of the exposed unit. Fixed point, so that adding is exact in any order; 120 bits, so that it
+/// fits beside its enum's tag. Values are at most 1e18, so that it would take 6e8 of the largest to wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Nanos([u8; 15]);
 

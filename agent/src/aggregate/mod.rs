@@ -29,4 +29,4 @@ pub use units::{Sample, Scaling};
 pub use window::{WindowGrid, WindowSpan, merge_window};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -123,9 +123,9 @@ pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The id is a hash of what the stored numbers mean: name, event time, labels, pane, measures with their fields, units and
-/// filters. Whatever only decides how they are kept, limited, read or shown (windows, grace, retention, limits, time to
-/// live, metric names, help) is not in it and may change without a new state.
+/// The id is a hash of what the stored numbers mean: name, event time, labels, pane, measures with their fields, units
+/// and filters. Whatever only decides how they are kept, limited, read or shown (windows, grace, retention, limits,
+/// time to live, metric names, help) is not in it and may change without a new state.
 fn id(source: &Source, config: &Aggregate) -> AggregateId {
     let mut text = Canonical(String::from("streamgauge aggregate 1\n"));
     text.add("name", [config.name.as_str()]);
@@ -158,8 +158,9 @@ fn time_format(format: TimeFormat) -> &'static str {
     }
 }
 
-/// A text that is the same for the same definition: lines of a word and length-prefixed parts, so that no two definitions
-/// run into each other. Its form is part of the stored format: whoever changes it makes every state a new one.
+/// A text that is the same for the same definition: lines of a word and length-prefixed parts, so that no two
+/// definitions run into each other. Its form is part of the stored format: whoever changes it makes every state a new
+/// one.
 struct Canonical(String);
 
 impl Canonical {

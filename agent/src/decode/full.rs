@@ -1,7 +1,7 @@
 //! The full way to read a document: serde_json, visiting every value and keeping the wanted ones.
 //!
-//! It decides what is JSON. Values that nobody wants are visited rather than ignored, for serde_json's ignoring is laxer
-//! than its reading: it lets lone surrogates, numbers beyond a float's range and any depth pass.
+//! It decides what is JSON. Values that nobody wants are visited rather than ignored, for serde_json's ignoring is
+//! laxer than its reading: it lets lone surrogates, numbers beyond a float's range and any depth pass.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 

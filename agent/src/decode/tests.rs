@@ -66,7 +66,8 @@ fn fields() -> Vec<FieldPath> {
 fn key() -> impl Strategy<Value = &'static str> {
     prop_oneof![
         4 => Just(r#""a""#), 4 => Just(r#""b""#), 2 => Just(r#""c""#), 2 => Just(r#""d""#), 1 => Just(r#""status""#),
-        1 => Just(r#""é\"""#), 1 => Just(r#""\u0061""#), 1 => Just(r#""""#), 1 => Just(r#""a key that nobody asked for""#),
+        1 => Just(r#""é\"""#), 1 => Just(r#""\u0061""#), 1 => Just(r#""""#),
+        1 => Just(r#""a key that nobody asked for""#),
         1 => Just(r#""\ud83d\ude00""#),
     ]
 }
@@ -98,12 +99,14 @@ fn space() -> impl Strategy<Value = &'static str> {
 
 fn json() -> impl Strategy<Value = String> {
     let scalar = prop_oneof![
-        3 => number(), 3 => string(), 1 => Just("true".to_owned()), 1 => Just("false".to_owned()), 1 => Just("null".to_owned()),
+        3 => number(), 3 => string(),
+        1 => Just("true".to_owned()), 1 => Just("false".to_owned()), 1 => Just("null".to_owned()),
     ];
     scalar.prop_recursive(4, 32, 6, |inner| {
         prop_oneof![
             3 => object(inner.clone()),
-            1 => (prop::collection::vec(inner, 0..4), space()).prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},"))))
+            1 => (prop::collection::vec(inner, 0..4), space())
+                .prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},")))),
         ]
     })
 }

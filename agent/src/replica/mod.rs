@@ -3,5 +3,8 @@
 mod replay;
 mod restore;
 
-pub use replay::{Promoted, Replay, ReplayError};
+#[cfg(test)]
+mod tests;
+
+pub use replay::{Promoted, Replay, ReplayError, expiry_of};
 pub use restore::{LossPolicy, RestoreContext, RestoreError, RestoreTask, Restored, restore};

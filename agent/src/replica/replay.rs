@@ -146,14 +146,23 @@ fn decode_cell(
 
 /// Deletion is a function of state: a tombstone can be compacted away while an older file still holds the key.
 fn is_dead(entry: &EntryKey, cell: Option<&Cell>, progress: &AggregateProgress) -> bool {
-    let expiry = Expiry {
-        aggregate: AggregateId(progress.id),
-        panes_before: progress.panes_expired_before,
-        keys_before: progress.keys_expired_before,
-    };
+    let expiry = expiry(progress);
     match cell {
         Some(cell) => is_expired(entry, cell.last_seen, &expiry),
         None => entry.pane != Pane::TOTAL && entry.pane.end <= expiry.panes_before,
+    }
+}
+
+/// What a committed state had dropped, by aggregate.
+pub fn expiry_of(record: &OffsetRecord) -> Vec<Expiry> {
+    record.aggregates.iter().map(expiry).collect()
+}
+
+fn expiry(progress: &AggregateProgress) -> Expiry {
+    Expiry {
+        aggregate: AggregateId(progress.id),
+        panes_before: progress.panes_expired_before,
+        keys_before: progress.keys_expired_before,
     }
 }
 

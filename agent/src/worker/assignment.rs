@@ -8,7 +8,7 @@ use crate::aggregate::TaskState;
 use crate::commit::Generation;
 use crate::failpoint;
 use crate::kafka::{Rebalance, TopicPartition};
-use crate::replica::{LossPolicy, RestoreContext, RestoreError, RestoreTask, Restored, restore};
+use crate::replica::{LossPolicy, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore};
 use crate::state::{Committed, Phase, Task, TaskId, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -262,7 +262,7 @@ impl Worker<'_> {
         let pending = restored.pending();
         let Restored { task, promoted, store, next_offset, publish_from, is_new, .. } = restored;
         let mut state = TaskState::new(task.plan.clone());
-        state.restore(promoted.record.stream_time);
+        state.restore(promoted.record.stream_time, &expiry_of(&promoted.record));
         for (entry, cell, _) in &promoted.entries {
             state.load(entry.clone(), cell.clone());
         }

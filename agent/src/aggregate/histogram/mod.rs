@@ -129,8 +129,8 @@ impl Histogram {
         self.zero_count
     }
 
-    /// Bucket `i` holds the values in `(base^i, base^(i+1)]`: OTLP's index. Prometheus numbers a bucket by its upper bound, one
-    /// more.
+    /// Bucket `i` holds the values in `(base^i, base^(i+1)]`: OTLP's index. Prometheus numbers a bucket by its upper
+    /// bound, one more.
     pub fn positive(&self) -> &Dense {
         &self.positive
     }

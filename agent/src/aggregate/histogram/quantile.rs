@@ -3,11 +3,11 @@
 use super::{Histogram, lower_bound};
 
 impl Histogram {
-    /// The value at rank `ceil(q * count)`, within [`Histogram::relative_error`] of it; exact at the first and the last rank.
-    /// `None` if the histogram is empty or `q` is not within 0 and 1.
+    /// The value at rank `ceil(q * count)`, within [`Histogram::relative_error`] of it; exact at the first and the last
+    /// rank. `None` if the histogram is empty or `q` is not within 0 and 1.
     ///
-    /// It is the geometric middle of the value's bucket, kept within the smallest and largest value: no other choice has a
-    /// smaller worst case.
+    /// It is the geometric middle of the value's bucket, kept within the smallest and largest value: no other choice
+    /// has a smaller worst case.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         if self.count() == 0 || !(0.0..=1.0).contains(&q) {
             return None;
@@ -48,7 +48,8 @@ impl Histogram {
         lower_bound(index, self.scale).sqrt() * lower_bound(index + 1, self.scale).sqrt()
     }
 
-    /// How far a quantile may be from the exact one, as a fraction of it: 0.022 while the values span a factor of 1,000.
+    /// How far a quantile may be from the exact one, as a fraction of it: 0.022 while the values span a factor of
+    /// 1,000.
     pub fn relative_error(&self) -> f64 {
         // The square root of the base, less one; the base itself is beyond f64 below scale -9.
         lower_bound(1, self.scale.max(-9)).sqrt() - 1.0
@@ -67,8 +68,9 @@ impl Histogram {
         self.negative.total().wrapping_add(self.zero_count).wrapping_add(positive)
     }
 
-    /// Upper bounds and cumulative counts, for a classic Prometheus histogram: 0 if there are values at most that, then the
-    /// powers of two (of the base, below scale 0) from just below the smallest positive value to just above the largest.
+    /// Upper bounds and cumulative counts, for a classic Prometheus histogram: 0 if there are values at most that, then
+    /// the powers of two (of the base, below scale 0) from just below the smallest positive value to just above the
+    /// largest.
     pub fn classic_bounds(&self) -> Vec<(f64, u64)> {
         let mut cumulative = self.negative.total().wrapping_add(self.zero_count);
         let mut bounds = Vec::new();

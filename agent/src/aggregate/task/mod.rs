@@ -1,7 +1,7 @@
 //! The live state of one task (input partition): folding, and handing over what changed to be committed.
 //!
-//! Memory is a function of the input read so far. Committing takes shared copies of what is dirty; an aborted commit only
-//! makes it dirty again.
+//! Memory is a function of the input read so far. Committing takes shared copies of what is dirty; an aborted commit
+//! only makes it dirty again.
 
 mod state;
 mod table;
@@ -56,8 +56,8 @@ pub struct Counters {
     pub overflow_events: u64,
 }
 
-/// Whether an entry of the expiry's aggregate has expired: a function of the entry alone, so that whoever loads the state
-/// drops just what its owner dropped.
+/// Whether an entry of the expiry's aggregate has expired: a function of the entry alone, so that whoever loads the
+/// state drops just what its owner dropped.
 pub fn is_expired(entry: &EntryKey, last_seen: i64, expiry: &Expiry) -> bool {
     if entry.pane == Pane::TOTAL { last_seen < expiry.keys_before } else { entry.pane.end <= expiry.panes_before }
 }
@@ -77,9 +77,14 @@ impl TaskState {
         self.stream_time
     }
 
-    /// Sets the stream time of a committed state.
-    pub fn restore(&mut self, stream_time: Option<i64>) {
+    /// Goes on from a committed state: its stream time, and what it had dropped.
+    pub fn restore(&mut self, stream_time: Option<i64>, expiry: &[Expiry]) {
         self.stream_time = stream_time;
+        for expiry in expiry {
+            if let Some(aggregate) = self.aggregate_mut(expiry.aggregate) {
+                aggregate.restore(expiry);
+            }
+        }
     }
 
     /// Puts in a committed entry. One of an aggregate that is not in the plan is left out.

@@ -38,6 +38,8 @@ pub(super) struct AggregateState {
     dirty: Vec<Dirty>,
     /// No pane ends before this.
     lowest_end: i64,
+    /// Panes that end at or before this have been dropped, whatever the retention says now.
+    expired_through: i64,
     /// Totals last seen before this have been dropped.
     keys_before: i64,
 }
@@ -52,8 +54,15 @@ impl AggregateState {
             has_overflow: false,
             dirty: Vec::new(),
             lowest_end: i64::MAX,
+            expired_through: i64::MIN,
             keys_before: i64::MIN,
         }
+    }
+
+    /// Goes on from what a committed state had dropped.
+    pub fn restore(&mut self, expiry: &Expiry) {
+        self.expired_through = self.expired_through.max(expiry.panes_before);
+        self.keys_before = self.keys_before.max(expiry.keys_before);
     }
 
     /// Keys, without the overflow key.
@@ -167,7 +176,8 @@ impl AggregateState {
 
     /// The rule as of now, and whether the time to live has moved on.
     fn expiry(&mut self, stream_time: Option<i64>) -> (Expiry, bool) {
-        let panes_before = stream_time.map_or(i64::MIN, |now| self.panes_before(now));
+        let panes_before = stream_time.map_or(self.expired_through, |now| self.panes_before(now));
+        self.expired_through = panes_before;
         let mut swept = false;
         if let (Some(ttl), Some(now)) = (self.plan.key_ttl_ms, stream_time) {
             let wanted = now.saturating_sub(ttl);
@@ -180,7 +190,7 @@ impl AggregateState {
     }
 
     fn panes_before(&self, stream_time: i64) -> i64 {
-        floor(stream_time.saturating_sub(self.plan.retention_ms), self.plan.pane_ms)
+        floor(stream_time.saturating_sub(self.plan.retention_ms), self.plan.pane_ms).max(self.expired_through)
     }
 
     fn sweep(&mut self, expiry: &Expiry, expired: &mut Vec<EntryKey>) {

@@ -64,7 +64,9 @@ proptest! {
     }
 
     #[test]
-    fn counts_up_to_a_power_of_two_are_exact(values in proptest::collection::vec(prop_oneof![0.0f64..4.0, -1.0f64..1.0], 0..60)) {
+    fn counts_up_to_a_power_of_two_are_exact(
+        values in proptest::collection::vec(prop_oneof![0.0f64..4.0, -1.0f64..1.0], 0..60),
+    ) {
         let histogram = histogram(&values);
         prop_assume!(histogram.scale() >= 0);
         let exact = |bound: f64| values.iter().filter(|&&value| value <= bound).count() as u64;

@@ -87,13 +87,16 @@ proptest! {
     }
 
     #[test]
-    fn a_state_loaded_again_goes_on_as_if_it_had_never_stopped(events in events(120), cut in any::<prop::sample::Index>()) {
+    fn a_state_loaded_again_goes_on_as_if_it_had_never_stopped(
+        events in events(120),
+        cut in any::<prop::sample::Index>(),
+    ) {
         let plan = plan(expiring());
         let cut = if events.is_empty() { 0 } else { cut.index(events.len()) };
         let mut task = folded(&plan, &events[..cut]);
         task.freeze();
         let mut again = TaskState::new(plan);
-        again.restore(task.stream_time());
+        again.restore(task.stream_time(), &[]);
         task.entries().for_each(|(entry, cell)| again.load(entry, cell.clone()));
         prop_assert!(again.freeze().entries.is_empty(), "what was loaded is not dirty");
         for sent in &events[cut..] {

@@ -4,6 +4,6 @@ mod expiry;
 mod histogram;
 mod keys;
 mod lifecycle;
-mod samples;
+pub(crate) mod samples;
 mod storing;
 mod windows;

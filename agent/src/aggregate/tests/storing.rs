@@ -64,7 +64,11 @@ proptest! {
     }
 
     #[test]
-    fn damaged_bytes_are_refused_or_read_without_panic(events in events(20), at in any::<prop::sample::Index>(), flip in 1u8..) {
+    fn damaged_bytes_are_refused_or_read_without_panic(
+        events in events(20),
+        at in any::<prop::sample::Index>(),
+        flip in 1u8..,
+    ) {
         let plan = plan(aggregate());
         let mut bytes = encoded(&total(&events));
         let at = at.index(bytes.len());

@@ -1,0 +1,199 @@
+//! What a committer seals, a replica replays to the same state; and nothing else passes for one.
+
+use super::replay::{Promoted, Replay, ReplayError};
+use crate::aggregate::tests::samples::{Sent, aggregate, events, fold, plan};
+use crate::aggregate::{Plan, TaskState};
+use crate::clock::Clock;
+use crate::commit::{OFFSET_RECORD_KEY, Sealed, TaskEpoch, seal};
+use crate::config::Aggregate;
+use crate::state::{Committed, Lease, Task, TaskId, View};
+use prost::Message;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+type Record = (Vec<u8>, Option<Vec<u8>>);
+
+/// A task, its changelog in memory, and the view its commits have led to.
+struct Committing {
+    task: Arc<Task>,
+    state: TaskState,
+    changelog: Vec<Record>,
+    folded: i64,
+}
+
+impl Committing {
+    fn new(plan: &Arc<Plan>) -> Self {
+        let id = TaskId { topic: "events".into(), partition: 0 };
+        let lease = Arc::new(Lease::new(Clock::manual(0), Duration::from_secs(1)));
+        let task = Arc::new(Task::new(id, "events".into(), plan.clone(), lease));
+        Committing { task, state: TaskState::new(plan.clone()), changelog: Vec::new(), folded: 0 }
+    }
+
+    fn fold(&mut self, sent: &Sent) {
+        fold(&mut self.state, sent);
+        self.folded += 1;
+    }
+
+    fn commit(&mut self) {
+        let epoch = TaskEpoch {
+            task: self.task.clone(),
+            frozen: self.state.freeze(),
+            dead_letters: Vec::new(),
+            next_offset: self.folded,
+            owner_epoch: 1,
+            published_through: Vec::new(),
+        };
+        let sealed = seal(&self.task.view.read(), &epoch, 1_000, usize::MAX).unwrap();
+        self.write(&sealed);
+        let removed: Vec<_> = sealed.removed.iter().map(|(entry, _)| entry.clone()).collect();
+        let entries = sealed.entries.into_iter().map(|e| (e.entry, Committed { cell: e.cell, hash: e.hash }));
+        self.task.view.write().apply(entries, &removed, sealed.record, 1_000);
+    }
+
+    fn write(&mut self, sealed: &Sealed) {
+        self.changelog.extend(sealed.entries.iter().map(|e| (e.key.clone(), Some(e.value.clone()))));
+        self.changelog.extend(sealed.removed.iter().map(|(_, key)| (key.clone(), None)));
+        self.changelog.push((OFFSET_RECORD_KEY.to_vec(), Some(sealed.record_bytes.clone())));
+    }
+}
+
+fn committed(events: &[Sent], every: usize, aggregate: Aggregate) -> (Arc<Plan>, Committing) {
+    let plan = plan(aggregate);
+    let mut committing = Committing::new(&plan);
+    for (n, sent) in events.iter().enumerate() {
+        committing.fold(sent);
+        if n % every == every - 1 {
+            committing.commit();
+        }
+    }
+    committing.commit();
+    (plan, committing)
+}
+
+fn expiring() -> Aggregate {
+    Aggregate { retention: Duration::from_millis(50), ..aggregate() }
+}
+
+fn replay(changelog: &[Record], plan: &Plan) -> Result<Option<Promoted>, ReplayError> {
+    let mut replay = Replay::new(HashMap::default(), None, 0, false);
+    for (offset, (key, value)) in changelog.iter().enumerate() {
+        replay.apply(offset as i64, key, value.as_deref())?;
+    }
+    replay.promote(plan)
+}
+
+/// Compaction at its keenest: the last record of each key, and of those no tombstone.
+fn compacted(changelog: &[Record]) -> Vec<Record> {
+    let mut last: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for (offset, (key, _)) in changelog.iter().enumerate() {
+        last.insert(key, offset);
+    }
+    let kept = changelog.iter().enumerate().filter(|(at, (key, value))| last[&key[..]] == *at && value.is_some());
+    kept.map(|(_, record)| record.clone()).collect()
+}
+
+fn same_as_view(promoted: Promoted, view: &View) -> Result<(), TestCaseError> {
+    let rebuilt = View::new(
+        promoted.entries.into_iter().map(|(entry, cell, hash)| (entry, Committed { cell, hash })),
+        promoted.record,
+    );
+    prop_assert_eq!(rebuilt.record(), view.record());
+    for (id, aggregate) in view.aggregates() {
+        let other = rebuilt.aggregate(id).map(|other| (other.fingerprint(), other.entries()));
+        if aggregate.entries() > 0 {
+            prop_assert_eq!(other, Some((aggregate.fingerprint(), aggregate.entries())));
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_replayed_changelog_is_the_committed_state(events in events(150), every in 1usize..40) {
+        let (plan, committing) = committed(&events, every, expiring());
+        let promoted = replay(&committing.changelog, &plan).unwrap().unwrap();
+        same_as_view(promoted, &committing.task.view.read())?;
+    }
+
+    #[test]
+    fn compaction_changes_nothing(events in events(150), every in 1usize..40) {
+        let (plan, committing) = committed(&events, every, expiring());
+        let promoted = replay(&compacted(&committing.changelog), &plan).unwrap().unwrap();
+        same_as_view(promoted, &committing.task.view.read())?;
+    }
+
+    /// An older redb file may hold keys whose tombstones are long gone from the changelog.
+    #[test]
+    fn an_older_file_and_a_compacted_changelog_make_the_same_state(events in events(150), every in 1usize..20, cut in any::<prop::sample::Index>()) {
+        let (plan, committing) = committed(&events, every, expiring());
+        let ends: Vec<usize> = committing.changelog.iter().enumerate()
+            .filter(|(_, (key, _))| key == OFFSET_RECORD_KEY).map(|(at, _)| at).collect();
+        let end = ends[cut.index(ends.len())];
+        let mut file = HashMap::default();
+        let mut record = None;
+        for (key, value) in &committing.changelog[..=end] {
+            match (key == OFFSET_RECORD_KEY, value) {
+                (true, Some(value)) => record = Some(Message::decode(&value[..]).unwrap()),
+                (_, Some(value)) => drop(file.insert(key.clone(), value.clone())),
+                (_, None) => drop(file.remove(key)),
+            }
+        }
+        let mut replay = Replay::new(file, record, end as i64 + 1, false);
+        let rest = compacted(&committing.changelog);
+        // Of the compacted log only what lies behind the file's offset is read.
+        for (key, value) in rest.iter().filter(|kept| committing.changelog[end + 1..].contains(kept)) {
+            replay.apply(i64::MAX - 1, key, value.as_deref()).unwrap();
+        }
+        same_as_view(replay.promote(&plan).unwrap().unwrap(), &committing.task.view.read())?;
+    }
+
+    #[test]
+    fn a_lost_a_doubled_and_a_changed_entry_are_found(events in events(80), at in any::<prop::sample::Index>(), how in 0..2) {
+        let (plan, committing) = committed(&events, 20, aggregate());
+        let mut changelog = compacted(&committing.changelog);
+        let entries: Vec<usize> = changelog.iter().enumerate().filter(|(_, r)| r.0 != OFFSET_RECORD_KEY).map(|(n, _)| n).collect();
+        prop_assume!(!entries.is_empty());
+        let at = entries[at.index(entries.len())];
+        if how == 0 {
+            changelog.remove(at);
+        } else {
+            let twin = entries.iter().copied().find(|&other| changelog[other].1 != changelog[at].1);
+            prop_assume!(twin.is_some());
+            changelog[at].1 = changelog[twin.unwrap()].1.clone();
+        }
+        let result = replay(&changelog, &plan);
+        let found = matches!(result, Err(ReplayError::Fingerprint { .. } | ReplayError::Entry { .. }));
+        prop_assert!(found, "{:?}", result.map(|_| ()));
+    }
+}
+
+#[test]
+fn a_commit_that_is_not_whole_is_left_out() {
+    let (plan, mut committing) = committed(&[Sent::at(0, 0), Sent::at(3, 1)], 1, aggregate());
+    let whole = committing.changelog.len();
+    let before = committing.task.view.read().record().clone();
+    committing.fold(&Sent::at(4, 1));
+    committing.commit();
+    committing.changelog.pop();
+    assert!(committing.changelog.len() > whole);
+    let promoted = replay(&committing.changelog, &plan).unwrap().unwrap();
+    assert_eq!(promoted.record, before);
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let (plan, mut committing) = committed(&[Sent::at(0, 0)], 1, aggregate());
+    let mut record = committing.task.view.read().record().clone();
+    record.format_version += 1;
+    committing.changelog.push((OFFSET_RECORD_KEY.to_vec(), Some(record.encode_to_vec())));
+    assert!(matches!(replay(&committing.changelog, &plan), Err(ReplayError::Newer { .. })));
+}
+
+#[test]
+fn an_empty_changelog_has_no_state() {
+    assert!(replay(&[], &plan(aggregate())).unwrap().is_none());
+}
