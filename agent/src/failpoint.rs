@@ -1,5 +1,5 @@
 //! Named places where a test makes the process die, stall or fail. Off, and one atomic load each, unless
-//! `STREAMGAUGE_FAILPOINTS` names them: `commit.before_offsets=kill@3,commit.after_kafka=sleep:500`.
+//! `STREAMGAUGE_FAILPOINTS` names them: `commit.produced=kill@3,commit.after_kafka=sleep:500`.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;

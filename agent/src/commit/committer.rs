@@ -116,6 +116,10 @@ impl Committer {
 /// Why an attempt ended without a commit.
 enum Failure {
     Abort(AbortReason, String),
+    /// Kafka does not take records for one of the topics.
+    Refused(String),
+    /// Kafka refuses a topic, and the epoch has dead letters: it may be theirs.
+    DeadLetters(String),
     /// The producer is of no use any more; `undecided`: the commit had been asked for.
     Producer { undecided: bool, detail: String },
     Stop(String),
@@ -140,7 +144,12 @@ impl Work {
             Err(error) => return Outcome::Failed(error),
         };
         failpoint::hit("commit.sealed");
-        let attempt = match self.attempt(&epoch, &sealed) {
+        let mut attempt = self.attempt(&epoch, &sealed);
+        if let (Err(Failure::DeadLetters(detail)), DeadLetters::DropAndCount) = (&attempt, self.settings.dead_letters) {
+            self.drop_dead_letters(&mut epoch, detail);
+            attempt = self.attempt(&epoch, &sealed);
+        }
+        let attempt = match attempt {
             Err(Failure::Producer { undecided, detail }) => self.recover(&epoch, undecided, &detail),
             other => other,
         };
@@ -158,7 +167,10 @@ impl Work {
                 self.settings.metrics.aborted(reason.as_str());
                 Outcome::Aborted { epoch, reason, detail }
             }
-            Err(Failure::Producer { detail, .. }) | Err(Failure::Stop(detail)) => Outcome::Failed(detail),
+            Err(Failure::DeadLetters(detail)) => Outcome::Failed(format!(
+                "a dead letter cannot be written: {detail}; make the dead-letter topic and let this user write to it, or set kafka.dead_letters: drop_and_count"
+            )),
+            Err(Failure::Producer { detail, .. } | Failure::Stop(detail) | Failure::Refused(detail)) => Outcome::Failed(detail),
         }
     }
 
@@ -174,7 +186,7 @@ impl Work {
         })?;
         failpoint::hit("commit.begun");
         let result = self.transact(epoch, sealed);
-        if let Err(Failure::Abort(_, detail)) = &result {
+        if let Err(Failure::Abort(_, detail) | Failure::DeadLetters(detail) | Failure::Refused(detail)) = &result {
             self.abort().map_err(|error| {
                 Failure::Producer { undecided: false, detail: format!("{detail}; then the abort failed: {error}") }
             })?;
@@ -184,18 +196,18 @@ impl Work {
 
     fn transact(&self, epoch: &Epoch, sealed: &[Sealed]) -> Result<Delivered, Failure> {
         for (task, sealed) in epoch.tasks.iter().zip(sealed) {
-            self.produce_task(task, sealed)?;
+            self.produce_task(task, sealed).map_err(|failure| self.blame(epoch, failure))?;
         }
         if failpoint::hit("commit.produced") {
             return Err(Failure::kafka("failpoint commit.produced"));
         }
-        let delivered = self.await_deliveries()?;
-        failpoint::hit("commit.delivered");
         let offsets: Vec<(TopicPartition, i64)> = epoch
             .tasks
             .iter()
             .map(|task| ((task.task.id.topic.clone(), task.task.id.partition), task.next_offset))
             .collect();
+        let delivered = self.await_deliveries(&offsets).map_err(|failure| self.blame(epoch, failure))?;
+        failpoint::hit("commit.delivered");
         // The metadata is fetched now: saved when the epoch was frozen, it would be refused after a rebalance for
         // partitions that we still have. The fences are checked against the very metadata that is sent.
         let metadata = self.settings.consumer.group_metadata();
@@ -231,13 +243,13 @@ impl Work {
             self.send(&changelog, Some(id.partition), Some(key), None, None)?;
         }
         for letter in &epoch.dead_letters {
-            self.send_dead_letter(id, &epoch.task.source, letter)?;
+            self.send_dead_letter(id, letter)?;
         }
         // Always the last of the task's records: it vouches for all before it.
         self.send(&changelog, Some(id.partition), Some(OFFSET_RECORD_KEY), Some(&sealed.record_bytes), None)
     }
 
-    fn send_dead_letter(&self, id: &TaskId, source: &str, letter: &DeadLetter) -> Result<(), Failure> {
+    fn send_dead_letter(&self, id: &TaskId, letter: &DeadLetter) -> Result<(), Failure> {
         let text = |key, value: &str| (key, value.to_owned());
         let headers = [
             text("streamgauge.reason", letter.reason),
@@ -251,18 +263,7 @@ impl Work {
             headers.insert(Header { key, value: Some(value) })
         });
         let topic = dead_letter_topic(&id.topic);
-        let sent = self.send(&topic, None, letter.key.as_deref(), letter.payload.as_deref(), Some(headers));
-        match (sent, self.settings.dead_letters) {
-            (Err(Failure::Abort(_, detail)), DeadLetters::DropAndCount) => {
-                tracing::warn!(task = %id, offset = letter.offset, reason = letter.reason, "dead letter dropped: {detail}");
-                self.settings.metrics.dead_letter_dropped(source);
-                Ok(())
-            }
-            (Err(Failure::Abort(_, detail)), DeadLetters::Stop) => Err(Failure::Stop(format!(
-                "cannot write a dead letter to {topic}: {detail}; make the topic writable, or set kafka.dead_letters: drop_and_count"
-            ))),
-            (sent, _) => sent,
-        }
+        self.send(&topic, None, letter.key.as_deref(), letter.payload.as_deref(), Some(headers))
     }
 
     fn send(
@@ -280,7 +281,10 @@ impl Work {
                 Err(error) => {
                     return Err(match self.producer.fatal_error() {
                         Some(detail) => Failure::Producer { undecided: false, detail },
-                        None => Failure::kafka(error),
+                        None => match error {
+                            SendError::Refused { code, .. } if is_refusal(code) => Failure::Refused(error.to_string()),
+                            error => Failure::kafka(error),
+                        },
                     });
                 }
             }
@@ -288,14 +292,52 @@ impl Work {
     }
 
     /// Waits for every record's delivery report. librdkafka gives each record up within `delivery.timeout.ms`.
-    fn await_deliveries(&self) -> Result<Delivered, Failure> {
+    fn await_deliveries(&self, offsets: &[(TopicPartition, i64)]) -> Result<Delivered, Failure> {
         while self.producer.in_flight() > 0 {
             self.producer.poll(DELIVERY_POLL);
         }
         if let Some(detail) = self.producer.fatal_error() {
             return Err(Failure::Producer { undecided: false, detail });
         }
-        self.producer.delivered().map_err(Failure::kafka)
+        self.producer.delivered().map_err(|failure| match failure.code {
+            // The transaction has failed as a whole; the transaction's own error says why, if it is asked for.
+            RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => self.why_purged(offsets, &failure.text),
+            code if is_refusal(code) => Failure::Refused(failure.text),
+            _ => Failure::kafka(failure.text),
+        })
+    }
+
+    /// The error that made librdkafka drop a transaction's records. Offsets cannot be sent in a failed transaction, and the
+    /// refusal names the cause; should it succeed, the abort that follows takes it back.
+    fn why_purged(&self, offsets: &[(TopicPartition, i64)], text: &str) -> Failure {
+        let Some(metadata) = self.settings.consumer.group_metadata() else { return Failure::kafka(text) };
+        match self.producer.send_offsets(offsets, &metadata, CALL_TIMEOUT) {
+            Err(TxnError::Abortable { code, message }) if is_refusal(code) => Failure::Refused(message),
+            Err(TxnError::Fatal { message, .. }) => Failure::Producer { undecided: false, detail: message },
+            Err(error) => Failure::kafka(error),
+            Ok(()) => Failure::kafka(text),
+        }
+    }
+
+    /// With dead letters in the epoch, a refused topic is taken for theirs; without, it can only be a changelog.
+    fn blame(&self, epoch: &Epoch, failure: Failure) -> Failure {
+        match failure {
+            Failure::Refused(detail) if epoch.tasks.iter().any(|task| !task.dead_letters.is_empty()) => {
+                Failure::DeadLetters(detail)
+            }
+            Failure::Refused(detail) => Failure::kafka(detail),
+            failure => failure,
+        }
+    }
+
+    fn drop_dead_letters(&self, epoch: &mut Epoch, detail: &str) {
+        for task in &mut epoch.tasks {
+            let letters = std::mem::take(&mut task.dead_letters);
+            if !letters.is_empty() {
+                tracing::warn!(task = %task.task.id, letters = letters.len(), "dead letters dropped: {detail}");
+                self.settings.metrics.dead_letters_dropped(&task.task.source, letters.len() as u64);
+            }
+        }
     }
 
     fn send_offsets(
@@ -416,6 +458,19 @@ impl Work {
             task.task.view.write().apply(entries, &removed, sealed.record, now);
         }
     }
+}
+
+/// Errors that say no to a topic, and will say so again.
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::PolicyViolation
+    )
 }
 
 fn reason_of(code: RDKafkaErrorCode) -> AbortReason {

@@ -116,6 +116,11 @@ fn offset_record(view: &View, epoch: &TaskEpoch, now: i64, sums: &Sums) -> Offse
         stream_time: epoch.frozen.stream_time,
         owner_epoch: epoch.owner_epoch,
         written_at_ms: now,
+        last_input_at_ms: if epoch.next_offset > before.next_offset || before.last_input_at_ms == 0 {
+            now
+        } else {
+            before.last_input_at_ms
+        },
         aggregates: known.chain(foreign).collect(),
     }
 }

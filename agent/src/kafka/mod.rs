@@ -12,7 +12,7 @@ mod settings;
 pub use admin::{Admin, AdminError, TopicInfo, TopicSpec};
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};
-pub use producer::{Delivered, SendError, TransactionalProducer, TxnError};
+pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer, TxnError};
 pub use reader::{Isolation, PartitionReader, ReadRecord, Reading, is_passing};
 pub use settings::{Identity, Settings};
 

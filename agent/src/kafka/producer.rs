@@ -14,7 +14,14 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct Deliveries {
     last_offset: HashMap<(String, i32), i64>,
-    failure: Option<String>,
+    failure: Option<DeliveryFailure>,
+}
+
+/// A record that did not arrive.
+#[derive(Clone, Debug)]
+pub struct DeliveryFailure {
+    pub code: RDKafkaErrorCode,
+    pub text: String,
 }
 
 impl Deliveries {
@@ -28,7 +35,8 @@ impl Deliveries {
     }
 
     pub(super) fn failed(&mut self, topic: &str, partition: i32, error: &KafkaError) {
-        self.failure.get_or_insert_with(|| format!("{topic}/{partition}: {error}"));
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        self.failure.get_or_insert_with(|| DeliveryFailure { code, text: format!("{topic}/{partition}: {code}") });
     }
 }
 
@@ -130,7 +138,7 @@ impl TransactionalProducer {
     }
 
     /// What was delivered since [`TransactionalProducer::begin`]; an error if one record was not.
-    pub fn delivered(&self) -> Result<Delivered, String> {
+    pub fn delivered(&self) -> Result<Delivered, DeliveryFailure> {
         let deliveries = std::mem::take(&mut *self.producer.context().deliveries.lock());
         match deliveries.failure {
             Some(failure) => Err(failure),
@@ -175,6 +183,12 @@ impl TransactionalProducer {
     /// What made this producer useless, if something did (it was fenced, say).
     pub fn fatal_error(&self) -> Option<String> {
         self.producer.client().fatal_error().map(|(_, reason)| reason)
+    }
+
+    /// The latest trouble the client reported by itself (brokers down, authentication refused).
+    pub fn last_error(&self) -> Option<String> {
+        self.producer.poll(Duration::ZERO);
+        self.producer.context().last_error()
     }
 
     pub fn is_transactional(&self) -> bool {

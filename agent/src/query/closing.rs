@@ -16,20 +16,20 @@ pub struct Progress {
 impl Progress {
     /// Progress of a task, at wall time `now` (Unix milliseconds).
     pub fn of(task: &Task, now: i64, idle_timeout: Duration) -> Progress {
-        let (stream_time, written_at) = {
+        let (stream_time, last_input) = {
             let view = task.view.read();
-            (view.record().stream_time, view.record().written_at_ms)
+            (view.record().stream_time, view.record().last_input_at_ms)
         };
         // A partition that has messages waiting, or may have, is not idle however old its last commit is: after a
         // downtime all of them look old.
         let nothing_waits = task.phase() == Phase::Running && task.stable_lag() == Some(0);
-        Progress { stream_time, idle: nothing_waits && is_idle(written_at, now, idle_timeout) }
+        Progress { stream_time, idle: nothing_waits && is_idle(last_input, now, idle_timeout) }
     }
 }
 
-/// Whether a partition whose last offset record was written at `written_at` has been silent for `idle_timeout` at `now`.
-fn is_idle(written_at: i64, now: i64, idle_timeout: Duration) -> bool {
-    written_at > 0 && now.saturating_sub(written_at) >= idle_timeout.as_millis() as i64
+/// Whether a partition whose input was last read at `last_input` has been silent for `idle_timeout` at `now`.
+fn is_idle(last_input: i64, now: i64, idle_timeout: Duration) -> bool {
+    last_input > 0 && now.saturating_sub(last_input) >= idle_timeout.as_millis() as i64
 }
 
 /// What the partitions together say about closing.

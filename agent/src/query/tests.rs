@@ -359,27 +359,3 @@ proptest! {
         prop_assert_eq!(actual.collect::<BTreeMap<_, _>>(), expect);
     }
 }
-
-/// Cost: run with `--ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn the_last_five_minutes_of_one_endpoint() {
-    let mut agent = Agent::new(12, 12);
-    for partition in 0..12 {
-        let one = |n: i64| Event { millis: 50.0 + (n % 997) as f64, ..event(T0 + n * 7, &format!("/{}", n % 8), 200) };
-        agent.commit(partition, &(0..100_000).map(one).collect::<Vec<_>>(), 0);
-    }
-    let clock = Clock::System;
-    for op in [MatchOp::Equal, MatchOp::Matches] {
-        let request = Request {
-            matchers: vec![matcher("endpoint", op, "/3"), matcher("status", MatchOp::Equal, "200")],
-            time: Some(Time::Last(Duration::from_secs(300))),
-            ..ask("http")
-        };
-        let began = clock.boot_time();
-        for _ in 0..1_000 {
-            assert_eq!(agent.reader.query(&request).unwrap().rows.len(), 1);
-        }
-        println!("{op:?}: {:?} a query", clock.boot_time().since(began) / 1_000);
-    }
-}

@@ -33,7 +33,7 @@ pub enum RestoreError {
     Replay { task: String, error: ReplayError },
     #[error("{task}: the group has committed offset {offset}, but the state is gone (no changelog, no state file). Set state.on_loss to earliest (count all that Kafka still has again) or continue (start anew at that offset)")]
     StateLost { task: String, offset: i64 },
-    #[error("{task}: the state is at offset {next}, but the partition ends at {end}: the topic was made again or has lost acknowledged records. `streamgauge state reset` begins anew")]
+    #[error("{task}: the state is at offset {next}, but the partition ends at {end}: the topic was made again or has lost acknowledged records. To begin anew, stop the group's agents, delete their state directories and choose a new kafka.group_id")]
     BeyondEnd { task: String, next: i64, end: i64 },
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -12,21 +12,27 @@ pub struct Lease {
     length: Duration,
     /// Boot time, in milliseconds, at which the last successful commit began; negative: none yet.
     renewed: AtomicI64,
+    /// Boot time, in milliseconds, at which the lease was last ended: commits that began before it count no more.
+    ended: AtomicI64,
 }
 
 impl Lease {
     /// A lease that does not hold yet.
     pub fn new(clock: Clock, length: Duration) -> Self {
-        Lease { clock, length, renewed: AtomicI64::new(-1) }
+        Lease { clock, length, renewed: AtomicI64::new(-1), ended: AtomicI64::new(-1) }
     }
 
     /// A commit that began at `began` succeeded.
     pub fn renew(&self, began: BootTime) {
+        if began.as_millis() <= self.ended.load(Ordering::Acquire) {
+            return;
+        }
         self.renewed.fetch_max(began.as_millis(), Ordering::Release);
     }
 
     /// Ends the lease now: ownership was lost.
     pub fn end(&self) {
+        self.ended.store(self.clock.boot_time().as_millis(), Ordering::Release);
         self.renewed.store(-1, Ordering::Release);
     }
 
@@ -65,5 +71,10 @@ mod tests {
         assert!(lease.holds());
         lease.end();
         assert!(!lease.holds());
+        lease.renew(BootTime::from_millis(1_850));
+        assert!(!lease.holds(), "what began before the end renews nothing");
+        now.store(1_950, Ordering::Relaxed);
+        lease.renew(BootTime::from_millis(1_950));
+        assert!(lease.holds());
     }
 }

@@ -21,8 +21,8 @@ impl Metrics {
         self.decode_errors.get_or_create(&DecodeErrorLabels { source: source.to_owned(), reason }).inc();
     }
 
-    pub fn dead_letter_dropped(&self, source: &str) {
-        self.dead_letters_dropped.get_or_create(&SourceLabel { source: source.to_owned() }).inc();
+    pub fn dead_letters_dropped(&self, source: &str, letters: u64) {
+        self.dead_letters_dropped.get_or_create(&SourceLabel { source: source.to_owned() }).inc_by(letters);
     }
 
     pub fn late(&self, aggregate: &str, events: u64) {

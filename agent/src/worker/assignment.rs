@@ -153,6 +153,7 @@ impl Worker<'_> {
         for (topic, partition) in partitions {
             let id = TaskId { topic: topic.clone(), partition: *partition };
             self.agent.registry.remove(&id);
+            self.agent.metrics.task_gone(topic, *partition);
             self.agent.checkpointer.remove(&id);
         }
         if self.tasks.is_empty() {

@@ -129,6 +129,9 @@ impl Worker<'_> {
             } else if self.losses != number || self.suspended_at.is_some() {
                 return Ok(false);
             } else if self.tasks.iter().any(|live| live.changed) {
+                if self.aborts > 0 {
+                    std::thread::sleep(self.freeze_wait().min(left(self)));
+                }
                 self.freeze()?;
             } else {
                 return Ok(true);

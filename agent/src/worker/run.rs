@@ -246,6 +246,10 @@ impl<'a> Worker<'a> {
             if let Some(ends) = watermarks.get(&(id.topic.to_string(), id.partition)) {
                 live.task.set_watermarks(ends.high, ends.last_stable);
             }
+            let file = self.agent.state_dir.task_file(&id.topic, id.partition);
+            if let Ok(file) = std::fs::metadata(file) {
+                self.agent.metrics.state_bytes(&id.topic, id.partition, file.len());
+            }
             for ((aggregate, now), counted) in live.state.counters().zip(&mut live.counted) {
                 self.agent.metrics.late(&aggregate.config.name, now.late_events - counted.late_events);
                 self.agent.metrics.overflowed(&aggregate.config.name, now.overflow_events - counted.overflow_events);
@@ -259,14 +263,15 @@ impl<'a> Worker<'a> {
     fn look_for_topics(&self) {
         let servers = &self.agent.config.kafka.bootstrap_servers;
         let trouble = match self.consumer.partitions(|topic| self.agent.source_of(topic).is_some(), TOPICS_TIMEOUT) {
-            Err(error) => Some(format!("no answer from Kafka at {servers}: {error}; is kafka.bootstrap_servers right?")),
+            Err(error) => Some(format!("no answer from Kafka at {servers}: {}", self.consumer.context().last_error().unwrap_or(error.to_string()))),
             Ok(found) => self
                 .agent
                 .sources
                 .iter()
                 .flat_map(|source| &source.source.topics)
                 .find(|topic| !topic.starts_with('^') && !found.iter().any(|(name, _)| name == *topic))
-                .map(|topic| format!("topic {topic} does not exist at {servers}, or this user may not see it; waiting for it")),
+                .map(|topic| format!("topic {topic} does not exist at {servers}, or this user may not see it; waiting for it"))
+                .or_else(|| self.consumer.context().last_error().map(|error| format!("no partitions yet: {error}"))),
         };
         if let Some(trouble) = &trouble {
             tracing::warn!("{trouble}");
@@ -321,7 +326,7 @@ fn initialise(agent: &Agent, producer: &TransactionalProducer, status: &WorkerSt
             }
             Err(TxnError::Retriable(detail)) => {
                 let servers = &agent.config.kafka.bootstrap_servers;
-                let trouble = format!("no answer from Kafka at {servers} yet: {detail}; is kafka.bootstrap_servers right?");
+                let trouble = format!("no answer from Kafka at {servers} yet: {}", producer.last_error().unwrap_or(detail));
                 tracing::warn!("{trouble}");
                 status.set_trouble(Some(trouble));
             }

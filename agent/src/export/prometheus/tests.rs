@@ -160,28 +160,3 @@ fn merged_totals_show_only_while_every_partition_is_here() {
     assert_eq!(whole(2, 2), ["http_requests_total{endpoint=\"/a\",instance=\"\"} 2"]);
     assert!(whole(2, 3).is_empty());
 }
-
-/// Scale: run with `--ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn a_page_of_a_hundred_thousand_series() {
-    let config = CONFIG.replace("    limit: 2\n", "    limit: 100000\n");
-    let mut agent = Agent::with_config(&config, 12, 12);
-    let keys = 230;
-    for partition in 0..12 {
-        let events: Vec<_> = (0..10 * keys)
-            .map(|n| Request {
-                millis: 1.0 + n as f64,
-                ..event(T0 + (n / keys) * MINUTE, &format!("/{}", n % keys), 200)
-            })
-            .collect();
-        agent.commit(partition, &events, 0);
-    }
-    let clock = crate::clock::Clock::System;
-    for _ in 0..3 {
-        let began = clock.boot_time();
-        let page = page(&agent, Format::Text);
-        let took = clock.boot_time().since(began);
-        println!("{} lines, {} bytes in {took:?}", page.lines().count(), page.len());
-    }
-}
