@@ -1,9 +1,12 @@
 //! The verbs of the command line. Exit codes: 0 done, 1 failed while running, 2 a check did not hold, 64 wrong usage or
 //! a config that cannot be used.
 
+pub mod demo;
+mod human;
 pub mod produce;
 pub mod run;
 pub mod schema;
+mod serve;
 pub mod validate;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +34,8 @@ enum Verb {
         #[arg(short, long, env = "STREAMGAUGE_CONFIG", value_name = "FILE")]
         config: PathBuf,
     },
+    /// Show it working: an in-process broker, a producer and the agent, and a table of what is counted.
+    Demo(demo::DemoArgs),
     /// Produce the example's event stream to a topic.
     Produce(produce::ProduceArgs),
     /// Print the config's JSON schema.
@@ -51,6 +56,7 @@ pub fn main() -> ExitCode {
     match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Validate { config } => ExitCode::from(validate::validate(&config)),
+        Verb::Demo(args) => finish(demo::run(&args)),
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Schema => ExitCode::from(schema::schema()),
     }

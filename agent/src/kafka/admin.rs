@@ -82,6 +82,17 @@ impl Admin {
         Ok(())
     }
 
+    /// Deletes topics; one that is not there is fine.
+    pub async fn delete_topics(&self, names: &[&str]) -> Result<(), AdminError> {
+        for result in self.client.delete_topics(names, &self.options()).await? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+                Err((name, code)) => return Err(refusal(format!("delete topic {name}"), code)),
+            }
+        }
+        Ok(())
+    }
+
     /// A topic's settings by name.
     pub async fn topic_settings(&self, name: &str) -> Result<HashMap<String, String>, AdminError> {
         let resource = ResourceSpecifier::Topic(name);

@@ -41,6 +41,9 @@ pub fn prepare(agent: &Agent, topic: &str) -> Result<i32, TopicError> {
     let admin = Admin::create(&agent.settings, CALL_TIMEOUT)?;
     let topics = admin.topics()?;
     let partitions = topics.get(topic).ok_or_else(|| TopicError::NoSource(topic.to_owned()))?.partitions;
+    if agent.topics_given {
+        return Ok(partitions);
+    }
     let kafka = &agent.config.kafka;
     let changelog = changelog_topic(&kafka.group_id, topic);
     match topics.get(&changelog).map(|info| info.partitions) {

@@ -5,6 +5,7 @@
 
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod agent;
+mod demo;
 mod docs;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;

@@ -190,7 +190,7 @@ async fn count_signals(signals: Arc<AtomicU8>) {
     }
 }
 
-fn parse_rate(text: &str) -> Result<EventRate, String> {
+pub(super) fn parse_rate(text: &str) -> Result<EventRate, String> {
     match text {
         "max" => Ok(EventRate::Max),
         _ => match text.parse() {
@@ -200,7 +200,7 @@ fn parse_rate(text: &str) -> Result<EventRate, String> {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration: jiff::SignedDuration = text.parse().map_err(|_| "give a time such as 500ms, 30s or 5m")?;
     Duration::try_from(duration).map_err(|_| "the time is negative".into())
 }
@@ -209,7 +209,7 @@ fn parse_fraction(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or("give a number from 0 to 1".into())
 }
 
-fn parse_property(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_property(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("give it as name=value")?;
     Ok((name.trim().to_owned(), value.to_owned()))
 }
