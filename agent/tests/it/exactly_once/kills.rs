@@ -95,10 +95,11 @@ fn a_death_at_any_step_of_the_protocol_loses_nothing_and_counts_nothing_twice() 
 #[test]
 fn an_aborted_transaction_loses_nothing_and_counts_nothing_twice() {
     let scene = Scene::new("aborted", 4);
-    let failing = "commit.offsets_sent=fail@2,commit.produced=fail@4";
-    let agent = scene.agent_with(&[("STREAMGAUGE_FAILPOINTS", failing)]);
+    let failing = "commit.offsets_sent=fail@3,commit.produced=fail@6";
+    let mut agent = scene.agent_with(&[("STREAMGAUGE_FAILPOINTS", failing)]);
+    agent.wait_ready();
     scene.produce(60_000, 3, &["--rate", "20000"]).finish();
     scene.assert_equals_recount(&[&agent]);
     let page = agent.scrape();
-    assert_eq!(number(&page, "streamgauge_epochs_aborted_total", &[("reason", "kafka")]), 2.0, "{page}");
+    assert_eq!(number(&page, "streamgauge_epochs_aborted_total", &[("reason", "kafka")]), 2.0);
 }
