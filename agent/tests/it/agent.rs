@@ -66,6 +66,19 @@ impl Agent {
         self.child = Some(command.spawn().unwrap_or_else(|e| panic!("{}: {e}", program().display())));
     }
 
+    /// Sets an environment variable for the next start, or takes it away.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    /// Whether the process ended by itself, and nobody has asked for its status yet.
+    pub fn has_ended(&self) -> bool {
+        let stat = self.child.as_ref().map(|child| fs::read_to_string(format!("/proc/{}/stat", child.id())));
+        // The state stands after the name, which is in parentheses.
+        stat.is_some_and(|stat| stat.is_ok_and(|text| text.rsplit(')').next().is_some_and(|s| s.starts_with(" Z"))))
+    }
+
     /// SIGKILL, and waits for the end.
     pub fn kill9(&mut self) {
         let mut child = self.child.take().expect("the agent runs");
@@ -103,7 +116,8 @@ impl Agent {
         self.signal(libc::SIGCONT);
     }
 
-    fn signal(&self, signal: libc::c_int) {
+    /// Sends a signal.
+    pub fn signal(&self, signal: libc::c_int) {
         let pid = self.child.as_ref().expect("the agent runs").id();
         // SAFETY: kill only sends a signal; the pid is our own child, not yet waited for.
         assert_eq!(unsafe { libc::kill(pid as libc::pid_t, signal) }, 0, "signal {signal} to {pid}");
@@ -136,15 +150,7 @@ impl Agent {
 
     /// Status and body of a GET; none if nobody answers.
     pub fn try_get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect_timeout(&self.http, Duration::from_secs(5)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
-        // HTTP/1.0: the answer comes whole, not in chunks, and the connection closes behind it.
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\nAccept: */*\r\n\r\n", self.http).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, body.to_owned()))
+        http_get(self.http, path, Duration::from_secs(30))
     }
 
     /// Address of the HTTP listener.
@@ -186,6 +192,19 @@ impl Drop for Agent {
     }
 }
 
+/// Status and body of a GET; none if nobody answers within `patience`.
+pub fn http_get(address: SocketAddr, path: &str, patience: Duration) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
+    stream.set_read_timeout(Some(patience)).ok()?;
+    // HTTP/1.0: the answer comes whole, not in chunks, and the connection closes behind it.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}
+
 /// The binary under test: `STREAMGAUGE_BIN`, or the one that Cargo built for this run.
 pub fn program() -> PathBuf {
     std::env::var_os("STREAMGAUGE_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_streamgauge")), PathBuf::from)
@@ -194,9 +213,9 @@ pub fn program() -> PathBuf {
 /// The config with the sections that the test did not care about.
 fn complete(config: &str) -> String {
     let sections = [
-        ("state:", "state: { dir: '${STATE_DIR}' }"),
-        ("http:", "http: { listen: '${HTTP_LISTEN}' }"),
-        ("grpc:", "grpc: { listen: '${GRPC_LISTEN}' }"),
+        ("state:", "state:\n  dir: ${STATE_DIR}"),
+        ("http:", "http:\n  listen: ${HTTP_LISTEN}"),
+        ("grpc:", "grpc:\n  listen: ${GRPC_LISTEN}"),
     ];
     let missing = sections.iter().filter(|(key, _)| !config.lines().any(|line| line.starts_with(key)));
     missing.fold(format!("{}\n", config.trim_end()), |text, (_, section)| text + section + "\n")

@@ -7,16 +7,18 @@
 mod agent;
 mod demo;
 mod docs;
+mod bad_starts;
+mod exactly_once;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
 mod produce;
+mod scene;
 mod smoke;
 mod tidy;
 
 /// True under `scripts/test --all`, which also runs what takes many minutes.
-#[allow(dead_code, reason = "the heavy tests are not here yet")]
 pub fn heavy_tests() -> bool {
     std::env::var("STREAMGAUGE_TEST_ALL").is_ok_and(|v| v == "1")
 }
