@@ -86,7 +86,7 @@ fn fold_batch(task: &mut TaskState, labels: &[String], round: usize) {
         let random = scatter(i);
         let label = Value::Str(&labels[random as usize % labels.len()]);
         let duration = Value::Float(1.0 + (random % 10_000) as f64 / 10.0);
-        let status = Value::Int(if random % 20 == 0 { 500 } else { 200 });
+        let status = Value::Int(if random.is_multiple_of(20) { 500 } else { 200 });
         let with_status = [label, status, duration];
         let values = if task.plan().fields.len() == 3 { &with_status[..] } else { &[label, duration] };
         let event = Event { time: 1_763_657_472_000 + i as i64 / 40, values };

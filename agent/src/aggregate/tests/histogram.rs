@@ -127,5 +127,5 @@ fn sums_read_as_they_were_written() {
     assert_eq!(nanos_to_f64(100_000_000), 0.1);
     assert_eq!(nanos_to_f64(-1), -1e-9);
     assert_eq!(nanos_to_f64(10i128.pow(27)), 1e18);
-    assert_eq!(nanos_to_f64(123_456_789_012_345_678_901), 123_456_789_012.345_678_901);
+    assert_eq!(nanos_to_f64(123_456_789_012_345_678_901), 123_456_789_012.345_67);
 }
