@@ -1,15 +1,18 @@
 //! The verbs of the command line. Exit codes: 0 done, 1 failed while running, 2 a check did not hold, 64 wrong usage or
 //! a config that cannot be used.
 
+mod client;
 pub mod demo;
+pub mod health;
 mod human;
 pub mod produce;
+pub mod query;
 pub mod run;
 pub mod schema;
 mod serve;
 pub mod validate;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,8 +41,19 @@ enum Verb {
     Demo(demo::DemoArgs),
     /// Produce the example's event stream to a topic.
     Produce(produce::ProduceArgs),
+    /// Ask an agent for totals and windows; without an aggregate, list what there is.
+    Query(query::QueryArgs),
+    /// Ask an agent whether it is ready.
+    Health(health::HealthArgs),
     /// Print the config's JSON schema.
     Schema,
+    /// Print the shell's completions of this command line.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff).
+    Man,
 }
 
 /// Parses the command line and runs its verb.
@@ -58,8 +72,27 @@ pub fn main() -> ExitCode {
         Verb::Validate { config } => ExitCode::from(validate::validate(&config)),
         Verb::Demo(args) => finish(demo::run(&args)),
         Verb::Produce(args) => finish(produce::run(args)),
+        Verb::Query(args) => finish(query::run(args)),
+        Verb::Health(args) => health::run(&args),
         Verb::Schema => ExitCode::from(schema::schema()),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "streamgauge", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Verb::Man => finish(manual()),
     }
+}
+
+/// The pages of the command and of each verb, one behind the other.
+fn manual() -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout();
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut out)?;
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        clap_mangen::Man::new(verb.clone()).render(&mut out)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {

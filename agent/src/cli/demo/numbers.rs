@@ -31,9 +31,12 @@ impl Numbers {
     /// Reads the aggregates of the example config.
     pub fn read(reader: &Reader) -> Result<Numbers, QueryError> {
         let mut all = lines(reader, "http", Some(Vec::new()))?;
+        let mut regions = lines(reader, "http_region", None)?;
+        // They are about as frequent as one another, and would change places all the time.
+        regions.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Numbers {
             endpoints: lines(reader, "http", None)?,
-            regions: lines(reader, "http_region", None)?,
+            regions,
             all: all.pop().unwrap_or_default(),
         })
     }
