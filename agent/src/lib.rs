@@ -2,9 +2,11 @@
 //!
 //! Dependencies point one way:
 //! `cli → worker → commit, replica → state → aggregate`, with `decode` under `worker` and `kafka` under `commit` and
-//! `replica`; `grpc, http, export → query → state`. `config`, `telemetry`, `clock` and `failpoint` are known to all and know none.
+//! `replica`; `grpc, http, export → query → state`. `audit` shares nothing with what it checks. `config`, `telemetry`,
+//! `clock` and `failpoint` are known to all and know none.
 
 pub mod aggregate;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod commit;

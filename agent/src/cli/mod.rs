@@ -1,6 +1,7 @@
 //! The verbs of the command line. Exit codes: 0 done, 1 failed while running, 2 a check did not hold, 64 wrong usage or
 //! a config that cannot be used.
 
+pub mod audit;
 mod client;
 pub mod demo;
 pub mod health;
@@ -43,6 +44,8 @@ enum Verb {
     Produce(produce::ProduceArgs),
     /// Ask an agent for totals and windows; without an aggregate, list what there is.
     Query(query::QueryArgs),
+    /// Recount a stretch of the topics independently and compare it with what an agent has published.
+    Audit(audit::AuditArgs),
     /// Ask an agent whether it is ready.
     Health(health::HealthArgs),
     /// Print the config's JSON schema.
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => finish(demo::run(&args)),
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),
+        Verb::Audit(args) => finish(audit::run(&args)),
         Verb::Health(args) => health::run(&args),
         Verb::Schema => ExitCode::from(schema::schema()),
         Verb::Completions { shell } => {

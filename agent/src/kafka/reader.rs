@@ -108,6 +108,28 @@ impl PartitionReader {
         self.offsets(partitions, Offset::Beginning, timeout)
     }
 
+    /// The first offset whose record is not older than `millis` (Unix milliseconds); `None` where there is none.
+    pub fn first_since(
+        &self,
+        partitions: &[TopicPartition],
+        millis: i64,
+        timeout: Duration,
+    ) -> KafkaResult<HashMap<TopicPartition, Option<i64>>> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            list.add_partition_offset(topic, *partition, Offset::Offset(millis.max(0)))?;
+        }
+        let answer = self.consumer.offsets_for_times(list, timeout)?;
+        answer.elements().iter().map(|e| {
+            e.error()?;
+            let offset = match e.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            Ok(((Arc::from(e.topic()), e.partition()), offset))
+        }).collect()
+    }
+
     fn offsets(
         &self,
         partitions: &[TopicPartition],

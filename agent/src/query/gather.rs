@@ -34,6 +34,8 @@ pub struct Gathered {
     pub groups: Vec<KeyBytes>,
     /// By group and window (position among the spans; 0 for totals).
     pub cells: FxHashMap<(u32, u32), States>,
+    /// Next input offset and stream time of each task, as of when its cells were read.
+    pub as_of: Vec<(i64, Option<i64>)>,
 }
 
 struct Gatherer<'a> {
@@ -51,6 +53,7 @@ pub fn gather(ask: &Ask<'_>, tasks: &[Arc<Task>]) -> Result<Gathered, QueryError
         Gatherer { ask, gathered: Gathered::default(), by_labels: FxHashMap::default(), by_key: FxHashMap::default() };
     for task in tasks {
         let view = task.view.read();
+        gatherer.gathered.as_of.push((view.record().next_offset, view.record().stream_time));
         if let Some(aggregate) = view.aggregate(ask.plan.id) {
             gatherer.add(aggregate, only_key.as_ref())?;
         }

@@ -71,7 +71,7 @@ impl Reader {
         let token = PageToken::of(request)?;
 
         let tasks = source.tasks(&self.registry);
-        let as_of = status::of_tasks(&tasks, plan.config.idle_timeout, &self.clock);
+        let mut as_of = status::of_tasks(&tasks, plan.config.idle_timeout, &self.clock);
         let closing = Closing::of(as_of.iter().map(PartitionStatus::progress));
         let selection = self.select(request, plan, &tasks, closing, token.as_ref())?;
         let (spans, grid) = match &selection {
@@ -87,6 +87,10 @@ impl Reader {
             limit: self.max_cells,
         };
         let gathered = gather(&ask, &tasks)?;
+        // A commit may have come in between: the answer names the offsets of the very cells that are in it.
+        for (status, &(next_offset, stream_time)) in as_of.iter_mut().zip(&gathered.as_of) {
+            (status.next_offset, status.stream_time) = (next_offset, stream_time);
+        }
         let closed_through = grid.and_then(|grid| closing.newest_closed(grid, plan.grace_ms));
         let mut rows = order.rows(gathered, spans, closed_through, measures.len());
         if request.limit > 0 {

@@ -71,7 +71,7 @@ impl Series {
             limit: usize::MAX,
         };
         // Without a limit nothing is refused.
-        let Ok(Gathered { groups, cells }) = gather(&ask, tasks) else { return series };
+        let Ok(Gathered { groups, cells, .. }) = gather(&ask, tasks) else { return series };
         let mut rows: Vec<_> =
             cells.into_iter().map(|((group, _), measures)| (&groups[group as usize], measures)).collect();
         rows.sort_unstable_by_key(|&(key, _)| key);

@@ -1,0 +1,200 @@
+//! Published against recounted, number by number. Counts have to be equal; sums may differ by what floats cannot hold.
+
+use super::published::CellId;
+use super::recount::{Check, Scope, Tally};
+use crate::config::{Measure, MeasureKind};
+use std::collections::BTreeSet;
+use streamgauge_proto::v1 as pb;
+
+/// How far sums may be apart: as a fraction, and, for the rounding of each value, per value.
+const TOLERANCE: f64 = 1e-9;
+
+/// A number that is not what it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    pub cell: CellId,
+    /// The measure, and what of it: `requests count`.
+    pub what: String,
+    pub published: String,
+    pub recounted: String,
+}
+
+/// The outcome of one check.
+#[derive(Clone, Debug, Default)]
+pub struct Comparison {
+    pub cells: usize,
+    pub windows: usize,
+    pub differences: Vec<Difference>,
+    /// Why nothing could be compared.
+    pub left_out: Option<String>,
+}
+
+/// Compares all cells that are in the published answer, or ought to be.
+pub fn compare(check: &Check) -> Comparison {
+    if let Some(why) = incomparable(check) {
+        return Comparison { left_out: Some(why), ..Comparison::default() };
+    }
+    let due = Due::of(check);
+    let published = check.published.cells.keys().filter(|id| due.is_whole(id));
+    let recounted = check.cells.keys().filter(|id| due.is_whole(id) && due.is_closed(id));
+    let cells: BTreeSet<&CellId> = published.chain(recounted).collect();
+    let windows: BTreeSet<_> = cells.iter().filter_map(|id| id.window).collect();
+    let mut comparison = Comparison { cells: cells.len(), windows: windows.len(), ..Comparison::default() };
+    for id in cells {
+        compare_cell(check, id, &mut comparison.differences);
+    }
+    comparison
+}
+
+/// Why this check says nothing.
+fn incomparable(check: &Check) -> Option<String> {
+    let totals = check.scope == Scope::Totals;
+    let overflow = check.published.cells.keys().chain(check.cells.keys()).any(|id| id.overflow);
+    let ttl = check.aggregate.key_ttl.is_some();
+    if totals && check.whole_from > i64::MIN {
+        Some("Kafka no longer has the topic's beginning, and totals count from there".to_owned())
+    } else if totals && ttl {
+        Some("key_ttl has dropped totals of keys that came back later".to_owned())
+    } else if overflow && (ttl || !check.keys_known) {
+        Some("which keys were beyond the limit depends on the whole topic; try --all".to_owned())
+    } else {
+        None
+    }
+}
+
+/// Which windows can be compared.
+struct Due {
+    from: i64,
+    /// Windows that end here or earlier are closed.
+    closed_through: i64,
+}
+
+impl Due {
+    fn of(check: &Check) -> Due {
+        let Scope::Windows { window, from } = check.scope else {
+            return Due { from: i64::MIN, closed_through: i64::MAX };
+        };
+        let aggregate = &check.aggregate;
+        let (pane, retention) = (aggregate.pane.as_millis() as i64, aggregate.retention.as_millis() as i64);
+        // Each partition drops what is older than the retention, by its own stream time.
+        let newest = check.stream_times.values().max().copied().unwrap_or(i64::MIN);
+        let retained = newest.saturating_sub(retention).div_euclid(pane).saturating_mul(pane);
+        let mut closed_through = check.published.cells.keys().filter_map(|id| id.window).map(|(_, end)| end).max();
+        // When every partition has passed a window's end and the grace, it has to be there.
+        let partitions = check.published.as_of.keys();
+        let slowest = partitions.map(|partition| check.stream_times.get(partition).copied()).min().flatten();
+        if let Some(slowest) = slowest {
+            let (size, hop) = (window.size.as_millis() as i64, window.hop.as_millis() as i64);
+            let passed = slowest.saturating_sub(aggregate.grace.as_millis() as i64 + size);
+            closed_through = closed_through.max(Some(passed.div_euclid(hop).saturating_mul(hop).saturating_add(size)));
+        }
+        Due { from: from.max(retained).max(check.whole_from), closed_through: closed_through.unwrap_or(i64::MIN) }
+    }
+
+    fn is_whole(&self, id: &CellId) -> bool {
+        id.window.is_none_or(|(start, _)| start >= self.from)
+    }
+
+    fn is_closed(&self, id: &CellId) -> bool {
+        id.window.is_none_or(|(_, end)| end <= self.closed_through)
+    }
+}
+
+fn compare_cell(check: &Check, id: &CellId, differences: &mut Vec<Difference>) {
+    let (published, recounted) = (check.published.cells.get(id), check.cells.get(id));
+    let (Some(published), Some(recounted)) = (published, recounted) else {
+        let there = |there: bool| if there { "there" } else { "missing" }.to_owned();
+        differences.push(Difference {
+            cell: id.clone(),
+            what: "row".into(),
+            published: there(published.is_some()),
+            recounted: there(recounted.is_some()),
+        });
+        return;
+    };
+    for (measure, tally) in check.aggregate.measures.iter().zip(recounted) {
+        let absent = pb::MeasureValue::default();
+        let value = published.get(&measure.name).unwrap_or(&absent);
+        for (what, published, recounted) in differing(measure, value, tally) {
+            let what = format!("{} {what}", measure.name);
+            differences.push(Difference { cell: id.clone(), what, published, recounted });
+        }
+    }
+}
+
+type Pair = (String, String, String);
+
+/// What of a measure differs: what, published, recounted.
+fn differing(measure: &Measure, value: &pb::MeasureValue, tally: &Tally) -> Vec<Pair> {
+    let mut found = Vec::new();
+    let mut unequal = |what: String, published: Option<String>, recounted: String, same: bool| {
+        if !same {
+            found.push((what, published.unwrap_or_else(|| "missing".to_owned()), recounted));
+        }
+    };
+    let kind = &measure.kind;
+    let counts = matches!(kind, MeasureKind::Count | MeasureKind::Avg | MeasureKind::Histogram | MeasureKind::Buckets(_));
+    let sums = matches!(kind, MeasureKind::Sum | MeasureKind::Avg | MeasureKind::Histogram | MeasureKind::Buckets(_));
+    if counts {
+        let text = value.count.map(|count| count.to_string());
+        unequal("count".into(), text, tally.count.to_string(), value.count == Some(tally.count));
+    }
+    let sum = tally.nanos as f64 / 1e9;
+    if sums {
+        let same = value.sum.is_some_and(|published| is_close(published, sum, tally.count));
+        unequal("sum".into(), value.sum.map(|sum| sum.to_string()), sum.to_string(), same);
+    }
+    if let (MeasureKind::Avg, true) = (kind, tally.count > 0) {
+        let avg = sum / tally.count as f64;
+        let same = value.avg.is_some_and(|published| is_close(published, avg, 1));
+        unequal("avg".into(), value.avg.map(|avg| avg.to_string()), avg.to_string(), same);
+    }
+    let mut extreme = |what: &str, published: Option<f64>, recounted: f64| {
+        let recounted = recounted.is_finite().then_some(recounted);
+        let text = |number: Option<f64>| number.map(|number| number.to_string());
+        unequal(what.into(), text(published), text(recounted).unwrap_or_else(|| "none".into()), published == recounted);
+    };
+    if matches!(kind, MeasureKind::Min | MeasureKind::Histogram) {
+        extreme("min", value.min, tally.min);
+    }
+    if matches!(kind, MeasureKind::Max | MeasureKind::Histogram) {
+        extreme("max", value.max, tally.max);
+    }
+    found.extend(distribution(value, tally));
+    found
+}
+
+/// Buckets and quantiles that do not agree.
+fn distribution(value: &pb::MeasureValue, tally: &Tally) -> Vec<Pair> {
+    let mut found = Vec::new();
+    let at_most = |bound: f64| tally.at_most.iter().find(|(b, _)| *b == bound).map_or(0, |(_, count)| *count);
+    for bucket in &value.buckets {
+        let recounted = at_most(bucket.upper_bound);
+        if recounted != bucket.count {
+            let what = format!("values up to {}", bucket.upper_bound);
+            found.push((what, bucket.count.to_string(), recounted.to_string()));
+        }
+    }
+    for quantile in &value.quantiles {
+        let Some([low, high]) = around(quantile.value, value.quantile_relative_error) else { continue };
+        let rank = ((quantile.quantile * tally.count as f64).ceil() as u64).clamp(1, tally.count.max(1));
+        if at_most(low) >= rank || at_most(high) < rank {
+            let (what, published) = (format!("quantile {}", quantile.quantile), quantile.value.to_string());
+            let recounted = format!("rank {rank}; {} are below {low}, {} up to {high}", at_most(low), at_most(high));
+            found.push((what, published, recounted));
+        }
+    }
+    found
+}
+
+/// Just below and just above where the exact value of a published quantile has to be.
+pub(super) fn around(value: f64, relative_error: Option<f64>) -> Option<[f64; 2]> {
+    let error = relative_error.filter(|error| *error < 1.0)?;
+    let (a, b) = (value / (1.0 + error), value / (1.0 - error));
+    let slack = a.abs().max(b.abs()) * TOLERANCE + f64::MIN_POSITIVE;
+    Some([a.min(b) - slack, a.max(b) + slack])
+}
+
+fn is_close(a: f64, b: f64, values: u64) -> bool {
+    (a - b).abs() <= TOLERANCE * (a.abs().max(b.abs()) + values as f64)
+}

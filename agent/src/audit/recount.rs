@@ -1,0 +1,224 @@
+//! Counting again: every event, into every cell it belongs to.
+
+use super::event::Event;
+use super::published::{CellId, Published};
+use crate::config::{Aggregate, Config, Limits, Source, Window};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a check compares.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scope {
+    /// Everything since the topic's beginning.
+    Totals,
+    /// Closed windows that begin at `from` (Unix milliseconds) or later.
+    Windows { window: Window, from: i64 },
+}
+
+/// One answer to be checked, with what was recounted for it.
+#[derive(Debug)]
+pub struct Check {
+    pub aggregate: Aggregate,
+    pub scope: Scope,
+    pub published: Published,
+    pub(super) cells: BTreeMap<CellId, Vec<Tally>>,
+    /// Stream time of each partition at the answer's offset.
+    pub(super) stream_times: BTreeMap<(String, i32), i64>,
+    /// Windows from here on are whole in what Kafka still has.
+    pub(super) whole_from: i64,
+    /// Reading began at the first record, so that it is known which keys came first.
+    pub(super) keys_known: bool,
+    /// Events counted.
+    pub events: u64,
+}
+
+/// A measure's values in one cell. Numbers that depend on the values' distribution are asked for in the form "how many
+/// were at most this", for the bounds that the answer has.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    pub count: u64,
+    /// Billionths of the exposed unit.
+    pub nanos: i128,
+    pub min: f64,
+    pub max: f64,
+    /// Bounds and how many values were at most that.
+    pub at_most: Vec<(f64, u64)>,
+}
+
+impl Check {
+    pub fn new(aggregate: Aggregate, scope: Scope, published: Published) -> Check {
+        Check {
+            aggregate,
+            scope,
+            published,
+            cells: BTreeMap::new(),
+            stream_times: BTreeMap::new(),
+            whole_from: i64::MIN,
+            keys_known: true,
+            events: 0,
+        }
+    }
+
+    /// Counts one event of a partition. `late_at`: the partition's stream time, with this event in it.
+    fn add(&mut self, key: &CellId, time: i64, late_at: i64, values: &[Option<f64>]) {
+        self.events += 1;
+        let (window, from) = match self.scope {
+            Scope::Totals => return self.count(key.clone(), values),
+            Scope::Windows { window, from } => (window, from),
+        };
+        let (size, hop) = (window.size.as_millis() as i64, window.hop.as_millis() as i64);
+        let grace = self.aggregate.grace.as_millis() as i64;
+        let mut start = time - time.rem_euclid(hop);
+        while start + size > time {
+            let end = start + size;
+            if start >= from && late_at < end + grace {
+                self.count(CellId { window: Some((start, end)), ..key.clone() }, values);
+            }
+            start -= hop;
+        }
+    }
+
+    fn count(&mut self, id: CellId, values: &[Option<f64>]) {
+        let (aggregate, published) = (&self.aggregate, &self.published);
+        let tallies = self.cells.entry(id.clone()).or_insert_with(|| {
+            let bounds = |name: &str| bounds(published.cells.get(&id).and_then(|values| values.get(name)));
+            aggregate.measures.iter().map(|measure| Tally::new(bounds(&measure.name))).collect()
+        });
+        for (tally, value) in tallies.iter_mut().zip(values) {
+            if let Some(value) = value {
+                tally.add(*value);
+            }
+        }
+    }
+}
+
+/// Every bound at which the answer says something: its buckets', and around its quantiles.
+fn bounds(value: Option<&streamgauge_proto::v1::MeasureValue>) -> Vec<f64> {
+    let Some(value) = value else { return Vec::new() };
+    let mut bounds: Vec<f64> = value.buckets.iter().map(|bucket| bucket.upper_bound).collect();
+    for quantile in &value.quantiles {
+        bounds.extend(super::compare::around(quantile.value, value.quantile_relative_error).into_iter().flatten());
+    }
+    bounds
+}
+
+impl Tally {
+    fn new(bounds: Vec<f64>) -> Tally {
+        let at_most = bounds.into_iter().map(|bound| (bound, 0)).collect();
+        Tally { count: 0, nanos: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, at_most }
+    }
+
+    fn add(&mut self, value: f64) {
+        self.count += 1;
+        self.nanos += (value * 1e9).round() as i128;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        for (bound, count) in &mut self.at_most {
+            *count += u64::from(value <= *bound);
+        }
+    }
+}
+
+/// The recount of one source for several checks.
+#[derive(Debug)]
+pub struct Recount<'a> {
+    source: &'a Source,
+    /// All of the source, whether they are checked or not.
+    aggregates: Vec<&'a Aggregate>,
+    limits: &'a Limits,
+    checks: Vec<Check>,
+    partitions: BTreeMap<(String, i32), Partition>,
+}
+
+/// What is remembered of a partition while it is read.
+#[derive(Debug, Default)]
+struct Partition {
+    stream_time: Option<i64>,
+    /// Keys seen, by aggregate: beyond the limit, new ones count as overflow.
+    keys: BTreeMap<String, BTreeSet<Vec<String>>>,
+}
+
+impl<'a> Recount<'a> {
+    /// All of `checks` are of aggregates of `source`.
+    pub fn new(config: &'a Config, source: &'a Source, checks: Vec<Check>) -> Recount<'a> {
+        let aggregates = config.aggregates.iter().filter(|aggregate| aggregate.source == source.name).collect();
+        Recount { source, aggregates, limits: &config.limits, checks, partitions: BTreeMap::new() }
+    }
+
+    /// Where reading of each partition ends: no check goes further.
+    pub fn ends(&self) -> BTreeMap<(String, i32), i64> {
+        let mut ends = BTreeMap::new();
+        for (partition, &offset) in self.checks.iter().flat_map(|check| &check.published.as_of) {
+            let end = ends.entry(partition.clone()).or_insert(offset);
+            *end = offset.max(*end);
+        }
+        ends
+    }
+
+    /// Kafka no longer has the partition's beginning; its first record is of this time (Unix milliseconds).
+    pub fn begins_late(&mut self, record_time: i64) {
+        // An event may be dated ahead of its record, up to this: before that, windows may lack some.
+        let whole_from = record_time.saturating_add(self.max_future_ms());
+        for check in &mut self.checks {
+            check.whole_from = check.whole_from.max(whole_from);
+        }
+    }
+
+    /// Reading does not begin with the first record that ever was.
+    pub fn begins_within(&mut self) {
+        self.checks.iter_mut().for_each(|check| check.keys_known = false);
+    }
+
+    /// How long before an event's time its record may have been written, milliseconds.
+    pub fn max_future_ms(&self) -> i64 {
+        i64::try_from(self.source.max_future.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Counts one record. Those of a partition must come in their order.
+    pub fn record(&mut self, topic: &str, partition: i32, offset: i64, time: Option<i64>, payload: Option<&[u8]>) {
+        let id = (topic.to_owned(), partition);
+        let event = Event::read(payload.unwrap_or_default(), time, self.source, self.limits.event_bytes);
+        let Some(event) = event else { return };
+        // One aggregate that cannot count it makes it a dead letter for all.
+        let read = |aggregate: &&Aggregate| read(&event, aggregate, self.limits.label_bytes);
+        let Some(all) = self.aggregates.iter().map(read).collect::<Option<Vec<_>>>() else { return };
+        let state = self.partitions.entry(id.clone()).or_default();
+        let stream_time = state.stream_time.map_or(event.time, |time| time.max(event.time));
+        state.stream_time = Some(stream_time);
+        let keys = self.aggregates.iter().zip(&all).map(|(aggregate, (labels, _))| state.key(aggregate, labels));
+        let keys: Vec<CellId> = keys.collect();
+        for check in &mut self.checks {
+            let Some(at) = self.aggregates.iter().position(|a| a.name == check.aggregate.name) else { continue };
+            if check.published.as_of.get(&id).is_none_or(|&end| offset >= end) {
+                continue;
+            }
+            check.stream_times.insert(id.clone(), stream_time);
+            check.add(&keys[at], event.time, stream_time, &all[at].1);
+        }
+    }
+
+    /// The checks, counted.
+    pub fn finish(self) -> Vec<Check> {
+        self.checks
+    }
+}
+
+impl Partition {
+    /// The key of an event's cells: its labels, or the overflow's if the aggregate has as many keys as it may.
+    fn key(&mut self, aggregate: &Aggregate, labels: &[String]) -> CellId {
+        let keys = self.keys.entry(aggregate.name.clone()).or_default();
+        if !keys.contains(labels) && keys.len() >= aggregate.key_limit {
+            return CellId { window: None, overflow: true, labels: Vec::new() };
+        }
+        keys.insert(labels.to_vec());
+        CellId { window: None, overflow: false, labels: labels.to_vec() }
+    }
+}
+
+type Read = (Vec<String>, Vec<Option<f64>>);
+
+/// Labels and measured values; `None`: it cannot be counted.
+fn read(event: &Event, aggregate: &Aggregate, label_bytes: usize) -> Option<Read> {
+    let labels = aggregate.by.iter().map(|by| event.label(&by.path, label_bytes)).collect::<Option<_>>()?;
+    let values = aggregate.measures.iter().map(|measure| event.measured(measure)).collect::<Result<_, _>>().ok()?;
+    Some((labels, values))
+}

@@ -1,0 +1,138 @@
+//! The recount against numbers worked out by hand, and what it makes of answers that are wrong.
+
+use super::*;
+use crate::config::{self, Config, Window};
+use streamgauge_proto::types::Timestamp;
+use streamgauge_proto::v1 as pb;
+
+const CONFIG: &str = "
+kafka: { bootstrap_servers: 'localhost:9092' }
+sources:
+  requests: { topics: [t], timestamp: { field: at, format: unix_ms } }
+aggregates:
+  http:
+    source: requests
+    by: { path: path }
+    windows: [1m]
+    grace: 30s
+    retention: 2h
+    measures:
+      requests: count
+      errors: { count: { where: { status: { gte: 400 } } } }
+      duration: { histogram: ms, unit: ms }
+";
+const MINUTE: i64 = 60_000;
+
+fn parsed() -> Config {
+    config::parse(CONFIG, "test.yaml", &|_| None).unwrap()
+}
+
+/// Events of one partition: time, status, milliseconds. The third comes after its window and the grace.
+const EVENTS: [(i64, u32, f64); 4] =
+    [(10_000, 200, 250.0), (50_000, 500, 500.0), (200_000, 200, 8.0), (59_000, 200, 1.0)];
+
+fn recounted(published: Published, scope: Scope) -> Check {
+    let config = parsed();
+    let check = Check::new(config.aggregates[0].clone(), scope, published);
+    let mut recount = Recount::new(&config, &config.sources[0], vec![check]);
+    for (offset, (at, status, ms)) in EVENTS.into_iter().enumerate() {
+        let json = format!(r#"{{"at": {at}, "path": "/", "status": {status}, "ms": {ms}}}"#);
+        recount.record("t", 0, offset as i64, Some(at), Some(json.as_bytes()));
+    }
+    recount.record("t", 0, 4, Some(0), Some(b"{\"at\": 5}"));
+    recount.finish().remove(0)
+}
+
+fn windows() -> Scope {
+    let minute = std::time::Duration::from_secs(60);
+    Scope::Windows { window: Window { size: minute, hop: minute }, from: 0 }
+}
+
+/// What an agent that counted right answers of the first minute (the fourth event was late), up to `offset`.
+fn answer(offset: i64, totals: bool) -> pb::QueryResponse {
+    let measure = |name: &str, count| pb::MeasureValue { measure: name.into(), count: Some(count), ..Default::default() };
+    let (count, sum, min) = if totals { (4, 0.759, 0.001) } else { (2, 0.75, 0.25) };
+    let quantiles = if totals { Vec::new() } else { vec![pb::QuantileValue { quantile: 0.99, value: 0.5 }] };
+    let bucket = |upper_bound, count| pb::Bucket { upper_bound, count };
+    let duration = pb::MeasureValue {
+        sum: Some(sum),
+        min: Some(min),
+        max: Some(0.5),
+        quantiles,
+        quantile_relative_error: Some(0.01),
+        buckets: vec![bucket(0.25, count - 1), bucket(0.5, count), bucket(f64::INFINITY, count)],
+        ..measure("duration", count)
+    };
+    let time = |millis: i64| (!totals).then_some(Timestamp { seconds: millis / 1_000, nanos: 0 });
+    let row = pb::Row {
+        labels: [("path".to_owned(), "/".to_owned())].into(),
+        window_start: time(0),
+        window_end: time(MINUTE),
+        closed: true,
+        values: vec![measure("requests", count), measure("errors", 1), duration],
+        ..Default::default()
+    };
+    let status = pb::PartitionStatus { topic: "t".into(), partition: 0, next_offset: offset, ..Default::default() };
+    pb::QueryResponse { rows: vec![row], as_of: vec![status], ..Default::default() }
+}
+
+fn check(answer: &pb::QueryResponse, scope: Scope) -> Comparison {
+    compare(&recounted(Published::new(answer, &["path".to_owned()]), scope))
+}
+
+#[test]
+fn right_windows_and_totals_agree() {
+    let windows = check(&answer(5, false), windows());
+    assert_eq!((windows.cells, windows.windows, &windows.differences[..]), (1, 1, &[][..]));
+    let totals = check(&answer(5, true), Scope::Totals);
+    assert_eq!((totals.cells, &totals.differences[..]), (1, &[][..]));
+}
+
+#[test]
+fn every_number_that_is_wrong_is_found_and_nothing_else() {
+    type Doctor = fn(&mut pb::Row);
+    let wrong: [(Doctor, &[&str]); 8] = [
+        (|row| row.values[0].count = Some(3), &["requests count"]),
+        (|row| row.values[1].count = None, &["errors count"]),
+        (|row| row.values[2].sum = Some(0.750_001), &["duration sum"]),
+        (|row| row.values[2].min = Some(0.2), &["duration min"]),
+        (|row| row.values[2].max = None, &["duration max"]),
+        (|row| row.values[2].buckets[0].count = 2, &["duration values up to 0.25"]),
+        (|row| row.values[2].quantiles[0].value = 0.51, &["duration quantile 0.99"]),
+        (|row| row.labels.clear(), &["row", "row"]),
+    ];
+    for (doctor, expected) in wrong {
+        let mut answer = answer(5, false);
+        doctor(&mut answer.rows[0]);
+        let found = check(&answer, windows()).differences;
+        assert_eq!(found.iter().map(|difference| difference.what.as_str()).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn a_window_that_every_partition_has_passed_and_that_is_not_published_is_missing() {
+    let nothing = pb::QueryResponse { rows: Vec::new(), ..answer(5, false) };
+    let found = check(&nothing, windows()).differences;
+    assert_eq!(found.len(), 1);
+    assert_eq!((&*found[0].what, &*found[0].published, &*found[0].recounted), ("row", "missing", "there"));
+    // As of the second event no window was closed.
+    let early = pb::QueryResponse { rows: Vec::new(), ..answer(2, false) };
+    assert_eq!(check(&early, windows()).cells, 0);
+}
+
+#[test]
+fn events_beyond_the_answers_offset_do_not_count() {
+    let found = check(&answer(3, true), Scope::Totals).differences;
+    assert!(found.iter().any(|d| d.what == "requests count" && d.recounted == "3"), "{found:?}");
+}
+
+#[test]
+fn what_cannot_be_known_is_left_out_and_said() {
+    let config = parsed();
+    let published = Published::new(&answer(5, true), &["path".to_owned()]);
+    let checks = vec![Check::new(config.aggregates[0].clone(), Scope::Totals, published)];
+    let mut recount = Recount::new(&config, &config.sources[0], checks);
+    recount.begins_late(1_000);
+    let comparison = compare(&recount.finish()[0]);
+    assert!(comparison.left_out.is_some_and(|why| why.contains("beginning")) && comparison.differences.is_empty());
+}
