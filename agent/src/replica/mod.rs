@@ -7,4 +7,4 @@ mod restore;
 mod tests;
 
 pub use replay::{Promoted, Replay, ReplayError, expiry_of};
-pub use restore::{LossPolicy, RestoreContext, RestoreError, RestoreTask, Restored, restore};
+pub use restore::{LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore};

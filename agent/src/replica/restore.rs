@@ -84,9 +84,32 @@ pub struct RestoreContext {
     pub cancelled: Arc<AtomicBool>,
 }
 
+/// The clients that a restore reads with. Made ahead, while something else has to be waited for, they save the time it
+/// takes to connect.
+pub struct Readers {
+    all: PartitionReader,
+    stable: PartitionReader,
+}
+
+impl Readers {
+    /// Makes both and has them connect.
+    pub fn connect(settings: &Settings) -> Result<Readers, RestoreError> {
+        let reader = |isolation| {
+            PartitionReader::create(settings, isolation)
+                .map_err(|error| RestoreError::Kafka { what: "changelog reader", error })
+        };
+        let readers = Readers { all: reader(Isolation::ReadUncommitted)?, stable: reader(Isolation::ReadCommitted)? };
+        // Whoever uses them asks again; this only opens the connections.
+        let _ = readers.all.cluster_id(CALL_TIMEOUT);
+        let _ = readers.stable.cluster_id(CALL_TIMEOUT);
+        Ok(readers)
+    }
+}
+
 /// Restores `tasks`, all of one source topic, and gives each to `done` as soon as it is complete.
 pub fn restore(
     context: &RestoreContext,
+    readers: Readers,
     tasks: &[RestoreTask],
     mut done: impl FnMut(Restored),
 ) -> Result<(), RestoreError> {
@@ -94,9 +117,12 @@ pub fn restore(
     let input: Vec<TopicPartition> = tasks.iter().map(|t| (t.task.id.topic.clone(), t.task.id.partition)).collect();
     let committed = context.retry("group offsets", || context.consumer.committed(&input, CALL_TIMEOUT))?;
     failpoint::hit("restore.initialised");
+    let step = |what: &str| tracing::debug!(took = ?context.clock.boot_time().since(began), "restore: {what}");
+    step("group's offsets known");
 
-    let ends = Ends::read(context, tasks, &input)?;
-    let mut reader = context.reader(Isolation::ReadCommitted)?;
+    let ends = Ends::read(context, &readers, tasks, &input)?;
+    step("changelog is stable");
+    let mut reader = readers.stable;
     let mut replicas = Vec::with_capacity(tasks.len());
     for task in tasks {
         let changelog = (task.changelog.clone(), task.task.id.partition);
@@ -104,6 +130,7 @@ pub fn restore(
         replicas.push(Tail::open(context, task, changelog, mark, &ends.cluster_id)?);
     }
     failpoint::hit("restore.loaded");
+    step("state files loaded");
     while !replicas.is_empty() {
         let mut again = Vec::new();
         tail(context, &mut reader, &mut replicas, |replica| {
@@ -119,6 +146,7 @@ pub fn restore(
         replicas = again;
     }
     failpoint::hit("restore.promoted");
+    step("changelog replayed");
     Ok(())
 }
 
@@ -132,10 +160,13 @@ struct Ends {
 }
 
 impl Ends {
-    fn read(context: &RestoreContext, tasks: &[RestoreTask], input: &[TopicPartition]) -> Result<Ends, RestoreError> {
+    fn read(
+        context: &RestoreContext,
+        Readers { all, stable }: &Readers,
+        tasks: &[RestoreTask],
+        input: &[TopicPartition],
+    ) -> Result<Ends, RestoreError> {
         let partitions: Vec<_> = tasks.iter().map(|t| (t.changelog.clone(), t.task.id.partition)).collect();
-        let all = context.reader(Isolation::ReadUncommitted)?;
-        let stable = context.reader(Isolation::ReadCommitted)?;
         let changelog = context.retry("changelog ends", || all.ends(&partitions, CALL_TIMEOUT))?;
         let began = context.clock.boot_time();
         let mut warned = Duration::ZERO;
@@ -166,11 +197,6 @@ impl Ends {
 }
 
 impl RestoreContext {
-    fn reader(&self, isolation: Isolation) -> Result<PartitionReader, RestoreError> {
-        PartitionReader::create(&self.settings, isolation)
-            .map_err(|error| RestoreError::Kafka { what: "changelog reader", error })
-    }
-
     fn pause(&self, wait: Duration) -> Result<(), RestoreError> {
         std::thread::sleep(wait);
         if self.cancelled.load(Ordering::Acquire) { Err(RestoreError::Cancelled) } else { Ok(()) }

@@ -8,7 +8,7 @@ use crate::aggregate::TaskState;
 use crate::commit::Generation;
 use crate::failpoint;
 use crate::kafka::{Rebalance, TopicPartition};
-use crate::replica::{LossPolicy, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore};
+use crate::replica::{LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore};
 use crate::state::{Committed, Phase, Task, TaskId, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -203,10 +203,11 @@ impl Worker<'_> {
             cancelled: self.cancelled.clone(),
         };
         let (agent, tag, reports) = (self.agent.clone(), self.tag, self.reports.0.clone());
-        let ready = self.prepared.lock().get(&topic).copied();
         let prepared = self.prepared.clone();
+        let readers = self.readers_ahead.take();
         let thread = std::thread::Builder::new().name("restore".into()).spawn(move || {
             let most = tasks.iter().map(|task| task.task.id.partition + 1).max().unwrap_or(0);
+            let ready = prepared.lock().get(&topic).copied();
             if ready.is_none_or(|partitions| partitions < most) {
                 match prepare(&agent, &topic) {
                     Ok(partitions) => {
@@ -219,7 +220,15 @@ impl Worker<'_> {
                     }
                 }
             }
-            let result = restore(&context, &tasks, |restored| {
+            // What was made ahead, if it was; an error then is one that making them now would bring, too.
+            let readers = match readers.and_then(|ahead| ahead.join().ok()).unwrap_or_else(|| Readers::connect(&context.settings)) {
+                Ok(readers) => readers,
+                Err(error) => {
+                    let _ = reports.send(RestoreReport::Failed(error.into()));
+                    return;
+                }
+            };
+            let result = restore(&context, readers, &tasks, |restored| {
                 // Nobody listens any more: the task's file is closed with it.
                 let _ = reports.send(RestoreReport::Done { tag, restored: Box::new(restored) });
             });

@@ -3,12 +3,12 @@
 use super::assignment::cancel;
 use super::context::{Agent, WorkerError, WorkerStatus};
 use super::fold::{Index, LiveTask, SourceWork};
-use super::topics::changelog_topic;
+use super::topics::{changelog_topic, prepare};
 use crate::clock::BootTime;
 use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
 use crate::config::OnShutdown;
 use crate::kafka::{Batch, GroupConsumer, Identity, TopicPartition, TransactionalProducer, TxnError};
-use crate::replica::Restored;
+use crate::replica::{Readers, RestoreError, Restored};
 use crate::state::{Lease, TaskId};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -61,6 +61,8 @@ pub(super) struct Worker<'a> {
     pub reports: (Sender<RestoreReport>, Receiver<RestoreReport>),
     /// Topics whose changelog has been looked at, with their partition counts.
     pub prepared: Arc<Mutex<HashMap<Arc<str>, i32>>>,
+    /// Clients for the first restore, made while the transactional producer was waited for.
+    pub readers_ahead: Option<JoinHandle<Result<Readers, RestoreError>>>,
     pub cancelled: Arc<AtomicBool>,
     pub tag: u64,
     pub epochs: u64,
@@ -103,6 +105,8 @@ impl<'a> Worker<'a> {
         let producer = TransactionalProducer::create(&agent.settings, &identity, agent.transactional())?;
         // Joining goes on in librdkafka's threads while the producer ends what a killed process left open.
         let consumer = Arc::new(GroupConsumer::join(&agent.settings, &identity, &topics)?);
+        let prepared: Arc<Mutex<HashMap<Arc<str>, i32>>> = Arc::default();
+        let readers_ahead = connect_ahead(agent.clone(), prepared.clone())?;
         initialise(agent, &producer, &status)?;
         let session = agent.config.kafka.session_timeout;
         let lease = Arc::new(Lease::new(agent.clock.clone(), session * 2 / 3));
@@ -144,7 +148,8 @@ impl<'a> Worker<'a> {
             restoring: HashMap::new(),
             restores: Vec::new(),
             reports: bounded(64),
-            prepared: Arc::default(),
+            prepared,
+            readers_ahead: Some(readers_ahead),
             cancelled: Arc::default(),
             tag: 0,
             epochs: 0,
@@ -314,6 +319,25 @@ impl<'a> Worker<'a> {
         }
         Ok(())
     }
+}
+
+/// Does what a restore needs and may be done before the producer is ready: looks at the topics, and connects.
+fn connect_ahead(
+    agent: Arc<Agent>,
+    prepared: Arc<Mutex<HashMap<Arc<str>, i32>>>,
+) -> std::io::Result<JoinHandle<Result<Readers, RestoreError>>> {
+    std::thread::Builder::new().name("connect".into()).spawn(move || {
+        let named = agent.sources.iter().flat_map(|s| &s.source.topics).filter(|topic| !topic.starts_with('^'));
+        for topic in named {
+            // What is wrong with a topic is told by the restore that needs it.
+            if let Ok(partitions) = prepare(&agent, topic) {
+                let topic: Arc<str> = topic.as_str().into();
+                agent.registry.set_partitions(topic.clone(), partitions);
+                prepared.lock().insert(topic, partitions);
+            }
+        }
+        Readers::connect(&agent.settings)
+    })
 }
 
 /// Tries until the coordinator answers; says why it waits.
