@@ -12,6 +12,7 @@ use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
 use crate::worker::{Agent, SourcePlan, WorkerError, WorkerStatus};
 use anyhow::Context;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -104,7 +105,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         result = result.and(end);
     }
     for thread in threads {
-        // A panic in there has been reported by the panic hook, and its end by the channel.
+        // How it ended, a panic included, has come through the channel.
         let _ = thread.join();
     }
     agent.checkpointer.stop();
@@ -179,7 +180,8 @@ fn spawn_worker(
     ended: mpsc::Sender<Result<(), WorkerError>>,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        let result = crate::worker::run(&agent, number, status);
+        let work = AssertUnwindSafe(|| crate::worker::run(&agent, number, status));
+        let result = catch_unwind(work).unwrap_or(Err(WorkerError::Panicked));
         // Nobody to tell: the agent is ending anyway.
         let _ = ended.blocking_send(result);
     })

@@ -11,6 +11,7 @@ use crate::kafka::{Rebalance, TopicPartition};
 use crate::replica::{LossPolicy, RestoreContext, RestoreError, RestoreTask, Restored, restore};
 use crate::state::{Committed, Phase, Task, TaskId, View};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -182,7 +183,8 @@ impl Worker<'_> {
         let (agent, tag, reports) = (self.agent.clone(), self.tag, self.reports.0.clone());
         let ready = self.prepared.lock().get(&topic).copied();
         let prepared = self.prepared.clone();
-        let thread = std::thread::Builder::new().name("restore".into()).spawn(move || {
+        let failed = reports.clone();
+        let work = move || {
             let most = tasks.iter().map(|task| task.task.id.partition + 1).max().unwrap_or(0);
             if ready.is_none_or(|partitions| partitions < most) {
                 match prepare(&agent, &topic) {
@@ -203,6 +205,11 @@ impl Worker<'_> {
             match result {
                 Ok(()) | Err(RestoreError::Cancelled) => {}
                 Err(error) => drop(reports.send(RestoreReport::Failed(error.into()))),
+            }
+        };
+        let thread = std::thread::Builder::new().name("restore".into()).spawn(move || {
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                let _ = failed.send(RestoreReport::Failed(WorkerError::Panicked));
             }
         })?;
         self.restores.retain(|thread: &std::thread::JoinHandle<()>| !thread.is_finished());
