@@ -7,7 +7,7 @@ use super::time::BadTime;
 pub enum DecodeError {
     #[error("the record has no payload (a tombstone or an empty value)")]
     Empty,
-    #[error("the event has {bytes} bytes, more than the {limit} that `limits.event_bytes` allows")]
+    #[error("the event has {bytes} bytes, more than the {limit} that `limits.event_size` allows")]
     TooLarge { bytes: usize, limit: usize },
     #[error("the event is not JSON: it is not UTF-8 from byte {valid_up_to} on")]
     NotUtf8 { valid_up_to: usize },
