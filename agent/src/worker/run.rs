@@ -3,7 +3,7 @@
 use super::assignment::cancel;
 use super::context::{Agent, SourcePlan, WorkerError, WorkerStatus};
 use super::fold::{Folded, Index, LiveTask};
-use super::topics::changelog_topic;
+use super::topics::{TopicError, changelog_topic};
 use crate::clock::BootTime;
 use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
 use crate::config::OnShutdown;
@@ -26,6 +26,8 @@ const BATCH: usize = 2048;
 /// Dead letters that wait for a commit may hold this much; beyond it nothing more is read until they are written.
 const DEAD_LETTER_BYTES: usize = 32 << 20;
 const WATERMARKS_EVERY: Duration = Duration::from_secs(1);
+/// A source topic that so many looks have not found does not exist.
+const TOPIC_LOOKS: u32 = 3;
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A task whose state is being restored.
@@ -72,6 +74,8 @@ pub(super) struct Worker<'a> {
     pub closing: bool,
     decoders: HashMap<Arc<str>, Decoder>,
     last_watermarks: BootTime,
+    /// Looks that have missed a source topic; `None` once all were found.
+    missed_topics: Option<u32>,
 }
 
 /// Runs one worker until the agent stops or something ends it.
@@ -144,6 +148,7 @@ impl<'a> Worker<'a> {
             closing: false,
             decoders: agent.sources.iter().map(|s| (s.name.clone(), decoder(s))).collect(),
             last_watermarks: now,
+            missed_topics: Some(0),
         })
     }
 
@@ -224,6 +229,7 @@ impl<'a> Worker<'a> {
         if self.suspended_at.is_some_and(|at| at != self.generation_now()) {
             self.suspended_at = None;
         }
+        self.look_for_topics()?;
         let watermarks = self.consumer.watermarks();
         for live in &mut self.tasks {
             let id = &live.task.id;
@@ -236,6 +242,22 @@ impl<'a> Worker<'a> {
                 *counted = now;
             }
         }
+        Ok(())
+    }
+
+    /// A group with a topic that does not exist has nothing to assign, and would wait in silence. A topic that is just
+    /// being made is given a few looks.
+    fn look_for_topics(&mut self) -> Result<(), WorkerError> {
+        let Some(missed) = self.missed_topics else { return Ok(()) };
+        // Without an answer there is nothing to say; the next look asks again.
+        let Ok(found) = self.consumer.partitions(|_| true, WATERMARKS_EVERY) else { return Ok(()) };
+        let named = self.agent.sources.iter().flat_map(|s| &s.source.topics).filter(|topic| !topic.starts_with('^'));
+        let missing = named.into_iter().find(|name| !found.iter().any(|(topic, _)| topic == *name));
+        self.missed_topics = match missing {
+            None => None,
+            Some(topic) if missed >= TOPIC_LOOKS => return Err(TopicError::NoSource(topic.clone()).into()),
+            Some(_) => Some(missed + 1),
+        };
         Ok(())
     }
 
