@@ -184,6 +184,7 @@ impl<'a> Worker<'a> {
                     };
                     live.take(&record, decoder, counts);
                 }
+                Some(RDKafkaErrorCode::PartitionEOF) => live.reached(record.offset()),
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                     out_of_range.push((live.task.id.topic.clone(), live.task.id.partition));
                 }
