@@ -12,6 +12,7 @@ use crate::worker::{Agent, SourcePlan, WorkerError, WorkerStatus};
 use anyhow::Context;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -186,7 +187,8 @@ fn spawn_worker(
     ended: mpsc::Sender<Result<(), WorkerError>>,
 ) -> io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        let result = crate::worker::run(&agent, number, status);
+        let work = AssertUnwindSafe(|| crate::worker::run(&agent, number, status));
+        let result = catch_unwind(work).unwrap_or(Err(WorkerError::Panicked));
         // Nobody to tell: the agent is ending anyway.
         let _ = ended.blocking_send(result);
     })

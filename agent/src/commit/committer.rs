@@ -21,6 +21,9 @@ use std::time::Duration;
 /// One step of librdkafka's flush would wait 100 ms; this is how often we look ourselves.
 const DELIVERY_POLL: Duration = Duration::from_millis(1);
 
+/// How long an abort waits in one go for records that are still on their way.
+const ABORT_STEP: Duration = Duration::from_secs(1);
+
 /// How one call to the transaction coordinator is bounded; it is repeated until the outcome is known.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -383,12 +386,25 @@ impl Work {
         Ok(())
     }
 
+    /// An abort waits until every record's delivery report was taken, which nobody but us does: first those that come
+    /// soon, then, between the attempts, those of records that the abort has dropped.
     fn abort(&self) -> Result<(), TxnError> {
+        self.take_reports(ABORT_STEP);
         loop {
-            match self.producer.abort(CALL_TIMEOUT) {
-                Err(TxnError::Retriable(detail)) if !self.settings.abandoned.load(Ordering::Acquire) => tracing::debug!("abort undecided, asking again: {detail}"),
+            match self.producer.abort(ABORT_STEP) {
+                Err(TxnError::Retriable(detail)) if !self.settings.abandoned.load(Ordering::Acquire) => {
+                    tracing::debug!("abort undecided, asking again: {detail}");
+                    self.take_reports(ABORT_STEP);
+                }
                 other => return other,
             }
+        }
+    }
+
+    fn take_reports(&self, within: Duration) {
+        let deadline = Deadline::new(&self.settings.clock, within);
+        while self.producer.in_flight() > 0 && !deadline.passed() {
+            self.producer.poll(DELIVERY_POLL);
         }
     }
 

@@ -83,7 +83,8 @@ impl Settings {
         config.set("isolation.level", "read_committed");
         // Where to read on is always our decision; a position outside the log comes back as an error.
         config.set("auto.offset.reset", "error");
-        config.set("enable.partition.eof", "false");
+        // How a worker learns that only markers and aborted records are left before a partition's end.
+        config.set("enable.partition.eof", "true");
         config
     }
 

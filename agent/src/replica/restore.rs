@@ -92,16 +92,19 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// Makes both and has them connect.
-    pub fn connect(settings: &Settings) -> Result<Readers, RestoreError> {
+    /// Makes both, and has them connect to the leaders of `topic`'s partitions.
+    pub fn connect(settings: &Settings, topic: &str) -> Result<Readers, RestoreError> {
         let reader = |isolation| {
             PartitionReader::create(settings, isolation)
                 .map_err(|error| RestoreError::Kafka { what: "changelog reader", error })
         };
         let readers = Readers { all: reader(Isolation::ReadUncommitted)?, stable: reader(Isolation::ReadCommitted)? };
         // Whoever uses them asks again; this only opens the connections.
-        let _ = readers.all.cluster_id(CALL_TIMEOUT);
-        let _ = readers.stable.cluster_id(CALL_TIMEOUT);
+        for reader in [&readers.all, &readers.stable] {
+            let partitions = reader.partition_count(topic, CALL_TIMEOUT).ok().flatten().unwrap_or(0);
+            let partitions: Vec<_> = (0..partitions).map(|partition| (Arc::from(topic), partition)).collect();
+            let _ = reader.ends(&partitions, CALL_TIMEOUT);
+        }
         Ok(readers)
     }
 }

@@ -1,7 +1,7 @@
 //! Writes what has been committed to each task's redb file, every second or so, on a thread of its own: a slow disk
 //! delays a restart's head start, never a commit.
 
-use super::{Changes, FORMAT_VERSION, Store, TaskId};
+use super::{Changes, FORMAT_VERSION, Store, StoreError, TaskId};
 use crate::clock::{BootTime, Clock};
 use crate::failpoint;
 use crate::telemetry::Metrics;
@@ -126,8 +126,8 @@ impl Checkpointer {
     }
 
     fn write(&self, id: &TaskId, slot: &Slot) {
-        let store = slot.store.lock();
-        let Some(store) = store.as_ref() else { return };
+        let mut store = slot.store.lock();
+        let Some(open) = store.as_ref() else { return };
         let (changes, checkpoint) = {
             let mut pending = slot.pending.lock();
             slot.dirty.store(false, Ordering::Release);
@@ -135,7 +135,16 @@ impl Checkpointer {
         };
         *slot.written.lock() = self.clock.boot_time();
         failpoint::hit("checkpoint.before_write");
-        if let Err(error) = store.write(&changes, &checkpoint) {
+        let result = open.write(&changes, &checkpoint);
+        if let Err(error @ StoreError::Corrupt { .. }) = &result {
+            tracing::error!(task = %id, "state file given up; a restart reads the changelog: {error}");
+            self.metrics.state_rebuilt("corrupt");
+            let path = open.path().to_owned();
+            *store = None;
+            if let Err(error) = Store::discard(&path) {
+                tracing::error!(task = %id, "and it cannot be deleted: {error}");
+            }
+        } else if let Err(error) = result {
             let mut pending = slot.pending.lock();
             for (key, value) in changes {
                 // What was committed meanwhile is newer.

@@ -5,6 +5,7 @@
 
 use prost::Message;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use streamgauge_proto::storage::v1::Checkpoint;
 
@@ -35,7 +36,8 @@ pub type Changes = std::collections::HashMap<Vec<u8>, Option<Vec<u8>>, rustc_has
 
 #[derive(Debug)]
 pub struct Store {
-    database: Database,
+    /// `None` only while it is dropped.
+    database: Option<Database>,
     path: PathBuf,
 }
 
@@ -46,11 +48,10 @@ impl Store {
             std::fs::create_dir_all(parent)
                 .map_err(|e| StoreError::Unwritable { path: path.to_owned(), error: e.to_string() })?;
         }
-        let database = Database::builder()
-            .set_cache_size(cache_bytes)
-            .create(path)
-            .map_err(|error| opening_failed(path, error))?;
-        let store = Store { database, path: path.to_owned() };
+        let database = unharmed(path, || {
+            Database::builder().set_cache_size(cache_bytes).create(path).map_err(|error| opening_failed(path, error))
+        })?;
+        let store = Store { database: Some(database), path: path.to_owned() };
         if let Some(checkpoint) = store.checkpoint()?
             && checkpoint.format_version > FORMAT_VERSION
         {
@@ -69,7 +70,11 @@ impl Store {
 
     /// What the entries are the state of; `None` in a new file.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
-        let read = self.database.begin_read().map_err(|e| self.corrupt(e))?;
+        unharmed(&self.path, || self.read_checkpoint())
+    }
+
+    fn read_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
+        let read = self.database()?.begin_read().map_err(|e| self.corrupt(e))?;
         let table = match read.open_table(META) {
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
             table => table.map_err(|e| self.corrupt(e))?,
@@ -79,8 +84,12 @@ impl Store {
     }
 
     /// Calls `each` with every entry's key and value, in key order.
-    pub fn entries(&self, mut each: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        let read = self.database.begin_read().map_err(|e| self.corrupt(e))?;
+    pub fn entries(&self, each: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        unharmed(&self.path, || self.read_entries(each))
+    }
+
+    fn read_entries(&self, mut each: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        let read = self.database()?.begin_read().map_err(|e| self.corrupt(e))?;
         let table = match read.open_table(ENTRIES) {
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
             table => table.map_err(|e| self.corrupt(e))?,
@@ -94,7 +103,11 @@ impl Store {
 
     /// Writes `changes` and the checkpoint they lead to, in one durable transaction.
     pub fn write(&self, changes: &Changes, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let mut write = self.database.begin_write().map_err(|e| self.unwritable(e))?;
+        unharmed(&self.path, || self.write_all(changes, checkpoint))
+    }
+
+    fn write_all(&self, changes: &Changes, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let mut write = self.database()?.begin_write().map_err(|e| self.unwritable(e))?;
         write.set_durability(Durability::Immediate).map_err(|e| self.unwritable(e))?;
         {
             let mut entries = write.open_table(ENTRIES).map_err(|e| self.unwritable(e))?;
@@ -110,6 +123,15 @@ impl Store {
         write.commit().map_err(|e| self.unwritable(e))
     }
 
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn database(&self) -> Result<&Database, StoreError> {
+        self.database.as_ref().ok_or_else(|| self.corrupt("closed"))
+    }
+
     fn corrupt(&self, error: impl std::fmt::Display) -> StoreError {
         StoreError::Corrupt { path: self.path.clone(), error: error.to_string() }
     }
@@ -117,6 +139,24 @@ impl Store {
     fn unwritable(&self, error: impl std::fmt::Display) -> StoreError {
         StoreError::Unwritable { path: self.path.clone(), error: error.to_string() }
     }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        // Closing writes, too; what is damaged is found out at the next opening.
+        let _ = unharmed(&self.path, || {
+            drop(database);
+            Ok(())
+        });
+    }
+}
+
+/// redb trusts a file whose header is sound, and may panic over one that is damaged further in. That, too, only means
+/// that the file is to be thrown away.
+fn unharmed<T>(path: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let damaged = |_| Err(StoreError::Corrupt { path: path.to_owned(), error: "damaged inside".into() });
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(damaged)
 }
 
 fn opening_failed(path: &Path, error: redb::DatabaseError) -> StoreError {
@@ -173,6 +213,32 @@ mod tests {
         assert!(matches!(Store::open(&path, 1 << 20), Err(StoreError::Corrupt { .. })));
         Store::discard(&path).unwrap();
         assert!(Store::open(&path, 1 << 20).is_ok());
+    }
+
+    #[test]
+    fn damage_anywhere_in_a_file_is_an_error_or_harmless_but_never_a_panic() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.redb");
+        let mut changes = Changes::default();
+        for key in 0..2_000_u32 {
+            changes.insert(key.to_be_bytes().to_vec(), Some(vec![key as u8; 40]));
+        }
+        Store::open(&path, 1 << 20).unwrap().write(&changes, &checkpoint(7)).unwrap();
+        let sound = std::fs::read(&path).unwrap();
+        let mut refused = 0;
+        for nth in 0..60 {
+            let mut bytes = sound.clone();
+            for at in (nth * 97..bytes.len()).step_by(1_000 + nth * 300) {
+                bytes[at] ^= 1 << (nth % 8);
+            }
+            std::fs::write(&path, bytes).unwrap();
+            let worked = Store::open(&path, 1 << 20).and_then(|store| {
+                store.entries(|_, _| {})?;
+                store.write(&changes, &checkpoint(8))
+            });
+            refused += usize::from(worked.is_err());
+        }
+        assert!(refused > 10, "{refused} of 60 were refused");
     }
 
     #[test]

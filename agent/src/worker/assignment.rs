@@ -11,6 +11,7 @@ use crate::kafka::{Rebalance, TopicPartition};
 use crate::replica::{LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore};
 use crate::state::{Committed, Phase, Task, TaskId, View};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -205,7 +206,8 @@ impl Worker<'_> {
         let (agent, tag, reports) = (self.agent.clone(), self.tag, self.reports.0.clone());
         let prepared = self.prepared.clone();
         let readers = self.readers_ahead.take();
-        let thread = std::thread::Builder::new().name("restore".into()).spawn(move || {
+        let failed = reports.clone();
+        let work = move || {
             let most = tasks.iter().map(|task| task.task.id.partition + 1).max().unwrap_or(0);
             let ready = prepared.lock().get(&topic).copied();
             if ready.is_none_or(|partitions| partitions < most) {
@@ -221,7 +223,7 @@ impl Worker<'_> {
                 }
             }
             // What was made ahead, if it was; an error then is one that making them now would bring, too.
-            let readers = match readers.and_then(|ahead| ahead.join().ok()).unwrap_or_else(|| Readers::connect(&context.settings)) {
+            let readers = match readers.and_then(|ahead| ahead.join().ok()).unwrap_or_else(|| Readers::connect(&context.settings, &tasks[0].changelog)) {
                 Ok(readers) => readers,
                 Err(error) => {
                     let _ = reports.send(RestoreReport::Failed(error.into()));
@@ -235,6 +237,11 @@ impl Worker<'_> {
             match result {
                 Ok(()) | Err(RestoreError::Cancelled) => {}
                 Err(error) => drop(reports.send(RestoreReport::Failed(error.into()))),
+            }
+        };
+        let thread = std::thread::Builder::new().name("restore".into()).spawn(move || {
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                let _ = failed.send(RestoreReport::Failed(WorkerError::Panicked));
             }
         })?;
         self.restores.retain(|thread: &std::thread::JoinHandle<()>| !thread.is_finished());

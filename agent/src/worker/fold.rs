@@ -82,6 +82,14 @@ impl LiveTask {
         }
     }
 
+    /// Every record before `end` has been delivered: what lies between is transaction markers and aborted records.
+    pub fn reached(&mut self, end: i64) {
+        if end > self.next_offset {
+            self.next_offset = end;
+            self.changed = true;
+        }
+    }
+
     fn fold(&mut self, record: &Record<'_>, source: &mut SourceWork) -> Result<(), (&'static str, String)> {
         let payload = record.payload().unwrap_or_default();
         let decoded = source.decoder.decode(payload, record.timestamp()).map_err(|e| (e.reason(), e.to_string()))?;

@@ -3,7 +3,7 @@
 use super::assignment::cancel;
 use super::context::{Agent, WorkerError, WorkerStatus};
 use super::fold::{Index, LiveTask, SourceWork};
-use super::topics::{changelog_topic, prepare};
+use super::topics::{TopicError, changelog_topic, prepare};
 use crate::clock::BootTime;
 use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
 use crate::config::OnShutdown;
@@ -26,8 +26,10 @@ const BATCH: usize = 2048;
 const DEAD_LETTER_BYTES: usize = 32 << 20;
 const WATERMARKS_EVERY: Duration = Duration::from_secs(1);
 /// How often a worker without partitions looks whether its topics are there.
-const TOPICS_EVERY: Duration = Duration::from_secs(5);
+const TOPICS_EVERY: Duration = Duration::from_secs(1);
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(2);
+/// A source topic that so many looks have not found does not exist.
+const TOPIC_LOOKS: u32 = 3;
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A task whose state is being restored.
@@ -87,6 +89,8 @@ pub(super) struct Worker<'a> {
     pub sources: Vec<SourceWork>,
     last_watermarks: BootTime,
     last_topic_look: BootTime,
+    /// Looks in a row that have missed a source topic.
+    missed_topics: u32,
 }
 
 /// Runs one worker until the agent stops or something ends it.
@@ -166,6 +170,7 @@ impl<'a> Worker<'a> {
             sources: agent.sources.iter().map(|s| SourceWork::new(s, agent.config.limits.event_bytes)).collect(),
             last_watermarks: now,
             last_topic_look: now,
+            missed_topics: 0,
         })
     }
 
@@ -195,6 +200,7 @@ impl<'a> Worker<'a> {
             let live = &mut self.tasks[at];
             match record.error() {
                 None => live.take(&record, &mut self.sources[live.source]),
+                Some(RDKafkaErrorCode::PartitionEOF) => live.reached(record.offset()),
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                     out_of_range.push((live.task.id.topic.clone(), live.task.id.partition));
                 }
@@ -240,7 +246,7 @@ impl<'a> Worker<'a> {
         }
         if self.owned.is_empty() && now.since(self.last_topic_look) >= TOPICS_EVERY {
             self.last_topic_look = now;
-            self.look_for_topics();
+            self.look_for_topics()?;
         }
         if self.suspended_at.is_some_and(|at| at != self.generation_now()) {
             self.suspended_at = None;
@@ -264,24 +270,30 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// With nothing assigned, finds out whether that is because a topic is missing, and says so.
-    fn look_for_topics(&self) {
+    /// With nothing assigned, finds out why. A group with a topic that does not exist has nothing to assign and would wait
+    /// in silence; one that is just being made is given a few looks.
+    fn look_for_topics(&mut self) -> Result<(), WorkerError> {
         let servers = &self.agent.config.kafka.bootstrap_servers;
-        let trouble = match self.consumer.partitions(|topic| self.agent.source_of(topic).is_some(), TOPICS_TIMEOUT) {
-            Err(error) => Some(format!("no answer from Kafka at {servers}: {}", self.consumer.context().last_error().unwrap_or(error.to_string()))),
-            Ok(found) => self
-                .agent
-                .sources
-                .iter()
-                .flat_map(|source| &source.source.topics)
-                .find(|topic| !topic.starts_with('^') && !found.iter().any(|(name, _)| name == *topic))
-                .map(|topic| format!("topic {topic} does not exist at {servers}, or this user may not see it; waiting for it"))
-                .or_else(|| self.consumer.context().last_error().map(|error| format!("no partitions yet: {error}"))),
+        let last_error = self.consumer.context().last_error();
+        let found = match self.consumer.partitions(|topic| self.agent.source_of(topic).is_some(), TOPICS_TIMEOUT) {
+            Ok(found) => found,
+            Err(error) => {
+                let trouble = format!("no answer from Kafka at {servers}: {}", last_error.unwrap_or(error.to_string()));
+                tracing::warn!("{trouble}");
+                self.status.set_trouble(Some(trouble));
+                return Ok(());
+            }
         };
-        if let Some(trouble) = &trouble {
-            tracing::warn!("{trouble}");
+        let mut named = self.agent.sources.iter().flat_map(|s| &s.source.topics).filter(|topic| !topic.starts_with('^'));
+        match named.find(|topic| !found.iter().any(|(name, _)| name == *topic)) {
+            Some(topic) if self.missed_topics >= TOPIC_LOOKS => return Err(TopicError::NoSource(topic.clone()).into()),
+            Some(_) => self.missed_topics += 1,
+            None => {
+                self.missed_topics = 0;
+                self.status.set_trouble(last_error.map(|error| format!("no partitions yet: {error}")));
+            }
         }
-        self.status.set_trouble(trouble);
+        Ok(())
     }
 
     /// Ends folding, commits what was folded, and gives the partitions back or keeps them for this identity's return.
@@ -328,7 +340,9 @@ fn connect_ahead(
 ) -> std::io::Result<JoinHandle<Result<Readers, RestoreError>>> {
     std::thread::Builder::new().name("connect".into()).spawn(move || {
         let named = agent.sources.iter().flat_map(|s| &s.source.topics).filter(|topic| !topic.starts_with('^'));
+        let mut changelog = String::new();
         for topic in named {
+            changelog = changelog_topic(&agent.config.kafka.group_id, topic);
             // What is wrong with a topic is told by the restore that needs it.
             if let Ok(partitions) = prepare(&agent, topic) {
                 let topic: Arc<str> = topic.as_str().into();
@@ -336,7 +350,7 @@ fn connect_ahead(
                 prepared.lock().insert(topic, partitions);
             }
         }
-        Readers::connect(&agent.settings)
+        Readers::connect(&agent.settings, &changelog)
     })
 }
 

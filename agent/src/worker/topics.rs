@@ -12,7 +12,7 @@ const LONGEST_NAME: usize = 249;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
-    #[error("topic {0} does not exist")]
+    #[error("topic {0} does not exist, or this user may not see it; create it, or correct the topics of its source")]
     NoSource(String),
     #[error("changelog topic {topic} is missing and kafka.create_topics is false; make it with: kafka-topics.sh --create --topic {topic} --partitions {partitions} --config cleanup.policy=compact")]
     Missing { topic: String, partitions: i32 },
