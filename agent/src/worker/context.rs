@@ -83,6 +83,10 @@ impl WorkerStatus {
         self.assigned.store(true, Ordering::Release);
     }
 
+    pub(super) fn is_assigned(&self) -> bool {
+        self.assigned.load(Ordering::Acquire)
+    }
+
     pub(super) fn set_aborts(&self, in_a_row: u32) {
         self.aborts.store(in_a_row, Ordering::Release);
     }

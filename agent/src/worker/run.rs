@@ -290,7 +290,11 @@ impl<'a> Worker<'a> {
             Some(_) => self.missed_topics += 1,
             None => {
                 self.missed_topics = 0;
-                self.status.set_trouble(last_error.map(|error| format!("no partitions yet: {error}")));
+                // A member that the group gave no partitions is fine; one that has not heard of the group says what it
+                // has heard instead.
+                let waiting = !self.status.is_assigned();
+                let trouble = last_error.filter(|_| waiting).map(|error| format!("no partitions yet: {error}"));
+                self.status.set_trouble(trouble);
             }
         }
         Ok(())
