@@ -21,6 +21,8 @@ pub struct LiveTask {
     pub dead_letters: Vec<DeadLetter>,
     /// Something happened since the last freeze.
     pub changed: bool,
+    /// Folded and fetched up to here at the last look around.
+    pub seen: (i64, i64),
     /// Its records are being fetched.
     pub assigned: bool,
     /// Late and overflow events already counted in the metrics, by aggregate.

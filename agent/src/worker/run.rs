@@ -170,7 +170,7 @@ impl<'a> Worker<'a> {
             std::thread::sleep(BATCH_WAIT);
             return Ok(());
         }
-        let mut out_of_range = Vec::new();
+        let mut misplaced = Vec::new();
         let mut folded: HashMap<Arc<str>, Folded> = HashMap::new();
         for record in self.consumer.consume_batch(BATCH_WAIT, BATCH, batch) {
             let Some(at) = self.index.find(&record, &self.tasks) else { continue };
@@ -185,9 +185,16 @@ impl<'a> Worker<'a> {
                     live.take(&record, decoder, counts);
                 }
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                    out_of_range.push((live.task.id.topic.clone(), live.task.id.partition));
+                    tracing::error!(task = %live.task.id, "input offset out of range");
+                    misplaced.push((live.task.id.topic.clone(), live.task.id.partition));
                 }
-                Some(code) => tracing::warn!(task = %live.task.id, "fetching: {code}"),
+                Some(code) => {
+                    tracing::warn!(task = %live.task.id, "fetching: {code}");
+                    // The batch call has moved librdkafka's position past this offset; it has to be read all the same.
+                    if record.offset() >= 0 {
+                        misplaced.push((live.task.id.topic.clone(), live.task.id.partition));
+                    }
+                }
             }
         }
         batch.clear();
@@ -195,11 +202,10 @@ impl<'a> Worker<'a> {
             self.agent.metrics.folded(&source, counts.events, counts.redelivered);
             counts.undecodable.into_iter().for_each(|reason| self.agent.metrics.undecodable(&source, reason));
         }
-        if !out_of_range.is_empty() {
+        if !misplaced.is_empty() {
             // The restore finds out what Kafka no longer has, counts it, and goes on from what is there.
-            tracing::error!(partitions = ?out_of_range, "input offset out of range");
             self.settle(SHUTDOWN_DEADLINE)?;
-            self.retake(&out_of_range)?;
+            self.retake(&misplaced)?;
         }
         Ok(())
     }
@@ -235,6 +241,12 @@ impl<'a> Worker<'a> {
             let id = &live.task.id;
             if let Some(ends) = watermarks.get(&(id.topic.to_string(), id.partition)) {
                 live.task.set_watermarks(ends.high, ends.last_stable);
+                let seen = (live.next_offset, ends.fetched);
+                // Fetched to the end, and for a whole second nothing came of it: only markers and aborted records.
+                if ends.fetched == ends.last_stable && live.seen == seen {
+                    live.task.set_nothing_between(seen.0, seen.1);
+                }
+                live.seen = seen;
             }
             for ((aggregate, now), counted) in live.state.counters().zip(&mut live.counted) {
                 self.agent.metrics.late(&aggregate.config.name, now.late_events - counted.late_events);
