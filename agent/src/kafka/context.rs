@@ -18,6 +18,8 @@ use std::collections::{HashMap, VecDeque};
 pub struct Watermarks {
     pub high: i64,
     pub last_stable: i64,
+    /// The next offset to fetch, which markers and aborted records move, too.
+    pub fetched: i64,
 }
 
 /// Shared by all our clients; each uses the part it needs.
@@ -72,7 +74,8 @@ impl ClientContext for Context {
         for (name, topic) in statistics.topics {
             for (partition, stats) in topic.partitions {
                 if stats.hi_offset >= 0 {
-                    let ends = Watermarks { high: stats.hi_offset, last_stable: stats.ls_offset };
+                    let (high, last_stable) = (stats.hi_offset, stats.ls_offset);
+                    let ends = Watermarks { high, last_stable, fetched: stats.next_offset };
                     watermarks.insert((name.clone(), partition), ends);
                 }
             }

@@ -83,8 +83,9 @@ impl Settings {
         config.set("isolation.level", "read_committed");
         // Where to read on is always our decision; a position outside the log comes back as an error.
         config.set("auto.offset.reset", "error");
-        // How a worker learns that only markers and aborted records are left before a partition's end.
-        config.set("enable.partition.eof", "true");
+        // The batch call takes an end for a record and moves librdkafka's position past it; after a rebalance the next
+        // record would be skipped.
+        config.set("enable.partition.eof", "false");
         config
     }
 

@@ -43,6 +43,8 @@ pub struct Task {
     high_watermark: AtomicI64,
     last_stable_offset: AtomicI64,
     publish_from: AtomicI64,
+    /// No record stands from the first of these input offsets up to the second.
+    nothing_between: Mutex<(i64, i64)>,
 }
 
 impl Task {
@@ -57,6 +59,7 @@ impl Task {
             high_watermark: AtomicI64::new(-1),
             last_stable_offset: AtomicI64::new(-1),
             publish_from: AtomicI64::new(0),
+            nothing_between: Mutex::new((-1, -1)),
         }
     }
 
@@ -86,6 +89,11 @@ impl Task {
         self.last_stable_offset.store(last_stable, Ordering::Relaxed);
     }
 
+    /// Notes that input offsets hold transaction markers and aborted records only: no reader will ever pass them.
+    pub fn set_nothing_between(&self, from: i64, to: i64) {
+        *self.nothing_between.lock() = (from, to);
+    }
+
     /// Committed input offset against the partition's end, in messages; `None` while unknown.
     pub fn lag(&self) -> Option<u64> {
         self.behind(self.high_watermark.load(Ordering::Relaxed))
@@ -98,6 +106,8 @@ impl Task {
 
     fn behind(&self, end: i64) -> Option<u64> {
         let next = self.view.read().record().next_offset;
+        let (from, to) = *self.nothing_between.lock();
+        let next = if next == from { next.max(to) } else { next };
         (end >= 0 && self.phase() == Phase::Running).then(|| (end - next).max(0) as u64)
     }
 }

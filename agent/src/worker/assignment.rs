@@ -302,6 +302,7 @@ impl Worker<'_> {
             state,
             next_offset,
             owner_epoch,
+            seen: (-1, -1),
             dead_letters: Vec::new(),
             // A new owner says so soon, and a new task has its start committed before the first fold.
             changed: true,

@@ -23,6 +23,8 @@ pub struct LiveTask {
     pub dead_letters: Vec<DeadLetter>,
     /// Something happened since the last freeze.
     pub changed: bool,
+    /// Folded and fetched up to here at the last look around.
+    pub seen: (i64, i64),
     /// Its records are being fetched.
     pub assigned: bool,
     /// Late and overflow events already counted in the metrics, by aggregate.
@@ -79,14 +81,6 @@ impl LiveTask {
                     detail,
                 });
             }
-        }
-    }
-
-    /// Every record before `end` has been delivered: what lies between is transaction markers and aborted records.
-    pub fn reached(&mut self, end: i64) {
-        if end > self.next_offset {
-            self.next_offset = end;
-            self.changed = true;
         }
     }
 

@@ -192,7 +192,7 @@ impl<'a> Worker<'a> {
             std::thread::sleep(BATCH_WAIT);
             return Ok(());
         }
-        let mut out_of_range = Vec::new();
+        let mut misplaced = Vec::new();
         let mut records = 0;
         for record in self.consumer.consume_batch(BATCH_WAIT, BATCH, batch) {
             records += 1;
@@ -200,11 +200,17 @@ impl<'a> Worker<'a> {
             let live = &mut self.tasks[at];
             match record.error() {
                 None => live.take(&record, &mut self.sources[live.source]),
-                Some(RDKafkaErrorCode::PartitionEOF) => live.reached(record.offset()),
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                    out_of_range.push((live.task.id.topic.clone(), live.task.id.partition));
+                    tracing::error!(task = %live.task.id, "input offset out of range");
+                    misplaced.push((live.task.id.topic.clone(), live.task.id.partition));
                 }
-                Some(code) => tracing::warn!(task = %live.task.id, "fetching: {code}"),
+                Some(code) => {
+                    tracing::warn!(task = %live.task.id, "fetching: {code}");
+                    // The batch call has moved librdkafka's position past this offset; it has to be read all the same.
+                    if record.offset() >= 0 {
+                        misplaced.push((live.task.id.topic.clone(), live.task.id.partition));
+                    }
+                }
             }
         }
         batch.clear();
@@ -212,11 +218,10 @@ impl<'a> Worker<'a> {
         for source in &mut self.sources {
             source.count(&self.agent.metrics);
         }
-        if !out_of_range.is_empty() {
+        if !misplaced.is_empty() {
             // The restore finds out what Kafka no longer has, counts it, and goes on from what is there.
-            tracing::error!(partitions = ?out_of_range, "input offset out of range");
             self.settle(SHUTDOWN_DEADLINE)?;
-            self.retake(&out_of_range)?;
+            self.retake(&misplaced)?;
         }
         Ok(())
     }
@@ -256,6 +261,12 @@ impl<'a> Worker<'a> {
             let id = &live.task.id;
             if let Some(ends) = watermarks.get(&(id.topic.to_string(), id.partition)) {
                 live.task.set_watermarks(ends.high, ends.last_stable);
+                let seen = (live.next_offset, ends.fetched);
+                // Fetched to the end, and for a whole second nothing came of it: only markers and aborted records.
+                if ends.fetched == ends.last_stable && live.seen == seen {
+                    live.task.set_nothing_between(seen.0, seen.1);
+                }
+                live.seen = seen;
             }
             let file = self.agent.state_dir.task_file(&id.topic, id.partition);
             if let Ok(file) = std::fs::metadata(file) {

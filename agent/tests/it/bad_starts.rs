@@ -56,7 +56,13 @@ fn a_state_directory_that_cannot_be_used_is_named() {
     let mut agent = scene.agent();
     agent.wait_ready();
     let taken = agent.state_dir().display().to_string();
-    ends_with(&scene, &scene.config(), &[("STATE_DIR", &taken)], 1, &[&taken, "in use by another process", "state.dir"]);
+    ends_with(
+        &scene,
+        &scene.config(),
+        &[("STATE_DIR", &taken)],
+        1,
+        &[&taken, "in use by another process", "state.dir"],
+    );
     let file = tempfile::NamedTempFile::new().expect("a file");
     let path = file.path().display().to_string();
     ends_with(&scene, &scene.config(), &[("STATE_DIR", &path)], 1, &[&path, "state.dir"]);

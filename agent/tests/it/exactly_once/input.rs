@@ -160,16 +160,17 @@ fn aborted_input_is_not_counted_and_is_not_waited_for() {
         }
         producer.flush(TIMEOUT).expect("all is acknowledged");
         // The last one is aborted, too: nothing that counts comes after it.
-        let end = if round % 3 == 1 { producer.abort_transaction(TIMEOUT) } else { producer.commit_transaction(TIMEOUT) };
+        let end =
+            if round % 3 == 1 { producer.abort_transaction(TIMEOUT) } else { producer.commit_transaction(TIMEOUT) };
         end.expect("ended");
     }
     let recount = scene.assert_equals_recount(&[&agent]);
     assert_eq!(recount.events(), 1_300);
     wait_until("no lag is left, though no record stands at the end", || {
         let page = agent.scrape();
-        ["streamgauge_lag_messages", "streamgauge_stable_lag_messages"].iter().all(|name| {
-            page.contains(&format!("{name}{{")) && number(&page, name, &[]) == 0.0
-        })
+        ["streamgauge_lag_messages", "streamgauge_stable_lag_messages"]
+            .iter()
+            .all(|name| page.contains(&format!("{name}{{")) && number(&page, name, &[]) == 0.0)
     });
     // An open transaction hides what comes after it, in the agent as in the recount.
     producer.begin_transaction().expect("begun");
