@@ -3,6 +3,7 @@
 
 pub mod audit;
 mod client;
+mod connect;
 pub mod demo;
 pub mod health;
 mod human;
@@ -37,6 +38,9 @@ enum Verb {
         /// The config file.
         #[arg(short, long, env = "STREAMGAUGE_CONFIG", value_name = "FILE")]
         config: PathBuf,
+        /// Also reach its Kafka: topics, their settings, and rights.
+        #[arg(long)]
+        connect: bool,
     },
     /// Show it working: an in-process broker, a producer and the agent, and a table of what is counted.
     Demo(demo::DemoArgs),
@@ -72,7 +76,7 @@ pub fn main() -> ExitCode {
     };
     match cli.verb {
         Verb::Run(args) => run::run(&args),
-        Verb::Validate { config } => ExitCode::from(validate::validate(&config)),
+        Verb::Validate { config, connect } => ExitCode::from(validate::validate(&config, connect)),
         Verb::Demo(args) => finish(demo::run(&args)),
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use crate::config::{self, Aggregate, Config, FamilyType, Source, TimeFormat, Timestamp, format_duration};
 
-/// Checks the file at `path`. Prints a summary to stdout, or every error to stderr; the exit code is 0 or 2.
-pub fn validate(path: &Path) -> u8 {
+/// Checks the file at `path`, and with `connect` also its Kafka. Prints a summary to stdout, or every error to stderr; the
+/// exit code is 0 or 2.
+pub fn validate(path: &Path, connect: bool) -> u8 {
     match config::load(path) {
         Ok(config) => {
             // Nobody to read it is no reason to fail.
@@ -15,13 +16,29 @@ pub fn validate(path: &Path) -> u8 {
             for warning in &config.warnings {
                 let _ = writeln!(std::io::stderr(), "warning: {warning}");
             }
-            0
+            if connect { look_at_kafka(&config) } else { 0 }
         }
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{error}");
             2
         }
     }
+}
+
+/// Prints what Kafka has and lacks of what the config needs.
+fn look_at_kafka(config: &Config) -> u8 {
+    let looked = super::client::block_on(async { Ok(super::connect::connect(config).await) });
+    let found = looked.unwrap_or_else(|error| {
+        super::connect::Findings { good: Vec::new(), bad: vec![format!("{error:#}")] }
+    });
+    let _ = writeln!(std::io::stdout());
+    for good in &found.good {
+        let _ = writeln!(std::io::stdout(), "ok: {good}");
+    }
+    for bad in &found.bad {
+        let _ = writeln!(std::io::stderr(), "error: {bad}");
+    }
+    if found.bad.is_empty() { 0 } else { 2 }
 }
 
 /// What the config would do: sources, aggregates, windows, and the metrics that `/metrics` would have.

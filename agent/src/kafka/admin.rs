@@ -22,6 +22,15 @@ pub struct TopicInfo {
     pub partitions: i32,
 }
 
+/// A topic as this user sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicSeen {
+    Partitions(i32),
+    Missing,
+    /// It may or may not be there.
+    Denied,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     #[error("no rights to {0}; see the ACLs in docs/operations.md")]
@@ -52,6 +61,23 @@ impl Admin {
         let metadata = self.client.inner().fetch_metadata(None, self.timeout)?;
         let fine = metadata.topics().iter().filter(|topic| topic.error().is_none());
         Ok(fine.map(|t| (t.name().to_owned(), TopicInfo { partitions: t.partitions().len() as i32 })).collect())
+    }
+
+    /// One topic, asked for by its name: tells one that is missing from one that this user may not see.
+    pub fn look(&self, topic: &str) -> Result<TopicSeen, AdminError> {
+        let metadata = self.client.inner().fetch_metadata(Some(topic), self.timeout)?;
+        let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(TopicSeen::Missing) };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => Ok(TopicSeen::Partitions(found.partitions().len() as i32)),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(TopicSeen::Missing),
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Ok(TopicSeen::Denied),
+            Some(code) => Err(refusal(format!("look at topic {topic}"), code)),
+        }
+    }
+
+    /// The latest trouble the client reported by itself.
+    pub fn last_error(&self) -> Option<String> {
+        self.client.inner().context().last_error()
     }
 
     /// Makes a topic; one that exists already is fine.

@@ -10,7 +10,7 @@ mod producer;
 mod reader;
 mod settings;
 
-pub use admin::{Admin, AdminError, TopicInfo, TopicSpec};
+pub use admin::{Admin, AdminError, TopicInfo, TopicSeen, TopicSpec};
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};
 pub use mock::MockKafka;

@@ -164,6 +164,12 @@ impl PartitionReader {
         Ok(found.filter(|t| t.error().is_none()).map(|t| t.partitions().len() as i32))
     }
 
+    /// Asks for the group's offsets of these partitions, and tells only whether that is allowed.
+    pub fn check_group(&self, partitions: &[TopicPartition], timeout: Duration) -> KafkaResult<()> {
+        let answer = self.consumer.committed_offsets(list_of(partitions), timeout)?;
+        answer.elements().iter().try_for_each(|element| element.error())
+    }
+
     /// The latest trouble the client reported by itself.
     pub fn last_error(&self) -> Option<String> {
         self.consumer.context().last_error()

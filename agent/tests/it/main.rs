@@ -5,9 +5,11 @@
 
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod agent;
+mod audit;
+mod bad_starts;
+mod connect;
 mod demo;
 mod docs;
-mod bad_starts;
 mod exactly_once;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
