@@ -5,7 +5,7 @@ use crate::aggregate::Plan;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// One input partition.
@@ -43,6 +43,7 @@ pub struct Task {
     high_watermark: AtomicI64,
     last_stable_offset: AtomicI64,
     publish_from: AtomicI64,
+    topic_id: OnceLock<Arc<str>>,
 }
 
 impl Task {
@@ -57,7 +58,18 @@ impl Task {
             high_watermark: AtomicI64::new(-1),
             last_stable_offset: AtomicI64::new(-1),
             publish_from: AtomicI64::new(0),
+            topic_id: OnceLock::new(),
         }
+    }
+
+    /// Sets the source topic's id, once; it is known when the restore begins.
+    pub fn set_topic_id(&self, id: Arc<str>) {
+        let _ = self.topic_id.set(id);
+    }
+
+    /// The source topic's id; empty while unknown, and where the cluster gives none.
+    pub fn topic_id(&self) -> &str {
+        self.topic_id.get().map_or("", |id| id)
     }
 
     pub fn phase(&self) -> Phase {

@@ -192,7 +192,7 @@ impl Worker<'_> {
     }
 
     fn spawn_restore(&mut self, topic: Arc<str>, tasks: Vec<RestoreTask>) -> Result<(), WorkerError> {
-        let context = RestoreContext {
+        let mut context = RestoreContext {
             settings: self.agent.settings.clone(),
             consumer: self.consumer.clone(),
             state_dir: self.agent.state_dir.clone(),
@@ -201,24 +201,27 @@ impl Worker<'_> {
             clock: self.agent.clock.clone(),
             metrics: self.agent.metrics.clone(),
             cancelled: self.cancelled.clone(),
+            ids: Default::default(),
         };
         let (agent, tag, reports) = (self.agent.clone(), self.tag, self.reports.0.clone());
-        let ready = self.prepared.lock().get(&topic).copied();
+        let ready = self.prepared.lock().get(&topic).cloned();
         let prepared = self.prepared.clone();
         let thread = std::thread::Builder::new().name("restore".into()).spawn(move || {
             let most = tasks.iter().map(|task| task.task.id.partition + 1).max().unwrap_or(0);
-            if ready.is_none_or(|partitions| partitions < most) {
-                match prepare(&agent, &topic) {
-                    Ok(partitions) => {
-                        agent.registry.set_partitions(topic.clone(), partitions);
-                        prepared.lock().insert(topic, partitions);
+            context.ids = match ready.filter(|ready| ready.partitions >= most) {
+                Some(ready) => ready.ids,
+                None => match prepare(&agent, &topic) {
+                    Ok(now) => {
+                        agent.registry.set_partitions(topic.clone(), now.partitions);
+                        prepared.lock().insert(topic, now.clone());
+                        now.ids
                     }
                     Err(error) => {
                         let _ = reports.send(RestoreReport::Failed(error.into()));
                         return;
                     }
-                }
-            }
+                },
+            };
             let result = restore(&context, &tasks, |restored| {
                 // Nobody listens any more: the task's file is closed with it.
                 let _ = reports.send(RestoreReport::Done { tag, restored: Box::new(restored) });

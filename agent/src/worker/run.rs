@@ -3,7 +3,7 @@
 use super::assignment::cancel;
 use super::context::{Agent, WorkerError, WorkerStatus};
 use super::fold::{Index, LiveTask, SourceWork};
-use super::topics::changelog_topic;
+use super::topics::{Prepared, changelog_topic};
 use crate::clock::BootTime;
 use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
 use crate::config::OnShutdown;
@@ -59,8 +59,8 @@ pub(super) struct Worker<'a> {
     pub restoring: HashMap<TaskId, Restoring>,
     pub restores: Vec<JoinHandle<()>>,
     pub reports: (Sender<RestoreReport>, Receiver<RestoreReport>),
-    /// Topics whose changelog has been looked at, with their partition counts.
-    pub prepared: Arc<Mutex<HashMap<Arc<str>, i32>>>,
+    /// Topics whose changelog has been looked at.
+    pub prepared: Arc<Mutex<HashMap<Arc<str>, Prepared>>>,
     pub cancelled: Arc<AtomicBool>,
     pub tag: u64,
     pub epochs: u64,
