@@ -122,5 +122,10 @@ fn offset_record(view: &View, epoch: &TaskEpoch, now: i64, sums: &Sums) -> Offse
             before.last_input_at_ms
         },
         aggregates: known.chain(foreign).collect(),
+        // An id that could not be asked for this time stays known.
+        topic_id: match epoch.task.topic_id() {
+            "" => before.topic_id.clone(),
+            id => id.to_owned(),
+        },
     }
 }

@@ -29,7 +29,7 @@ pub fn read(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<RawConfi
         with_snippet: false,
     };
     let options = options.with_properties(variables(text, env));
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error, text))
 }
 
 /// The value of every environment variable that the text may ask for.
@@ -41,15 +41,37 @@ fn variables(text: &str, env: &dyn Fn(&str) -> Option<String>) -> HashMap<String
     names.filter(|name| !name.is_empty()).filter_map(|name| Some((name.to_owned(), env(name)?))).collect()
 }
 
-fn problem(error: &Error) -> Problem {
+fn problem(error: &Error, text: &str) -> Problem {
     let error = innermost(error);
     let place = match error {
         // What is missing from the whole file stands nowhere.
         Error::SerdeMissingField { field, .. } if SECTIONS.contains(field) => Place::default(),
         error => error.location().map(Place::from).unwrap_or_default(),
     };
-    let (message, help) = describe(error);
+    let (message, help) = match error {
+        Error::SerdeUnknownField { field, expected, .. } => unknown_key(&unhidden(field, text, place), expected),
+        Error::SerdeUnknownVariant { variant, expected, .. } => {
+            unknown_variant(&unhidden(variant, text, place), expected)
+        }
+        error => describe(error),
+    };
     Problem::new(place, message, help)
+}
+
+/// What the parser says instead of a name once a value near it came from a variable, because it may be a secret.
+const HIDDEN: [&str; 2] = ["an interpolated field", "an interpolated variant"];
+
+/// A hidden name as it stands in the file, where a secret from a variable is still `${NAME}`.
+fn unhidden(name: &str, text: &str, place: Place) -> String {
+    if !HIDDEN.contains(&name) {
+        return name.to_owned();
+    }
+    let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
+    let written: String = line.chars().skip(place.column.saturating_sub(1)).take(place.width).collect();
+    match written.trim().trim_matches(['"', '\'']) {
+        "" => name.to_owned(),
+        written => written.to_owned(),
+    }
 }
 
 /// An error about an alias hides the error of the value that it stands for.
@@ -62,17 +84,12 @@ fn innermost(error: &Error) -> &Error {
 
 fn describe(error: &Error) -> (String, String) {
     match error {
-        Error::SerdeUnknownField { field, expected, .. } => unknown_key(field, expected),
         Error::SerdeMissingField { field, .. } if SECTIONS.contains(field) => (
             format!("the section `{field}` is missing"),
             "`streamgauge init` writes a file to begin with; examples/minimal.yaml is the least that works".into(),
         ),
         Error::SerdeMissingField { field, .. } => {
             (format!("`{field}` is missing here"), format!("add `{field}: …`; `streamgauge schema` says what it means"))
-        }
-        Error::SerdeUnknownVariant { variant, expected, .. } => {
-            let known: Vec<String> = expected.iter().map(|known| format!("`{known}`")).collect();
-            (format!("`{variant}` is not a value for this key"), format!("use one of {}", known.join(", ")))
         }
         Error::SerdeInvalidType { unexpected, expected, .. } => {
             (format!("expected {expected}, found {unexpected}"), String::new())
@@ -132,6 +149,11 @@ fn unknown_key(field: &str, expected: &[&str]) -> (String, String) {
     }
     let help = suggest(field, "the keys here", expected.iter().copied());
     (format!("unknown key `{field}`"), help)
+}
+
+fn unknown_variant(variant: &str, expected: &[&str]) -> (String, String) {
+    let known: Vec<String> = expected.iter().map(|known| format!("`{known}`")).collect();
+    (format!("`{variant}` is not a value for this key"), format!("use one of {}", known.join(", ")))
 }
 
 /// A Rust type as somebody knows it who writes YAML.

@@ -251,6 +251,25 @@ fn errors_of_the_text_are_told() {
     );
 }
 
+/// The parser hides names near a value from a variable; they are not secrets, but what stands in the file.
+#[test]
+fn a_misspelt_key_is_named_beside_variables_too() {
+    let hosts = |lines: &str| changed("localhost:9092", &format!("${{HOSTS}}\n{lines}"));
+    let env = |name: &str| Some(if name == "HOSTS" { "a:1" } else { "s3cret" }.to_owned());
+    let told = |text: String| parse(&text, "c.yaml", &env).unwrap_err().to_string();
+    let texts = [
+        told(hosts("  gruop_id: x")),
+        told(hosts("  'gruop_id': x")),
+        told(changed("topics: [log-events]", "topics: ['${TOPIC:-t}']\n    topcs: [x]")),
+        told(hosts("  session_timeout: ${S:-10s}\n  membership: statci")),
+        told(hosts("  membership: ${MODE}")),
+        told(hosts("  ${KEY}: x")),
+        told(hosts("") + "sate: {}\n"),
+    ];
+    snapshot("errors_beside_variables", &texts.join("\n\n"));
+    assert!(!texts.concat().contains("s3cret"));
+}
+
 #[test]
 fn errors_of_kafka_and_state_are_told() {
     let kafka = |line: &str| changed("localhost:9092", &format!("localhost:9092\n  {line}"));

@@ -1,5 +1,7 @@
 //! Topics the agent needs: made with the right settings, or refused with the reason.
 
+mod describe;
+
 use super::{Context, Settings};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

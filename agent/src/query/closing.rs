@@ -70,6 +70,14 @@ impl Closing {
             Closing::Idle(highest) => Some(grid.last_end(highest).saturating_add(grid.hop_ms)),
         }
     }
+
+    /// End of the newest closed window that there is something to tell of: the oldest pane held has ended within it or
+    /// before. An earlier window lies before the state began (or before its retention); shown, it would read as a window
+    /// in which nothing happened.
+    pub fn newest_shown(self, grid: WindowGrid, grace_ms: i64, oldest_end: Option<i64>) -> Option<i64> {
+        let newest = self.newest_closed(grid, grace_ms)?;
+        oldest_end.is_some_and(|oldest| oldest <= newest).then_some(newest)
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +119,15 @@ mod tests {
         let closing = Closing::of([idle(Some(190)), idle(Some(70)), idle(None)]);
         assert_eq!(closing.newest_closed(MINUTE, 10), Some(240));
         assert_eq!(closing.newest_closed(HOPPING, 10), Some(240));
+    }
+
+    #[test]
+    fn a_window_before_the_oldest_pane_is_not_shown_and_a_silent_one_after_it_is() {
+        let closing = Closing::of([at(190)]);
+        assert_eq!(closing.newest_shown(MINUTE, 10, None), None);
+        assert_eq!(closing.newest_shown(MINUTE, 10, Some(240)), None);
+        assert_eq!(closing.newest_shown(MINUTE, 10, Some(180)), Some(180));
+        assert_eq!(closing.newest_shown(MINUTE, 10, Some(60)), Some(180));
     }
 
     #[test]

@@ -139,17 +139,18 @@ impl Reader {
 }
 
 fn extent(plan: &AggregatePlan, tasks: &[Arc<Task>], closing: Closing) -> Extent {
-    let mut extent = Extent { newest: None, oldest_end: None, closing };
+    let mut extent = Extent { newest: None, oldest_end: oldest_pane_end(plan, tasks), closing };
     for task in tasks {
         let view = task.view.read();
         extent.newest = extent.newest.max(view.record().stream_time);
-        let oldest = view.aggregate(plan.id).and_then(|aggregate| aggregate.panes().next()).map(|(pane, _)| pane.end);
-        extent.oldest_end = match (extent.oldest_end, oldest) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
     }
     extent
+}
+
+/// End of the oldest pane that any of the tasks holds, Unix milliseconds.
+pub fn oldest_pane_end(plan: &AggregatePlan, tasks: &[Arc<Task>]) -> Option<i64> {
+    let oldest = |task: &Arc<Task>| Some(task.view.read().aggregate(plan.id)?.panes().next()?.0.end);
+    tasks.iter().filter_map(oldest).min()
 }
 
 /// Positions of the measures asked for.

@@ -132,6 +132,11 @@ impl Agent {
             next_offset: *next_offset,
             stream_time: frozen.stream_time,
             written_at_ms: now,
+            last_input_at_ms: match task.view.read().record().last_input_at_ms {
+                // As a committer does it: only input counts, and the first commit.
+                before if before > 0 && events.is_empty() => before,
+                _ => now,
+            },
             ..OffsetRecord::default()
         };
         task.view.write().apply(entries, &frozen.expired, record, now);

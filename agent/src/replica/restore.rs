@@ -4,6 +4,7 @@
 //! the group's committed offsets first (they wait for a predecessor's open transaction), *then* the changelog's high
 //! watermark, then wait until the last stable offset reaches it, and only then replay up to it.
 
+use super::identity::{TopicIds, Unusable, differ, usable};
 use super::replay::{Promoted, Replay, ReplayError};
 use crate::clock::Clock;
 use crate::config::{OnLoss, Start};
@@ -35,6 +36,8 @@ pub enum RestoreError {
     StateLost { task: String, offset: i64 },
     #[error("{task}: the state is at offset {next}, but the partition ends at {end}: the topic was made again or has lost acknowledged records. To begin anew, stop the group's agents, delete their state directories and choose a new kafka.group_id")]
     BeyondEnd { task: String, next: i64, end: i64 },
+    #[error("{task}: the state is of an earlier topic of this name: the source topic was deleted and made again, so its offsets begin anew. To begin anew too, stop the group's agents, delete their state directories and choose a new kafka.group_id")]
+    Recreated { task: String },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{what}: {error}")]
@@ -82,6 +85,8 @@ pub struct RestoreContext {
     pub metrics: Arc<Metrics>,
     /// Set when nobody waits any more.
     pub cancelled: Arc<AtomicBool>,
+    /// Of the source topic that the tasks are of.
+    pub ids: TopicIds,
 }
 
 /// The clients that a restore reads with. Made ahead, while something else has to be waited for, they save the time it
@@ -117,6 +122,7 @@ pub fn restore(
     mut done: impl FnMut(Restored),
 ) -> Result<(), RestoreError> {
     let began = context.clock.boot_time();
+    tasks.iter().for_each(|task| task.task.set_topic_id(context.ids.source.clone()));
     let input: Vec<TopicPartition> = tasks.iter().map(|t| (t.task.id.topic.clone(), t.task.id.partition)).collect();
     let committed = context.retry("group offsets", || context.consumer.committed(&input, CALL_TIMEOUT))?;
     failpoint::hit("restore.initialised");
@@ -249,6 +255,8 @@ impl Tail {
             cluster_id: cluster_id.to_owned(),
             topic: id.topic.to_string(),
             partition: id.partition,
+            topic_id: context.ids.source.to_string(),
+            changelog_topic_id: context.ids.changelog.to_string(),
             ..Checkpoint::default()
         };
         let path = context.state_dir.task_file(&id.topic, id.partition);
@@ -274,10 +282,14 @@ impl Tail {
                 None
             }
         };
-        let loaded = found.and_then(|found| match usable(&found, &identity, mark) {
-            Ok(()) => Some(load(&store).map(|entries| (found, entries)).map_err(|e| ("corrupt", e.to_string()))),
-            Err(reason) => Some(Err(reason)),
-        });
+        let loaded = match found.map(|found| usable(found, &identity, mark)) {
+            Some(Ok(found)) => {
+                Some(load(&store).map(|entries| (found, entries)).map_err(|e| ("corrupt", e.to_string())))
+            }
+            Some(Err(Unusable::Discard(reason, detail))) => Some(Err((reason, detail))),
+            Some(Err(Unusable::Recreated)) => return Err(RestoreError::Recreated { task: id.to_string() }),
+            None => None,
+        };
         let (checkpoint, replay) = match loaded {
             Some(Ok((found, entries))) => {
                 let replay =
@@ -338,6 +350,9 @@ impl Tail {
             changes: Changes::default(),
             changelog_next: self.mark,
         });
+        if differ(&promoted.record.topic_id, &context.ids.source) {
+            return Err(RestoreError::Recreated { task: id.to_string() });
+        }
         let state_offset = (!is_new).then_some(promoted.record.next_offset);
         let (next_offset, publish_from) =
             start_at(&id.to_string(), state_offset, group_offset, first, end, self.task.policy)?;
@@ -352,20 +367,6 @@ impl Tail {
             Restored { task: self.task.task, promoted, store: self.store, checkpoint, next_offset, publish_from, is_new };
         Ok(Ok(restored))
     }
-}
-
-/// Whether a file may be continued, or a word and a line on why not.
-fn usable(found: &Checkpoint, expected: &Checkpoint, mark: i64) -> Result<(), (&'static str, String)> {
-    if (&found.cluster_id, &found.topic, found.partition) != (&expected.cluster_id, &expected.topic, expected.partition)
-    {
-        let detail = format!("it belongs to cluster {} {}/{}", found.cluster_id, found.topic, found.partition);
-        return Err(("identity", detail));
-    }
-    if found.changelog_offset > mark {
-        let detail = format!("it is at changelog offset {}, beyond the end {mark}", found.changelog_offset);
-        return Err(("beyond_changelog", detail));
-    }
-    Ok(())
 }
 
 type Entries = HashMap<Vec<u8>, Vec<u8>, rustc_hash::FxBuildHasher>;

@@ -5,7 +5,7 @@ use crate::aggregate::Plan;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// One input partition.
@@ -45,6 +45,7 @@ pub struct Task {
     publish_from: AtomicI64,
     /// No record stands from the first of these input offsets up to the second.
     nothing_between: Mutex<(i64, i64)>,
+    topic_id: OnceLock<Arc<str>>,
 }
 
 impl Task {
@@ -60,7 +61,18 @@ impl Task {
             last_stable_offset: AtomicI64::new(-1),
             publish_from: AtomicI64::new(0),
             nothing_between: Mutex::new((-1, -1)),
+            topic_id: OnceLock::new(),
         }
+    }
+
+    /// Sets the source topic's id, once; it is known when the restore begins.
+    pub fn set_topic_id(&self, id: Arc<str>) {
+        let _ = self.topic_id.set(id);
+    }
+
+    /// The source topic's id; empty while unknown, and where the cluster gives none.
+    pub fn topic_id(&self) -> &str {
+        self.topic_id.get().map_or("", |id| id)
     }
 
     pub fn phase(&self) -> Phase {

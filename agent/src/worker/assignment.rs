@@ -193,7 +193,7 @@ impl Worker<'_> {
     }
 
     fn spawn_restore(&mut self, topic: Arc<str>, tasks: Vec<RestoreTask>) -> Result<(), WorkerError> {
-        let context = RestoreContext {
+        let mut context = RestoreContext {
             settings: self.agent.settings.clone(),
             consumer: self.consumer.clone(),
             state_dir: self.agent.state_dir.clone(),
@@ -202,33 +202,30 @@ impl Worker<'_> {
             clock: self.agent.clock.clone(),
             metrics: self.agent.metrics.clone(),
             cancelled: self.cancelled.clone(),
+            ids: Default::default(),
         };
         let (agent, tag, reports) = (self.agent.clone(), self.tag, self.reports.0.clone());
         let prepared = self.prepared.clone();
         let readers = self.readers_ahead.take();
         let failed = reports.clone();
         let work = move || {
-            let most = tasks.iter().map(|task| task.task.id.partition + 1).max().unwrap_or(0);
-            let ready = prepared.lock().get(&topic).copied();
-            if ready.is_none_or(|partitions| partitions < most) {
-                match prepare(&agent, &topic) {
-                    Ok(partitions) => {
-                        agent.registry.set_partitions(topic.clone(), partitions);
-                        prepared.lock().insert(topic, partitions);
-                    }
-                    Err(error) => {
-                        let _ = reports.send(RestoreReport::Failed(error.into()));
-                        return;
-                    }
-                }
-            }
+            let fail = |error: WorkerError| drop(reports.send(RestoreReport::Failed(error)));
             // What was made ahead, if it was; an error then is one that making them now would bring, too.
-            let readers = match readers.and_then(|ahead| ahead.join().ok()).unwrap_or_else(|| Readers::connect(&context.settings, &tasks[0].changelog)) {
-                Ok(readers) => readers,
-                Err(error) => {
-                    let _ = reports.send(RestoreReport::Failed(error.into()));
-                    return;
+            let ahead = readers.and_then(|ahead| ahead.join().ok());
+            let most = tasks.iter().map(|task| task.task.id.partition + 1).max().unwrap_or(0);
+            let ready = prepared.lock().get(&topic).filter(|ready| ready.partitions >= most).cloned();
+            context.ids = match ready.map_or_else(|| prepare(&agent, &topic), Ok) {
+                Ok(now) => {
+                    agent.registry.set_partitions(topic.clone(), now.partitions);
+                    prepared.lock().insert(topic, now.clone());
+                    now.ids
                 }
+                Err(error) => return fail(error.into()),
+            };
+            let connect = || Readers::connect(&context.settings, &tasks[0].changelog);
+            let readers = match ahead.unwrap_or_else(connect) {
+                Ok(readers) => readers,
+                Err(error) => return fail(error.into()),
             };
             let result = restore(&context, readers, &tasks, |restored| {
                 // Nobody listens any more: the task's file is closed with it.

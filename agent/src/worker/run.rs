@@ -3,7 +3,7 @@
 use super::assignment::cancel;
 use super::context::{Agent, WorkerError, WorkerStatus};
 use super::fold::{Index, LiveTask, SourceWork};
-use super::topics::{TopicError, changelog_topic, prepare};
+use super::topics::{Prepared, TopicError, changelog_topic, prepare};
 use crate::clock::BootTime;
 use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
 use crate::config::OnShutdown;
@@ -61,8 +61,8 @@ pub(super) struct Worker<'a> {
     pub restoring: HashMap<TaskId, Restoring>,
     pub restores: Vec<JoinHandle<()>>,
     pub reports: (Sender<RestoreReport>, Receiver<RestoreReport>),
-    /// Topics whose changelog has been looked at, with their partition counts.
-    pub prepared: Arc<Mutex<HashMap<Arc<str>, i32>>>,
+    /// Topics whose changelog has been looked at.
+    pub prepared: Arc<Mutex<HashMap<Arc<str>, Prepared>>>,
     /// Clients for the first restore, made while the transactional producer was waited for.
     pub readers_ahead: Option<JoinHandle<Result<Readers, RestoreError>>>,
     pub cancelled: Arc<AtomicBool>,
@@ -109,7 +109,7 @@ impl<'a> Worker<'a> {
         let producer = TransactionalProducer::create(&agent.settings, &identity, agent.transactional())?;
         // Joining goes on in librdkafka's threads while the producer ends what a killed process left open.
         let consumer = Arc::new(GroupConsumer::join(&agent.settings, &identity, &topics)?);
-        let prepared: Arc<Mutex<HashMap<Arc<str>, i32>>> = Arc::default();
+        let prepared: Arc<Mutex<HashMap<Arc<str>, Prepared>>> = Arc::default();
         let readers_ahead = connect_ahead(agent.clone(), prepared.clone())?;
         initialise(agent, &producer, &status)?;
         let session = agent.config.kafka.session_timeout;
@@ -351,7 +351,7 @@ impl<'a> Worker<'a> {
 /// Does what a restore needs and may be done before the producer is ready: looks at the topics, and connects.
 fn connect_ahead(
     agent: Arc<Agent>,
-    prepared: Arc<Mutex<HashMap<Arc<str>, i32>>>,
+    prepared: Arc<Mutex<HashMap<Arc<str>, Prepared>>>,
 ) -> std::io::Result<JoinHandle<Result<Readers, RestoreError>>> {
     std::thread::Builder::new().name("connect".into()).spawn(move || {
         let named = agent.sources.iter().flat_map(|s| &s.source.topics).filter(|topic| !topic.starts_with('^'));
@@ -359,10 +359,10 @@ fn connect_ahead(
         for topic in named {
             changelog = changelog_topic(&agent.config.kafka.group_id, topic);
             // What is wrong with a topic is told by the restore that needs it.
-            if let Ok(partitions) = prepare(&agent, topic) {
+            if let Ok(now) = prepare(&agent, topic) {
                 let topic: Arc<str> = topic.as_str().into();
-                agent.registry.set_partitions(topic.clone(), partitions);
-                prepared.lock().insert(topic, partitions);
+                agent.registry.set_partitions(topic.clone(), now.partitions);
+                prepared.lock().insert(topic, now);
             }
         }
         Readers::connect(&agent.settings, &changelog)

@@ -3,6 +3,7 @@
 use super::Agent;
 use crate::commit::dead_letter_topic;
 use crate::kafka::{Admin, AdminError, TopicSpec};
+use crate::replica::TopicIds;
 use std::time::Duration;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -36,13 +37,20 @@ pub fn changelog_topic(group: &str, topic: &str) -> String {
     format!("{}{hash}", &name[..LONGEST_NAME - hash.len()])
 }
 
-/// Makes sure that the topics behind `topic` exist with the right settings. Returns its partition count.
-pub fn prepare(agent: &Agent, topic: &str) -> Result<i32, TopicError> {
+/// A source topic whose changelog and dead-letter topics are as they should be.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub partitions: i32,
+    pub ids: TopicIds,
+}
+
+/// Makes sure that the topics behind `topic` exist with the right settings.
+pub fn prepare(agent: &Agent, topic: &str) -> Result<Prepared, TopicError> {
     let admin = Admin::create(&agent.settings, CALL_TIMEOUT)?;
     let topics = admin.topics()?;
     let partitions = topics.get(topic).ok_or_else(|| TopicError::NoSource(topic.to_owned()))?.partitions;
     if agent.topics_given {
-        return Ok(partitions);
+        return Ok(Prepared { partitions, ids: TopicIds::default() });
     }
     let kafka = &agent.config.kafka;
     let changelog = changelog_topic(&kafka.group_id, topic);
@@ -74,7 +82,17 @@ pub fn prepare(agent: &Agent, topic: &str) -> Result<i32, TopicError> {
         let spec = TopicSpec { name: &dead_letters, partitions, replication: kafka.replication_factor, settings };
         agent.runtime.block_on(admin.create_topic(&spec))?;
     }
-    Ok(partitions)
+    Ok(Prepared { partitions, ids: ids(&admin, topic, &changelog) })
+}
+
+/// Without ids the agent works as well; it only cannot tell a topic from an earlier one of the same name.
+fn ids(admin: &Admin, topic: &str, changelog: &str) -> TopicIds {
+    let mut found = admin.topic_ids(&[topic, changelog]).unwrap_or_else(|error| {
+        tracing::warn!(topic, "no topic ids, so a topic that was made again may go unnoticed: {error}");
+        Default::default()
+    });
+    let mut id = |name| found.remove(name).unwrap_or_default().into();
+    TopicIds { source: id(topic), changelog: id(changelog) }
 }
 
 #[cfg(test)]

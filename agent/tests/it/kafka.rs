@@ -172,6 +172,20 @@ impl Kafka {
         });
     }
 
+    /// Deletes a topic, and makes one of the same name.
+    pub fn recreate_topic(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let results = block_on(admin.delete_topics(&[name], &AdminOptions::new())).expect("the controller answers");
+        results.into_iter().for_each(|r| {
+            r.expect("the topic is deleted");
+        });
+        wait_until(&format!("topic {name} is gone"), || {
+            let metadata = admin.inner().fetch_metadata(None, TIMEOUT).expect("metadata");
+            metadata.topics().iter().all(|topic| topic.name() != name)
+        });
+        self.create_topic(name, partitions, &[]);
+    }
+
     /// Produces (key, value) pairs to one partition and waits until all are acknowledged.
     pub fn produce<'a>(&self, topic: &str, partition: i32, records: impl IntoIterator<Item = (&'a str, &'a str)>) {
         let producer = self.producer();

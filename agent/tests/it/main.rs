@@ -16,6 +16,7 @@ mod kafka;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
 mod produce;
+mod recreated;
 mod scene;
 mod smoke;
 mod tidy;

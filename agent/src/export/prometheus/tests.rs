@@ -138,6 +138,21 @@ fn a_restoring_partition_shows_no_totals_and_leaves_windows_incomplete() {
 }
 
 #[test]
+fn windows_from_before_the_first_event_do_not_show() {
+    let mut agent = Agent::with_config(CONFIG, 1, 1);
+    agent.commit(0, &[event(T0 + 1_000, "/a", 200)], 0);
+    let early = page(&agent, Format::Text);
+    assert!(!series(&early, "http_requests_total").is_empty());
+    for name in ["http_window_complete", "http_window_end_timestamp_seconds", "http_window_requests"] {
+        assert!(series(&early, name).is_empty(), "{name}");
+    }
+    agent.commit(0, &[event(T0 + 2 * MINUTE, "/a", 200)], 0);
+    let later = page(&agent, Format::Text);
+    let complete = series(&later, "http_window_complete");
+    assert!(complete.len() == 2 && complete.iter().all(|line| line.ends_with(" 1")), "{complete:?}");
+}
+
+#[test]
 fn only_the_owner_of_the_first_partition_publishes_windows() {
     let agent = agent();
     agent.reader.registry.remove(&agent.task(0).id.clone());

@@ -4,7 +4,7 @@ use super::Series;
 use super::text::{Number, Page, label};
 use crate::aggregate::{AggregatePlan, MeasureState, WindowGrid, WindowSpan};
 use crate::config::{Measure, Stat, Window, format_duration};
-use crate::query::{Closing, Progress, Reader, Source, value};
+use crate::query::{Closing, Progress, Reader, Source, oldest_pane_end, value};
 
 /// One kind of window.
 struct Closed {
@@ -23,9 +23,10 @@ pub fn write(page: &mut Page, reader: &Reader, source: &Source, plan: &Aggregate
     let complete = source.missing(&reader.registry, &tasks).is_empty() && tasks.iter().all(|task| task.is_published());
     let now = reader.clock.unix_millis();
     let closing = Closing::of(tasks.iter().map(|task| Progress::of(task, now, plan.config.idle_timeout)));
+    let oldest_end = oldest_pane_end(plan, &tasks);
     let closed = |window: &Window| {
         let grid = WindowGrid::from(*window);
-        let span = grid.span(closing.newest_closed(grid, plan.grace_ms)?);
+        let span = grid.span(closing.newest_shown(grid, plan.grace_ms, oldest_end)?);
         let labels = window_labels(window);
         let series = Series::merged(plan, Some(span), &labels, &tasks);
         Some(Closed { labels, span, series })

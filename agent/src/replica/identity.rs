@@ -1,0 +1,105 @@
+//! Pure: whether stored state belongs to the topics that there are now.
+
+use std::sync::Arc;
+use streamgauge_proto::storage::v1::Checkpoint;
+
+/// Ids of a source topic and of its changelog topic; empty where the cluster gives none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicIds {
+    pub source: Arc<str>,
+    pub changelog: Arc<str>,
+}
+
+/// Why a state file may not be continued.
+#[derive(Debug, PartialEq)]
+pub enum Unusable {
+    /// The changelog rebuilds it: a word for the metric, and a line on why.
+    Discard(&'static str, String),
+    /// It is the state of a topic that is gone, and so is the changelog.
+    Recreated,
+}
+
+/// Whether two ids are of different topics. What an earlier version stored, and what a cluster without ids has, is empty
+/// and no difference.
+pub fn differ(one: &str, other: &str) -> bool {
+    !one.is_empty() && !other.is_empty() && one != other
+}
+
+/// Whether a file may be continued up to the changelog's end `mark`. Gives it back with the ids known now.
+pub fn usable(found: Checkpoint, expected: &Checkpoint, mark: i64) -> Result<Checkpoint, Unusable> {
+    if (&found.cluster_id, &found.topic, found.partition) != (&expected.cluster_id, &expected.topic, expected.partition)
+    {
+        let detail = format!("it belongs to cluster {} {}/{}", found.cluster_id, found.topic, found.partition);
+        return Err(Unusable::Discard("identity", detail));
+    }
+    // Before the source: a file of another changelog (another group's) says nothing about this group's state.
+    if differ(&found.changelog_topic_id, &expected.changelog_topic_id) {
+        let detail = format!("its changelog topic had the id {}", found.changelog_topic_id);
+        return Err(Unusable::Discard("identity", detail));
+    }
+    if differ(&found.topic_id, &expected.topic_id) {
+        return Err(Unusable::Recreated);
+    }
+    if found.changelog_offset > mark {
+        let detail = format!("it is at changelog offset {}, beyond the end {mark}", found.changelog_offset);
+        return Err(Unusable::Discard("beyond_changelog", detail));
+    }
+    let known = |now: &str, before: String| if now.is_empty() { before } else { now.to_owned() };
+    Ok(Checkpoint {
+        topic_id: known(&expected.topic_id, found.topic_id),
+        changelog_topic_id: known(&expected.changelog_topic_id, found.changelog_topic_id),
+        ..found
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(cluster: &str, topic_id: &str, changelog_id: &str) -> Checkpoint {
+        Checkpoint {
+            cluster_id: cluster.into(),
+            topic: "t".into(),
+            changelog_offset: 7,
+            topic_id: topic_id.into(),
+            changelog_topic_id: changelog_id.into(),
+            ..Checkpoint::default()
+        }
+    }
+
+    fn reason(found: Checkpoint, mark: i64) -> Option<&'static str> {
+        match usable(found, &checkpoint("c", "source", "changelog"), mark) {
+            Ok(_) => None,
+            Err(Unusable::Discard(reason, _)) => Some(reason),
+            Err(Unusable::Recreated) => Some("recreated"),
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_same_topics_is_usable_up_to_the_changelogs_end() {
+        assert_eq!(reason(checkpoint("c", "source", "changelog"), 7), None);
+        assert_eq!(reason(checkpoint("c", "source", "changelog"), 6), Some("beyond_changelog"));
+    }
+
+    #[test]
+    fn a_file_of_another_cluster_partition_or_changelog_is_discarded() {
+        assert_eq!(reason(checkpoint("other", "source", "changelog"), 7), Some("identity"));
+        assert_eq!(reason(Checkpoint { partition: 1, ..checkpoint("c", "source", "changelog") }, 7), Some("identity"));
+        assert_eq!(reason(checkpoint("c", "source", "other"), 7), Some("identity"));
+        assert_eq!(reason(checkpoint("c", "other", "other"), 7), Some("identity"));
+    }
+
+    #[test]
+    fn a_file_of_a_source_topic_that_was_made_again_is_no_state_and_not_discarded_either() {
+        assert_eq!(reason(checkpoint("c", "other", "changelog"), 7), Some("recreated"));
+        assert_eq!(reason(checkpoint("c", "other", ""), 7), Some("recreated"));
+    }
+
+    #[test]
+    fn an_unknown_id_is_no_difference_and_is_filled_in() {
+        let (known, unknown) = (checkpoint("c", "source", "changelog"), checkpoint("c", "", ""));
+        assert_eq!(usable(unknown.clone(), &known, 7), Ok(known.clone()));
+        assert_eq!(usable(known.clone(), &unknown, 7), Ok(known));
+        assert_eq!(usable(unknown.clone(), &unknown, 7), Ok(unknown.clone()));
+    }
+}
