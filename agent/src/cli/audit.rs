@@ -95,11 +95,8 @@ async fn ask(config: &Config, address: &str, last: Option<Duration>) -> anyhow::
     let from = last.map(|last| newest.unwrap_or(0).saturating_sub(last.as_millis() as i64).max(0));
     let mut questions = Vec::new();
     for aggregate in &config.aggregates {
-        let mut scopes: Vec<_> = aggregate
-            .windows
-            .iter()
-            .map(|&window| Scope::Windows { window, from: from.unwrap_or(0) })
-            .collect();
+        let mut scopes: Vec<_> =
+            aggregate.windows.iter().map(|&window| Scope::Windows { window, from: from.unwrap_or(0) }).collect();
         if last.is_none() {
             scopes.push(Scope::Totals);
         }
@@ -114,7 +111,8 @@ async fn ask(config: &Config, address: &str, last: Option<Duration>) -> anyhow::
 async fn published(client: &mut Client, aggregate: &Aggregate, scope: &Scope) -> anyhow::Result<Published> {
     let mut request = pb::QueryRequest { aggregate: aggregate.name.clone(), buckets: true, ..Default::default() };
     if let Scope::Windows { window, from } = scope {
-        let start = types::Timestamp { seconds: from.div_euclid(1_000), nanos: (from.rem_euclid(1_000) * 1_000_000) as i32 };
+        let start =
+            types::Timestamp { seconds: from.div_euclid(1_000), nanos: (from.rem_euclid(1_000) * 1_000_000) as i32 };
         request.window = Some(types::Duration::try_from(window.size)?);
         request.hop = Some(types::Duration::try_from(window.hop)?);
         request.time = Some(pb::query_request::Time::Range(pb::TimeRange { start: Some(start), end: None }));
