@@ -133,7 +133,8 @@ fn differing(measure: &Measure, value: &pb::MeasureValue, tally: &Tally) -> Vec<
         }
     };
     let kind = &measure.kind;
-    let counts = matches!(kind, MeasureKind::Count | MeasureKind::Avg | MeasureKind::Histogram | MeasureKind::Buckets(_));
+    let counts =
+        matches!(kind, MeasureKind::Count | MeasureKind::Avg | MeasureKind::Histogram | MeasureKind::Buckets(_));
     let sums = matches!(kind, MeasureKind::Sum | MeasureKind::Avg | MeasureKind::Histogram | MeasureKind::Buckets(_));
     if counts {
         let text = value.count.map(|count| count.to_string());

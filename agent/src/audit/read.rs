@@ -85,9 +85,7 @@ fn read_topic(
             ends.remove(&partition);
             reader.finish(&(Arc::from(topic), partition)).map_err(failed("unassign"))?;
         }
-        if let (true, Some((&partition, &end))) =
-            (clock.boot_time().since(heard) > PATIENCE, ends.first_key_value())
-        {
+        if let (true, Some((&partition, &end))) = (clock.boot_time().since(heard) > PATIENCE, ends.first_key_value()) {
             let reason = reader.last_error().map(|error| format!(": {error}")).unwrap_or_default();
             return Err(ReadError::Silent { topic: topic.to_owned(), partition, end, reason });
         }

@@ -50,7 +50,8 @@ fn windows() -> Scope {
 
 /// What an agent that counted right answers of the first minute (the fourth event was late), up to `offset`.
 fn answer(offset: i64, totals: bool) -> pb::QueryResponse {
-    let measure = |name: &str, count| pb::MeasureValue { measure: name.into(), count: Some(count), ..Default::default() };
+    let measure =
+        |name: &str, count| pb::MeasureValue { measure: name.into(), count: Some(count), ..Default::default() };
     let (count, sum, min) = if totals { (4, 0.759, 0.001) } else { (2, 0.75, 0.25) };
     let quantiles = if totals { Vec::new() } else { vec![pb::QuantileValue { quantile: 0.99, value: 0.5 }] };
     let bucket = |upper_bound, count| pb::Bucket { upper_bound, count };

@@ -48,7 +48,7 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let last = (!args.all).then_some(args.last);
     // First the answers, then the topic: a recount can stop where an answer stands, but not the other way round.
     let (checks, from) = client::block_on(ask(&config, &address, last))?;
-    let mut different = false;
+    let (mut different, mut compared) = (false, 0);
     for source in &config.sources {
         let of_source = checks.iter().filter(|check| check.aggregate.source == source.name).map(Question::check);
         let mut recount = Recount::new(&config, source, of_source.collect());
@@ -64,10 +64,18 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
                 _ => audit::compare(&check),
             };
             different |= !comparison.differences.is_empty();
+            compared += comparison.cells;
             println!("{}", report(&check, &comparison));
         }
     }
-    println!("{}", if different { "the published numbers are NOT those of the topic" } else { "no difference" });
+    println!(
+        "{}",
+        match (different, compared) {
+            (true, _) => "the published numbers are NOT those of the topic",
+            (false, 0) => "nothing was compared: no window of this stretch is closed yet",
+            (false, _) => "no difference",
+        }
+    );
     Ok(if different { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
 }
 
@@ -95,11 +103,8 @@ async fn ask(config: &Config, address: &str, last: Option<Duration>) -> anyhow::
     let from = last.map(|last| newest.unwrap_or(0).saturating_sub(last.as_millis() as i64).max(0));
     let mut questions = Vec::new();
     for aggregate in &config.aggregates {
-        let mut scopes: Vec<_> = aggregate
-            .windows
-            .iter()
-            .map(|&window| Scope::Windows { window, from: from.unwrap_or(0) })
-            .collect();
+        let mut scopes: Vec<_> =
+            aggregate.windows.iter().map(|&window| Scope::Windows { window, from: from.unwrap_or(0) }).collect();
         if last.is_none() {
             scopes.push(Scope::Totals);
         }
@@ -114,7 +119,8 @@ async fn ask(config: &Config, address: &str, last: Option<Duration>) -> anyhow::
 async fn published(client: &mut Client, aggregate: &Aggregate, scope: &Scope) -> anyhow::Result<Published> {
     let mut request = pb::QueryRequest { aggregate: aggregate.name.clone(), buckets: true, ..Default::default() };
     if let Scope::Windows { window, from } = scope {
-        let start = types::Timestamp { seconds: from.div_euclid(1_000), nanos: (from.rem_euclid(1_000) * 1_000_000) as i32 };
+        let start =
+            types::Timestamp { seconds: from.div_euclid(1_000), nanos: (from.rem_euclid(1_000) * 1_000_000) as i32 };
         request.window = Some(types::Duration::try_from(window.size)?);
         request.hop = Some(types::Duration::try_from(window.hop)?);
         request.time = Some(pb::query_request::Time::Range(pb::TimeRange { start: Some(start), end: None }));
@@ -143,8 +149,10 @@ fn report(check: &Check, comparison: &Comparison) -> String {
     };
     let events = human::count(check.events);
     let head = format!("  {name}: {} rows{windows} from {events} events", human::count(comparison.cells as u64));
-    if comparison.differences.is_empty() {
-        return format!("{head}: the same");
+    match (comparison.differences.is_empty(), comparison.cells) {
+        (true, 0) => return format!("  {name}: nothing to compare yet"),
+        (true, _) => return format!("{head}: the same"),
+        (false, _) => {}
     }
     let mut lines = vec![format!("{head}: {} DIFFERENCES", human::count(comparison.differences.len() as u64))];
     lines.extend(comparison.differences.iter().take(SHOWN).map(|difference| line(check, difference)));

@@ -56,7 +56,8 @@ struct Look<'a> {
 impl Look<'_> {
     async fn all(&self, findings: &mut Findings) -> Result<(), String> {
         let servers = &self.config.kafka.bootstrap_servers;
-        let admin = Admin::create(self.settings, CALL_TIMEOUT).map_err(|e| format!("librdkafka refuses the properties: {e}"))?;
+        let admin = Admin::create(self.settings, CALL_TIMEOUT)
+            .map_err(|e| format!("librdkafka refuses the properties: {e}"))?;
         let topics = admin.topics().map_err(|error| {
             let reason = admin.last_error().unwrap_or_else(|| error.to_string());
             format!("Kafka at {servers} does not answer ({reason}); is it running, and are kafka.properties right?")
@@ -139,7 +140,10 @@ impl Look<'_> {
         }
         let topic_settings = match admin.topic_settings(&name).await {
             Ok(topic_settings) => topic_settings,
-            Err(error) => return findings.bad(format!("changelog {name}: its settings cannot be read ({error}); allow DescribeConfigs")),
+            Err(error) => {
+                return findings
+                    .bad(format!("changelog {name}: its settings cannot be read ({error}); allow DescribeConfigs"));
+            }
         };
         let setting = |key: &str| topic_settings.get(key).map_or("", String::as_str);
         if setting("cleanup.policy") != "compact" {

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
-use crate::query::{self, Readiness, Reader};
+use crate::query::{self, Reader, Readiness};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
 use crate::worker::{Agent, SourcePlan, WorkerError, WorkerStatus};
@@ -33,9 +33,9 @@ impl Listeners {
     /// Binds what the config names.
     pub async fn bind(config: &Config) -> anyhow::Result<Listeners> {
         let bind = async |key: &str, address| {
-            TcpListener::bind(address).await.with_context(|| {
-                format!("cannot listen on {address}; free the port, or set {key}.listen to another")
-            })
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address}; free the port, or set {key}.listen to another"))
         };
         Ok(Listeners { http: bind("http", config.http.listen).await?, grpc: bind("grpc", config.grpc.listen).await? })
     }

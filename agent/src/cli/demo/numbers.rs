@@ -34,23 +34,16 @@ impl Numbers {
         let mut regions = lines(reader, "http_region", None)?;
         // They are about as frequent as one another, and would change places all the time.
         regions.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Numbers {
-            endpoints: lines(reader, "http", None)?,
-            regions,
-            all: all.pop().unwrap_or_default(),
-        })
+        Ok(Numbers { endpoints: lines(reader, "http", None)?, regions, all: all.pop().unwrap_or_default() })
     }
 }
 
 /// Totals, the most frequent first.
 fn lines(reader: &Reader, aggregate: &str, group_by: Option<Vec<String>>) -> Result<Vec<Line>, QueryError> {
     let order_by = OrderBy { measure: "requests".into(), stat: String::new(), ascending: false };
-    let request =
-        Request { aggregate: aggregate.into(), group_by, order_by: Some(order_by), ..Request::default() };
+    let request = Request { aggregate: aggregate.into(), group_by, order_by: Some(order_by), ..Request::default() };
     let answer = reader.query(&request)?;
-    let measure = |name: &str| {
-        answer.measures.iter().position(|&at| answer.plan.config.measures[at].name == name)
-    };
+    let measure = |name: &str| answer.measures.iter().position(|&at| answer.plan.config.measures[at].name == name);
     let (requests, errors, duration) = (measure("requests"), measure("errors"), measure("duration"));
     let line = |row: query::Row| {
         let count = |at: Option<usize>| at.and_then(|at| row.states[at].count()).unwrap_or(0);

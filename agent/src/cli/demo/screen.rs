@@ -124,7 +124,10 @@ fn table(look: &Look, before: Option<&Look>) -> String {
 }
 
 fn heading(name: &str) -> String {
-    format!("{name:<14} {:>10} {:>12} {:>8} {:>9} {:>9} {:>9}\n", "REQUESTS/S", "REQUESTS", "ERRORS", "P50", "P95", "P99")
+    format!(
+        "{name:<14} {:>10} {:>12} {:>8} {:>9} {:>9} {:>9}\n",
+        "REQUESTS/S", "REQUESTS", "ERRORS", "P50", "P95", "P99"
+    )
 }
 
 fn row(name: &str, rate: u64, line: &Line) -> String {

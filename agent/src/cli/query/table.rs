@@ -112,7 +112,8 @@ fn measure_columns(rows: &[pb::Row], at: usize, info: &pb::AggregateInfo) -> Vec
             let mut columns = vec![column(format!("{name} AVG"), &|v| number(v.avg))];
             let quantiles = rows.iter().map(|row| &row.values[at].quantiles).max_by_key(|quantiles| quantiles.len());
             for quantile in quantiles.into_iter().flatten().map(|q| q.quantile) {
-                let of = move |v: &pb::MeasureValue| v.quantiles.iter().find(|q| q.quantile == quantile).map(|q| q.value);
+                let of =
+                    move |v: &pb::MeasureValue| v.quantiles.iter().find(|q| q.quantile == quantile).map(|q| q.value);
                 columns.push(column(format!("P{}", percent(quantile)), &|v| number(of(v))));
             }
             columns.push(column("MAX".to_owned(), &|v| number(v.max)));
