@@ -20,7 +20,9 @@ fn main() {
         ["agent", binary, config, events] => agent(binary, config, events.parse().unwrap()),
         ["recover", binary, config, kills] => recover(binary, config, kills.parse().unwrap()),
         _ => {
-            eprintln!("usage: bench poll|batch CONFIG EVENTS | bench agent BINARY CONFIG EVENTS | bench recover BINARY CONFIG KILLS");
+            eprintln!(
+                "usage: bench poll|batch CONFIG EVENTS | bench agent BINARY CONFIG EVENTS | bench recover BINARY CONFIG KILLS"
+            );
             std::process::exit(64);
         }
     }

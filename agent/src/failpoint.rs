@@ -111,6 +111,9 @@ mod tests {
         assert!(parse("commit.begunn=kill").unwrap_err().contains("commit.begun,"));
         assert!(parse("commit.begun=explode").unwrap_err().contains("kill, fail or sleep"));
         let (name, point) = parse("commit.begun=sleep:5@3").unwrap();
-        assert_eq!((name.as_str(), point.at, point.action), ("commit.begun", 3, Action::Sleep(Duration::from_millis(5))));
+        assert_eq!(
+            (name.as_str(), point.at, point.action),
+            ("commit.begun", 3, Action::Sleep(Duration::from_millis(5)))
+        );
     }
 }

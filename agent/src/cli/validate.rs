@@ -28,9 +28,8 @@ pub fn validate(path: &Path, connect: bool) -> u8 {
 /// Prints what Kafka has and lacks of what the config needs.
 fn look_at_kafka(config: &Config) -> u8 {
     let looked = super::client::block_on(async { Ok(super::connect::connect(config).await) });
-    let found = looked.unwrap_or_else(|error| {
-        super::connect::Findings { good: Vec::new(), bad: vec![format!("{error:#}")] }
-    });
+    let found =
+        looked.unwrap_or_else(|error| super::connect::Findings { good: Vec::new(), bad: vec![format!("{error:#}")] });
     let _ = writeln!(std::io::stdout());
     for good in &found.good {
         let _ = writeln!(std::io::stdout(), "ok: {good}");

@@ -13,6 +13,7 @@ mod committer;
 mod epoch;
 mod fence;
 mod seal;
+mod transaction;
 
 pub use committer::{Committer, CommitterSettings, Outcome, dead_letter_topic};
 pub use epoch::{AbortReason, DeadLetter, Epoch, TaskEpoch};

@@ -56,7 +56,12 @@ impl GroupConsumer {
     }
 
     /// Takes what has been fetched, up to `most` records; waits up to `wait` for the batch to fill.
-    pub fn consume_batch<'a>(&self, wait: Duration, most: usize, batch: &'a mut Batch) -> impl Iterator<Item = Record<'a>> {
+    pub fn consume_batch<'a>(
+        &self,
+        wait: Duration,
+        most: usize,
+        batch: &'a mut Batch,
+    ) -> impl Iterator<Item = Record<'a>> {
         batch.clear();
         batch.messages.resize(most, ptr::null_mut());
         // SAFETY: `messages` has room for `most` pointers; what is returned is owned by us until destroyed.
@@ -144,11 +149,14 @@ impl GroupConsumer {
     ) -> KafkaResult<HashMap<TopicPartition, Option<i64>>> {
         let answer = self.consumer.committed_offsets(list_of(partitions), timeout)?;
         let elements = answer.elements();
-        elements.iter().map(|e| {
-            e.error()?;
-            let offset = e.offset().to_raw().filter(|&offset| offset >= 0);
-            Ok(((Arc::from(e.topic()), e.partition()), offset))
-        }).collect()
+        elements
+            .iter()
+            .map(|e| {
+                e.error()?;
+                let offset = e.offset().to_raw().filter(|&offset| offset >= 0);
+                Ok(((Arc::from(e.topic()), e.partition()), offset))
+            })
+            .collect()
     }
 
     /// Commits without a transaction and without waiting (at-least-once).

@@ -23,7 +23,9 @@ pub enum Isolation {
 pub enum Reading<'a> {
     Record(ReadRecord<'a>),
     /// Everything before this partition's end was read.
-    End { partition: TopicPartition },
+    End {
+        partition: TopicPartition,
+    },
     /// Nothing came in time.
     Nothing,
     Error(KafkaError),
@@ -120,14 +122,18 @@ impl PartitionReader {
             list.add_partition_offset(topic, *partition, Offset::Offset(millis.max(0)))?;
         }
         let answer = self.consumer.offsets_for_times(list, timeout)?;
-        answer.elements().iter().map(|e| {
-            e.error()?;
-            let offset = match e.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            };
-            Ok(((Arc::from(e.topic()), e.partition()), offset))
-        }).collect()
+        answer
+            .elements()
+            .iter()
+            .map(|e| {
+                e.error()?;
+                let offset = match e.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                };
+                Ok(((Arc::from(e.topic()), e.partition()), offset))
+            })
+            .collect()
     }
 
     fn offsets(
@@ -142,15 +148,19 @@ impl PartitionReader {
             list.add_partition_offset(topic, *partition, at)?;
         }
         let answer = self.consumer.offsets_for_times(list, timeout)?;
-        answer.elements().iter().map(|e| {
-            e.error()?;
-            let offset = match e.offset() {
-                Offset::Offset(offset) => offset,
-                // An end that is not there: the log is empty.
-                _ => 0,
-            };
-            Ok(((Arc::from(e.topic()), e.partition()), offset))
-        }).collect()
+        answer
+            .elements()
+            .iter()
+            .map(|e| {
+                e.error()?;
+                let offset = match e.offset() {
+                    Offset::Offset(offset) => offset,
+                    // An end that is not there: the log is empty.
+                    _ => 0,
+                };
+                Ok(((Arc::from(e.topic()), e.partition()), offset))
+            })
+            .collect()
     }
 
     pub fn cluster_id(&self, timeout: Duration) -> Option<String> {

@@ -143,7 +143,18 @@ fn is_producer_only(key: &str) -> bool {
     key.starts_with("queue.buffering.")
         || key.starts_with("batch.")
         || key.starts_with("compression.")
-        || matches!(key, "linger.ms" | "message.timeout.ms" | "delivery.timeout.ms" | "request.timeout.ms" | "sticky.partitioning.linger.ms" | "retries" | "message.send.max.retries" | "partitioner" | "acks")
+        || matches!(
+            key,
+            "linger.ms"
+                | "message.timeout.ms"
+                | "delivery.timeout.ms"
+                | "request.timeout.ms"
+                | "sticky.partitioning.linger.ms"
+                | "retries"
+                | "message.send.max.retries"
+                | "partitioner"
+                | "acks"
+        )
 }
 
 fn is_common(key: &str) -> bool {

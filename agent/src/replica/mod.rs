@@ -1,6 +1,7 @@
 //! Tailing a changelog partition into a task's state. Restoring is a replica that is promoted once it has caught up.
 
 mod identity;
+mod position;
 mod replay;
 mod restore;
 
@@ -8,5 +9,6 @@ mod restore;
 mod tests;
 
 pub use identity::TopicIds;
+pub use position::LossPolicy;
 pub use replay::{Promoted, Replay, ReplayError, expiry_of};
-pub use restore::{LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore};
+pub use restore::{Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore};

@@ -10,11 +10,15 @@ use streamgauge_proto::storage::v1::{AggregateProgress, OffsetRecord};
 
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ReplayError {
-    #[error("its changelog has format {found}, newer than this version's {CHANGELOG_FORMAT_VERSION}; run the newer version")]
+    #[error(
+        "its changelog has format {found}, newer than this version's {CHANGELOG_FORMAT_VERSION}; run the newer version"
+    )]
     Newer { found: u32 },
     #[error("its changelog has an offset record that cannot be read: {0}")]
     OffsetRecord(String),
-    #[error("aggregate {aggregate}: the entries do not add up to the fingerprint of their offset record ({entries} entries, {expected} expected)")]
+    #[error(
+        "aggregate {aggregate}: the entries do not add up to the fingerprint of their offset record ({entries} entries, {expected} expected)"
+    )]
     Fingerprint { aggregate: String, entries: u64, expected: u64 },
     #[error("an entry of aggregate {aggregate} cannot be read: {error}")]
     Entry { aggregate: String, error: String },

@@ -5,9 +5,9 @@
 //! watermark, then wait until the last stable offset reaches it, and only then replay up to it.
 
 use super::identity::{TopicIds, Unusable, differ, usable};
+use super::position::{LossPolicy, start_at};
 use super::replay::{Promoted, Replay, ReplayError};
 use crate::clock::Clock;
-use crate::config::{OnLoss, Start};
 use crate::failpoint;
 use crate::kafka::{GroupConsumer, Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing};
 use crate::state::{Changes, FORMAT_VERSION, Pending, Phase, StateDir, Store, StoreError, Task};
@@ -32,23 +32,22 @@ pub enum RestoreError {
     Cancelled,
     #[error("{task}: {error}")]
     Replay { task: String, error: ReplayError },
-    #[error("{task}: the group has committed offset {offset}, but the state is gone (no changelog, no state file). Set state.on_loss to earliest (count all that Kafka still has again) or continue (start anew at that offset)")]
+    #[error(
+        "{task}: the group has committed offset {offset}, but the state is gone (no changelog, no state file). Set state.on_loss to earliest (count all that Kafka still has again) or continue (start anew at that offset)"
+    )]
     StateLost { task: String, offset: i64 },
-    #[error("{task}: the state is at offset {next}, but the partition ends at {end}: the topic was made again or has lost acknowledged records. To begin anew, stop the group's agents, delete their state directories and choose a new kafka.group_id")]
+    #[error(
+        "{task}: the state is at offset {next}, but the partition ends at {end}: the topic was made again or has lost acknowledged records. To begin anew, stop the group's agents, delete their state directories and choose a new kafka.group_id"
+    )]
     BeyondEnd { task: String, next: i64, end: i64 },
-    #[error("{task}: the state is of an earlier topic of this name: the source topic was deleted and made again, so its offsets begin anew. To begin anew too, stop the group's agents, delete their state directories and choose a new kafka.group_id")]
+    #[error(
+        "{task}: the state is of an earlier topic of this name: the source topic was deleted and made again, so its offsets begin anew. To begin anew too, stop the group's agents, delete their state directories and choose a new kafka.group_id"
+    )]
     Recreated { task: String },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{what}: {error}")]
     Kafka { what: &'static str, error: KafkaError },
-}
-
-/// What to do with a partition that has no state.
-#[derive(Clone, Copy, Debug)]
-pub struct LossPolicy {
-    pub on_loss: OnLoss,
-    pub start: Start,
 }
 
 /// A task to be restored.
@@ -191,7 +190,10 @@ impl Ends {
                     partitions = hanging.len(),
                     "changelog {}/{} has had an open transaction at offset {} for {} s; the brokers abort it after its timeout. \
                      If it stays: kafka-transactions.sh find-hanging",
-                    first.0, first.1, last_stable[*first], waited.as_secs()
+                    first.0,
+                    first.1,
+                    last_stable[*first],
+                    waited.as_secs()
                 );
             }
             context.pause(RETRY_WAIT)?;
@@ -263,7 +265,8 @@ impl Tail {
         let discard = |reason: &'static str, detail: &str| -> Result<(), RestoreError> {
             tracing::warn!(task = %id, "state file thrown away ({detail}); rebuilding from the changelog");
             context.metrics.state_rebuilt(reason);
-            Store::discard(&path).map_err(|e| StoreError::Unwritable { path: path.clone(), error: e.to_string() }.into())
+            Store::discard(&path)
+                .map_err(|e| StoreError::Unwritable { path: path.clone(), error: e.to_string() }.into())
         };
         let mut store = loop {
             match Store::open(&path, context.cache_bytes) {
@@ -292,8 +295,7 @@ impl Tail {
         };
         let (checkpoint, replay) = match loaded {
             Some(Ok((found, entries))) => {
-                let replay =
-                    Replay::new(entries, found.offset_record.clone(), found.changelog_offset, context.lenient);
+                let replay = Replay::new(entries, found.offset_record.clone(), found.changelog_offset, context.lenient);
                 (found, replay)
             }
             Some(Err((reason, detail))) => {
@@ -363,8 +365,15 @@ impl Tail {
         let mut checkpoint = self.checkpoint;
         checkpoint.changelog_offset = promoted.changelog_next;
         checkpoint.offset_record = Some(promoted.record.clone());
-        let restored =
-            Restored { task: self.task.task, promoted, store: self.store, checkpoint, next_offset, publish_from, is_new };
+        let restored = Restored {
+            task: self.task.task,
+            promoted,
+            store: self.store,
+            checkpoint,
+            next_offset,
+            publish_from,
+            is_new,
+        };
         Ok(Ok(restored))
     }
 }
@@ -375,34 +384,6 @@ fn load(store: &Store) -> Result<Entries, StoreError> {
     let mut entries = Entries::default();
     store.entries(|key, value| drop(entries.insert(key.to_vec(), value.to_vec())))?;
     Ok(entries)
-}
-
-/// Pure: where to go on reading the input, and from which offset on to publish.
-fn start_at(
-    task: &str,
-    state: Option<i64>,
-    group: Option<i64>,
-    first: i64,
-    end: i64,
-    policy: LossPolicy,
-) -> Result<(i64, i64), RestoreError> {
-    match (state, group) {
-        (Some(next), _) if next > end => Err(RestoreError::BeyondEnd { task: task.to_owned(), next, end }),
-        // The state wins over the group's offset, in both directions.
-        (Some(next), group) => {
-            let group = group.unwrap_or(next);
-            if group != next {
-                tracing::warn!(task, state = next, group, "the group's committed offset differs from the state's, which wins");
-            }
-            Ok((next.max(first), group.min(end)))
-        }
-        (None, Some(offset)) => match policy.on_loss {
-            OnLoss::Fail => Err(RestoreError::StateLost { task: task.to_owned(), offset }),
-            OnLoss::Earliest => Ok((first, 0)),
-            OnLoss::Continue => Ok((offset.clamp(first, end), 0)),
-        },
-        (None, None) => Ok((if policy.start == Start::Earliest { first } else { end }, 0)),
-    }
 }
 
 /// Reads all replicas up to their marks, giving each to `done` when it gets there.
@@ -435,7 +416,9 @@ fn tail(
         };
         if let Some(index) = finished {
             let replica = waiting.swap_remove(index);
-            reader.finish(&replica.changelog).map_err(|error| RestoreError::Kafka { what: "unassign changelog", error })?;
+            reader
+                .finish(&replica.changelog)
+                .map_err(|error| RestoreError::Kafka { what: "unassign changelog", error })?;
             done(replica)?;
         }
     }
@@ -467,39 +450,5 @@ fn read_record(context: &RestoreContext, waiting: &mut [Tail], record: &crate::k
 impl Restored {
     pub fn pending(&mut self) -> Pending {
         Pending { changes: std::mem::take(&mut self.promoted.changes), checkpoint: self.checkpoint.clone() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FAIL: LossPolicy = LossPolicy { on_loss: OnLoss::Fail, start: Start::Earliest };
-
-    #[test]
-    fn the_state_wins_over_the_groups_offset_and_publication_waits_for_it() {
-        for (state, group, expect) in [(50, 50, (50, 50)), (50, 80, (50, 80)), (50, 20, (50, 20)), (5, 20, (10, 20))] {
-            let got = start_at("t/0", Some(state), Some(group), 10, 100, FAIL).unwrap();
-            assert_eq!(got, expect, "state {state}, group {group}");
-        }
-    }
-
-    #[test]
-    fn a_state_beyond_the_end_of_its_input_is_refused() {
-        assert!(matches!(start_at("t/0", Some(101), None, 0, 100, FAIL), Err(RestoreError::BeyondEnd { .. })));
-    }
-
-    #[test]
-    fn a_lost_state_is_answered_as_the_config_says() {
-        let with = |on_loss| start_at("t/0", None, Some(50), 10, 100, LossPolicy { on_loss, start: Start::Latest });
-        assert!(matches!(with(OnLoss::Fail), Err(RestoreError::StateLost { offset: 50, .. })));
-        assert_eq!(with(OnLoss::Earliest).unwrap(), (10, 0));
-        assert_eq!(with(OnLoss::Continue).unwrap(), (50, 0));
-    }
-
-    #[test]
-    fn a_new_task_begins_where_its_source_says() {
-        let with = |start| start_at("t/0", None, None, 10, 100, LossPolicy { on_loss: OnLoss::Fail, start }).unwrap().0;
-        assert_eq!((with(Start::Earliest), with(Start::Latest)), (10, 100));
     }
 }

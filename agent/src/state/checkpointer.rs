@@ -98,7 +98,8 @@ impl Checkpointer {
         record: &OffsetRecord,
         changelog_next: Option<i64>,
     ) {
-        let Some(slot) = self.slots.lock().get(id).filter(|slot| slot.owner_epoch == record.owner_epoch).cloned() else {
+        let Some(slot) = self.slots.lock().get(id).filter(|slot| slot.owner_epoch == record.owner_epoch).cloned()
+        else {
             return;
         };
         let mut pending = slot.pending.lock();

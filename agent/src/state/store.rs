@@ -27,7 +27,9 @@ pub enum StoreError {
     /// Another holder has it open; it is about to be closed.
     #[error("state file {path} is open elsewhere")]
     Busy { path: PathBuf },
-    #[error("state file {path} has format {found}, newer than this version's {FORMAT_VERSION}; run the newer version, or delete the file to rebuild it from the changelog")]
+    #[error(
+        "state file {path} has format {found}, newer than this version's {FORMAT_VERSION}; run the newer version, or delete the file to rebuild it from the changelog"
+    )]
     Newer { path: PathBuf, found: u32 },
 }
 
@@ -247,6 +249,8 @@ mod tests {
         let path = dir.path().join("0.redb");
         let newer = Checkpoint { format_version: FORMAT_VERSION + 1, ..Default::default() };
         Store::open(&path, 1 << 20).unwrap().write(&Changes::default(), &newer).unwrap();
-        assert!(matches!(Store::open(&path, 1 << 20), Err(StoreError::Newer { found, .. }) if found == FORMAT_VERSION + 1));
+        assert!(
+            matches!(Store::open(&path, 1 << 20), Err(StoreError::Newer { found, .. }) if found == FORMAT_VERSION + 1)
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use super::context::WorkerError;
 use super::fold::LiveTask;
-use super::run::{Restoring, RestoreReport, Worker};
+use super::run::{RestoreReport, Restoring, Worker};
 use super::topics::{changelog_topic, prepare};
 use crate::aggregate::TaskState;
 use crate::commit::Generation;
@@ -80,7 +80,10 @@ impl Worker<'_> {
         failpoint::hit("revoke.begun");
         self.check_generation()?;
         if !(self.holds_nothing_doubtful() && self.settle(REVOKE_DEADLINE)?) {
-            tracing::warn!(worker = self.identity.worker, "revoked before the last commit was through: it counts as lost");
+            tracing::warn!(
+                worker = self.identity.worker,
+                "revoked before the last commit was through: it counts as lost"
+            );
         }
         failpoint::hit("revoke.committed");
         self.assignment.bump();
@@ -179,8 +182,7 @@ impl Worker<'_> {
                 .into_iter()
                 .map(|partition| {
                     let id = TaskId { topic: topic.clone(), partition };
-                    let task =
-                        Task::new(id.clone(), source.name.clone(), source.plan.clone(), self.lease.clone());
+                    let task = Task::new(id.clone(), source.name.clone(), source.plan.clone(), self.lease.clone());
                     let task = Arc::new(task);
                     self.agent.registry.insert(task.clone());
                     self.restoring.insert(id, Restoring { tag: self.tag, source: at });

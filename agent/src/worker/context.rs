@@ -22,7 +22,9 @@ pub enum WorkerError {
     Topic(#[from] super::TopicError),
     #[error("{0}")]
     Commit(String),
-    #[error("another process has the identity {0}: state directories must not be copied. Delete instance-id in the copy's state directory, or set kafka.membership: dynamic")]
+    #[error(
+        "another process has the identity {0}: state directories must not be copied. Delete instance-id in the copy's state directory, or set kafka.membership: dynamic"
+    )]
     SecondProcess(String),
     #[error("a bug: a thread panicked, see its message above; what was not committed is read again after a restart")]
     Panicked,

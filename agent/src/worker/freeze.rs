@@ -99,7 +99,12 @@ impl Worker<'_> {
         self.status.set_aborts(self.aborts);
         if self.aborts == 1 || self.aborts.is_multiple_of(20) {
             let in_a_row = self.aborts;
-            tracing::warn!(worker = self.identity.worker, in_a_row, reason = reason.as_str(), "commit aborted: {detail}");
+            tracing::warn!(
+                worker = self.identity.worker,
+                in_a_row,
+                reason = reason.as_str(),
+                "commit aborted: {detail}"
+            );
         }
         for task in epoch.tasks {
             if let Some(live) = find(&mut self.tasks, &task.task) {

@@ -295,7 +295,8 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
         };
-        let mut named = self.agent.sources.iter().flat_map(|s| &s.source.topics).filter(|topic| !topic.starts_with('^'));
+        let mut named =
+            self.agent.sources.iter().flat_map(|s| &s.source.topics).filter(|topic| !topic.starts_with('^'));
         match named.find(|topic| !found.iter().any(|(name, _)| name == *topic)) {
             Some(topic) if self.missed_topics >= TOPIC_LOOKS => return Err(TopicError::NoSource(topic.clone()).into()),
             Some(_) => self.missed_topics += 1,
@@ -334,7 +335,11 @@ impl<'a> Worker<'a> {
         }
         while self.reports.1.try_recv().is_ok() {}
         self.abandoned.store(late(self), Ordering::Release);
-        if late(self) { Err(WorkerError::Commit("the group did not let this worker go in time".into())) } else { Ok(()) }
+        if late(self) {
+            Err(WorkerError::Commit("the group did not let this worker go in time".into()))
+        } else {
+            Ok(())
+        }
     }
 
     fn serve_closing(&mut self) -> Result<(), WorkerError> {
@@ -379,7 +384,8 @@ fn initialise(agent: &Agent, producer: &TransactionalProducer, status: &WorkerSt
             }
             Err(TxnError::Retriable(detail)) => {
                 let servers = &agent.config.kafka.bootstrap_servers;
-                let trouble = format!("no answer from Kafka at {servers} yet: {}", producer.last_error().unwrap_or(detail));
+                let trouble =
+                    format!("no answer from Kafka at {servers} yet: {}", producer.last_error().unwrap_or(detail));
                 tracing::warn!("{trouble}");
                 status.set_trouble(Some(trouble));
             }

@@ -15,11 +15,17 @@ const LONGEST_NAME: usize = 249;
 pub enum TopicError {
     #[error("topic {0} does not exist, or this user may not see it; create it, or correct the topics of its source")]
     NoSource(String),
-    #[error("changelog topic {topic} is missing and kafka.create_topics is false; make it with: kafka-topics.sh --create --topic {topic} --partitions {partitions} --config cleanup.policy=compact")]
+    #[error(
+        "changelog topic {topic} is missing and kafka.create_topics is false; make it with: kafka-topics.sh --create --topic {topic} --partitions {partitions} --config cleanup.policy=compact"
+    )]
     Missing { topic: String, partitions: i32 },
-    #[error("changelog topic {topic} has cleanup.policy={policy}; it must be compact alone, or state would be deleted by age: kafka-configs.sh --alter --topic {topic} --add-config cleanup.policy=compact")]
+    #[error(
+        "changelog topic {topic} has cleanup.policy={policy}; it must be compact alone, or state would be deleted by age: kafka-configs.sh --alter --topic {topic} --add-config cleanup.policy=compact"
+    )]
     NotCompacted { topic: String, policy: String },
-    #[error("changelog topic {topic} has {found} partitions, its source topic {wanted}; it must have as many: kafka-topics.sh --alter --topic {topic} --partitions {wanted}")]
+    #[error(
+        "changelog topic {topic} has {found} partitions, its source topic {wanted}; it must have as many: kafka-topics.sh --alter --topic {topic} --partitions {wanted}"
+    )]
     TooFewPartitions { topic: String, found: i32, wanted: i32 },
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -57,7 +63,8 @@ pub fn prepare(agent: &Agent, topic: &str) -> Result<Prepared, TopicError> {
     match topics.get(&changelog).map(|info| info.partitions) {
         None if !kafka.create_topics => return Err(TopicError::Missing { topic: changelog, partitions }),
         None => {
-            let settings = &[("cleanup.policy", "compact"), ("segment.bytes", "67108864"), ("min.cleanable.dirty.ratio", "0.1")];
+            let settings =
+                &[("cleanup.policy", "compact"), ("segment.bytes", "67108864"), ("min.cleanable.dirty.ratio", "0.1")];
             let spec = TopicSpec { name: &changelog, partitions, replication: kafka.replication_factor, settings };
             tracing::info!(topic = changelog, partitions, "making the changelog topic");
             agent.runtime.block_on(admin.create_topic(&spec))?;

@@ -73,7 +73,10 @@ async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let cluster = Cluster::start(args)?;
     let (config, topic) = configure(args, &cluster, &home)?;
     crate::telemetry::init_logging(&config.telemetry)?;
-    println!("Streamgauge demo, {}.", if cluster.is_mock() { "on a mock Kafka in this process" } else { "on your Kafka" });
+    println!(
+        "Streamgauge demo, {}.",
+        if cluster.is_mock() { "on a mock Kafka in this process" } else { "on your Kafka" }
+    );
 
     let mut properties = config.kafka.properties.clone();
     properties.insert("bootstrap.servers".into(), config.kafka.bootstrap_servers.clone());

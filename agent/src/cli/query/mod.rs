@@ -150,8 +150,12 @@ fn parse_matcher(text: &str) -> Result<pb::LabelMatcher, String> {
     let parse = || {
         let at = text.find(['=', '!'])?;
         let (label, rest) = text.split_at(at);
-        let operators =
-            [("=~", Operator::Matches), ("!~", Operator::NotMatches), ("!=", Operator::NotEqual), ("=", Operator::Equal)];
+        let operators = [
+            ("=~", Operator::Matches),
+            ("!~", Operator::NotMatches),
+            ("!=", Operator::NotEqual),
+            ("=", Operator::Equal),
+        ];
         let (op, value) = operators.iter().find_map(|(sign, op)| Some((*op, rest.strip_prefix(sign)?)))?;
         let label = label.trim();
         (!label.is_empty()).then(|| pb::LabelMatcher { label: label.into(), op: op.into(), value: value.into() })
