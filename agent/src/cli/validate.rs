@@ -111,6 +111,6 @@ mod tests {
 
     #[test]
     fn a_bad_file_is_exit_code_2() {
-        assert_eq!(validate(Path::new("/nonexistent.yaml")), 2);
+        assert_eq!(validate(Path::new("/nonexistent.yaml"), false), 2);
     }
 }
