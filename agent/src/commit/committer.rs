@@ -5,9 +5,7 @@ use super::{AbortReason, AssignmentNumber, Epoch, GenerationFence, Sealed, seal}
 use crate::clock::Clock;
 use crate::config::DeadLetters;
 use crate::failpoint;
-use crate::kafka::{
-    Delivered, GroupConsumer, Identity, Settings, TopicPartition, TransactionalProducer, TxnError,
-};
+use crate::kafka::{Delivered, GroupConsumer, Identity, Settings, TopicPartition, TransactionalProducer, TxnError};
 use crate::state::{Checkpointer, Committed, Lease};
 use crate::telemetry::Metrics;
 use crossbeam_channel::{Receiver, Sender, bounded};

@@ -5,7 +5,6 @@
 //! `examples/http-requests.yaml`.
 
 // Not every test uses all of it.
-#![allow(dead_code)]
 
 mod page;
 mod read;

@@ -48,6 +48,7 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
 }
 
 /// The statistic's word and what it is made of; an error unless there is exactly one.
+#[allow(clippy::type_complexity, reason = "used once: what the measure asks for, or a message with its help")]
 fn statistic(body: &Body) -> Result<Option<(&'static str, &At<Measured>)>, (String, String)> {
     let Body { count, sum, min, max, avg, histogram, buckets, .. } = body;
     let all = [
