@@ -4,8 +4,6 @@
 //! belongs to is a cell of its own, every number is exact. What it counts are the aggregates of
 //! `examples/http-requests.yaml`.
 
-// Not every test uses all of it.
-
 mod page;
 mod read;
 #[cfg(test)]
