@@ -187,7 +187,8 @@ impl TransactionalProducer {
 
     /// The latest trouble the client reported by itself (brokers down, authentication refused).
     pub fn last_error(&self) -> Option<String> {
-        self.producer.poll(Duration::ZERO);
+        // Logs come first in the queue; a poll of no length would serve only one of them.
+        self.producer.poll(Duration::from_millis(20));
         self.producer.context().last_error()
     }
 

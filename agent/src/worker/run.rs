@@ -384,8 +384,10 @@ fn initialise(agent: &Agent, producer: &TransactionalProducer, status: &WorkerSt
             }
             Err(TxnError::Retriable(detail)) => {
                 let servers = &agent.config.kafka.bootstrap_servers;
-                let trouble =
-                    format!("no answer from Kafka at {servers} yet: {}", producer.last_error().unwrap_or(detail));
+                let trouble = format!(
+                    "no answer from Kafka at {servers} yet ({}); is it running, and is kafka.bootstrap_servers right?",
+                    producer.last_error().unwrap_or(detail)
+                );
                 tracing::warn!("{trouble}");
                 status.set_trouble(Some(trouble));
             }
