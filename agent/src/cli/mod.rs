@@ -13,6 +13,7 @@ pub mod query;
 pub mod run;
 pub mod schema;
 mod serve;
+pub mod state;
 pub mod validate;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -53,6 +54,9 @@ enum Verb {
     Query(query::QueryArgs),
     /// Recount a stretch of the topics independently and compare it with what an agent has published.
     Audit(audit::AuditArgs),
+    /// Look at, check or reset the stored state of a stopped agent.
+    #[command(subcommand)]
+    State(state::StateVerb),
     /// Ask an agent whether it is ready.
     Health(health::HealthArgs),
     /// Print the config's JSON schema.
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
+        Verb::State(verb) => finish(state::run(&verb)),
         Verb::Health(args) => health::run(&args),
         Verb::Schema => ExitCode::from(schema::schema()),
         Verb::Completions { shell } => {

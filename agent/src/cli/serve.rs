@@ -144,6 +144,8 @@ fn assemble(config: Config, topics_given: bool) -> anyhow::Result<Agent> {
         clock,
         runtime: tokio::runtime::Handle::current(),
         stopping: AtomicBool::new(false),
+        first_seen: Default::default(),
+        rejoin: AtomicBool::new(false),
         topics_given,
         config,
     })

@@ -175,6 +175,11 @@ impl GroupConsumer {
         Ok(wanted.map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32)).collect())
     }
 
+    /// Subscribes again, after [`GroupConsumer::unsubscribe`] or to other topics.
+    pub fn subscribe(&self, topics: &[&str]) -> KafkaResult<()> {
+        self.consumer.subscribe(topics)
+    }
+
     /// Leaves the group for good: the partitions are given to others at once.
     pub fn unsubscribe(&self) {
         self.consumer.unsubscribe();

@@ -2,10 +2,12 @@
 
 use super::context::WorkerError;
 use super::fold::LiveTask;
+use super::growth::Patience;
 use super::run::{RestoreReport, Restoring, Worker};
-use super::topics::{changelog_topic, prepare};
+use super::topics::changelog_topic;
 use crate::aggregate::TaskState;
 use crate::commit::Generation;
+use crate::config::Start;
 use crate::failpoint;
 use crate::kafka::{Rebalance, TopicPartition};
 use crate::replica::{LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore};
@@ -178,7 +180,7 @@ impl Worker<'_> {
             self.tag += 1;
             let changelog: Arc<str> = changelog_topic(&self.agent.config.kafka.group_id, &topic).into();
             let policy = LossPolicy { on_loss: self.agent.config.state.on_loss, start: source.source.start };
-            let tasks: Vec<_> = partitions
+            let tasks = partitions
                 .into_iter()
                 .map(|partition| {
                     let id = TaskId { topic: topic.clone(), partition };
@@ -188,13 +190,13 @@ impl Worker<'_> {
                     self.restoring.insert(id, Restoring { tag: self.tag, source: at });
                     RestoreTask { task, policy, changelog: changelog.clone() }
                 })
-                .collect();
+                .collect::<Vec<_>>();
             self.spawn_restore(topic, tasks)?;
         }
         Ok(())
     }
 
-    fn spawn_restore(&mut self, topic: Arc<str>, tasks: Vec<RestoreTask>) -> Result<(), WorkerError> {
+    fn spawn_restore(&mut self, topic: Arc<str>, mut tasks: Vec<RestoreTask>) -> Result<(), WorkerError> {
         let mut context = RestoreContext {
             settings: self.agent.settings.clone(),
             consumer: self.consumer.clone(),
@@ -210,20 +212,29 @@ impl Worker<'_> {
         let prepared = self.prepared.clone();
         let readers = self.readers_ahead.take();
         let failed = reports.clone();
+        let patience = Patience {
+            healthy: !self.tasks.is_empty(),
+            status: self.status.clone(),
+            cancelled: self.cancelled.clone(),
+        };
         let work = move || {
             let fail = |error: WorkerError| drop(reports.send(RestoreReport::Failed(error)));
             // What was made ahead, if it was; an error then is one that making them now would bring, too.
             let ahead = readers.and_then(|ahead| ahead.join().ok());
             let most = tasks.iter().map(|task| task.task.id.partition + 1).max().unwrap_or(0);
             let ready = prepared.lock().get(&topic).filter(|ready| ready.partitions >= most).cloned();
-            context.ids = match ready.map_or_else(|| prepare(&agent, &topic), Ok) {
+            context.ids = match ready.map_or_else(|| patience.prepare(&agent, &topic), Ok) {
                 Ok(now) => {
                     agent.registry.set_partitions(topic.clone(), now.partitions);
-                    prepared.lock().insert(topic, now.clone());
+                    prepared.lock().insert(topic.clone(), now.clone());
                     now.ids
                 }
                 Err(error) => return fail(error.into()),
             };
+            let first_seen = agent.first_seen.lock().get(&topic).copied().unwrap_or(i32::MAX);
+            for task in tasks.iter_mut().filter(|task| task.task.id.partition >= first_seen) {
+                task.policy.start = Start::Earliest;
+            }
             let connect = || Readers::connect(&context.settings, &tasks[0].changelog);
             let readers = match ahead.unwrap_or_else(connect) {
                 Ok(readers) => readers,

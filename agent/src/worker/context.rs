@@ -8,6 +8,7 @@ use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
 use parking_lot::Mutex;
 use regex::Regex;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -68,6 +69,20 @@ impl SourcePlan {
     }
 }
 
+fn source_of(sources: &[Arc<SourcePlan>], topic: &str) -> Option<usize> {
+    let named = sources.iter().any(|source| source.source.topics.iter().any(|t| t == topic));
+    let own = topic.ends_with("-dlq") || (topic.starts_with("streamgauge-") && topic.ends_with("-changelog"));
+    if own && !named { None } else { sources.iter().position(|source| source.matches(topic)) }
+}
+
+/// Those of `known` that a config's sources read.
+pub fn source_topics<'a>(config: &Config, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let sources: Vec<_> = SourcePlan::all(config).into_iter().map(Arc::new).collect();
+    let mut topics: Vec<_> = known.filter(|topic| source_of(&sources, topic).is_some()).map(str::to_owned).collect();
+    topics.sort();
+    topics
+}
+
 /// What a worker tells about itself.
 #[derive(Debug, Default)]
 pub struct WorkerStatus {
@@ -125,6 +140,11 @@ pub struct Agent {
     /// Where the admin client's calls are waited for.
     pub runtime: tokio::runtime::Handle,
     pub stopping: AtomicBool,
+    /// How many partitions each topic had when this agent, or the group before it, first saw it: those from there on
+    /// were added since, and are read from their beginning whatever the source's `start` says.
+    pub first_seen: Mutex<HashMap<Arc<str>, i32>>,
+    /// Partitions are nobody's: a worker is to leave the group and join it again.
+    pub rejoin: AtomicBool,
     /// Take the changelog and dead-letter topics as they are: a mock cluster has no admin API to look at them with.
     pub topics_given: bool,
 }
@@ -133,15 +153,7 @@ impl Agent {
     /// Position of the source that `topic` belongs to. The agent's own topics belong to none, whatever a pattern says:
     /// reading its dead letters would make new ones of them for ever.
     pub fn source_of(&self, topic: &str) -> Option<usize> {
-        if self.is_own(topic) {
-            return None;
-        }
-        self.sources.iter().position(|source| source.matches(topic))
-    }
-
-    fn is_own(&self, topic: &str) -> bool {
-        let named = self.sources.iter().any(|source| source.source.topics.iter().any(|t| t == topic));
-        !named && (topic.ends_with("-dlq") || (topic.starts_with("streamgauge-") && topic.ends_with("-changelog")))
+        source_of(&self.sources, topic)
     }
 
     pub fn transactional(&self) -> bool {

@@ -4,9 +4,10 @@ mod assignment;
 mod context;
 mod fold;
 mod freeze;
+mod growth;
 mod run;
 mod topics;
 
-pub use context::{Agent, SourcePlan, WorkerError, WorkerStatus};
+pub use context::{Agent, SourcePlan, WorkerError, WorkerStatus, source_topics};
 pub use run::run;
 pub use topics::{TopicError, changelog_topic};

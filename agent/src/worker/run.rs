@@ -3,6 +3,7 @@
 use super::assignment::cancel;
 use super::context::{Agent, WorkerError, WorkerStatus};
 use super::fold::{Index, LiveTask, SourceWork};
+use super::growth;
 use super::topics::{Prepared, TopicError, changelog_topic, prepare};
 use crate::clock::BootTime;
 use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
@@ -91,13 +92,19 @@ pub(super) struct Worker<'a> {
     last_topic_look: BootTime,
     /// Looks in a row that have missed a source topic.
     missed_topics: u32,
+    /// Has left the group, to join it again.
+    rejoining: bool,
 }
 
 /// Runs one worker until the agent stops or something ends it.
 pub fn run(agent: &Arc<Agent>, number: usize, status: Arc<WorkerStatus>) -> Result<(), WorkerError> {
     let mut worker = Worker::start(agent, number, status)?;
+    let watch = if number == 0 { Some(growth::watch(agent.clone())?) } else { None };
     let result = worker.work();
     let closed = worker.close();
+    if let Some(watch) = watch {
+        watch.end();
+    }
     worker.committer.join();
     result.and(closed)
 }
@@ -171,6 +178,7 @@ impl<'a> Worker<'a> {
             last_watermarks: now,
             last_topic_look: now,
             missed_topics: 0,
+            rejoining: false,
         })
     }
 
@@ -232,10 +240,25 @@ impl<'a> Worker<'a> {
             tracing::debug!(worker = self.identity.worker, "consumer: {error}");
         }
         self.answer_rebalances()?;
+        self.rejoin_if_asked()?;
         let now = self.agent.clock.boot_time();
         if now.since(self.last_watermarks) >= WATERMARKS_EVERY {
             self.last_watermarks = now;
             self.look_around()?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the group in order and joins it again, so that it assigns what was nobody's.
+    fn rejoin_if_asked(&mut self) -> Result<(), WorkerError> {
+        if self.identity.worker == 0 && self.agent.rejoin.swap(false, Ordering::AcqRel) {
+            self.consumer.unsubscribe();
+            self.rejoining = true;
+        }
+        if self.rejoining && self.owned.is_empty() {
+            self.rejoining = false;
+            let topics: Vec<_> = self.agent.sources.iter().flat_map(|s| s.source.topics.iter()).collect();
+            self.consumer.subscribe(&topics.into_iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Agent {
         assert!(self.child.is_none(), "the agent still runs");
         let log = File::options().create(true).append(true).open(self.log_path()).expect("a log file");
         let mut command = Command::new(program());
-        command.args(["run", "-c"]).arg(self.home.path().join("config.yaml"));
+        command.args(["run", "-c"]).arg(self.config_path());
         command.envs(self.variables.iter().map(|(k, v)| (k, v))).current_dir(self.home.path());
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log);
         // SAFETY: prctl is async-signal-safe and touches only the new process.
@@ -141,6 +141,19 @@ impl Agent {
         let (status, page) = self.get("/metrics");
         assert_eq!(status, 200, "{page}");
         page
+    }
+
+    /// Runs another verb of the binary with this agent's config and environment; `-c` is added.
+    pub fn verb(&self, verb: &[&str]) -> std::process::Output {
+        let mut command = Command::new(program());
+        command.args(verb).arg("-c").arg(self.config_path());
+        command.envs(self.variables.iter().map(|(k, v)| (k, v))).current_dir(self.home.path());
+        command.stdin(Stdio::null()).output().expect("the binary was built")
+    }
+
+    /// The config file, which a test may change.
+    pub fn config_path(&self) -> PathBuf {
+        self.home.path().join("config.yaml")
     }
 
     /// Status and body of a GET.

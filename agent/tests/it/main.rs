@@ -11,6 +11,7 @@ mod connect;
 mod demo;
 mod docs;
 mod exactly_once;
+mod growth;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
@@ -19,6 +20,7 @@ mod produce;
 mod recreated;
 mod scene;
 mod smoke;
+mod state_verbs;
 mod tidy;
 
 /// True under `scripts/test --all`, which also runs what takes many minutes.
