@@ -12,8 +12,10 @@ pub mod produce;
 pub mod query;
 pub mod run;
 pub mod schema;
+mod reload;
 mod serve;
 pub mod state;
+mod stored;
 pub mod validate;
 
 use clap::{CommandFactory, Parser, Subcommand};

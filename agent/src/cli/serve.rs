@@ -8,10 +8,13 @@ use crate::kafka::Settings;
 use crate::query::{self, Reader, Readiness};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
-use crate::worker::{Agent, SourcePlan, WorkerError, WorkerStatus};
+use crate::worker::{Agent, Plans, WorkerError, WorkerStatus};
+use super::reload::{self, Reload};
 use anyhow::Context;
+use parking_lot::RwLock;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +60,7 @@ pub struct Serving {
     pub grpc: SocketAddr,
     pub reader: Arc<Reader>,
     pub readiness: Readiness,
+    pub reload: Arc<Reload>,
     agent: Arc<Agent>,
     ends: mpsc::Receiver<Result<(), WorkerError>>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -67,7 +71,12 @@ pub struct Serving {
 
 impl Serving {
     /// Starts the workers and the servers. `topics_given`: see [`Agent::topics_given`].
-    pub async fn start(config: Config, listeners: Listeners, topics_given: bool) -> anyhow::Result<Serving> {
+    pub async fn start(
+        config: Config,
+        file: Option<PathBuf>,
+        listeners: Listeners,
+        topics_given: bool,
+    ) -> anyhow::Result<Serving> {
         let agent = Arc::new(assemble(config, topics_given)?);
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
         let (ended, ends) = mpsc::channel(agent.config.workers);
@@ -80,19 +89,20 @@ impl Serving {
         }
         let reader = Arc::new(Reader {
             registry: agent.registry.clone(),
-            sources: query::Sources::new(agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone()))),
+            sources: query::Sources::new(reload::shown(&agent.plans())),
             clock: agent.clock.clone(),
             max_cells: agent.config.limits.query_cells,
         });
+        let reload = Arc::new(Reload::new(file, agent.clone(), reader.clone(), statuses.clone()));
         let registry = agent.registry.clone();
         let readiness: Readiness = Arc::new(move || {
             let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
         let (stop, stopped) = watch::channel(());
-        let servers = serve(listeners, &agent, reader.clone(), readiness.clone(), stopped);
+        let servers = serve(listeners, &agent, reader.clone(), readiness.clone(), reload.clone(), stopped);
         tracing::info!(%http, %grpc, "serving");
-        Ok(Serving { http, grpc, reader, readiness, agent, ends, threads, stop, servers, result: Ok(()) })
+        Ok(Serving { http, grpc, reader, readiness, reload, agent, ends, threads, stop, servers, result: Ok(()) })
     }
 
     /// Resolves when a worker has ended by itself; why, [`Serving::stop`] tells.
@@ -134,8 +144,10 @@ impl Serving {
 fn assemble(config: Config, topics_given: bool) -> anyhow::Result<Agent> {
     let clock = Clock::default();
     let metrics = Arc::new(Metrics::new());
+    metrics.reloaded(clock.unix_millis());
+    metrics.memory_budget.set(config.limits.memory_budget.map_or(0, |bytes| bytes as i64));
     Ok(Agent {
-        sources: SourcePlan::all(&config).into_iter().map(Arc::new).collect(),
+        plans: RwLock::new(Arc::new(Plans::new(0, &config))),
         settings: Settings::new(config.kafka.clone(), "streamgauge".into()),
         state_dir: Arc::new(StateDir::open(&config.state.dir)?),
         registry: Arc::new(Registry::default()),
@@ -157,6 +169,7 @@ fn serve(
     agent: &Agent,
     reader: Arc<Reader>,
     readiness: Readiness,
+    control: Arc<Reload>,
     stopped: watch::Receiver<()>,
 ) -> Vec<JoinHandle<()>> {
     let metrics = agent.metrics.clone();
@@ -166,7 +179,7 @@ fn serve(
             reader: reader.clone(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
-            config: agent.config.redacted_yaml().into(),
+            control,
         },
         ends(stopped.clone()),
     );
@@ -194,6 +207,17 @@ fn spawn_worker(
         // Nobody to tell: the agent is ending anyway.
         let _ = ended.blocking_send(result);
     })
+}
+
+/// Waits for SIGHUP, each time.
+pub async fn hung_up(reload: Arc<Reload>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut signals) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+    while signals.recv().await.is_some() {
+        let reload = reload.clone();
+        // What came of it stands in the log.
+        let _ = tokio::task::spawn_blocking(move || http::Control::reload(&*reload)).await;
+    }
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -8,9 +8,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+struct Fixed;
+
+impl super::Control for Fixed {
+    fn config(&self) -> String {
+        "workers: 1\n".into()
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        Err("line 3 is wrong".into())
+    }
+}
+
 async fn get(address: std::net::SocketAddr, path: &str, accept: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+    let (verb, path) = path.split_once(' ').unwrap_or(("GET", path));
+    let request = format!("{verb} {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
@@ -31,7 +44,7 @@ async fn pages_are_served_until_the_shutdown() {
         readiness: Arc::new(move || {
             if flag.load(Ordering::Relaxed) { Vec::new() } else { vec!["no assignment yet".into(), "b".into()] }
         }),
-        config: "workers: 1\n".into(),
+        control: Arc::new(Fixed),
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(serve(listener, state, async move {
@@ -48,6 +61,9 @@ async fn pages_are_served_until_the_shutdown() {
     is_ready.store(true, Ordering::Relaxed);
     assert!(get(address, "/-/ready", "*/*").await.starts_with("HTTP/1.1 200"));
     assert!(get(address, "/-/config", "*/*").await.ends_with("workers: 1\n"));
+    let page = get(address, "POST /-/reload", "*/*").await;
+    assert!(page.starts_with("HTTP/1.1 422") && page.ends_with("\r\n\r\nline 3 is wrong\n"), "{page}");
+    assert!(get(address, "/-/reload", "*/*").await.starts_with("HTTP/1.1 405"));
     assert!(get(address, "/", "*/*").await.contains("href=\"/metrics\""));
     assert!(get(address, "/nothing", "*/*").await.starts_with("HTTP/1.1 404"));
 

@@ -349,6 +349,7 @@ impl Tail {
         let is_new = promoted.is_none();
         let promoted = promoted.unwrap_or_else(|| Promoted {
             entries: Vec::new(),
+            foreign: Vec::new(),
             record: Default::default(),
             changes: Changes::default(),
             changelog_next: self.mark,

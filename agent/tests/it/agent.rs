@@ -161,6 +161,16 @@ impl Agent {
         self.try_get(path).unwrap_or_else(|| panic!("no HTTP answer from {} for {path}", self.http))
     }
 
+    /// Status and body of a POST without a body.
+    pub fn post(&self, path: &str) -> (u16, String) {
+        http_call(self.http, "POST", path, Duration::from_secs(60)).expect("an HTTP answer")
+    }
+
+    /// The process that runs now.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the agent runs").id()
+    }
+
     /// Status and body of a GET; none if nobody answers.
     pub fn try_get(&self, path: &str) -> Option<(u16, String)> {
         http_get(self.http, path, Duration::from_secs(30))
@@ -207,10 +217,14 @@ impl Drop for Agent {
 
 /// Status and body of a GET; none if nobody answers within `patience`.
 pub fn http_get(address: SocketAddr, path: &str, patience: Duration) -> Option<(u16, String)> {
+    http_call(address, "GET", path, patience)
+}
+
+fn http_call(address: SocketAddr, verb: &str, path: &str, patience: Duration) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
     stream.set_read_timeout(Some(patience)).ok()?;
     // HTTP/1.0: the answer comes whole, not in chunks, and the connection closes behind it.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n").ok()?;
+    write!(stream, "{verb} {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

@@ -11,13 +11,16 @@ mod connect;
 mod demo;
 mod docs;
 mod exactly_once;
+mod formats;
 mod growth;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
+mod pressure;
 mod produce;
 mod recreated;
+mod reload;
 mod scene;
 mod smoke;
 mod state_verbs;
