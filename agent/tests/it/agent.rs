@@ -32,6 +32,13 @@ impl Agent {
 
     /// The same with more environment variables for the process.
     pub fn start_with(bootstrap: &str, config: &str, variables: &[(&str, &str)]) -> Agent {
+        let mut agent = Agent::at_rest(bootstrap, config, variables);
+        agent.restart();
+        agent
+    }
+
+    /// The same without starting the process: [`Agent::restart`] does.
+    pub fn at_rest(bootstrap: &str, config: &str, variables: &[(&str, &str)]) -> Agent {
         let home = TempDir::with_prefix("streamgauge-agent-").expect("a temporary directory");
         let (http, grpc) = (free_address(), free_address());
         let mut all = vec![
@@ -42,9 +49,7 @@ impl Agent {
         ];
         all.extend(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         fs::write(home.path().join("config.yaml"), complete(config)).expect("the config is written");
-        let mut agent = Agent { home, http, grpc, variables: all, child: None };
-        agent.restart();
-        agent
+        Agent { home, http, grpc, variables: all, child: None }
     }
 
     /// Starts the process again with the same config, state and ports. The log goes on in the same file.
@@ -70,6 +75,11 @@ impl Agent {
     pub fn set(&mut self, name: &str, value: Option<&str>) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    /// Whether there is a process, running, stopped or ended by itself.
+    pub fn is_started(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Whether the process ended by itself, and nobody has asked for its status yet.
