@@ -2,7 +2,11 @@
 //! times. `scripts/faults NAME --times N` runs one and prints its row of docs/reliability.md; a few cheap ones are tests.
 
 mod answers;
+mod brokers;
 mod crashes;
+mod disk;
+mod input;
+mod proxy;
 mod recovery;
 mod stage;
 mod stream;
@@ -24,7 +28,7 @@ pub struct Fault {
 
 /// All of them, most important first.
 fn all() -> Vec<&'static Fault> {
-    [crashes::FAULTS].into_iter().flatten().collect()
+    [crashes::FAULTS, brokers::FAULTS, disk::FAULTS, input::FAULTS].into_iter().flatten().collect()
 }
 
 impl Fault {

@@ -116,7 +116,9 @@ impl Seen {
 /// A group-wide total: a counter or a histogram's part that carries its partition.
 fn is_total(sample: &Sample) -> bool {
     let kinds = ["_total", "_count", "_sum", "_bucket"];
-    !sample.name.starts_with("streamgauge_") && sample.labels.contains_key("partition") && kinds.iter().any(|kind| sample.name.ends_with(kind))
+    !sample.name.starts_with("streamgauge_")
+        && sample.labels.contains_key("partition")
+        && kinds.iter().any(|kind| sample.name.ends_with(kind))
 }
 
 fn name(sample: &Sample) -> String {

@@ -13,13 +13,28 @@ use crate::kafka::wait_until;
 
 pub const FAULTS: &[Fault] = &[
     Fault { name: "kill9", about: "kill -9 at a random moment, restart", times: 20, run: kill9 },
-    Fault { name: "kill9-two", about: "kill -9 of one of two agents; the other takes over", times: 5, run: kill9_of_two },
+    Fault {
+        name: "kill9-two",
+        about: "kill -9 of one of two agents; the other takes over",
+        times: 5,
+        run: kill9_of_two,
+    },
     Fault { name: "crash-points", about: "a crash at every failpoint, in turn", times: 1, run: crash_points },
     Fault { name: "sigterm", about: "SIGTERM at a step of a commit, restart", times: 6, run: sigterm },
     Fault { name: "sigstop", about: "SIGSTOP for 30 s past the session timeout, SIGCONT", times: 3, run: sigstop },
-    Fault { name: "sigstop-rebalance", about: "the same in the middle of a rebalance", times: 3, run: sigstop_rebalance },
+    Fault {
+        name: "sigstop-rebalance",
+        about: "the same in the middle of a rebalance",
+        times: 3,
+        run: sigstop_rebalance,
+    },
     Fault { name: "churn", about: "agents join and leave every few seconds, 1 to 3", times: 20, run: churn },
-    Fault { name: "copied-state", about: "a second agent on a copy of the state directory", times: 3, run: copied_state },
+    Fault {
+        name: "copied-state",
+        about: "a second agent on a copy of the state directory",
+        times: 3,
+        run: copied_state,
+    },
 ];
 
 fn kill9(times: u32) -> Row {
@@ -201,7 +216,8 @@ fn copied_state(times: u32) -> Row {
         stage.sleep(1.0, 2.0);
         let copy = tempfile::tempdir().expect("a directory");
         copy_dir(&first.state_dir(), copy.path());
-        let mut second = stage.agent_with(stage.kafka.bootstrap(), &[("STATE_DIR", &copy.path().display().to_string())]);
+        let mut second =
+            stage.agent_with(stage.kafka.bootstrap(), &[("STATE_DIR", &copy.path().display().to_string())]);
         wait_until("one of them has ended", || first.has_ended() || second.has_ended());
         let (ended, other) = if first.has_ended() { (&mut first, &mut second) } else { (&mut second, &mut first) };
         assert_eq!(ended.wait_exit().code(), Some(1), "{}", ended.log());

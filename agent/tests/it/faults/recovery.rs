@@ -94,7 +94,8 @@ impl Drop for Recovery {
 
 impl Shared {
     fn note(&mut self, committed: Offsets) {
-        let reached = |target: &Offsets| target.iter().all(|(p, offset)| committed.get(p).is_some_and(|at| at >= offset));
+        let reached =
+            |target: &Offsets| target.iter().all(|(p, offset)| committed.get(p).is_some_and(|at| at >= offset));
         let done: Vec<Duration> =
             self.waiting.iter().filter(|(_, target)| reached(target)).map(|(since, _)| since.elapsed()).collect();
         self.waiting.retain(|(_, target)| !reached(target));

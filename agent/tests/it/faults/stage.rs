@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use super::recovery::Recovery;
+use super::answers;
+use super::recovery::{Offsets, Recovery};
 use super::stream::{Stream, Style};
 use super::truth::{Truth, Verdict, judge};
-use super::answers;
 use crate::agent::Agent;
 use crate::exactly_once::Watch;
 use crate::kafka::{Kafka, shared, unique};
@@ -35,15 +35,8 @@ pub struct Plan {
     pub topic_config: &'static [(&'static str, &'static str)],
 }
 
-pub const PLAIN: Plan = Plan {
-    partitions: 6,
-    rate: 4_000,
-    session: 6,
-    leave: false,
-    aborting: false,
-    retention: "2h",
-    topic_config: &[],
-};
+pub const PLAIN: Plan =
+    Plan { partitions: 6, rate: 4_000, session: 6, leave: false, aborting: false, retention: "2h", topic_config: &[] };
 
 /// The brokers: those that all tests share, or a cluster of the run's own.
 pub enum Brokers {
@@ -69,6 +62,8 @@ pub struct Row {
     pub lost: u64,
     pub duplicated: u64,
     pub worst: Duration,
+    /// How many events Kafka itself no longer had; all of them have to be accounted for by the agents.
+    pub by_kafka: Option<u64>,
     /// What was wrong, in words.
     pub wrong: Vec<String>,
 }
@@ -81,7 +76,9 @@ impl Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} | {} | {} | {:.1}", self.events, self.lost, self.duplicated, self.worst.as_secs_f64())
+        let Row { events, lost, duplicated, .. } = self;
+        let by_kafka = self.by_kafka.map_or(String::new(), |lost| format!(" (and {lost} by Kafka, all counted)"));
+        write!(f, "{events} | {lost}{by_kafka} | {duplicated} | {:.1}", self.worst.as_secs_f64())
     }
 }
 
@@ -94,6 +91,7 @@ pub struct Stage {
     pub topic: String,
     pub group: String,
     pub random: Pcg64Mcg,
+    pub truth: Truth,
     plan: Plan,
 }
 
@@ -115,6 +113,7 @@ impl Stage {
             topic,
             kafka,
             random: Pcg64Mcg::seed_from_u64(5),
+            truth: Truth::default(),
             plan,
         }
     }
@@ -191,6 +190,16 @@ impl Stage {
         self.recovered("start");
     }
 
+    /// The group's changelog topic.
+    pub fn changelog(&self) -> String {
+        format!("streamgauge-{}-{}-changelog", self.group, self.topic)
+    }
+
+    /// One past the last acknowledged offset of each partition.
+    pub fn acknowledged(&self) -> Offsets {
+        self.stream.acknowledged()
+    }
+
     /// From now on the stream goes to so many partitions.
     pub fn widen(&self, partitions: i32) {
         self.stream.widen(partitions);
@@ -204,7 +213,8 @@ impl Stage {
     /// The same, with something to be changed in the truth, or taken out of it, before.
     pub fn finish_with(mut self, agents: &[&Agent], change: impl FnOnce(&mut Truth)) -> Row {
         let counted = self.stream.finish();
-        let mut truth = Truth::read(&self.kafka, &self.topic);
+        let mut truth = std::mem::take(&mut self.truth);
+        truth.read_on(&self.kafka, &self.topic);
         let worst = self.recovery.worst();
         self.recovery.begin(truth.ends.clone());
         self.wait_recovered("the stream's end");
@@ -213,12 +223,14 @@ impl Stage {
         let verdict: Verdict = judge(&truth.cells, &cells);
         wrong.extend(verdict.wrong);
         let (missing, doubled) = truth.against_ledger(&counted);
-        if missing + doubled > 0 {
+        let by_kafka = truth.lost.values().map(|lost| (lost.end - lost.start) as u64).sum::<u64>();
+        if missing != by_kafka || doubled > 0 {
             wrong.push(format!("the topic itself lacks {missing} events and has {doubled} too many"));
         }
         for watch in std::mem::take(&mut self.watches) {
             wrong.extend(watch.complaints());
         }
-        Row { events: truth.events(), lost: verdict.lost, duplicated: verdict.duplicated, worst, wrong }
+        let by_kafka = (by_kafka > 0).then_some(by_kafka);
+        Row { events: truth.events(), lost: verdict.lost, duplicated: verdict.duplicated, worst, by_kafka, wrong }
     }
 }

@@ -211,10 +211,8 @@ impl Sender {
         let partitions = self.partitions.load(Ordering::Acquire) as u64;
         let (partition, key) = ((seq % partitions) as i32, format!("key-{:02}", (hash >> 8) % KEYS));
         let event = format!(r#"{{"timestamp": {time}, "key": "{key}", "seq": {seq}, "hash": {hash}}}"#);
-        let mut record = BaseRecord::with_opaque_to(&self.topic, Box::new(counts))
-            .partition(partition)
-            .key(&key)
-            .payload(&event);
+        let mut record =
+            BaseRecord::with_opaque_to(&self.topic, Box::new(counts)).partition(partition).key(&key).payload(&event);
         while let Err((error, back)) = self.producer.send(record) {
             assert_eq!(error.rdkafka_error_code(), Some(rdkafka::types::RDKafkaErrorCode::QueueFull), "{error}");
             self.producer.poll(STEP);

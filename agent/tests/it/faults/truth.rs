@@ -55,14 +55,16 @@ pub struct Truth {
     pub cells: Cells,
     /// One past the last record that counts, by partition.
     pub ends: BTreeMap<i32, i64>,
+    /// Offsets that Kafka will have lost before an agent can read them.
+    pub lost: BTreeMap<i32, Range<i64>>,
     stream_times: BTreeMap<i32, i64>,
     /// Numbers of the events, in no order.
     seen: Vec<u64>,
 }
 
 impl Truth {
-    /// Reads the topic's committed records, to its end as of now, from the first that Kafka still has.
-    pub fn read(kafka: &Kafka, topic: &str) -> Truth {
+    /// Reads the topic's committed records to its end as of now, from where it was read to before.
+    pub fn read_on(&mut self, kafka: &Kafka, topic: &str) {
         let mut config = kafka.client();
         config.set("group.id", "truth").set("enable.partition.eof", "true").set("enable.auto.commit", "false");
         config.set("isolation.level", "read_committed").set("auto.offset.reset", "error");
@@ -71,32 +73,35 @@ impl Truth {
         let mut open: Vec<i32> = metadata.topics()[0].partitions().iter().map(|p| p.id()).collect();
         let mut list = TopicPartitionList::new();
         for &partition in &open {
-            list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+            let from = self.ends.get(&partition).map_or(Offset::Beginning, |&next| Offset::Offset(next));
+            list.add_partition_offset(topic, partition, from).expect("an offset");
         }
         consumer.assign(&list).expect("assigned");
-        let (mut truth, until) = (Truth::default(), Instant::now() + TIMEOUT);
+        let until = Instant::now() + TIMEOUT;
         while !open.is_empty() {
             assert!(Instant::now() < until, "{topic}: partitions {open:?} did not end within {TIMEOUT:?}");
             match consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(record)) => {
-                    truth.fold(record.partition(), record.offset(), record.payload().expect("no tombstones"));
+                    self.fold(record.partition(), record.offset(), record.payload().expect("no tombstones"));
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => open.retain(|&p| p != partition),
                 Some(Err(error)) => println!("reading {topic}: {error}"),
                 None => {}
             }
         }
-        truth
     }
 
     /// Counts one event. Those of a partition must come in their order.
     pub fn fold(&mut self, partition: i32, offset: i64, payload: &[u8]) {
+        self.ends.insert(partition, offset + 1);
+        if self.lost.get(&partition).is_some_and(|lost| lost.contains(&offset)) {
+            return;
+        }
         let event: Value = serde_json::from_slice(payload).expect("the stream is sound JSON");
         let number = |field: &str| event[field].as_i64().unwrap_or_else(|| panic!("no {field} in {event}"));
         let (time, seq) = (number("timestamp"), number("seq") as u64);
         assert_eq!(number("hash") as u64, hash(seq), "{event}");
         let key = event["key"].as_str().expect("a key").to_owned();
-        self.ends.insert(partition, offset + 1);
         self.seen.push(seq);
         let stream_time = self.stream_times.entry(partition).or_insert(time);
         *stream_time = time.max(*stream_time);
