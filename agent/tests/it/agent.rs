@@ -10,6 +10,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use streamgauge_proto::v1::query_service_client::QueryServiceClient;
+use streamgauge_proto::v1::{GetStatusRequest, GetStatusResponse};
 use tempfile::TempDir;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -161,6 +163,14 @@ impl Agent {
     /// Status and body of a GET; none if nobody answers.
     pub fn try_get(&self, path: &str) -> Option<(u16, String)> {
         http_get(self.http, path, Duration::from_secs(30))
+    }
+
+    /// What the query service says of the agent; none if it does not answer.
+    pub fn status(&self) -> Option<GetStatusResponse> {
+        crate::kafka::block_on_io(async {
+            let mut client = QueryServiceClient::connect(format!("http://{}", self.grpc)).await.ok()?;
+            Some(client.get_status(GetStatusRequest {}).await.ok()?.into_inner())
+        })
     }
 
     /// Address of the HTTP listener.

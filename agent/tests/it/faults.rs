@@ -6,6 +6,7 @@ mod brokers;
 mod crashes;
 mod disk;
 mod input;
+mod prometheus;
 mod proxy;
 mod recovery;
 mod stage;
@@ -14,7 +15,8 @@ mod truth;
 
 use std::fmt::Write;
 
-use self::stage::Row;
+use self::stage::{PLAIN, Row, Stage};
+use self::truth::Id;
 
 /// A fault that can be run by its name.
 pub struct Fault {
@@ -76,6 +78,24 @@ fn the_kinds_of_faults_have_names_of_their_own() {
     let mut names: Vec<_> = all().iter().map(|fault| fault.name).collect();
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+}
+
+/// The judge at work: errors of each kind, planted in what it compares with, against agents that count right.
+#[test]
+fn a_run_with_one_event_exchanged_for_another_is_not_clean() {
+    let stage = Stage::new("planted", PLAIN);
+    let mut agent = stage.agent();
+    stage.begun(&mut [&mut agent]);
+    let row = stage.finish_with(&[&agent], |truth| {
+        let totals = truth.cells.iter_mut().filter(|(id, _)| matches!(id, Id::Total { .. }));
+        let mut cells = totals.map(|(_, cell)| cell);
+        // The agent lacks one of these, and has another one twice: the same number, and the same sum.
+        let (one, two, three) = (cells.next().unwrap(), cells.next().unwrap(), cells.next().unwrap());
+        one.hashes += 1;
+        two.events += 1;
+        three.events -= 1;
+    });
+    assert_eq!((row.lost, row.duplicated, row.wrong.len()), (2, 2, 3), "{:?}", row.wrong);
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn broker_frozen(times: u32) -> Row {
 }
 
 /// A broker, and the only way to it for agents that are given its proxied listener.
-fn proxied() -> (Proxy, Brokers, String) {
+pub fn proxied() -> (Proxy, Brokers, String) {
     let proxy = Proxy::start();
     let kafka = Kafka::start_with(1, &["--proxy-port", &proxy.port().to_string()]);
     proxy.lead_to(&kafka.listener("PROXIED"));

@@ -10,6 +10,7 @@ use super::stage::{PLAIN, Plan, Row, Stage};
 use crate::agent::{Agent, http_get};
 use crate::exactly_once::DEATHS;
 use crate::kafka::wait_until;
+use crate::scene::unix_millis;
 
 pub const FAULTS: &[Fault] = &[
     Fault { name: "kill9", about: "kill -9 at a random moment, restart", times: 20, run: kill9 },
@@ -34,6 +35,12 @@ pub const FAULTS: &[Fault] = &[
         about: "a second agent on a copy of the state directory",
         times: 3,
         run: copied_state,
+    },
+    Fault {
+        name: "clock-jumps",
+        about: "the wall clock jumps an hour ahead, two days back, ten years ahead",
+        times: 6,
+        run: clock_jumps,
     },
 ];
 
@@ -231,6 +238,34 @@ fn copied_state(times: u32) -> Row {
         }
     }
     stage.finish(&[&first])
+}
+
+fn clock_jumps(times: u32) -> Row {
+    const HOUR: i64 = 3_600_000;
+    let jumps = [HOUR, -48 * HOUR, 10 * 365 * 24 * HOUR];
+    let mut stage = Stage::new("clock-jumps", PLAIN);
+    let mut agent = stage.agent();
+    stage.begun(&mut [&mut agent]);
+    stage.watch(&[&agent]);
+    for round in 0..times as usize {
+        let jump = jumps[round % jumps.len()];
+        agent.kill9();
+        // In the middle of a commit; and back to the right time in the middle of a later one.
+        let points = format!("commit.begun=clock:{jump}@10,commit.delivered=clock:{}@40", -jump);
+        agent.set("STREAMGAUGE_FAILPOINTS", Some(&points));
+        agent.restart();
+        let jumped = |agent: &Agent| {
+            let now = agent
+                .status()
+                .and_then(|status| status.partitions.iter().filter_map(|p| p.committed_at).max_by_key(|t| t.seconds));
+            now.is_some_and(|now| (now.seconds * 1_000 - unix_millis()).abs() > HOUR / 2)
+        };
+        wait_until("the clock has jumped", || jumped(&agent));
+        stage.recovered("the clock has jumped");
+        wait_until("the clock is right again", || !jumped(&agent));
+        stage.recovered("the clock is right again");
+    }
+    stage.finish(&[&agent])
 }
 
 /// Copies what is there now; redb files come over as after a crash.
