@@ -207,6 +207,10 @@ impl Drop for Agent {
         if std::thread::panicking() {
             let log = self.log();
             let skip = log.lines().count().saturating_sub(60);
+            let whole = std::env::temp_dir().join(format!("streamgauge-failed-{}.log", self.http.port()));
+            if skip > 0 && fs::write(&whole, &log).is_ok() {
+                eprintln!("agent {}: all of its log is in {}", self.http.port(), whole.display());
+            }
             log.lines().skip(skip).for_each(|line| eprintln!("agent {}: {line}", self.http.port()));
         }
     }

@@ -82,6 +82,12 @@ impl fmt::Display for Row {
     }
 }
 
+/// With `STREAMGAUGE_FAULT_LOG` (a log level) the agents tell more, librdkafka's transactions included.
+fn debugging() -> String {
+    let level = std::env::var("STREAMGAUGE_FAULT_LOG").ok();
+    level.map_or(String::new(), |level| format!("telemetry: {{ log_level: \"{level}\" }}\n"))
+}
+
 pub struct Stage {
     // In the order of dropping: nobody talks to brokers that are gone.
     recovery: Recovery,
@@ -128,7 +134,7 @@ impl Stage {
              by: {{ key: key }}\n    windows: [5s, 30s/5s]\n    grace: 2s\n    retention: {}\n    measures:\n      \
              events: count\n      seq: {{ sum: seq }}\n      hash: {{ sum: hash }}\n",
             plan.session, plan.retention
-        )
+        ) + &debugging()
     }
 
     /// An agent that runs.
