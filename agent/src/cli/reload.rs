@@ -65,7 +65,8 @@ impl Reload {
         }
         *self.current.lock() = new;
         self.agent.metrics.reloaded(self.agent.clock.unix_millis());
-        let mut text = String::from(if in_force { "reloaded\n" } else { "reloaded; a worker still waits for its last commit\n" });
+        let mut text =
+            String::from(if in_force { "reloaded\n" } else { "reloaded; a worker still waits for its last commit\n" });
         for (name, change) in changes {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "aggregate {name}: {}", describe(change));

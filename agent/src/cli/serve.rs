@@ -1,5 +1,6 @@
 //! An agent with its servers, assembled from a config: what `run` and `demo` have in common.
 
+use super::reload::{self, Reload};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::grpc::{self, GrpcState};
@@ -9,13 +10,12 @@ use crate::query::{self, Reader, Readiness};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
 use crate::worker::{Agent, Plans, WorkerError, WorkerStatus};
-use super::reload::{self, Reload};
 use anyhow::Context;
 use parking_lot::RwLock;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -175,12 +175,7 @@ fn serve(
     let metrics = agent.metrics.clone();
     let http = http::serve(
         listeners.http,
-        HttpState {
-            reader: reader.clone(),
-            metrics: metrics.clone(),
-            readiness: readiness.clone(),
-            control,
-        },
+        HttpState { reader: reader.clone(), metrics: metrics.clone(), readiness: readiness.clone(), control },
         ends(stopped.clone()),
     );
     let grpc = grpc::serve(listeners.grpc, GrpcState { reader, metrics, readiness }, ends(stopped));

@@ -83,7 +83,6 @@ impl LiveTask {
             }
         }
     }
-
 }
 
 /// Folds one record's value; or why it cannot be, as a word and for people.

@@ -149,7 +149,8 @@ fn wants_backfill(live: &LiveTask, plan: &Plan) -> bool {
 }
 
 fn replan_task(live: &mut LiveTask, source: Arc<str>, plan: Arc<Plan>) {
-    let counted: Vec<_> = live.state.counters().map(|(aggregate, _)| aggregate.id).zip(live.counted.drain(..)).collect();
+    let counted: Vec<_> =
+        live.state.counters().map(|(aggregate, _)| aggregate.id).zip(live.counted.drain(..)).collect();
     let of = |id| counted.iter().find(|(known, _)| *known == id).map(|(_, counted)| *counted).unwrap_or_default();
     live.counted = plan.aggregates.iter().map(|aggregate| of(aggregate.id)).collect();
     for gone in live.state.replan(plan.clone()) {

@@ -58,7 +58,8 @@ fn stored(scene: &Scene) -> (Vec<Vec<String>>, usize) {
 fn changed(config: &str) -> String {
     let (before, region) = config.split_once("  http_region:").expect("the example has http_region");
     let state = region.find("\nstate:").expect("state follows");
-    let new = "  http_method:\n    source: requests\n    by: { method: method }\n    measures:\n      requests: count\n";
+    let new =
+        "  http_method:\n    source: requests\n    by: { method: method }\n    measures:\n      requests: count\n";
     let changed = before.replace("{ endpoint: endpoint, status: status }", "{ status: status }");
     assert_ne!(changed, before);
     format!("{changed}{new}{}", &region[state..])
@@ -88,7 +89,8 @@ fn a_reload_touches_only_what_changed() {
     assert_eq!(by_label(&page, "http_requests_total", "endpoint"), recounted(&recount, "http", false));
     assert_eq!(by_label(&page, "http_errors_total", "endpoint"), recounted(&recount, "http", true));
     // Both begin at the same moment, and never see what was before.
-    let (status, method) = (number(&page, "http_status_requests_total", &[]), number(&page, "http_method_requests_total", &[]));
+    let (status, method) =
+        (number(&page, "http_status_requests_total", &[]), number(&page, "http_method_requests_total", &[]));
     assert!(status == method && status > 0.0 && status <= 10_000.0, "{status} {method}");
     assert_eq!(total(&agent, "streamgauge_rebalances_total"), rebalances, "a reload is no rebalance");
     let names = ["http", "http_method", "http_status"].map(str::to_owned).to_vec();
@@ -144,7 +146,10 @@ fn refused(agent: &Agent, original: &str) {
         assert_eq!(total(agent, "http_requests_total"), 30_000.0);
     };
     check(changed(original).replace("measures:", "mesures:"), "unknown field `mesures`");
-    check(changed(original).replace("group_id:", "session_timeout: 30s\n  group_id:"), "kafka cannot be changed by a reload");
+    check(
+        changed(original).replace("group_id:", "session_timeout: 30s\n  group_id:"),
+        "kafka cannot be changed by a reload",
+    );
     std::fs::write(agent.config_path(), changed(original)).unwrap();
     let (status, answer) = agent.post("/-/reload");
     assert!(status == 200 && answer.contains("aggregate http: unchanged, its state goes on"), "{status} {answer}");
