@@ -23,10 +23,16 @@ const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// So long after a pause, with everything committed, it is the state itself that fills the budget.
 const STUCK: Duration = Duration::from_secs(10);
 
+/// What a changed cell takes until it is committed, and written to redb, beside itself: its copy, its record on the way
+/// to Kafka, its pending change. Roughly, and rather too much.
+const COMMIT_BYTES: u64 = 1024;
+
 /// What a worker remembers of it.
 #[derive(Default)]
 pub(super) struct Pressure {
     pub paused: BTreeSet<TopicPartition>,
+    /// Cells of the epoch under way.
+    pub cells_under_way: usize,
     looked: Option<BootTime>,
     trimmed: Option<BootTime>,
     asked: Option<BootTime>,
@@ -34,10 +40,11 @@ pub(super) struct Pressure {
     warned: bool,
 }
 
-/// Pure: whether to read on. Between the two marks things stay as they are.
-fn wanted(resident: u64, budget: u64, paused: bool) -> bool {
-    let mark = if paused { budget / 100 * 75 } else { budget / 100 * 85 };
-    resident >= mark
+/// Pure: whether to be paused, by the memory that is needed: what is resident, and what committing will take. Between
+/// the two marks things stay as they are, unless nothing is left to wait for.
+fn wanted(needed: u64, budget: u64, paused: bool, settled: bool) -> bool {
+    let mark = if paused && !settled { budget / 100 * 70 } else { budget / 100 * 85 };
+    needed >= mark
 }
 
 impl Worker<'_> {
@@ -50,9 +57,11 @@ impl Worker<'_> {
         }
         let Some(resident) = resident_bytes() else { return Ok(()) };
         let is_paused = !self.pressure.paused.is_empty();
-        if wanted(resident, budget, is_paused) {
+        let cells = self.tasks.iter().map(|live| live.state.dirty()).sum::<usize>() + self.pressure.cells_under_way;
+        let settled = !self.epoch_under_way && !self.tasks.iter().any(|live| live.changed);
+        if wanted(resident + cells as u64 * COMMIT_BYTES, budget, is_paused, settled) {
             self.pause()?;
-            self.while_paused(now, resident, budget);
+            self.while_paused(now, resident, budget, settled);
         } else if is_paused {
             self.resume()?;
         }
@@ -85,7 +94,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn while_paused(&mut self, now: BootTime, resident: u64, budget: u64) {
+    fn while_paused(&mut self, now: BootTime, resident: u64, budget: u64, settled: bool) {
         if is_due(&mut self.pressure.trimmed, now, TRIM) {
             // SAFETY: gives free pages back to the system; touches nothing that is in use.
             unsafe { libc::malloc_trim(0) };
@@ -93,7 +102,6 @@ impl Worker<'_> {
         if is_due(&mut self.pressure.asked, now, ENDS) {
             self.ask_for_ends();
         }
-        let settled = !self.epoch_under_way && !self.tasks.iter().any(|live| live.changed);
         let long = self.pressure.since.is_some_and(|since| now.since(since) >= STUCK);
         if settled && long && !std::mem::replace(&mut self.pressure.warned, true) {
             let trouble = format!(
@@ -144,10 +152,16 @@ mod tests {
 
     #[test]
     fn reading_stops_near_the_budget_and_goes_on_well_below_it() {
-        for (resident, paused, expected) in
-            [(84, false, false), (85, false, true), (80, true, true), (75, true, true), (74, true, false)]
-        {
-            assert_eq!(wanted(resident << 20, 100 << 20, paused), expected, "{resident} of 100, paused: {paused}");
+        for (needed, paused, settled, expected) in [
+            (84, false, false, false),
+            (85, false, false, true),
+            (80, true, false, true),
+            (69, true, false, false),
+            (80, true, true, false),
+            (85, true, true, true),
+        ] {
+            let got = wanted(needed << 20, 100 << 20, paused, settled);
+            assert_eq!(got, expected, "{needed} of 100, paused: {paused}, settled: {settled}");
         }
     }
 }

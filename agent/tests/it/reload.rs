@@ -145,7 +145,7 @@ fn refused(agent: &Agent, original: &str) {
         assert_eq!(agent.get("/-/config").1, in_force);
         assert_eq!(total(agent, "http_requests_total"), 30_000.0);
     };
-    check(changed(original).replace("measures:", "mesures:"), "unknown field `mesures`");
+    check(changed(original).replace("measures:", "mesures:"), "unknown key `mesures`");
     check(
         changed(original).replace("group_id:", "session_timeout: 30s\n  group_id:"),
         "kafka cannot be changed by a reload",

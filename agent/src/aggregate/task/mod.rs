@@ -172,6 +172,11 @@ impl TaskState {
         }
     }
 
+    /// Cells that changed since the last freeze.
+    pub fn dirty(&self) -> usize {
+        self.aggregates.iter().map(AggregateState::dirty).sum()
+    }
+
     /// Lets stored entries that are not live here expire with the next freeze.
     pub fn forget(&mut self, entries: impl IntoIterator<Item = EntryKey>) {
         self.unwritten_expired.extend(entries);

@@ -73,6 +73,10 @@ impl AggregateState {
         AggregateState { plan, ..self }
     }
 
+    pub fn dirty(&self) -> usize {
+        self.dirty.len()
+    }
+
     /// Every live entry, in no particular order.
     pub fn entries(&self) -> impl Iterator<Item = (EntryKey, &Arc<Cell>)> {
         self.table.records().iter().flat_map(|record| {
