@@ -101,6 +101,7 @@ pub fn run(agent: &Arc<Agent>, number: usize, status: Arc<WorkerStatus>) -> Resu
         let result = worker.work();
         let fenced = worker.is_fenced();
         let closed = worker.close();
+        worker.let_go();
         let identity = worker.identity.clone();
         worker.committer.join();
         if !fenced || agent.is_stopping() {
@@ -356,6 +357,13 @@ impl<'a> Worker<'a> {
         } else {
             Ok(())
         }
+    }
+
+    /// Drops what is held still: a consumer that has failed revokes nothing, and whoever is next opens the same files.
+    fn let_go(&mut self) {
+        self.assignment.bump();
+        let held: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
+        self.drop_tasks(&held);
     }
 
     fn serve_closing(&mut self) -> Result<(), WorkerError> {
