@@ -6,6 +6,7 @@ mod consumer;
 mod context;
 pub mod event_producer;
 mod mock;
+mod offsets;
 mod producer;
 mod reader;
 mod settings;

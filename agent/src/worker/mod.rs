@@ -3,6 +3,7 @@
 mod assignment;
 mod backfill;
 mod context;
+mod fenced;
 mod fold;
 mod freeze;
 mod growth;
