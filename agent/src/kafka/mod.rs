@@ -5,12 +5,16 @@ mod admin;
 mod consumer;
 mod context;
 pub mod event_producer;
+pub mod load_producer;
 mod mock;
 mod producer;
 mod reader;
 mod settings;
 
-pub use admin::{Admin, AdminError, TopicInfo, TopicSeen, TopicSpec};
+pub use admin::{
+    Admin, AdminError, CallError, NewTopic, PartitionDescription, Setting, TopicDescription, TopicInfo, TopicSeen, TopicSpec,
+    is_internal,
+};
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};
 pub use mock::MockKafka;
