@@ -50,6 +50,25 @@ pub struct Kafka {
     pub replication_factor: Option<i32>,
 }
 
+impl Kafka {
+    /// For a client that has no config file: brokers and librdkafka's properties, and defaults for the rest.
+    pub fn direct(bootstrap_servers: &str, properties: BTreeMap<String, String>) -> Kafka {
+        Kafka {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            group_id: "streamgauge".to_owned(),
+            secrets: properties.keys().filter(|name| super::secret::is_secret(name)).cloned().collect(),
+            properties,
+            session_timeout: Duration::from_secs(10),
+            transaction_timeout: Duration::from_secs(10),
+            membership: Membership::Dynamic,
+            on_shutdown: OnShutdown::Leave,
+            dead_letters: DeadLetters::Stop,
+            create_topics: false,
+            replication_factor: None,
+        }
+    }
+}
+
 /// Shows no secret, so that a config may be logged.
 impl fmt::Debug for Kafka {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,7 @@ mod translate;
 #[cfg(test)]
 mod tests;
 
-pub use loadtest::LoadTestApi;
+pub use loadtest::{LoadTestApi, request as load_test_request};
 pub use topic::TopicApi;
 
 use crate::loadtest::LoadTests;

@@ -274,6 +274,9 @@ impl Work {
         };
         let Outcome { mut snapshot, ledger } = run::run(&spec, &test.id, &mut producer, &around)?;
         drop(producer);
+        if snapshot.state == State::Running {
+            snapshot.state = State::Done;
+        }
         if let (Some(before), Some(ledger)) = (before, ledger) {
             test.state.send_replace(Snapshot { state: State::Verifying, ..snapshot.clone() });
             let found = before.verify(&self.settings, &test.id, ledger, &self.clock, &test.stop);

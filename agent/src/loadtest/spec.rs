@@ -72,7 +72,7 @@ pub struct Spec {
 
 pub const DEFAULT_EVENT_BYTES: usize = 200;
 pub const DEFAULT_LINGER: Duration = Duration::from_millis(5);
-pub const DEFAULT_BATCH_BYTES: u32 = 16_384;
+pub const DEFAULT_BATCH_BYTES: u32 = 131_072;
 const LONGEST_LINGER: Duration = Duration::from_secs(60);
 const LARGEST_BATCH: u32 = 16 << 20;
 

@@ -7,12 +7,14 @@
 mod agent;
 mod audit;
 mod bad_starts;
+mod calls;
 mod connect;
 mod demo;
 mod docs;
 mod exactly_once;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
+mod loadtest;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
 mod produce;
@@ -20,6 +22,7 @@ mod recreated;
 mod scene;
 mod smoke;
 mod tidy;
+mod topics;
 
 /// True under `scripts/test --all`, which also runs what takes many minutes.
 pub fn heavy_tests() -> bool {
