@@ -3,16 +3,20 @@
 
 pub mod audit;
 mod client;
+mod columns;
 mod connect;
 pub mod demo;
 pub mod health;
 mod human;
 pub mod init;
+pub mod loadtest;
 pub mod produce;
 pub mod query;
 pub mod run;
 pub mod schema;
 mod serve;
+mod target;
+pub mod topics;
 pub mod validate;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -53,6 +57,10 @@ enum Verb {
     Query(query::QueryArgs),
     /// Recount a stretch of the topics independently and compare it with what an agent has published.
     Audit(audit::AuditArgs),
+    /// Administer topics.
+    Topics(topics::TopicsArgs),
+    /// Measure how fast a topic takes events.
+    Loadtest(loadtest::LoadTestArgs),
     /// Ask an agent whether it is ready.
     Health(health::HealthArgs),
     /// Print the config's JSON schema.
@@ -85,6 +93,8 @@ pub fn main() -> ExitCode {
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
+        Verb::Topics(args) => finish(topics::run(args)),
+        Verb::Loadtest(args) => finish(loadtest::run(&args)),
         Verb::Health(args) => health::run(&args),
         Verb::Schema => ExitCode::from(schema::schema()),
         Verb::Completions { shell } => {
