@@ -5,6 +5,7 @@ pub mod audit;
 mod client;
 mod connect;
 pub mod demo;
+pub mod generate;
 pub mod health;
 mod human;
 pub mod produce;
@@ -52,6 +53,9 @@ enum Verb {
     Audit(audit::AuditArgs),
     /// Ask an agent whether it is ready.
     Health(health::HealthArgs),
+    /// Write Grafana dashboards, or Prometheus' recording and alert rules, for the aggregates of a config.
+    #[command(subcommand)]
+    Generate(generate::GenerateArgs),
     /// Print the config's JSON schema.
     Schema,
     /// Print the shell's completions of this command line.
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
         Verb::Query(args) => finish(query::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
         Verb::Health(args) => health::run(&args),
+        Verb::Generate(args) => finish(generate::run(&args)),
         Verb::Schema => ExitCode::from(schema::schema()),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "streamgauge", &mut std::io::stdout());
