@@ -30,16 +30,16 @@ pub struct Wanted {
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Share of the requests that have to succeed, percent.
-    #[arg(long, default_value_t = 99.0, value_parser = parse_objective, value_name = "PERCENT")]
+    #[arg(long, default_value_t = Options::default().objective, value_parser = parse_objective, value_name = "PERCENT")]
     pub objective: f64,
     /// Name of the agents' scrape job.
-    #[arg(long, default_value = "streamgauge", value_name = "JOB", value_parser = parse_job)]
+    #[arg(long, default_value_t = Options::default().job, value_name = "JOB", value_parser = parse_job)]
     pub job: String,
     /// Where Grafana is; alerts link to it.
-    #[arg(long, default_value = "http://localhost:3000", value_name = "URL")]
+    #[arg(long, default_value_t = Options::default().grafana_url, value_name = "URL")]
     pub grafana_url: String,
     /// Where the folder docs/runbooks is published; alerts link to its pages.
-    #[arg(long, default_value = "https://github.com/streamgauge/streamgauge/blob/main/docs/runbooks", value_name = "URL")]
+    #[arg(long, default_value_t = Options::default().runbooks_url, value_name = "URL")]
     pub runbooks_url: String,
 }
 
@@ -102,7 +102,11 @@ fn parse_objective(text: &str) -> Result<f64, String> {
 /// It stands inside quotes of PromQL and in URLs.
 fn parse_job(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { Ok(text.to_owned()) } else { Err("letters, digits and - _ . / :".into()) }
+    if !text.is_empty() && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("letters, digits and - _ . / :".into())
+    }
 }
 
 #[cfg(test)]

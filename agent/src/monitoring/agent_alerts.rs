@@ -1,8 +1,8 @@
 //! Alerts on the agents themselves. The first one is the page: whatever is wrong, the numbers fall behind.
 
 use super::Options;
-use super::rule::{Alert, Group, Rule, Severity};
 use super::grafana::AGENT_UID;
+use super::rule::{Alert, Group, Rule, Severity};
 
 pub fn group(options: &Options) -> Group {
     let alerts = freshness(options).into_iter().chain(lifecycle(options)).chain(events(options)).chain(size(options));
@@ -93,7 +93,7 @@ fn lifecycle(options: &Options) -> Vec<Alert> {
     let drafts = [
         Draft {
             name: "StreamgaugeDown",
-            expr: format!("up{{job=\"{job}\"}} < 1\nor\nabsent(up{{job=\"{job}\"}})"),
+            expr: format!("up{{job=\"{job}\"}} == 0\nor\nabsent(up{{job=\"{job}\"}})"),
             hold: "30s",
             keep: "",
             severity: Severity::Critical,
@@ -105,15 +105,15 @@ fn lifecycle(options: &Options) -> Vec<Alert> {
         Draft {
             name: "StreamgaugeRestoreStuck",
             expr: "(\n  sum by (job, instance, topic) (streamgauge_restore_target_records - streamgauge_restore_done_records) > 0\n  \
-                   and\n  sum by (job, instance, topic) (changes(streamgauge_restore_done_records[5m])) < 1\n)\nor\n\
+                   and\n  sum by (job, instance, topic) (changes(streamgauge_restore_done_records[2m])) == 0\n)\nor\n\
                    max by (job, instance) (streamgauge_restore_unstable_seconds) > 60"
                 .into(),
-            hold: "1m",
+            hold: "3m",
             keep: "",
             severity: Severity::Critical,
             summary: "{{ $labels.instance }}: a restore does not go on",
             description: "A partition on {{ $labels.instance }} is being restored and has read nothing for 5 minutes, or has \
-                          waited more than a minute for an open transaction on the changelog. It is not counted meanwhile.",
+                          waited as long for an open transaction on the changelog. It is not counted meanwhile.",
             page: "restore-stuck",
         },
         Draft {
@@ -141,8 +141,8 @@ fn share(counter: &str, label: &str) -> String {
 
 fn events(options: &Options) -> Vec<Alert> {
     // A counter that appears with its first increment has no increase: it was absent before, which counts as well.
-    let lost = "sum by (job, topic) (\n  increase(streamgauge_records_lost_total[1h])\n  or\n  \
-                (streamgauge_records_lost_total unless streamgauge_records_lost_total offset 1h)\n) > 0";
+    let lost = "sum by (job, topic) (\n  (streamgauge_records_lost_total unless streamgauge_records_lost_total offset 1h)\n  or\n  \
+                increase(streamgauge_records_lost_total[1h])\n) > 0";
     let drafts = [
         Draft {
             name: "StreamgaugeDecodeErrors",

@@ -32,7 +32,7 @@ const ROWS: [Row; 5] = [
     ),
     (
         "KafkaOfflinePartitions",
-        "count by (job) (kafka_topic_partition_leader < 0) > 0",
+        "sum by (job) (kafka_topic_partition_leader < bool 0) > 0",
         "30s",
         Severity::Critical,
         "{{ $value | humanize }} partitions have no leader",

@@ -29,6 +29,17 @@ pub struct Options {
     pub objective: f64,
 }
 
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            job: "streamgauge".into(),
+            grafana_url: "http://localhost:3000".into(),
+            runbooks_url: "https://github.com/streamgauge/streamgauge/blob/main/docs/runbooks".into(),
+            objective: 99.0,
+        }
+    }
+}
+
 impl Options {
     fn dashboard(&self, uid: &str) -> String {
         format!("{}/d/{uid}", self.grafana_url.trim_end_matches('/'))
@@ -68,10 +79,7 @@ fn rule_files(config: &Config, options: &Options) -> Vec<(String, Vec<Group>)> {
         let mut recording = recording::groups(&source.name, &subjects);
         if let Some(objective) = slo::Sli::find(&subjects) {
             recording.push(objective.recording(&source.name));
-            files.push((
-                format!("alerts/{}-slo.yaml", source.name),
-                vec![objective.alerts(&source.name, options)],
-            ));
+            files.push((format!("alerts/{}-slo.yaml", source.name), vec![objective.alerts(&source.name, options)]));
         }
         files.push((format!("prometheus/rules/{}.yaml", source.name), recording));
     }

@@ -30,7 +30,10 @@ fn rules(subject: &Subject) -> Vec<(String, String)> {
     }
     if let Some(count) = subject.count() {
         for share in subject.shares() {
-            rules.push((name(share, &format!("ratio_rate{RANGE}")), format!("{}\n/\n{}", counter(share), counter(count))));
+            rules.push((
+                name(share, &format!("ratio_rate{RANGE}")),
+                format!("{}\n/\n{}", counter(share), counter(count)),
+            ));
         }
     }
     for measure in subject.histograms().chain(subject.averages()) {

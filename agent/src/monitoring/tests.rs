@@ -69,7 +69,11 @@ fn without_anything_that_counts_errors_there_is_no_objective() {
     );
     assert!(rules(&plain, &options()).iter().all(|file| !file.path.contains("slo")));
     let paths: Vec<String> = dashboards(&plain, &options()).into_iter().map(|file| file.path).collect();
-    assert_eq!(paths, ["s", "streamgauge-agent", "streamgauge-kafka", "streamgauge-load"].map(|n| format!("grafana/dashboards/{n}.json")));
+    assert_eq!(
+        paths,
+        ["s", "streamgauge-agent", "streamgauge-kafka", "streamgauge-load"]
+            .map(|n| format!("grafana/dashboards/{n}.json"))
+    );
 }
 
 #[test]

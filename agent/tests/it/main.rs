@@ -13,6 +13,7 @@ mod docs;
 mod exactly_once;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
+mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
 mod produce;

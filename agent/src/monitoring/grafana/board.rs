@@ -98,7 +98,7 @@ impl Board {
         let of_label = |(name, query): &(String, String)| {
             json!({
                 "name": name, "type": "query", "label": name, "datasource": datasource(),
-                "query": { "query": query, "refId": name }, "definition": query,
+                "query": { "query": query, "refId": name },
                 "includeAll": true, "allValue": ".*", "multi": true, "current": { "text": ["All"], "value": ["$__all"] },
                 "refresh": 2, "sort": 1, "regex": "", "hide": 0, "skipUrlSync": false,
             })
@@ -121,7 +121,12 @@ fn annotations() -> Vec<Value> {
     };
     vec![
         builtin,
-        of("Alerts", "red", "ALERTS{alertstate=\"firing\", alertname=~\"Streamgauge.*|Kafka.*|ErrorBudget.*\"}", "{{alertname}}"),
+        of(
+            "Alerts",
+            "red",
+            "ALERTS{alertstate=\"firing\", alertname=~\"Streamgauge.*|Kafka.*|ErrorBudget.*\"}",
+            "{{alertname}}",
+        ),
         of(
             "Rebalances",
             "blue",

@@ -14,16 +14,28 @@ pub fn board() -> Board {
 }
 
 fn producing() -> Vec<Panel> {
-    let quantile = |q: f64| format!("histogram_quantile({q}, sum by (le) (rate(kafka_producer_send_time_seconds_bucket{{{J}}}[$__rate_interval])))");
+    let quantile = |q: f64| {
+        format!(
+            "histogram_quantile({q}, sum by (le) (rate(kafka_producer_send_time_seconds_bucket{{{J}}}[$__rate_interval])))"
+        )
+    };
     vec![
         Panel::new(Look::Lines, "Acknowledged", "cps", "Events that Kafka has acknowledged, per second.")
             .wide(12)
-            .query(format!("sum by (instance) (rate(kafka_producer_success_total{{{J}}}[$__rate_interval]))"), "{{instance}}"),
-        Panel::new(Look::Lines, "Time to the acknowledgement", "s", "From when an event was due until Kafka acknowledged it: half, 95 % and 99 % are below.")
-            .wide(12)
-            .query(quantile(0.5), "p50")
-            .query(quantile(0.95), "p95")
-            .query(quantile(0.99), "p99"),
+            .query(
+                format!("sum by (instance) (rate(kafka_producer_success_total{{{J}}}[$__rate_interval]))"),
+                "{{instance}}",
+            ),
+        Panel::new(
+            Look::Lines,
+            "Time to the acknowledgement",
+            "s",
+            "From when an event was due until Kafka acknowledged it: half, 95 % and 99 % are below.",
+        )
+        .wide(12)
+        .query(quantile(0.5), "p50")
+        .query(quantile(0.95), "p95")
+        .query(quantile(0.99), "p99"),
     ]
 }
 

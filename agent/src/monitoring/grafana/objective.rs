@@ -29,10 +29,15 @@ fn legend(sli: &Sli) -> String {
 }
 
 fn now(sli: &Sli, budget: f64) -> Vec<Panel> {
-    let worst = Panel::new(Look::Stat, "Worst error ratio, 5 min", "percentunit", "The highest share of failed requests of any key.")
-        .red_from(budget)
-        .wide(6)
-        .query(format!("max({})", of(sli, "5m")), "");
+    let worst = Panel::new(
+        Look::Stat,
+        "Worst error ratio, 5 min",
+        "percentunit",
+        "The highest share of failed requests of any key.",
+    )
+    .red_from(budget)
+    .wide(6)
+    .query(format!("max({})", of(sli, "5m")), "");
     let left = "What the worst key has left of its budget, if the last 3 days are the measure: 100 % is untouched, below 0 is \
                 overdrawn.";
     let left = Panel::new(Look::Stat, "Budget left, 3 days", "percentunit", left)
@@ -43,18 +48,25 @@ fn now(sli: &Sli, budget: f64) -> Vec<Panel> {
         .red_from(14.4)
         .wide(6)
         .query(format!("max({}) / {budget}", of(sli, "1h")), "");
-    let keys = Panel::new(Look::Stat, "Keys over budget, 1 h", "short", "How many keys fail more often than the objective allows.")
-        .red_from(1.0)
-        .wide(6)
-        .query(format!("sum({} > bool {budget})", of(sli, "1h")), "");
+    let keys = Panel::new(
+        Look::Stat,
+        "Keys over budget, 1 h",
+        "short",
+        "How many keys fail more often than the objective allows.",
+    )
+    .red_from(1.0)
+    .wide(6)
+    .query(format!("sum({} > bool {budget})", of(sli, "1h")), "");
     vec![worst, left, rate, keys]
 }
 
 fn burning(sli: &Sli, budget: f64) -> Vec<Panel> {
     let mut panels = Vec::new();
     for (short, long, factor) in [("5m", "1h", 14.4), ("30m", "6h", 6.0), ("2h", "1d", 3.0), ("6h", "3d", 1.0)] {
-        let text = format!("Error ratio over {short} and {long}, in budgets. The alert fires while both are above {factor}.");
-        let panel = Panel::new(Look::Lines, format!("Burn rate, {short} and {long}"), "none", text).red_from(factor).wide(12);
+        let text =
+            format!("Error ratio over {short} and {long}, in budgets. The alert fires while both are above {factor}.");
+        let panel =
+            Panel::new(Look::Lines, format!("Burn rate, {short} and {long}"), "none", text).red_from(factor).wide(12);
         panels.push(
             panel
                 .query(format!("{} / {budget}", of(sli, short)), format!("{} {short}", legend(sli)))

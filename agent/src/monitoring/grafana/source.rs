@@ -211,10 +211,7 @@ fn windows(subject: &Subject) -> Vec<Panel> {
     let text = "Time since the end of the last closed window: its length, the hop and the grace are normal.";
     let age = Panel::new(Look::Lines, format!("{}: age of the closed window", aggregate.name), "s", text);
     let end = aggregate.window_end_family().name;
-    panels.push(age.query(
-        format!("time() - max by (window, hop) ({end}{{job=~\"$job\"}})"),
-        "{{window}}/{{hop}}",
-    ));
+    panels.push(age.query(format!("time() - max by (window, hop) ({end}{{job=~\"$job\"}})"), "{{window}}/{{hop}}"));
     let text = "1: every partition was counted in the last closed window; 0: at least one was missing.";
     let whole = Panel::new(Look::Lines, format!("{}: window complete", aggregate.name), "bool_yes_no", text);
     let complete = aggregate.window_complete_family().name;
