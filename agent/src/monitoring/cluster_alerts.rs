@@ -10,7 +10,7 @@ type Row = (&'static str, &'static str, &'static str, Severity, &'static str, &'
 const ROWS: [Row; 5] = [
     (
         "KafkaUnderReplicated",
-        "sum by (job) (kafka_topic_partition_under_replicated_partition) > 0",
+        "sum by (job) (max by (job, topic, partition) (kafka_topic_partition_under_replicated_partition)) > 0",
         "1m",
         Severity::Warning,
         "{{ $value | humanize }} partitions are under-replicated",
@@ -22,17 +22,17 @@ const ROWS: [Row; 5] = [
         // A cluster of one for development shall not page: three are expected where there were three, or where topics
         // have three replicas.
         "KafkaBrokersMissing",
-        "max by (job) (kafka_brokers) < 3\nand\n(\n  max by (job) (max_over_time(kafka_brokers[1d])) > 2\n  or\n  \
+        "max by (job) (kafka_cluster_brokers_healthy) < 3\nand\n(\n  max by (job) (max_over_time(kafka_cluster_brokers_healthy[1d])) > 2\n  or\n  \
          max by (job) (kafka_topic_partition_replicas) > 2\n)",
         "30s",
         Severity::Critical,
-        "only {{ $value | humanize }} brokers are up",
-        "The cluster has {{ $value | humanize }} brokers and should have 3.",
+        "only {{ $value | humanize }} brokers answer",
+        "{{ $value | humanize }} brokers of the cluster answer; there should be 3.",
         "kafka-brokers-missing",
     ),
     (
         "KafkaOfflinePartitions",
-        "sum by (job) (kafka_topic_partition_leader < bool 0) > 0",
+        "max by (job) (streamgauge_cluster_offline_partitions) > 0",
         "30s",
         Severity::Critical,
         "{{ $value | humanize }} partitions have no leader",
@@ -41,7 +41,7 @@ const ROWS: [Row; 5] = [
     ),
     (
         "KafkaGroupLag",
-        "sum by (job, consumergroup, topic) (kafka_consumergroup_lag_sum) > 10000",
+        "max by (job, consumergroup, topic) (kafka_consumergroup_lag_sum) > 10000",
         "5m",
         Severity::Warning,
         "group {{ $labels.consumergroup }} is {{ $value | humanize }} messages behind on {{ $labels.topic }}",
@@ -51,11 +51,12 @@ const ROWS: [Row; 5] = [
     ),
     (
         "KafkaRequestQueue",
-        "max by (job, instance) (kafka_network_requestchannel_requestqueuesize) > 100",
+        "max by (job, instance) (kafka_network_requestchannel_requestqueuesize) > 100\nor\n\
+         max by (job, instance, broker) (streamgauge_kafka_requests_queued) > 100",
         "1m",
         Severity::Warning,
-        "{{ $labels.instance }}: {{ $value | humanize }} requests wait",
-        "{{ $value | humanize }} requests wait in the queue of broker {{ $labels.instance }} (from its JMX exporter).",
+        "{{ $labels.instance }}: {{ $value | humanize }} requests wait {{ with $labels.broker }}for broker {{ . }}{{ end }}",
+        "{{ $value | humanize }} requests wait: in the queue of a broker, as its JMX exporter says, or in the agent's connections to one.",
         "kafka-request-queue",
     ),
 ];
