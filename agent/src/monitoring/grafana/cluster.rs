@@ -18,6 +18,7 @@ pub fn board() -> Board {
     .variable("topic", "kafka_topic_partitions")
     .variable("consumergroup", "kafka_consumergroup_members")
     .row("Now", now())
+    .row("Brokers", brokers())
     .row("Topics", topics())
     .row("Consumer groups", groups())
 }

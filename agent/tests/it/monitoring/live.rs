@@ -67,9 +67,17 @@ fn every_query_of_every_dashboard_has_an_answer_under_load() {
     let mut first = unlucky(&scene);
     // Aborts a commit, too, once.
     first.set("STREAMGAUGE_FAILPOINTS", Some("restore.loaded=sleep:3000,commit.produced=fail@20"));
-    let second = Agent::start(scene.kafka.bootstrap(), &config(&scene));
+    // Its address has to be known before it runs.
+    let mut second = Agent::start(scene.kafka.bootstrap(), &config(&scene));
+    second.kill9();
     let prometheus = Prometheus::start(&[first.http(), second.http()], None);
+    wait_until("Prometheus has begun", || prometheus.query("up{job=\"streamgauge\"}").len() == 2);
     first.restart();
+    wait_until("the restore is seen", || {
+        prometheus.number("count(streamgauge_restore_target_records)").is_some_and(|restoring| restoring > 0.0)
+    });
+    first.wait_ready();
+    second.restart();
     // Ten times as fast as time goes, so that windows close.
     let start = (crate::scene::unix_millis() - 900_000).to_string();
     let flags = ["--timestamp-start", &start, "--event-rate", "200", "--late-fraction", "0.05", "--late-by", "5m"];

@@ -17,7 +17,7 @@ fn totals_in_prometheus_equal_the_events_across_a_restart_and_a_move_of_partitio
     first.wait_ready();
     // Its address has to be known before it runs; it joins later.
     let mut second = scene.agent();
-    assert!(second.terminate().success());
+    second.kill9();
     let prometheus = Prometheus::start(&[first.http(), second.http()], None);
     let stream = Stream::start(&scene, 30, 3_000, &[]);
     std::thread::sleep(Duration::from_secs(4));

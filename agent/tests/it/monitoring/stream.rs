@@ -14,7 +14,7 @@ impl Stream {
         let mut command = Command::new(program());
         command.args(["produce", "--no-create", "--json", "--bootstrap-servers", scene.kafka.bootstrap()]);
         command.args(["--topic", &scene.topic, "--rate", &rate.to_string(), "--duration", &format!("{seconds}s")]);
-        command.args(flags).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(flags).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Stream(command.spawn().expect("the binary was built"))
     }
 
