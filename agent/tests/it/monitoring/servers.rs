@@ -22,6 +22,15 @@ pub fn promtools() -> Vec<PathBuf> {
     [first].into_iter().chain(newest).collect()
 }
 
+/// Prometheus 2.42, or 3.x under `scripts/test --all`.
+fn prometheus() -> PathBuf {
+    let own = std::env::var_os("STREAMGAUGE_PROMETHEUS").map(PathBuf::from);
+    own.unwrap_or_else(|| match crate::heavy_tests() {
+        true => tool("tools", "prometheus3"),
+        false => tool("observability", "prometheus"),
+    })
+}
+
 /// The path that `scripts/SCRIPT NAME` prints.
 fn tool(script: &str, name: &str) -> PathBuf {
     let output = Command::new(repository().join("scripts").join(script)).arg(name).stderr(Stdio::inherit()).output();
@@ -100,12 +109,10 @@ impl Prometheus {
                 }
             }
         }
-        let program = std::env::var_os("STREAMGAUGE_PROMETHEUS")
-            .map_or_else(|| tool("observability", "prometheus"), PathBuf::from);
         let listen = format!("--web.listen-address={address}");
         let args =
             ["--config.file=prometheus.yml", "--storage.tsdb.path=data", &listen, "--rules.alert.resend-delay=2s"];
-        Prometheus(Server::start(&program, home, address, &args, "/-/ready"))
+        Prometheus(Server::start(&prometheus(), home, address, &args, "/-/ready"))
     }
 
     /// `data` of the answer to `/api/v1/PATH?…`.
