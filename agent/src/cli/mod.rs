@@ -6,6 +6,7 @@ mod client;
 mod columns;
 mod connect;
 pub mod demo;
+pub mod generate;
 pub mod health;
 mod human;
 pub mod init;
@@ -63,6 +64,9 @@ enum Verb {
     Loadtest(loadtest::LoadTestArgs),
     /// Ask an agent whether it is ready.
     Health(health::HealthArgs),
+    /// Write Grafana dashboards, or Prometheus' recording and alert rules, for the aggregates of a config.
+    #[command(subcommand)]
+    Generate(generate::GenerateArgs),
     /// Print the config's JSON schema.
     Schema,
     /// Print the shell's completions of this command line.
@@ -96,6 +100,7 @@ pub fn main() -> ExitCode {
         Verb::Topics(args) => finish(topics::run(args)),
         Verb::Loadtest(args) => finish(loadtest::run(&args)),
         Verb::Health(args) => health::run(&args),
+        Verb::Generate(args) => finish(generate::run(&args)),
         Verb::Schema => ExitCode::from(schema::schema()),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "streamgauge", &mut std::io::stdout());

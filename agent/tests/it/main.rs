@@ -16,6 +16,7 @@ mod faults;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
 mod loadtest;
+mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
 mod produce;
