@@ -6,9 +6,11 @@ use crate::config::Config;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
+use crate::loadtest::{LoadTests, Sources};
 use crate::query::{self, Reader, Readiness};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
+use crate::topics::{Policy, Topics};
 use crate::worker::{Agent, Plans, WorkerError, WorkerStatus};
 use anyhow::Context;
 use parking_lot::RwLock;
@@ -178,11 +180,25 @@ fn serve(
         HttpState { reader: reader.clone(), metrics: metrics.clone(), readiness: readiness.clone(), control },
         ends(stopped.clone()),
     );
-    let grpc = grpc::serve(listeners.grpc, GrpcState { reader, metrics, readiness }, ends(stopped));
+    let grpc = grpc::serve(listeners.grpc, grpc_state(agent, reader, readiness), ends(stopped));
     vec![
         tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),
         tokio::spawn(async move { grpc.await.unwrap_or_else(|e| tracing::error!("gRPC server: {e}")) }),
     ]
+}
+
+fn grpc_state(agent: &Agent, reader: Arc<Reader>, readiness: Readiness) -> GrpcState {
+    let config = &agent.config;
+    let topics = Topics::new(agent.settings.clone(), &config.cluster.topics, Policy::of(config));
+    let load_tests = LoadTests::new(
+        agent.settings.clone(),
+        topics.clone(),
+        config.cluster.load_tests.clone(),
+        Sources::of(config),
+        agent.clock.clone(),
+        Some(agent.metrics.clone()),
+    );
+    GrpcState { reader, metrics: agent.metrics.clone(), readiness, topics, load_tests: Arc::new(load_tests) }
 }
 
 /// Resolves when the sender is gone.

@@ -7,6 +7,7 @@
 mod agent;
 mod audit;
 mod bad_starts;
+mod calls;
 mod connect;
 mod demo;
 mod docs;
@@ -16,6 +17,8 @@ mod formats;
 mod growth;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
+mod loadtest;
+mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
 mod pressure;
@@ -26,6 +29,7 @@ mod scene;
 mod smoke;
 mod state_verbs;
 mod tidy;
+mod topics;
 
 /// True under `scripts/test --all`, which also runs what takes many minutes.
 pub fn heavy_tests() -> bool {
