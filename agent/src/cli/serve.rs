@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::export::otlp;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
@@ -90,7 +91,13 @@ impl Serving {
             workers.chain(query::not_ready(&registry)).collect()
         });
         let (stop, stopped) = watch::channel(());
-        let servers = serve(listeners, &agent, reader.clone(), readiness.clone(), stopped);
+        let mut servers = serve(listeners, &agent, reader.clone(), readiness.clone(), stopped.clone());
+        if let Some(config) = &agent.config.otlp {
+            let sender =
+                otlp::Sender { group_id: &agent.config.kafka.group_id, instance: agent.state_dir.instance() };
+            let dir = agent.state_dir.otlp_dir();
+            servers.extend(otlp::start(config.clone(), sender, reader.clone(), agent.metrics.clone(), &dir, stopped)?);
+        }
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving { http, grpc, reader, readiness, agent, ends, threads, stop, servers, result: Ok(()) })
     }
@@ -164,6 +171,7 @@ fn serve(
             reader: reader.clone(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            histograms: agent.config.http.histograms,
             config: agent.config.redacted_yaml().into(),
         },
         ends(stopped.clone()),

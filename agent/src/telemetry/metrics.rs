@@ -90,6 +90,11 @@ pub struct Metrics {
     pub restore_unstable: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub queries_refused: Counters<ReasonLabel>,
     pub query_duration: Durations,
+    pub otlp_pushes: Counters<CommitLabels>,
+    pub otlp_rejected: Counter,
+    pub otlp_queued_windows: Gauge,
+    pub otlp_queued_bytes: Gauge,
+    pub otlp_dropped: Counters<ReasonLabel>,
 }
 
 impl Default for Metrics {
@@ -130,6 +135,11 @@ impl Metrics {
                 Name::QueryDuration,
                 Histogram::new(exponential_buckets(2f64.powi(-15), 2.0, 14)),
             ),
+            otlp_pushes: registered(r, Name::OtlpPushes, Family::default()),
+            otlp_rejected: registered(r, Name::OtlpRejected, Counter::default()),
+            otlp_queued_windows: registered(r, Name::OtlpQueuedWindows, Gauge::default()),
+            otlp_queued_bytes: registered(r, Name::OtlpQueuedBytes, Gauge::default()),
+            otlp_dropped: registered(r, Name::OtlpDropped, Family::default()),
             registry,
         }
     }

@@ -1,0 +1,2 @@
+//! Rendering a page of 100,000 series.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The push against a receiver in this process.
