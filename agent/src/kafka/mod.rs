@@ -10,7 +10,10 @@ mod producer;
 mod reader;
 mod settings;
 
-pub use admin::{Admin, AdminError, TopicInfo, TopicSeen, TopicSpec};
+pub use admin::{
+    Admin, AdminError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, TopicInfo, TopicSeen,
+    TopicSpec,
+};
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};
 pub use mock::MockKafka;

@@ -49,7 +49,8 @@ impl Collector {
     pub fn round(&mut self) -> io::Result<Round> {
         let reader = self.reader.clone();
         let mut round = Round::default();
-        for (source, plan) in aggregates(&reader.sources).filter(|(_, plan)| !plan.config.windows.is_empty()) {
+        let sources = reader.sources.now();
+        for (source, plan) in aggregates(&sources).filter(|(_, plan)| !plan.config.windows.is_empty()) {
             self.aggregate(source, plan, &mut round)?;
         }
         Ok(round)

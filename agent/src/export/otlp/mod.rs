@@ -199,7 +199,7 @@ impl Push {
     fn totals(&self) -> Vec<Vec<u8>> {
         let now = self.reader.clock.unix_millis();
         let mut requests = Vec::new();
-        for (source, plan) in aggregates(&self.reader.sources) {
+        for (source, plan) in aggregates(&self.reader.sources.now()) {
             for metric in points::totals(&self.reader, source, plan, now) {
                 let parts = split(metric, POINTS).into_iter();
                 requests.extend(parts.map(|part| request(&self.resources.group, vec![part]).encode_to_vec()));

@@ -42,7 +42,7 @@ pub fn render(
     sink: &mut dyn Write,
 ) -> io::Result<()> {
     let mut page = Page::new(style, sink);
-    for (source, plan) in aggregates(&reader.sources) {
+    for (source, plan) in aggregates(&reader.sources.now()) {
         totals::write(&mut page, reader, source, plan);
         windows::write(&mut page, reader, source, plan);
     }

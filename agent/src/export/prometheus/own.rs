@@ -32,7 +32,7 @@ pub fn write(page: &mut Page<'_>, reader: &Reader) {
 /// Keys and entries of each aggregate in each task.
 fn write_sizes(page: &mut Page<'_>, reader: &Reader, tasks: &[Arc<Task>]) {
     let mut sizes = Vec::new();
-    for (source, plan) in aggregates(&reader.sources) {
+    for (source, plan) in aggregates(&reader.sources.now()) {
         for task in tasks.iter().filter(|task| task.source == source.name) {
             let mut text = Labels::of(page.style.format, &[("aggregate", &plan.config.name)]);
             text.append(&labels(page, task));
