@@ -17,6 +17,8 @@ mod kafka;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
 mod produce;
+#[allow(dead_code, reason = "a fixture offers more than today's tests use")]
+mod receiver;
 mod recreated;
 mod scene;
 mod smoke;
