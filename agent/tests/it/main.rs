@@ -16,6 +16,7 @@ mod faults;
 mod kafka;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
+mod otlp;
 mod produce;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod receiver;

@@ -107,7 +107,9 @@ impl Receiver {
     /// Nobody listens any more; connections that are open end.
     pub fn go_away(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+            // On a thread of its own: tests are asynchronous too, and those must not wait for a runtime's end.
+            let end = || runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+            std::thread::scope(|scope| scope.spawn(end).join().unwrap());
         }
     }
 
