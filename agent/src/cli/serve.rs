@@ -80,10 +80,16 @@ impl Serving {
         let (stop, stopped) = watch::channel(());
         let mut servers = Vec::new();
         if let Some(config) = &agent.config.otlp {
-            let sender =
-                otlp::Sender { group_id: &agent.config.kafka.group_id, instance: agent.state_dir.instance() };
+            let sender = otlp::Sender { group_id: &agent.config.kafka.group_id, instance: agent.state_dir.instance() };
             let dir = agent.state_dir.otlp_dir();
-            servers.extend(otlp::start(config.clone(), sender, reader.clone(), agent.metrics.clone(), &dir, stopped.clone())?);
+            servers.extend(otlp::start(
+                config.clone(),
+                sender,
+                reader.clone(),
+                agent.metrics.clone(),
+                &dir,
+                stopped.clone(),
+            )?);
         }
         let (ended, ends) = mpsc::channel(agent.config.workers);
         let mut statuses = Vec::new();

@@ -32,7 +32,8 @@ fn an_endpoint_in_the_environment_turns_the_push_on_and_the_file_wins_over_it() 
     assert_eq!((otlp.headers.0["authorization"].as_str(), otlp.headers.0["tenant"].as_str()), ("Bearer x", "7"));
     assert_eq!((otlp.timeout, otlp.interval, otlp.gzip), (Duration::from_millis(2_500), Duration::from_secs(15), true));
     assert_eq!((otlp.resource["service.name"].as_str(), otlp.resource["k8s.pod.name"].as_str()), ("b", "p,1"));
-    let section = "otlp: { endpoint: \"http://other:1\", protocol: grpc, resource: { service.name: c }, timeout: 1s }\n";
+    let section =
+        "otlp: { endpoint: \"http://other:1\", protocol: grpc, resource: { service.name: c }, timeout: 1s }\n";
     let otlp = pushed(section, &env).unwrap().otlp.unwrap();
     assert_eq!((otlp.endpoint.as_str(), otlp.timeout), ("http://other:1", Duration::from_secs(1)));
     assert_eq!(otlp.resource["service.name"], "c");

@@ -9,7 +9,9 @@ use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
@@ -44,10 +46,19 @@ pub enum Kind {
     Gauge,
     /// Monotonic and cumulative.
     Counter,
-    Summary { sum: f64 },
-    Histogram { sum: f64 },
+    Summary {
+        sum: f64,
+    },
+    Histogram {
+        sum: f64,
+    },
     /// Scale, zeros, and all buckets by their index.
-    Exponential { sum: f64, scale: i32, zeros: u64, positive: Vec<(i32, u64)> },
+    Exponential {
+        sum: f64,
+        scale: i32,
+        zeros: u64,
+        positive: Vec<(i32, u64)>,
+    },
 }
 
 #[derive(Debug)]
@@ -132,9 +143,8 @@ impl Receiver {
         let service = MetricsServiceServer::new(Grpc(self.shared.clone()))
             .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
         runtime.spawn(async move {
-            let incoming = tokio_stream::wrappers::TcpListenerStream::new(
-                tokio::net::TcpListener::from_std(grpc).unwrap(),
-            );
+            let incoming =
+                tokio_stream::wrappers::TcpListenerStream::new(tokio::net::TcpListener::from_std(grpc).unwrap());
             tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
         });
         self.runtime = Some(runtime);

@@ -28,7 +28,8 @@ pub fn otlp(check: &mut Checker, raw: &Option<RawOtlp>, env: Env<'_>) -> Option<
     }
     for name in ["CLIENT_CERTIFICATE", "CLIENT_KEY"] {
         if variables.signal(name).is_some() {
-            check.warn(format!("OTEL_EXPORTER_OTLP_{name}: client certificates are not in this version; it is ignored"));
+            check
+                .warn(format!("OTEL_EXPORTER_OTLP_{name}: client certificates are not in this version; it is ignored"));
         }
     }
     let protocol = protocol(check, section, &variables);
@@ -193,7 +194,8 @@ impl Variables<'_> {
         let text = self.get(name).unwrap_or_default();
         let mut pairs = Vec::new();
         for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
-            let decoded = pair.split_once('=').and_then(|(key, value)| Some((decode(key.trim())?, decode(value.trim())?)));
+            let decoded =
+                pair.split_once('=').and_then(|(key, value)| Some((decode(key.trim())?, decode(value.trim())?)));
             match decoded.filter(|(key, _)| !key.is_empty()) {
                 Some(pair) => pairs.push(pair),
                 // What stands there may be a secret.

@@ -7,7 +7,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::super::at::At;
 use super::super::error::suggest;
-use super::super::raw::{RawGrpc, RawGuarantee, RawHistograms, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry};
+use super::super::raw::{
+    RawGrpc, RawGuarantee, RawHistograms, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry,
+};
 use super::super::types::{Grpc, Guarantee, Histograms, Http, Limits, LogFormat, OnLoss, State, Telemetry};
 use super::{Checker, MILLISECOND, SECOND};
 

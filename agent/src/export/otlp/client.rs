@@ -124,7 +124,8 @@ impl Client {
         match client.request(request).await {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
-                let body = Limited::new(body, MAX_ANSWER).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                let body =
+                    Limited::new(body, MAX_ANSWER).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
                 http_answer(parts.status, &parts.headers, &body)
             }
             Err(error) => Answer::Later { after: None, why: causes(&error) },
@@ -152,7 +153,9 @@ fn http(config: &Otlp) -> Result<HyperClient<HttpsConnector<HttpConnector>, Full
         Some(pem) => builder.with_tls_config(trusting(config, &pem)?),
         // Plain HTTP needs no certificates, and a machine may have none.
         None if config.endpoint.starts_with("http://") => builder.with_tls_config(
-            rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
+            rustls::ClientConfig::builder()
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth(),
         ),
         None => builder.with_native_roots().map_err(ClientError::SystemCertificates)?,
     };

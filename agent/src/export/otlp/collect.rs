@@ -71,7 +71,8 @@ impl Collector {
             let kind: Kind = (plan.id.0, grid.size_ms, grid.hop_ms);
             // What another owner has pushed stands in the publishing partition's offset record.
             let before = self.spool.lock().cursor(kind).max(pushed_through(&publisher, plan));
-            let Some(newest) = closing.newest_closed(grid, plan.grace_ms).filter(|&newest| before < Some(newest)) else {
+            let Some(newest) = closing.newest_closed(grid, plan.grace_ms).filter(|&newest| before < Some(newest))
+            else {
                 continue;
             };
             let held = held.get_or_insert_with(|| Held::of(plan, &tasks));
@@ -128,13 +129,8 @@ impl Collector {
             if last {
                 metrics.extend(points::window_ends(plan, window, std::iter::once(span), complete));
             }
-            let cursor = PushCursor {
-                aggregate: plan.id.0,
-                size_ms: grid.size_ms,
-                hop_ms: grid.hop_ms,
-                through: end,
-                before,
-            };
+            let cursor =
+                PushCursor { aggregate: plan.id.0, size_ms: grid.size_ms, hop_ms: grid.hop_ms, through: end, before };
             let batch = PushBatch {
                 created_at_ms: self.reader.clock.unix_millis(),
                 windows: u32::from(last),

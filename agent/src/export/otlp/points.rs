@@ -3,7 +3,9 @@
 //! Names are those of `/metrics`, suffixes and units included: whoever adds suffixes finds them there already, so that the
 //! same quantity has the same name scraped and pushed.
 
-use super::super::prometheus::{Number, OwnFamily, OwnValue, merge, start_time, task_totals, whole_group, window_number};
+use super::super::prometheus::{
+    Number, OwnFamily, OwnValue, merge, start_time, task_totals, whole_group, window_number,
+};
 use crate::aggregate::{
     AggregatePlan, Dense, Histogram, KeyBytes, MeasureState, WindowSpan, is_overflow, labels, nanos_to_f64,
 };
@@ -65,9 +67,9 @@ pub fn totals(reader: &Reader, source: &Source, plan: &AggregatePlan, now: i64) 
                 let (more, since) =
                     ([attribute("topic", &task.id.topic), attribute("partition", &partition)], start_time(task, plan));
                 let cells = task_totals(task, plan).into_iter();
-                rows.extend(
-                    cells.map(|(key, cell)| (attributes(plan, &key, &more), since, cell.measures.iter().cloned().collect())),
-                );
+                rows.extend(cells.map(|(key, cell)| {
+                    (attributes(plan, &key, &more), since, cell.measures.iter().cloned().collect())
+                }));
             }
         }
         Publish::Merged => {
@@ -136,7 +138,11 @@ fn total<'a>(
                 time_unix_nano: nanos(now),
                 count: count(state),
                 sum: Some(sum(state)),
-                bucket_counts: if let MeasureState::Buckets(buckets) = state { buckets.counts.to_vec() } else { vec![] },
+                bucket_counts: if let MeasureState::Buckets(buckets) = state {
+                    buckets.counts.to_vec()
+                } else {
+                    vec![]
+                },
                 explicit_bounds: bounds.clone(),
                 ..Default::default()
             });
@@ -212,10 +218,9 @@ pub fn own(family: &OwnFamily, since: i64, now: i64) -> otlp::Metric {
             aggregation_temporality: cumulative,
             is_monotonic: true,
         }),
-        FamilyType::Histogram => Data::Histogram(otlp::Histogram {
-            data_points: histograms.collect(),
-            aggregation_temporality: cumulative,
-        }),
+        FamilyType::Histogram => {
+            Data::Histogram(otlp::Histogram { data_points: histograms.collect(), aggregation_temporality: cumulative })
+        }
         _ => Data::Gauge(otlp::Gauge { data_points: numbers.collect() }),
     };
     metric(&family.family, data)

@@ -101,7 +101,10 @@ async fn wait(what: &str, holds: impl Fn() -> bool) {
 
 fn windows(receiver: &Receiver, window: &str) -> Vec<(i64, i64, f64)> {
     let points = receiver.named("http_window_requests").into_iter();
-    points.filter(|point| point.labels["window"] == window).map(|point| (point.start, point.time, point.value)).collect()
+    points
+        .filter(|point| point.labels["window"] == window)
+        .map(|point| (point.start, point.time, point.value))
+        .collect()
 }
 
 /// What must have arrived for 1-minute windows: each of the first `count` minutes once.
@@ -187,10 +190,7 @@ async fn a_full_backlog_drops_the_oldest_windows_and_counts_them() {
     let pushing = push(&agent, Otlp { backlog_bytes: 6_000, ..config(&receiver, OtlpProtocol::Grpc) }, dir.path());
     let dropped = "streamgauge_otlp_dropped_windows_total{reason=\"size\"}";
     wait("some are dropped", || pushing.number(dropped) > 0.0).await;
-    wait("and some wait", || {
-        pushing.number(dropped) + pushing.number("streamgauge_otlp_queued_windows") == 8.0
-    })
-    .await;
+    wait("and some wait", || pushing.number(dropped) + pushing.number("streamgauge_otlp_queued_windows") == 8.0).await;
     assert!(pushing.number("streamgauge_otlp_queued_bytes") <= 6_000.0);
     receiver.reply(Reply::Take);
     wait("the rest is sent", || pushing.number("streamgauge_otlp_queued_windows") == 0.0).await;
@@ -250,10 +250,15 @@ async fn totals_are_cumulative_since_the_state_began() {
     let labels: BTreeMap<String, String> =
         [("endpoint", "/a"), ("topic", "log-events"), ("partition", "0")].map(|(k, v)| (k.into(), v.into())).into();
     assert_eq!((&requests.labels, requests.value, requests.start, &requests.data), (&labels, 5.0, T0, &Kind::Counter));
-    assert_eq!((requests.resource["service.name"].as_str(), requests.resource["service.instance.id"].as_str()), ("shop", "the-group"));
+    assert_eq!(
+        (requests.resource["service.name"].as_str(), requests.resource["service.instance.id"].as_str()),
+        ("shop", "the-group")
+    );
     let own = &receiver.named("streamgauge_build_info")[0];
     assert_eq!(own.resource["service.instance.id"], "sg-1");
-    let Kind::Exponential { sum, scale, zeros, positive } = find("http_duration_seconds").data else { panic!("a histogram") };
+    let Kind::Exponential { sum, scale, zeros, positive } = find("http_duration_seconds").data else {
+        panic!("a histogram")
+    };
     assert!((sum - 0.5).abs() < 1e-9 && scale == 8 && zeros == 0, "{sum} {scale}");
     let [(index, 5)] = positive[..] else { panic!("{positive:?}") };
     let base = (2f64).powf(1.0 / 256.0);
@@ -307,7 +312,6 @@ async fn the_same_quantity_has_the_same_name_scraped_and_pushed() {
         assert!(scraped.contains(as_prometheus_names_it(point).as_str()), "{}", point.name);
     }
     let pushed: BTreeSet<String> = points.iter().map(as_prometheus_names_it).collect();
-    let missing: Vec<_> =
-        scraped.iter().filter(|name| name.starts_with("http_") && !pushed.contains(**name)).collect();
+    let missing: Vec<_> = scraped.iter().filter(|name| name.starts_with("http_") && !pushed.contains(**name)).collect();
     assert!(missing.is_empty(), "scraped, but not pushed: {missing:?}");
 }

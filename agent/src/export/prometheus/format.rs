@@ -89,9 +89,18 @@ mod tests {
     fn a_client_gets_the_format_that_it_likes_best() {
         let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
         for (accept, format) in [
-            ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", Format::OpenMetrics),
-            ("application/openmetrics-text; version=1.0.0,application/openmetrics-text; version=0.0.1;q=0.75,*/*", Format::OpenMetrics),
-            (&format!("{protobuf};q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5"), Format::Protobuf),
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+                Format::OpenMetrics,
+            ),
+            (
+                "application/openmetrics-text; version=1.0.0,application/openmetrics-text; version=0.0.1;q=0.75,*/*",
+                Format::OpenMetrics,
+            ),
+            (
+                &format!("{protobuf};q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5"),
+                Format::Protobuf,
+            ),
             (&format!("{protobuf};q=0.2,text/plain"), Format::Text),
             ("application/vnd.google.protobuf", Format::Text),
             ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text", Format::Text),

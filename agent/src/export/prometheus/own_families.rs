@@ -15,7 +15,12 @@ pub struct OwnFamily {
 pub enum OwnValue {
     Number(f64),
     /// Upper bounds without the infinite one, cumulative counts, sum and count.
-    Histogram { bounds: Vec<Bound>, counts: Vec<u64>, sum: f64, count: u64 },
+    Histogram {
+        bounds: Vec<Bound>,
+        counts: Vec<u64>,
+        sum: f64,
+        count: u64,
+    },
 }
 
 impl OwnValue {

@@ -75,8 +75,12 @@ pub fn metric(
         }
         Point::Histogram { bounds, counts, sum, count, native } => {
             let native = native.filter(|native| SCHEMAS.contains(&native.scale()));
-            let mut histogram =
-                proto::Histogram { sample_count: count, sample_sum: sum.to_f64(), created_timestamp, ..Default::default() };
+            let mut histogram = proto::Histogram {
+                sample_count: count,
+                sample_sum: sum.to_f64(),
+                created_timestamp,
+                ..Default::default()
+            };
             if native.is_none() || histograms != Histograms::Native {
                 histogram.bucket = classic(bounds, counts, count);
             }

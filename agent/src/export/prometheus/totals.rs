@@ -96,7 +96,8 @@ fn write_family(
         let point = match family {
             FamilyType::Histogram => {
                 cumulative(state, &exponents, &mut counts);
-                let native = if let MeasureState::Histogram(histogram) = state { Some(histogram.as_ref()) } else { None };
+                let native =
+                    if let MeasureState::Histogram(histogram) = state { Some(histogram.as_ref()) } else { None };
                 Point::Histogram { bounds: &bounds, counts: &counts, sum, count, native }
             }
             FamilyType::Summary => Point::Summary { sum, count },

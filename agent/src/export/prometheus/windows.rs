@@ -1,7 +1,7 @@
 //! The newest closed window of each kind: gauges, published once for the group.
 
-use super::{Format, Series};
 use super::page::{Labels, Number, Page, Point};
+use super::{Format, Series};
 use crate::aggregate::{AggregatePlan, MeasureState, WindowGrid, WindowSpan};
 use crate::config::{Measure, Stat, Window, format_duration};
 use crate::query::{Closing, Progress, Reader, Source, oldest_pane_end, value};
