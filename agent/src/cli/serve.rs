@@ -3,6 +3,7 @@
 use super::reload::{self, Reload};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::export::otlp;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
@@ -81,6 +82,26 @@ impl Serving {
     ) -> anyhow::Result<Serving> {
         let agent = Arc::new(assemble(config, topics_given)?);
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
+        let reader = Arc::new(Reader {
+            registry: agent.registry.clone(),
+            sources: query::Sources::new(reload::shown(&agent.plans())),
+            clock: agent.clock.clone(),
+            max_cells: agent.config.limits.query_cells,
+        });
+        let (stop, stopped) = watch::channel(());
+        let mut servers = Vec::new();
+        if let Some(config) = &agent.config.otlp {
+            let sender = otlp::Sender { group_id: &agent.config.kafka.group_id, instance: agent.state_dir.instance() };
+            let dir = agent.state_dir.otlp_dir();
+            servers.extend(otlp::start(
+                config.clone(),
+                sender,
+                reader.clone(),
+                agent.metrics.clone(),
+                &dir,
+                stopped.clone(),
+            )?);
+        }
         let (ended, ends) = mpsc::channel(agent.config.workers);
         let mut statuses = Vec::new();
         let mut threads = Vec::new();
@@ -89,20 +110,13 @@ impl Serving {
             statuses.push(status.clone());
             threads.push(spawn_worker(agent.clone(), number, status, ended.clone()).context("worker")?);
         }
-        let reader = Arc::new(Reader {
-            registry: agent.registry.clone(),
-            sources: query::Sources::new(reload::shown(&agent.plans())),
-            clock: agent.clock.clone(),
-            max_cells: agent.config.limits.query_cells,
-        });
         let reload = Arc::new(Reload::new(file, agent.clone(), reader.clone(), statuses.clone()));
         let registry = agent.registry.clone();
         let readiness: Readiness = Arc::new(move || {
             let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
-        let (stop, stopped) = watch::channel(());
-        let servers = serve(listeners, &agent, reader.clone(), readiness.clone(), reload.clone(), stopped);
+        servers.extend(serve(listeners, &agent, reader.clone(), readiness.clone(), reload.clone(), stopped));
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving { http, grpc, reader, readiness, reload, agent, ends, threads, stop, servers, result: Ok(()) })
     }
@@ -177,7 +191,13 @@ fn serve(
     let metrics = agent.metrics.clone();
     let http = http::serve(
         listeners.http,
-        HttpState { reader: reader.clone(), metrics: metrics.clone(), readiness: readiness.clone(), control },
+        HttpState {
+            reader: reader.clone(),
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+            control,
+            histograms: agent.config.http.histograms,
+        },
         ends(stopped.clone()),
     );
     let grpc = grpc::serve(listeners.grpc, grpc_state(agent, reader, readiness), ends(stopped));

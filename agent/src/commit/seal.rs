@@ -108,6 +108,7 @@ fn offset_record(view: &View, epoch: &TaskEpoch, now: i64, sums: &Sums) -> Offse
             published_through,
             unknown_since_ms: 0,
             unfolded_from: None,
+            pushed_through: epoch.task.pushed_through(id).max(last.and_then(|progress| progress.pushed_through)),
         }
     });
     // Aggregates this config does not know are carried unread: another version in the group may know them.

@@ -49,6 +49,7 @@ pub struct Task {
     topic_id: OnceLock<Arc<str>>,
     /// Aggregates whose state is being deleted: the next commit writes tombstones and lists them no more.
     forgotten: Mutex<BTreeSet<AggregateId>>,
+    pushed_through: Mutex<Vec<(AggregateId, i64)>>,
 }
 
 impl Task {
@@ -66,6 +67,7 @@ impl Task {
             nothing_between: Mutex::new((-1, -1)),
             topic_id: OnceLock::new(),
             forgotten: Mutex::default(),
+            pushed_through: Mutex::default(),
         }
     }
 
@@ -86,6 +88,7 @@ impl Task {
             nothing_between: Mutex::new(*self.nothing_between.lock()),
             topic_id: self.topic_id.clone(),
             forgotten: Mutex::new(forgotten),
+            pushed_through: Mutex::new(self.pushed_through.lock().clone()),
         }
     }
 
@@ -143,6 +146,20 @@ impl Task {
     /// Notes that input offsets hold transaction markers and aborted records only: no reader will ever pass them.
     pub fn set_nothing_between(&self, from: i64, to: i64) {
         *self.nothing_between.lock() = (from, to);
+    }
+
+    /// Every closed window of the aggregate up to this end (Unix milliseconds) was pushed: for the next commit to keep.
+    pub fn set_pushed_through(&self, aggregate: AggregateId, end: i64) {
+        let mut pushed = self.pushed_through.lock();
+        match pushed.iter_mut().find(|(known, _)| *known == aggregate) {
+            Some((_, through)) => *through = end.max(*through),
+            None => pushed.push((aggregate, end)),
+        }
+    }
+
+    /// What [`Task::set_pushed_through`] was told last.
+    pub fn pushed_through(&self, aggregate: AggregateId) -> Option<i64> {
+        self.pushed_through.lock().iter().find(|(known, _)| *known == aggregate).map(|(_, end)| *end)
     }
 
     /// Committed input offset against the partition's end, in messages; `None` while unknown.

@@ -21,8 +21,11 @@ mod loadtest;
 mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
+mod otlp;
 mod pressure;
 mod produce;
+#[allow(dead_code, reason = "a fixture offers more than today's tests use")]
+mod receiver;
 mod recreated;
 mod reload;
 mod scene;
