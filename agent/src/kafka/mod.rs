@@ -13,8 +13,7 @@ mod reader;
 mod settings;
 
 pub use admin::{
-    Admin, AdminError, CallError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, NewTopic,
-    PartitionDescription, Setting, TopicDescription, TopicInfo, TopicSeen, TopicSpec, is_internal,
+    Admin, AdminError, CallError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, NewTopic, PartitionDescription, Setting, TopicDescription, TopicInfo, TopicSeen, TopicSpec, is_internal,
 };
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};

@@ -48,8 +48,7 @@ impl Drop for Event {
 }
 
 /// The objects that `submit` needs: client, options, queue.
-pub(super) type Submission<'a> =
-    dyn Fn(*mut sys::rd_kafka_t, *const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t) + 'a;
+pub(super) type Submission<'a> = dyn Fn(*mut sys::rd_kafka_t, *const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t) + 'a;
 
 impl Admin {
     /// Submits a call of this kind and waits for its result event.

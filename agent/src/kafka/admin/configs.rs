@@ -69,7 +69,8 @@ impl Admin {
                 unsafe {
                     let resource = sys::rd_kafka_ConfigResource_new(TOPIC, name.as_ptr());
                     let add = |key: *const _, change, value: *const _| {
-                        let error = sys::rd_kafka_ConfigResource_add_incremental_config(resource, key, change, value);
+                        let error =
+                            sys::rd_kafka_ConfigResource_add_incremental_config(resource, key, change, value);
                         sys::rd_kafka_error_destroy(error);
                     };
                     for (key, value) in &set {
@@ -86,14 +87,14 @@ impl Admin {
         // SAFETY: the event lives until the end of this function.
         unsafe {
             let result = sys::rd_kafka_event_IncrementalAlterConfigs_result(event.ptr());
-            each(sys::rd_kafka_IncrementalAlterConfigs_result_resources(result, &mut count), count).iter().try_for_each(
-                |&resource| {
+            each(sys::rd_kafka_IncrementalAlterConfigs_result_resources(result, &mut count), count)
+                .iter()
+                .try_for_each(|&resource| {
                     check(
                         sys::rd_kafka_ConfigResource_error(resource),
                         sys::rd_kafka_ConfigResource_error_string(resource),
                     )
-                },
-            )
+                })
         }
     }
 }

@@ -44,8 +44,7 @@ impl Admin {
     /// # Errors
     /// If no broker answers.
     pub fn list(&self) -> Result<Vec<TopicDescription>, CallError> {
-        let metadata =
-            self.client.inner().fetch_metadata(None, self.timeout).map_err(|error| self.no_answer(&error))?;
+        let metadata = self.client.inner().fetch_metadata(None, self.timeout).map_err(|error| self.no_answer(&error))?;
         let mut topics: Vec<TopicDescription> = metadata
             .topics()
             .iter()
@@ -117,8 +116,9 @@ impl Admin {
         let replication = new.replication.unwrap_or(-1);
         let mut why: [c_char; 256] = [0; 256];
         // SAFETY: the name is copied; null is an error told in `why`.
-        let topic =
-            unsafe { sys::rd_kafka_NewTopic_new(name.as_ptr(), partitions, replication, why.as_mut_ptr(), why.len()) };
+        let topic = unsafe {
+            sys::rd_kafka_NewTopic_new(name.as_ptr(), partitions, replication, why.as_mut_ptr(), why.len())
+        };
         if topic.is_null() {
             // SAFETY: librdkafka has written a text that ends with a zero.
             let reason = unsafe { words(why.as_ptr()) };
