@@ -2,12 +2,15 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::export::otlp;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
+use crate::loadtest::{LoadTests, Sources};
 use crate::query::{self, Reader, Readiness};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
+use crate::topics::{Policy, Topics};
 use crate::worker::{Agent, SourcePlan, WorkerError, WorkerStatus};
 use anyhow::Context;
 use std::io;
@@ -70,6 +73,26 @@ impl Serving {
     pub async fn start(config: Config, listeners: Listeners, topics_given: bool) -> anyhow::Result<Serving> {
         let agent = Arc::new(assemble(config, topics_given)?);
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
+        let reader = Arc::new(Reader {
+            registry: agent.registry.clone(),
+            sources: query::Sources::new(agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone()))),
+            clock: agent.clock.clone(),
+            max_cells: agent.config.limits.query_cells,
+        });
+        let (stop, stopped) = watch::channel(());
+        let mut servers = Vec::new();
+        if let Some(config) = &agent.config.otlp {
+            let sender = otlp::Sender { group_id: &agent.config.kafka.group_id, instance: agent.state_dir.instance() };
+            let dir = agent.state_dir.otlp_dir();
+            servers.extend(otlp::start(
+                config.clone(),
+                sender,
+                reader.clone(),
+                agent.metrics.clone(),
+                &dir,
+                stopped.clone(),
+            )?);
+        }
         let (ended, ends) = mpsc::channel(agent.config.workers);
         let mut statuses = Vec::new();
         let mut threads = Vec::new();
@@ -78,19 +101,12 @@ impl Serving {
             statuses.push(status.clone());
             threads.push(spawn_worker(agent.clone(), number, status, ended.clone()).context("worker")?);
         }
-        let reader = Arc::new(Reader {
-            registry: agent.registry.clone(),
-            sources: query::Sources::new(agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone()))),
-            clock: agent.clock.clone(),
-            max_cells: agent.config.limits.query_cells,
-        });
         let registry = agent.registry.clone();
         let readiness: Readiness = Arc::new(move || {
             let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
-        let (stop, stopped) = watch::channel(());
-        let servers = serve(listeners, &agent, reader.clone(), readiness.clone(), stopped);
+        servers.extend(serve(listeners, &agent, reader.clone(), readiness.clone(), stopped));
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving { http, grpc, reader, readiness, agent, ends, threads, stop, servers, result: Ok(()) })
     }
@@ -164,15 +180,30 @@ fn serve(
             reader: reader.clone(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            histograms: agent.config.http.histograms,
             config: agent.config.redacted_yaml().into(),
         },
         ends(stopped.clone()),
     );
-    let grpc = grpc::serve(listeners.grpc, GrpcState { reader, metrics, readiness }, ends(stopped));
+    let grpc = grpc::serve(listeners.grpc, grpc_state(agent, reader, readiness), ends(stopped));
     vec![
         tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),
         tokio::spawn(async move { grpc.await.unwrap_or_else(|e| tracing::error!("gRPC server: {e}")) }),
     ]
+}
+
+fn grpc_state(agent: &Agent, reader: Arc<Reader>, readiness: Readiness) -> GrpcState {
+    let config = &agent.config;
+    let topics = Topics::new(agent.settings.clone(), &config.cluster.topics, Policy::of(config));
+    let load_tests = LoadTests::new(
+        agent.settings.clone(),
+        topics.clone(),
+        config.cluster.load_tests.clone(),
+        Sources::of(config),
+        agent.clock.clone(),
+        Some(agent.metrics.clone()),
+    );
+    GrpcState { reader, metrics: agent.metrics.clone(), readiness, topics, load_tests: Arc::new(load_tests) }
 }
 
 /// Resolves when the sender is gone.

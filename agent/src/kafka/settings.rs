@@ -61,6 +61,16 @@ impl Settings {
         self.with_user_properties(self.base(), is_common)
     }
 
+    /// A load test's producer; the test itself sets how it produces.
+    pub fn load(&self) -> ClientConfig {
+        let mut config = self.base();
+        // As the producers of others: the same key goes to the same partition, whoever produced it.
+        config.set("partitioner", "murmur2_random");
+        config.set("message.timeout.ms", "120000");
+        config.set("reconnect.backoff.max.ms", "1000");
+        self.with_user_properties(config, |key| !is_consumer_only(key))
+    }
+
     /// The worker's consumer.
     pub fn consumer(&self, identity: &Identity) -> ClientConfig {
         let mut config = self.base();

@@ -90,6 +90,14 @@ pub struct Metrics {
     pub restore_unstable: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub queries_refused: Counters<ReasonLabel>,
     pub query_duration: Durations,
+    pub producer_success: Counter,
+    pub producer_failure: Counter,
+    pub producer_send_time: Durations,
+    pub otlp_pushes: Counters<CommitLabels>,
+    pub otlp_rejected: Counter,
+    pub otlp_queued_windows: Gauge,
+    pub otlp_queued_bytes: Gauge,
+    pub otlp_dropped: Counters<ReasonLabel>,
 }
 
 impl Default for Metrics {
@@ -130,6 +138,14 @@ impl Metrics {
                 Name::QueryDuration,
                 Histogram::new(exponential_buckets(2f64.powi(-15), 2.0, 14)),
             ),
+            producer_success: registered(r, Name::ProducerSuccess, Counter::default()),
+            producer_failure: registered(r, Name::ProducerFailure, Counter::default()),
+            producer_send_time: registered(r, Name::ProducerSendTime, durations()),
+            otlp_pushes: registered(r, Name::OtlpPushes, Family::default()),
+            otlp_rejected: registered(r, Name::OtlpRejected, Counter::default()),
+            otlp_queued_windows: registered(r, Name::OtlpQueuedWindows, Gauge::default()),
+            otlp_queued_bytes: registered(r, Name::OtlpQueuedBytes, Gauge::default()),
+            otlp_dropped: registered(r, Name::OtlpDropped, Family::default()),
             registry,
         }
     }
