@@ -53,7 +53,7 @@ pub struct Client {
 
 enum Transport {
     Grpc(Box<MetricsServiceClient<Channel>>),
-    Http(HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>, String),
+    Http(Box<HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>>, String),
 }
 
 impl Client {
@@ -70,7 +70,7 @@ impl Client {
         });
         let transport = match config.protocol {
             OtlpProtocol::Grpc => Transport::Grpc(Box::new(grpc(config)?)),
-            OtlpProtocol::Http => Transport::Http(http(config)?, config.endpoint.clone()),
+            OtlpProtocol::Http => Transport::Http(Box::new(http(config)?), config.endpoint.clone()),
         };
         Ok(Client { transport, headers: headers.collect(), gzip: config.gzip, timeout: config.timeout })
     }

@@ -167,7 +167,11 @@ fn prometheus_3_reads_native_histograms_and_finds_pushed_windows_at_their_own_ti
     wait_long("both totals", Duration::from_secs(60), || total("scraped") == events && total("pushed") == events);
     let page: BTreeSet<String> = parse_page(&agent.scrape()).expect("a page").into_iter().map(|s| s.name).collect();
     assert!(page.contains("http_duration_seconds_bucket"), "text has classic buckets");
-    assert_eq!(prometheus.names("scraped"), prometheus.names("pushed"));
+    let scraped = prometheus.names("scraped");
+    for name in ["http_requests_total", "http_duration_seconds", "http_window_duration_p99_seconds"] {
+        assert!(scraped.contains(name), "{name} is not among {scraped:?}");
+    }
+    assert_eq!(scraped, prometheus.names("pushed"));
 
     // Native histograms: quantiles agree with the Query service's within both errors.
     let (answer, bound) = p99(&agent);
