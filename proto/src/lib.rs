@@ -15,5 +15,12 @@ pub mod v1 {
     tonic::include_proto!("streamgauge.v1");
 }
 
+/// What agents of one group ask each other.
+pub mod peer {
+    pub mod v1 {
+        tonic::include_proto!("streamgauge.peer.v1");
+    }
+}
+
 /// Descriptors of every message and service, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

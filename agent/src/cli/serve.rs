@@ -5,8 +5,9 @@ use crate::config::Config;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
-use crate::query::{self, Reader, Readiness};
-use crate::state::{Checkpointer, Registry, StateDir};
+use crate::query::{self, Cluster, Reader, Readiness};
+use crate::replica::Watch;
+use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
 use crate::telemetry::Metrics;
 use crate::worker::{Agent, SourcePlan, WorkerError, WorkerStatus};
 use anyhow::Context;
@@ -68,8 +69,9 @@ pub struct Serving {
 impl Serving {
     /// Starts the workers and the servers. `topics_given`: see [`Agent::topics_given`].
     pub async fn start(config: Config, listeners: Listeners, topics_given: bool) -> anyhow::Result<Serving> {
-        let agent = Arc::new(assemble(config, topics_given)?);
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
+        let directory = Arc::new(Directory::new(advertised(&config, grpc)));
+        let agent = Arc::new(assemble(config, topics_given, directory.own())?);
         let (ended, ends) = mpsc::channel(agent.config.workers);
         let mut statuses = Vec::new();
         let mut threads = Vec::new();
@@ -84,13 +86,16 @@ impl Serving {
             clock: agent.clock.clone(),
             max_cells: agent.config.limits.query_cells,
         });
+        let state = &agent.config.state;
+        let cluster = Cluster::new(reader.clone(), directory.clone(), state.standby_replicas, state.global_view);
+        threads.push(spawn_watch(agent.clone(), directory).context("members")?);
         let registry = agent.registry.clone();
         let readiness: Readiness = Arc::new(move || {
             let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
         let (stop, stopped) = watch::channel(());
-        let servers = serve(listeners, &agent, reader.clone(), readiness.clone(), stopped);
+        let servers = serve(listeners, &agent, Arc::new(cluster), readiness.clone(), stopped);
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving { http, grpc, reader, readiness, agent, ends, threads, stop, servers, result: Ok(()) })
     }
@@ -131,12 +136,26 @@ impl Serving {
     }
 }
 
-fn assemble(config: Config, topics_given: bool) -> anyhow::Result<Agent> {
+/// Where the other agents of the group reach this one: what the config says, or else where it listens.
+fn advertised(config: &Config, listens: SocketAddr) -> Option<Address> {
+    match &config.grpc.advertise {
+        Some(address) => Some(address.as_str().into()),
+        None if listens.ip().is_unspecified() => {
+            tracing::warn!(
+                "grpc.listen names no host: set grpc.advertise, so that the group's other agents find this one"
+            );
+            None
+        }
+        None => Some(listens.to_string().into()),
+    }
+}
+
+fn assemble(config: Config, topics_given: bool, own: Option<&Address>) -> anyhow::Result<Agent> {
     let clock = Clock::default();
     let metrics = Arc::new(Metrics::new());
     Ok(Agent {
         sources: SourcePlan::all(&config).into_iter().map(Arc::new).collect(),
-        settings: Settings::new(config.kafka.clone(), "streamgauge".into()),
+        settings: Settings::new(config.kafka.clone(), "streamgauge".into()).advertise(own.map(ToString::to_string)),
         state_dir: Arc::new(StateDir::open(&config.state.dir)?),
         registry: Arc::new(Registry::default()),
         checkpointer: Checkpointer::start(clock.clone(), metrics.clone()).context("checkpointer")?,
@@ -153,7 +172,7 @@ fn assemble(config: Config, topics_given: bool) -> anyhow::Result<Agent> {
 fn serve(
     listeners: Listeners,
     agent: &Agent,
-    reader: Arc<Reader>,
+    cluster: Arc<Cluster>,
     readiness: Readiness,
     stopped: watch::Receiver<()>,
 ) -> Vec<JoinHandle<()>> {
@@ -161,14 +180,14 @@ fn serve(
     let http = http::serve(
         listeners.http,
         HttpState {
-            reader: reader.clone(),
+            reader: cluster.reader.clone(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
             config: agent.config.redacted_yaml().into(),
         },
         ends(stopped.clone()),
     );
-    let grpc = grpc::serve(listeners.grpc, GrpcState { reader, metrics, readiness }, ends(stopped));
+    let grpc = grpc::serve(listeners.grpc, GrpcState { cluster, metrics, readiness }, ends(stopped));
     vec![
         tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),
         tokio::spawn(async move { grpc.await.unwrap_or_else(|e| tracing::error!("gRPC server: {e}")) }),
@@ -191,6 +210,19 @@ fn spawn_worker(
         let result = catch_unwind(work).unwrap_or(Err(WorkerError::Panicked));
         // Nobody to tell: the agent is ending anyway.
         let _ = ended.blocking_send(result);
+    })
+}
+
+/// Keeps the member list up to date until the agent stops.
+fn spawn_watch(agent: Arc<Agent>, directory: Arc<Directory>) -> io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("members".into()).spawn(move || {
+        let watch = Watch {
+            settings: agent.settings.clone(),
+            directory,
+            registry: agent.registry.clone(),
+            clock: agent.clock.clone(),
+        };
+        watch.run(|| agent.is_stopping());
     })
 }
 

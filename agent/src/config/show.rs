@@ -22,6 +22,7 @@ impl Config {
         out.entry(1, "listen", text(&self.http.listen.to_string()));
         out.line(0, "grpc:");
         out.entry(1, "listen", text(&self.grpc.listen.to_string()));
+        self.grpc.advertise.iter().for_each(|address| out.entry(1, "advertise", text(address)));
         limits(&mut out, &self.limits);
         out.line(0, "telemetry:");
         let format = match self.telemetry.log_format {
@@ -252,6 +253,8 @@ fn state(out: &mut Yaml, state: &State) {
     };
     out.entry(1, "on_loss", on_loss);
     out.entry(1, "cache", format_size(state.cache_bytes));
+    out.entry(1, "standby_replicas", state.standby_replicas);
+    out.entry(1, "global_view", state.global_view);
 }
 
 fn limits(out: &mut Yaml, limits: &Limits) {

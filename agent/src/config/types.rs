@@ -300,6 +300,10 @@ pub struct State {
     pub on_loss: OnLoss,
     /// redb's page cache, bytes, shared by all tasks.
     pub cache_bytes: u64,
+    /// Copies of each partition's state that other agents keep up to date.
+    pub standby_replicas: usize,
+    /// This agent keeps a copy of every partition's state.
+    pub global_view: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -323,6 +327,8 @@ pub struct Http {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grpc {
     pub listen: SocketAddr,
+    /// `host:port` that other agents of the group reach this one at; `None`: where it listens.
+    pub advertise: Option<String>,
 }
 
 /// Everything that can grow has a limit.

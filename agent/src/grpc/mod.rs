@@ -2,17 +2,21 @@
 
 mod error;
 mod health;
+mod peer;
 mod query;
 mod translate;
 
 #[cfg(test)]
+mod cluster_tests;
+#[cfg(test)]
 mod tests;
 
-use crate::query::{Reader, Readiness};
+use crate::query::{Cluster, Readiness};
 use crate::telemetry::Metrics;
 use std::future::Future;
 use std::sync::Arc;
 use streamgauge_proto::FILE_DESCRIPTOR_SET;
+use streamgauge_proto::peer::v1::peer_service_server::PeerServiceServer;
 use streamgauge_proto::v1::query_service_server::QueryServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -22,13 +26,15 @@ use tonic_reflection::server::Builder;
 
 /// Largest request, bytes. Answers are limited by the number of their cells.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
+/// Another agent may ask for every window that a query may be about. Bytes.
+const MAX_PEER_REQUEST_BYTES: usize = 4 << 20;
 /// Requests that one connection may have open at a time.
 const MAX_REQUESTS_PER_CONNECTION: usize = 64;
 
 /// What the services need.
 #[derive(Clone)]
 pub struct GrpcState {
-    pub reader: Arc<Reader>,
+    pub cluster: Arc<Cluster>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
 }
@@ -43,11 +49,14 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     let health = health::Health { readiness: state.readiness.clone() };
+    let peer =
+        PeerServiceServer::new(peer::Peer { state: state.clone() }).max_decoding_message_size(MAX_PEER_REQUEST_BYTES);
     let query = QueryServiceServer::new(query::Query { state }).max_decoding_message_size(MAX_REQUEST_BYTES);
     let mut router = Server::builder()
         .tcp_nodelay(true)
         .concurrency_limit_per_connection(MAX_REQUESTS_PER_CONNECTION)
         .add_service(query)
+        .add_service(peer)
         .add_service(HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES));
     let reflection = || {
         Builder::configure()

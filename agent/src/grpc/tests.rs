@@ -1,6 +1,7 @@
 //! The services over a real socket, as a client sees them.
 
 use super::{GrpcState, serve};
+use crate::query::Cluster;
 use crate::query::testing::{Agent, MINUTE, T0, event};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ impl Server {
         let is_ready = Arc::new(AtomicBool::new(true));
         let flag = is_ready.clone();
         let state = GrpcState {
-            reader: agent.reader.clone(),
+            cluster: Arc::new(Cluster::alone(agent.reader.clone())),
             metrics: Arc::new(Metrics::new()),
             readiness: Arc::new(move || if flag.load(Ordering::Relaxed) { vec![] } else { vec!["not yet".into()] }),
         };
@@ -92,7 +93,8 @@ async fn a_query_answers_with_rows_and_what_they_are_as_of() {
     let as_of = &answer.as_of[1];
     assert_eq!((as_of.next_offset, as_of.lag, as_of.stream_time), (1, Some(5), time(T0 + 1)));
     assert_eq!(as_of.state(), pb::partition_status::State::Running);
-    assert_eq!(answer.missing, [pb::MissingPartition { topic: "log-events".into(), partition: 2 }]);
+    let missing: Vec<_> = answer.missing.iter().map(|m| (m.topic.as_str(), m.partition)).collect();
+    assert_eq!(missing, [("log-events", 2)]);
     let local = pb::QueryRequest { scope: pb::Scope::Local.into(), ..ask() };
     assert!(server.query().query(local).await.unwrap().into_inner().missing.is_empty());
     server.stop().await;

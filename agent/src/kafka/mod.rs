@@ -19,7 +19,7 @@ pub use context::{Context, Watermarks};
 pub use mock::MockKafka;
 pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer, TxnError};
 pub use reader::{Isolation, PartitionReader, ReadRecord, Reading, is_passing};
-pub use settings::{Identity, Settings};
+pub use settings::{Identity, Settings, advertised};
 
 /// A topic and a partition, as librdkafka names them.
 pub type TopicPartition = (std::sync::Arc<str>, i32);

@@ -2,6 +2,7 @@
 
 mod checkpointer;
 mod fingerprint;
+mod group;
 mod identity;
 mod lease;
 mod registry;
@@ -10,6 +11,7 @@ mod view;
 
 pub use checkpointer::{Checkpointer, Pending};
 pub use fingerprint::{EntryHash, Fingerprint};
+pub use group::{Address, Directory, Group};
 pub use identity::{StateDir, StateDirError};
 pub use lease::Lease;
 pub use registry::{Phase, Registry, Task, TaskId};

@@ -28,6 +28,8 @@ pub enum Phase {
     Restoring { done: u64, of: u64 },
     /// Folding and committing.
     Running,
+    /// Following the changelog of another agent's task. What is still to be read of it, in changelog offsets, if known.
+    Replica { behind: Option<u64> },
 }
 
 /// A task as readers see it.
@@ -128,6 +130,8 @@ impl Task {
 #[derive(Debug, Default)]
 pub struct Registry {
     tasks: RwLock<BTreeMap<TaskId, Arc<Task>>>,
+    /// Copies of other agents' tasks.
+    replicas: RwLock<BTreeMap<TaskId, Arc<Task>>>,
     /// Partitions by source topic, as last seen in the cluster's metadata.
     partitions: RwLock<BTreeMap<Arc<str>, i32>>,
 }
@@ -148,6 +152,23 @@ impl Registry {
 
     pub fn task(&self, id: &TaskId) -> Option<Arc<Task>> {
         self.tasks.read().get(id).cloned()
+    }
+
+    pub fn insert_replica(&self, replica: Arc<Task>) {
+        self.replicas.write().insert(replica.id.clone(), replica);
+    }
+
+    pub fn remove_replica(&self, id: &TaskId) {
+        self.replicas.write().remove(id);
+    }
+
+    /// Copies of other agents' tasks that may be read, ordered by topic and partition.
+    pub fn replicas(&self) -> Vec<Arc<Task>> {
+        self.replicas.read().values().cloned().collect()
+    }
+
+    pub fn replica(&self, id: &TaskId) -> Option<Arc<Task>> {
+        self.replicas.read().get(id).cloned()
     }
 
     pub fn set_partitions(&self, topic: Arc<str>, count: i32) {

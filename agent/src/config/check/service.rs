@@ -38,6 +38,8 @@ pub fn state(check: &mut Checker, raw: &RawState) -> State {
             Some(RawOnLoss::Fail) | None => OnLoss::Fail,
         },
         cache_bytes: check.size(&raw.cache, 64 * MIB, MIB..=1024 * 1024 * MIB),
+        standby_replicas: check.count(&raw.standby_replicas, 0, 0..=16),
+        global_view: raw.global_view.unwrap_or(false),
     }
 }
 
@@ -65,7 +67,23 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         let place = grpc.listen.as_ref().or(http.listen.as_ref()).map(|at| at.place).unwrap_or_default();
         check.error(place, "`http.listen` and `grpc.listen` are the same", "give each a port of its own");
     }
-    (Http { listen: http_listen }, Grpc { listen: grpc_listen })
+    let advertise = grpc.advertise.as_ref().and_then(|raw| advertise(check, raw));
+    (Http { listen: http_listen }, Grpc { listen: grpc_listen, advertise })
+}
+
+/// `host:port`, as other machines write it.
+fn advertise(check: &mut Checker, raw: &At<String>) -> Option<String> {
+    let text = raw.value.trim();
+    let sound = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+        !host.is_empty() && host.chars().all(plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if sound && text.len() <= 200 {
+        return Some(text.to_owned());
+    }
+    let help = "write a host and a port, such as `gauge-1.example.com:9747`";
+    check.error(raw.place, format!("`{text}` is not an address that others can reach"), help);
+    None
 }
 
 fn listen(check: &mut Checker, what: &str, raw: &Option<At<String>>, port: u16) -> SocketAddr {

@@ -64,7 +64,7 @@ fn seconds(millis: i64) -> Number {
 fn restoring(task: &Task) -> Option<(u64, u64)> {
     match task.phase() {
         Phase::Restoring { done, of } => Some((done, of)),
-        Phase::Running => None,
+        Phase::Running | Phase::Replica { .. } => None,
     }
 }
 
