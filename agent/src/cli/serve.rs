@@ -1,15 +1,15 @@
 //! An agent with its servers, assembled from a config: what `run` and `demo` have in common.
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Guarantee};
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
 use crate::query::{self, Cluster, Reader, Readiness};
-use crate::replica::Watch;
+use crate::replica::{Files, Publishers, ReplicaSettings, Replicas, SourceOf, Watch};
 use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
 use crate::telemetry::Metrics;
-use crate::worker::{Agent, SourcePlan, WorkerError, WorkerStatus};
+use crate::worker::{self, Agent, SourcePlan, WorkerError, WorkerStatus};
 use anyhow::Context;
 use std::io;
 use std::net::SocketAddr;
@@ -71,7 +71,7 @@ impl Serving {
     pub async fn start(config: Config, listeners: Listeners, topics_given: bool) -> anyhow::Result<Serving> {
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
         let directory = Arc::new(Directory::new(advertised(&config, grpc)));
-        let agent = Arc::new(assemble(config, topics_given, directory.own())?);
+        let agent = Arc::new(assemble(config, topics_given, directory.clone())?);
         let (ended, ends) = mpsc::channel(agent.config.workers);
         let mut statuses = Vec::new();
         let mut threads = Vec::new();
@@ -89,6 +89,9 @@ impl Serving {
         let state = &agent.config.state;
         let cluster = Cluster::new(reader.clone(), directory.clone(), state.standby_replicas, state.global_view);
         threads.push(spawn_watch(agent.clone(), directory).context("members")?);
+        if agent.replicas.are_wanted() {
+            threads.push(spawn_replicas(agent.clone()).context("replicas")?);
+        }
         let registry = agent.registry.clone();
         let readiness: Readiness = Arc::new(move || {
             let workers = statuses.iter().filter_map(|status| status.unready());
@@ -150,21 +153,72 @@ fn advertised(config: &Config, listens: SocketAddr) -> Option<Address> {
     }
 }
 
-fn assemble(config: Config, topics_given: bool, own: Option<&Address>) -> anyhow::Result<Agent> {
+fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> anyhow::Result<Agent> {
     let clock = Clock::default();
     let metrics = Arc::new(Metrics::new());
+    let own = directory.own().map(ToString::to_string);
+    let settings = Settings::new(config.kafka.clone(), "streamgauge".into()).advertise(own);
+    let sources: Vec<_> = SourcePlan::all(&config).into_iter().map(Arc::new).collect();
+    let state_dir = Arc::new(StateDir::open(&config.state.dir)?);
+    let registry = Arc::new(Registry::default());
+    let checkpointer = Checkpointer::start(clock.clone(), metrics.clone()).context("checkpointer")?;
+    let replicas = ReplicaSettings {
+        settings: settings.clone(),
+        files: Files {
+            state_dir: state_dir.clone(),
+            cache_bytes: REPLICA_CACHE_BYTES,
+            lenient: config.state.guarantee != Guarantee::ExactlyOnce,
+            metrics: metrics.clone(),
+            cancelled: Arc::default(),
+        },
+        registry: registry.clone(),
+        directory,
+        checkpointer: checkpointer.clone(),
+        clock: clock.clone(),
+        standbys: config.state.standby_replicas,
+        global_view: config.state.global_view,
+        source_of: source_of(&sources),
+        changelog_topic: changelogs(&config),
+        publishers: publishers(&sources, &registry),
+    };
     Ok(Agent {
-        sources: SourcePlan::all(&config).into_iter().map(Arc::new).collect(),
-        settings: Settings::new(config.kafka.clone(), "streamgauge".into()).advertise(own.map(ToString::to_string)),
-        state_dir: Arc::new(StateDir::open(&config.state.dir)?),
-        registry: Arc::new(Registry::default()),
-        checkpointer: Checkpointer::start(clock.clone(), metrics.clone()).context("checkpointer")?,
+        sources,
+        settings,
+        state_dir,
+        registry,
+        checkpointer,
+        replicas: Arc::new(Replicas::new(replicas)),
         metrics,
         clock,
         runtime: tokio::runtime::Handle::current(),
         stopping: AtomicBool::new(false),
         topics_given,
         config,
+    })
+}
+
+/// redb's page cache of a replica, which only ever writes.
+const REPLICA_CACHE_BYTES: usize = 1 << 20;
+
+fn source_of(sources: &[Arc<SourcePlan>]) -> SourceOf {
+    let sources = sources.to_vec();
+    Box::new(move |topic| {
+        let source = &sources[worker::source_of(&sources, topic)?];
+        Some((source.name.clone(), source.plan.clone()))
+    })
+}
+
+fn changelogs(config: &Config) -> Box<dyn Fn(&str) -> String + Send + Sync> {
+    let group = config.kafka.group_id.clone();
+    Box::new(move |topic| worker::changelog_topic(&group, topic))
+}
+
+fn publishers(sources: &[Arc<SourcePlan>], registry: &Arc<Registry>) -> Publishers {
+    let sources: Vec<_> = sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone())).collect();
+    let registry = registry.clone();
+    Box::new(move || {
+        let publisher = |source: &query::Source| Some((source.publisher(&registry)?, source.topics(&registry)));
+        sources.iter().filter_map(publisher).collect()
     })
 }
 
@@ -224,6 +278,11 @@ fn spawn_watch(agent: Arc<Agent>, directory: Arc<Directory>) -> io::Result<std::
         };
         watch.run(|| agent.is_stopping());
     })
+}
+
+/// Keeps this agent's replicas until it stops.
+fn spawn_replicas(agent: Arc<Agent>) -> io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("replicas".into()).spawn(move || agent.replicas.run(|| agent.is_stopping()))
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -56,7 +56,9 @@ impl pb::query_service_server::QueryService for Query {
         for source in &reader.sources {
             let tasks = source.tasks(&reader.registry);
             let timeout = source.plan.aggregates.iter().map(|plan| plan.config.idle_timeout).max().unwrap_or_default();
-            partitions.extend(tasks.iter().map(|task| PartitionStatus::of(task, timeout, now)));
+            let replicas = reader.registry.replicas().into_iter().filter(|replica| replica.source == source.name);
+            let all = tasks.iter().cloned().chain(replicas);
+            partitions.extend(all.map(|task| PartitionStatus::of(&task, timeout, now)));
             for plan in &source.plan.aggregates {
                 let mut status = pb::AggregateStatus { name: plan.config.name.clone(), keys: 0, entries: 0 };
                 for task in &tasks {

@@ -1,15 +1,21 @@
 //! Tailing a changelog partition into a task's state. Restoring is a replica that is promoted once it has caught up.
 
+mod file;
+mod follow;
 mod identity;
+mod manager;
 mod members;
 mod position;
 mod replay;
 mod restore;
+mod tailing;
 
 #[cfg(test)]
 mod tests;
 
+pub use file::Files;
 pub use identity::TopicIds;
+pub use manager::{Publishers, ReplicaSettings, Replicas, SourceOf};
 pub use members::Watch;
 pub use position::LossPolicy;
 pub use replay::{Promoted, Replay, ReplayError, expiry_of};

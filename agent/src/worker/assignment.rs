@@ -8,7 +8,9 @@ use crate::aggregate::TaskState;
 use crate::commit::Generation;
 use crate::failpoint;
 use crate::kafka::{Rebalance, TopicPartition};
-use crate::replica::{LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore};
+use crate::replica::{
+    Files, LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore,
+};
 use crate::state::{Committed, Phase, Task, TaskId, View};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -198,9 +200,14 @@ impl Worker<'_> {
         let mut context = RestoreContext {
             settings: self.agent.settings.clone(),
             consumer: self.consumer.clone(),
-            state_dir: self.agent.state_dir.clone(),
-            cache_bytes: self.cache_per_task(),
-            lenient: !self.agent.transactional(),
+            files: Files {
+                state_dir: self.agent.state_dir.clone(),
+                cache_bytes: self.cache_per_task(),
+                lenient: !self.agent.transactional(),
+                metrics: self.agent.metrics.clone(),
+                cancelled: self.cancelled.clone(),
+            },
+            replicas: Some(self.agent.replicas.clone()),
             clock: self.agent.clock.clone(),
             metrics: self.agent.metrics.clone(),
             cancelled: self.cancelled.clone(),

@@ -4,6 +4,7 @@ use crate::aggregate::Plan;
 use crate::clock::Clock;
 use crate::config::{Config, Guarantee, Source};
 use crate::kafka::Settings;
+use crate::replica::Replicas;
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
 use parking_lot::Mutex;
@@ -68,6 +69,17 @@ impl SourcePlan {
     }
 }
 
+/// Position of the source that `topic` belongs to. The agent's own topics belong to none, whatever a pattern says: reading
+/// its dead letters would make new ones of them for ever.
+pub fn source_of(sources: &[Arc<SourcePlan>], topic: &str) -> Option<usize> {
+    let named = sources.iter().any(|source| source.source.topics.iter().any(|t| t == topic));
+    let own = topic.ends_with("-dlq") || (topic.starts_with("streamgauge-") && topic.ends_with("-changelog"));
+    if own && !named {
+        return None;
+    }
+    sources.iter().position(|source| source.matches(topic))
+}
+
 /// What a worker tells about itself.
 #[derive(Debug, Default)]
 pub struct WorkerStatus {
@@ -120,6 +132,8 @@ pub struct Agent {
     pub state_dir: Arc<StateDir>,
     pub registry: Arc<Registry>,
     pub checkpointer: Arc<Checkpointer>,
+    /// Copies of other agents' tasks, which restores continue.
+    pub replicas: Arc<Replicas>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     /// Where the admin client's calls are waited for.
@@ -130,18 +144,9 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Position of the source that `topic` belongs to. The agent's own topics belong to none, whatever a pattern says:
-    /// reading its dead letters would make new ones of them for ever.
+    /// Position of the source that `topic` belongs to; see [`source_of`].
     pub fn source_of(&self, topic: &str) -> Option<usize> {
-        if self.is_own(topic) {
-            return None;
-        }
-        self.sources.iter().position(|source| source.matches(topic))
-    }
-
-    fn is_own(&self, topic: &str) -> bool {
-        let named = self.sources.iter().any(|source| source.source.topics.iter().any(|t| t == topic));
-        !named && (topic.ends_with("-dlq") || (topic.starts_with("streamgauge-") && topic.ends_with("-changelog")))
+        source_of(&self.sources, topic)
     }
 
     pub fn transactional(&self) -> bool {

@@ -7,6 +7,6 @@ mod freeze;
 mod run;
 mod topics;
 
-pub use context::{Agent, SourcePlan, WorkerError, WorkerStatus};
+pub use context::{Agent, SourcePlan, WorkerError, WorkerStatus, source_of};
 pub use run::run;
 pub use topics::{TopicError, changelog_topic};

@@ -17,6 +17,7 @@ mod kafka;
 mod oracle;
 mod produce;
 mod recreated;
+mod scale;
 mod scene;
 mod smoke;
 mod tidy;

@@ -7,7 +7,9 @@ mod turn;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use streamgauge_proto::v1::{GetStatusRequest, partition_status::State, query_service_client::QueryServiceClient};
+use streamgauge_proto::v1::{
+    GetStatusRequest, Scope, partition_status::State, query_service_client::QueryServiceClient,
+};
 
 use crate::agent::{Agent, program, repository};
 use crate::kafka::{Kafka, block_on_io, shared, unique};
@@ -106,10 +108,17 @@ impl Scene {
             agents.iter().flat_map(|agent| parse_page(&agent.scrape()).expect("a sound page")).collect();
         let mut wrong = differences(&samples, &recount);
         let addresses: Vec<_> = agents.iter().map(|agent| agent.grpc()).collect();
-        wrong.extend(block_on_io(cells::differences(&addresses, &recount)));
+        wrong.extend(block_on_io(cells::differences(&addresses, Scope::Local, &recount)));
         let shown: Vec<_> = wrong.iter().take(20).map(String::as_str).collect();
         assert!(wrong.is_empty(), "{} differences from the recount:\n{}", wrong.len(), shown.join("\n"));
         recount
+    }
+
+    /// Compares every cell of every window with the recount, as one agent tells them for the whole group.
+    pub fn assert_cluster_equals_recount(&self, agent: &Agent, recount: &Recount) {
+        let wrong = block_on_io(cells::differences(&[agent.grpc()], Scope::Cluster, recount));
+        let shown: Vec<_> = wrong.iter().take(20).map(String::as_str).collect();
+        assert!(wrong.is_empty(), "{} differences from the recount:\n{}", wrong.len(), shown.join("\n"));
     }
 
     /// Waits until every partition of the recount has been committed to its end by one of the agents.

@@ -27,7 +27,18 @@ pub fn write(page: &mut Page, reader: &Reader) {
     gauge(Name::LeaseHeld, &|task| Some(Number::Int(u64::from(task.is_published()))));
     gauge(Name::RestoreDone, &|task| restoring(task).map(|(done, _)| Number::Int(done)));
     gauge(Name::RestoreTarget, &|task| restoring(task).map(|(_, of)| Number::Int(of)));
+    write_replicas(page, reader);
     write_sizes(page, reader, &tasks);
+}
+
+/// How far the replicas that are kept here are behind.
+fn write_replicas(page: &mut Page, reader: &Reader) {
+    page.family(&family(Name::ReplicaLag));
+    for replica in reader.registry.replicas() {
+        if let Phase::Replica { behind: Some(behind) } = replica.phase() {
+            page.sample(Name::ReplicaLag.family(), "", &labels(&replica), Number::Int(behind));
+        }
+    }
 }
 
 /// Keys and entries of each aggregate in each task.

@@ -1,0 +1,3 @@
+//! Several agents of one group on a real Kafka: one answer, one set of windows, copies that shorten a take-over.
+
+mod cluster_query;
