@@ -85,6 +85,7 @@ impl Serving {
             sources: agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone())).collect(),
             clock: agent.clock.clone(),
             max_cells: agent.config.limits.query_cells,
+            published: Default::default(),
         });
         let state = &agent.config.state;
         let cluster = Cluster::new(reader.clone(), directory.clone(), state.standby_replicas, state.global_view);
@@ -241,8 +242,17 @@ fn serve(
         },
         ends(stopped.clone()),
     );
+    let publishing = cluster.clone();
+    let mut until = Box::pin(ends(stopped.clone()));
+    let publish = async move {
+        tokio::select! {
+            () = publishing.publish_windows() => {}
+            () = &mut until => {}
+        }
+    };
     let grpc = grpc::serve(listeners.grpc, GrpcState { cluster, metrics, readiness }, ends(stopped));
     vec![
+        tokio::spawn(publish),
         tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),
         tokio::spawn(async move { grpc.await.unwrap_or_else(|e| tracing::error!("gRPC server: {e}")) }),
     ]

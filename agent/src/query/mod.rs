@@ -7,6 +7,7 @@ mod cluster;
 mod error;
 mod gather;
 mod matcher;
+mod merged;
 mod peers;
 mod question;
 mod request;
@@ -15,6 +16,7 @@ mod serve;
 mod source;
 mod status;
 mod value;
+mod windows;
 mod wire;
 
 #[cfg(test)]
@@ -28,11 +30,13 @@ pub use cluster::{Cluster, Missing};
 pub use error::QueryError;
 pub use gather::{Ask, Gathered, States, gather};
 pub use matcher::{MatchOp, Matcher, Matchers};
+pub use merged::MergedTotals;
 pub use request::{OrderBy, Request, Time};
 pub use serve::serve;
 pub use source::{Source, aggregates};
 pub use status::{Condition, Known, PartitionStatus, Readiness, not_ready};
 pub use value::{buckets, quantile, sum, value};
+pub use windows::{ClosedWindow, ClosedWindows, Published};
 pub use wire::status as status_to_proto;
 
 use crate::aggregate::AggregatePlan;
@@ -49,6 +53,8 @@ pub struct Reader {
     pub clock: Clock,
     /// More merged cells than this are refused.
     pub max_cells: usize,
+    /// Closed windows that other agents had a part in.
+    pub published: Published,
 }
 
 /// A query's answer.

@@ -82,6 +82,11 @@ impl Task {
         }
     }
 
+    /// Whether this follows another agent's task.
+    pub fn is_replica(&self) -> bool {
+        matches!(self.phase(), Phase::Replica { .. })
+    }
+
     /// Everything before this changelog offset is in the view; of replicas only.
     pub fn changelog_position(&self) -> i64 {
         self.changelog_position.load(Ordering::Acquire)

@@ -13,9 +13,8 @@ mod tests;
 
 pub use text::Format;
 
-use crate::aggregate::{AggregatePlan, Cell, WindowSpan, is_overflow, labels};
-use crate::query::{Ask, Gathered, Matchers, Reader, aggregates, gather};
-use crate::state::Task;
+use crate::aggregate::{AggregatePlan, Cell, KeyBytes, is_overflow, labels};
+use crate::query::{Reader, States, aggregates};
 use crate::telemetry::{Metrics, ProcessStats};
 use std::sync::Arc;
 use text::Page;
@@ -57,26 +56,11 @@ impl Series {
         self.cells.push((self.text.len(), cell));
     }
 
-    /// Merges the tasks' totals, or their panes in `span`, into one cell per key.
-    fn merged(plan: &AggregatePlan, span: Option<WindowSpan>, more: &str, tasks: &[Arc<Task>]) -> Series {
+    /// One cell for each of these rows.
+    fn of(plan: &AggregatePlan, rows: &[(KeyBytes, States)], more: &str) -> Series {
         let mut series = Series::default();
-        let measures: Vec<usize> = (0..plan.measures.len()).collect();
-        let spans = span.as_slice();
-        let ask = Ask {
-            plan,
-            spans: span.is_some().then_some(spans),
-            matchers: &Matchers::default(),
-            group_by: None,
-            measures: &measures,
-            limit: usize::MAX,
-        };
-        // Without a limit nothing is refused.
-        let Ok(Gathered { groups, cells, .. }) = gather(&ask, tasks) else { return series };
-        let mut rows: Vec<_> =
-            cells.into_iter().map(|((group, _), measures)| (&groups[group as usize], measures)).collect();
-        rows.sort_unstable_by_key(|&(key, _)| key);
         for (key, measures) in rows {
-            series.push(plan, key, more, Arc::new(Cell { measures, last_seen: i64::MIN }));
+            series.push(plan, key, more, Arc::new(Cell { measures: measures.clone(), last_seen: i64::MIN }));
         }
         series
     }

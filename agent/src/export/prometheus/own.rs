@@ -1,8 +1,8 @@
 //! What follows from the registry about this agent itself: lag, stream time, keys, leases, restores.
 
 use super::text::{Number, Page, label};
-use crate::config::{Family, FamilyType};
-use crate::query::{Reader, aggregates};
+use crate::config::{Family, FamilyType, Publish};
+use crate::query::{MergedTotals, Reader, aggregates};
 use crate::state::{Phase, Task};
 use crate::telemetry::Name;
 use std::fmt::Write;
@@ -28,6 +28,7 @@ pub fn write(page: &mut Page, reader: &Reader) {
     gauge(Name::RestoreDone, &|task| restoring(task).map(|(done, _)| Number::Int(done)));
     gauge(Name::RestoreTarget, &|task| restoring(task).map(|(_, of)| Number::Int(of)));
     write_replicas(page, reader);
+    write_stalled(page, reader);
     write_sizes(page, reader, &tasks);
 }
 
@@ -38,6 +39,22 @@ fn write_replicas(page: &mut Page, reader: &Reader) {
         if let Phase::Replica { behind: Some(behind) } = replica.phase() {
             page.sample(Name::ReplicaLag.family(), "", &labels(&replica), Number::Int(behind));
         }
+    }
+}
+
+/// Whether merged totals that are this agent's to publish cannot be shown.
+fn write_stalled(page: &mut Page, reader: &Reader) {
+    let merged = aggregates(&reader.sources).filter(|(_, plan)| plan.config.publish == Publish::Merged);
+    page.family(&family(Name::MergedStalled));
+    for (source, plan) in merged {
+        let stalled = match reader.merged_totals(source, plan) {
+            MergedTotals::NotHere => continue,
+            MergedTotals::Stalled => 1,
+            MergedTotals::Shown(_) => 0,
+        };
+        let mut text = String::new();
+        label(&mut text, "aggregate", &plan.config.name);
+        page.sample(Name::MergedStalled.family(), "", &text, Number::Int(stalled));
     }
 }
 

@@ -4,7 +4,7 @@ use super::Series;
 use super::text::{Number, Page, label};
 use crate::aggregate::{AggregatePlan, Histogram, MeasureState};
 use crate::config::{Family, FamilyType, MeasureKind, Publish};
-use crate::query::{Reader, Source};
+use crate::query::{MergedTotals, Reader, Source};
 use crate::state::Task;
 use std::fmt::Write;
 
@@ -50,12 +50,12 @@ fn task_labels(task: &Task) -> String {
     labels
 }
 
-/// The group's totals, shown by the publisher, and only while it has every partition: otherwise the series would go back.
+/// The group's totals, shown by the publisher, and only while nothing in them can go back.
 fn merged(reader: &Reader, source: &Source, plan: &AggregatePlan) -> Series {
-    let tasks = source.tasks(&reader.registry);
-    let publishes = source.publisher(&reader.registry).is_some_and(|task| task.is_published());
-    let whole = source.missing(&reader.registry, &tasks).is_empty() && tasks.iter().all(|task| task.is_published());
-    if publishes && whole { Series::merged(plan, None, "instance=\"\"", &tasks) } else { Series::default() }
+    match reader.merged_totals(source, plan) {
+        MergedTotals::Shown(rows) => Series::of(plan, &rows, "instance=\"\""),
+        MergedTotals::Stalled | MergedTotals::NotHere => Series::default(),
+    }
 }
 
 fn write_family(page: &mut Page, family: &Family, series: &Series, at: usize, kind: &MeasureKind) {
