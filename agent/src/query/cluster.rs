@@ -71,7 +71,7 @@ impl Cluster {
     /// If the request asks for what there is not, makes no sense, or has too large an answer.
     pub async fn query(&self, request: &Request) -> Result<Answer, QueryError> {
         let question = self.reader.question(request)?;
-        let (mut tasks, absent) = self.here(question.source);
+        let (mut tasks, absent) = self.here(&question.source);
         if absent.is_empty() {
             return self.reader.answer(&question, &tasks, Vec::new());
         }
@@ -79,9 +79,9 @@ impl Cluster {
         let totals = is_totals(request).then_some(Selection::Totals);
         let ask = totals.as_ref().map(|totals| question.ask(totals));
         let wanted = ask.as_ref().map(|ask| (ask, request.matchers.as_slice()));
-        let mut round = self.round(question.plan, absent, wanted).await?;
+        let mut round = self.round(&question.plan, absent, wanted).await?;
         tasks.extend(self.replicas_of(&mut round.missing));
-        let mut known = self.reader.known(question.plan, &tasks);
+        let mut known = self.reader.known(&question.plan, &tasks);
         let selection = match totals {
             Some(totals) => totals,
             None => {
@@ -89,7 +89,7 @@ impl Cluster {
                 let all: Vec<Known> = known.iter().chain(everyone).cloned().collect();
                 let selection = question.select(&all)?;
                 let ask = question.ask(&selection);
-                round = self.again(question.plan, round, (&ask, &request.matchers)).await?;
+                round = self.again(&question.plan, round, (&ask, &request.matchers)).await?;
                 selection
             }
         };

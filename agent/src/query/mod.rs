@@ -33,7 +33,7 @@ pub use matcher::{MatchOp, Matcher, Matchers};
 pub use merged::MergedTotals;
 pub use request::{OrderBy, Request, Time};
 pub use serve::serve;
-pub use source::{Source, aggregates};
+pub use source::{Source, Sources, aggregates};
 pub use status::{Condition, Known, PartitionStatus, Readiness, not_ready};
 pub use value::{buckets, quantile, sum, value};
 pub use windows::{ClosedWindow, ClosedWindows, Published};
@@ -49,7 +49,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Reader {
     pub registry: Arc<Registry>,
-    pub sources: Vec<Source>,
+    pub sources: Sources,
     pub clock: Clock,
     /// More merged cells than this are refused.
     pub max_cells: usize,
@@ -93,7 +93,7 @@ impl Reader {
         tasks: &[Arc<Task>],
         missing: Vec<Missing>,
     ) -> Result<Answer, QueryError> {
-        let mut known = self.known(question.plan, tasks);
+        let mut known = self.known(&question.plan, tasks);
         let selection = question.select(&known)?;
         let gathered = gather(&question.ask(&selection), tasks)?;
         status::as_gathered(&mut known, &gathered);
@@ -106,14 +106,15 @@ impl Reader {
         tasks.iter().map(|task| Known::of(task, plan, now)).collect()
     }
 
-    fn question<'a>(&'a self, request: &'a Request) -> Result<Question<'a>, QueryError> {
+    fn question<'a>(&self, request: &'a Request) -> Result<Question<'a>, QueryError> {
         let name = &request.aggregate;
-        let found = aggregates(&self.sources).find(|(_, plan)| plan.config.name == *name);
+        let sources = self.sources.now();
+        let found = aggregates(&sources).find(|(_, plan)| plan.config.name == *name);
         let (source, plan) = found.ok_or_else(|| {
-            let known = aggregates(&self.sources).map(|(_, plan)| plan.config.name.clone()).collect();
+            let known = aggregates(&sources).map(|(_, plan)| plan.config.name.clone()).collect();
             QueryError::UnknownAggregate { name: name.clone(), known }
         })?;
-        Question::new(request, source, plan, self.max_cells)
+        Question::new(request, source.clone(), plan.clone(), self.max_cells)
     }
 }
 

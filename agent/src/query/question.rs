@@ -15,8 +15,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Question<'a> {
     pub request: &'a Request,
-    pub source: &'a Source,
-    pub plan: &'a Arc<AggregatePlan>,
+    pub source: Source,
+    pub plan: Arc<AggregatePlan>,
     pub matchers: Matchers,
     /// Positions of the labels that make a group.
     pub group_by: Option<Vec<usize>>,
@@ -34,14 +34,14 @@ impl<'a> Question<'a> {
     /// If the request asks for what there is not, or makes no sense.
     pub fn new(
         request: &'a Request,
-        source: &'a Source,
-        plan: &'a Arc<AggregatePlan>,
+        source: Source,
+        plan: Arc<AggregatePlan>,
         max_cells: usize,
     ) -> Result<Question<'a>, QueryError> {
-        let asked = measures(request, plan)?;
-        let group_by = group_by(request, plan)?;
-        let matchers = Matchers::new(&request.matchers, plan)?;
-        let (order, measures) = order(request, plan, &asked)?;
+        let asked = measures(request, &plan)?;
+        let group_by = group_by(request, &plan)?;
+        let matchers = Matchers::new(&request.matchers, &plan)?;
+        let (order, measures) = order(request, &plan, &asked)?;
         let token = PageToken::of(request)?;
         Ok(Question { request, source, plan, matchers, group_by, asked, measures, order, token, max_cells })
     }
@@ -53,7 +53,7 @@ impl<'a> Question<'a> {
             oldest_end: known.iter().filter_map(|known| known.oldest_end).min(),
             closing: closing(known),
         };
-        let selection = select(self.request, self.plan, extent, self.max_cells)?;
+        let selection = select(self.request, &self.plan, extent, self.max_cells)?;
         match (selection, &self.token) {
             // The windows of the first page, whatever is the newest by now.
             (Selection::Windows { grid, .. }, Some(token)) if token.size_ms > 0 => {
@@ -71,7 +71,7 @@ impl<'a> Question<'a> {
     /// What to gather for a selection.
     pub fn ask<'s>(&'s self, selection: &'s Selection) -> Ask<'s> {
         Ask {
-            plan: self.plan,
+            plan: &self.plan,
             spans: selection.spans(),
             matchers: &self.matchers,
             group_by: self.group_by.as_deref(),

@@ -13,10 +13,11 @@ use streamgauge_proto::peer::v1 as peer;
 /// # Errors
 /// If the aggregate is not one of this agent's config, the request makes no sense, or the answer is too large.
 pub fn serve(reader: &Reader, request: peer::ReadRequest) -> Result<peer::ReadResponse, QueryError> {
-    let found = aggregates(&reader.sources).find(|(_, plan)| plan.id.0 == request.aggregate);
+    let sources = reader.sources.now();
+    let found = aggregates(&sources).find(|(_, plan)| plan.id.0 == request.aggregate);
     let (source, plan) = found.ok_or_else(|| QueryError::UnknownAggregate {
         name: format!("{:016x}", request.aggregate),
-        known: aggregates(&reader.sources).map(|(_, plan)| format!("{:016x}", plan.id.0)).collect(),
+        known: aggregates(&sources).map(|(_, plan)| format!("{:016x}", plan.id.0)).collect(),
     })?;
     let here = request.partitions.into_iter().filter_map(|partition| {
         let id = TaskId { topic: partition.topic.into(), partition: partition.partition };

@@ -44,7 +44,8 @@ fn write_replicas(page: &mut Page, reader: &Reader) {
 
 /// Whether merged totals that are this agent's to publish cannot be shown.
 fn write_stalled(page: &mut Page, reader: &Reader) {
-    let merged = aggregates(&reader.sources).filter(|(_, plan)| plan.config.publish == Publish::Merged);
+    let sources = reader.sources.now();
+    let merged = aggregates(&sources).filter(|(_, plan)| plan.config.publish == Publish::Merged);
     page.family(&family(Name::MergedStalled));
     for (source, plan) in merged {
         let stalled = match reader.merged_totals(source, plan) {
@@ -61,7 +62,7 @@ fn write_stalled(page: &mut Page, reader: &Reader) {
 /// Keys and entries of each aggregate in each task.
 fn write_sizes(page: &mut Page, reader: &Reader, tasks: &[Arc<Task>]) {
     let mut sizes = Vec::new();
-    for (source, plan) in aggregates(&reader.sources) {
+    for (source, plan) in aggregates(&reader.sources.now()) {
         for task in tasks.iter().filter(|task| task.source == source.name) {
             let mut text = String::new();
             label(&mut text, "aggregate", &plan.config.name);
