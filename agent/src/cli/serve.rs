@@ -88,7 +88,8 @@ impl Serving {
             published: Default::default(),
         });
         let state = &agent.config.state;
-        let cluster = Cluster::new(reader.clone(), directory.clone(), state.standby_replicas, state.global_view);
+        let (standbys, global_view) = (state.standby_replicas, state.global_view);
+        let cluster = Cluster::new(reader.clone(), directory.clone(), agent.metrics.clone(), standbys, global_view);
         threads.push(spawn_watch(agent.clone(), directory).context("members")?);
         if agent.replicas.are_wanted() {
             threads.push(spawn_replicas(agent.clone()).context("replicas")?);

@@ -31,7 +31,7 @@ fn cluster(agent: &Agent, others: &[(Address, &[i32])]) -> Cluster {
     let directory = Directory::new(Some("self:1".into()));
     let others = others.iter().map(|(address, has)| (address.clone(), has.iter().map(|p| id(*p)).collect()));
     directory.set(Group::new(others.chain([("self:1".into(), vec![id(0)])])));
-    Cluster::new(agent.reader.clone(), Arc::new(directory), 0, false)
+    Cluster::new(agent.reader.clone(), Arc::new(directory), Arc::default(), 0, false)
 }
 
 /// Events of three partitions over some minutes, many keys, durations from 1 ms to 3 s.

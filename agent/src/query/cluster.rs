@@ -12,6 +12,7 @@ use super::status::{Known, as_gathered};
 use super::{Answer, Reader, Request, Source, wire};
 use crate::aggregate::AggregatePlan;
 use crate::state::{Address, Directory, Group, Task, TaskId};
+use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use streamgauge_proto::peer::v1 as peer;
@@ -57,14 +58,20 @@ pub(super) struct Round {
 type Wanted<'a> = Option<(&'a Ask<'a>, &'a [Matcher])>;
 
 impl Cluster {
-    pub fn new(reader: Arc<Reader>, directory: Arc<Directory>, standbys: usize, global_view: bool) -> Cluster {
-        let peers = Arc::new(Peers::new(reader.clock.clone()));
+    pub fn new(
+        reader: Arc<Reader>,
+        directory: Arc<Directory>,
+        metrics: Arc<Metrics>,
+        standbys: usize,
+        global_view: bool,
+    ) -> Cluster {
+        let peers = Arc::new(Peers::new(reader.clock.clone(), metrics));
         Cluster { reader, directory, peers, standbys, global_view }
     }
 
     /// An agent that knows of no others.
     pub fn alone(reader: Arc<Reader>) -> Cluster {
-        Cluster::new(reader, Arc::default(), 0, false)
+        Cluster::new(reader, Arc::default(), Arc::default(), 0, false)
     }
 
     /// # Errors

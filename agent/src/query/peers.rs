@@ -3,8 +3,10 @@
 use super::error::QueryError;
 use crate::clock::{BootTime, Clock};
 use crate::state::{Address, Group};
+use crate::telemetry::Metrics;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use streamgauge_proto::peer::v1 as peer;
 use streamgauge_proto::peer::v1::peer_service_client::PeerServiceClient;
@@ -41,6 +43,7 @@ struct Peer {
 /// All agents asked so far.
 pub struct Peers {
     clock: Clock,
+    metrics: Arc<Metrics>,
     known: Mutex<HashMap<Address, Peer>>,
 }
 
@@ -51,8 +54,8 @@ impl std::fmt::Debug for Peers {
 }
 
 impl Peers {
-    pub fn new(clock: Clock) -> Peers {
-        Peers { clock, known: Mutex::default() }
+    pub fn new(clock: Clock, metrics: Arc<Metrics>) -> Peers {
+        Peers { clock, metrics, known: Mutex::default() }
     }
 
     /// Forgets agents that are no longer in the group.
@@ -65,13 +68,20 @@ impl Peers {
         let mut client = self.client(address)?;
         let answer = tokio::time::timeout(DEADLINE, client.read(request)).await;
         let failure = match answer {
-            Ok(Ok(answer)) => return Ok(answer.into_inner()),
+            Ok(Ok(answer)) => {
+                self.metrics.peer_asked("answered");
+                return Ok(answer.into_inner());
+            }
             Ok(Err(status)) => match refusal(&status) {
-                Some(error) => return Err(error),
+                Some(error) => {
+                    self.metrics.peer_asked("refused");
+                    return Err(error);
+                }
                 None => format!("the agent at {address} cannot be reached: {}", status.message()),
             },
             Err(_) => format!("the agent at {address} did not answer within {} s", DEADLINE.as_secs()),
         };
+        self.metrics.peer_asked("failed");
         if let Some(peer) = self.known.lock().get_mut(address) {
             let until = BootTime::from_millis(self.clock.boot_time().as_millis() + REST.as_millis() as i64);
             peer.resting_until = Some((until, failure.clone()));

@@ -160,7 +160,12 @@ impl Work<'_> {
         }
         let wanted = self.replicas.wanted();
         let held: Vec<TaskId> = self.replicas.held.lock().keys().cloned().collect();
-        for id in held.iter().filter(|id| !wanted.contains(*id)) {
+        // What is being restored is taken by the restore.
+        let restoring = |id: &TaskId| {
+            let task = self.replicas.settings.registry.task(id);
+            task.is_some_and(|task| matches!(task.phase(), Phase::Restoring { .. }))
+        };
+        for id in held.iter().filter(|id| !wanted.contains(*id) && !restoring(id)) {
             tracing::info!(replica = %id, "no longer kept here");
             self.replicas.drop_replica(id);
         }
@@ -197,8 +202,8 @@ impl Work<'_> {
             self.topics.insert(id.topic.clone(), tailing);
         }
         let Some(tailing) = self.topics.get_mut(&id.topic) else { return Ok(()) };
-        // Its owner makes the changelog; before that there is nothing to follow.
-        let Some(mark) = tailing.end_of(id.partition)? else { return Ok(()) };
+        // Its owner makes the changelog, and begins it; before that there is nothing to follow.
+        let Some(mark) = tailing.end_of(id.partition)?.filter(|&end| end > 0) else { return Ok(()) };
         let identity = settings.files.identity(id, &tailing.ids, &tailing.cluster_id);
         let opened = settings.files.open(id, identity, mark)?;
         let lease = Arc::new(Lease::new(settings.clock.clone(), Duration::ZERO));
