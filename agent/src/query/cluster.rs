@@ -226,6 +226,10 @@ impl Cluster {
     }
 }
 
+/// By the member list it is this agent's, and it is not here.
+const OWN: &str =
+    "this agent is about to take it over; if that stays, another one advertises the same address (grpc.advertise)";
+
 /// Pure: whom to ask for which partitions, and what there is nobody to ask for.
 fn by_owner(group: &Group, own: Option<&Address>, absent: Vec<TaskId>) -> (Vec<(Address, Vec<TaskId>)>, Vec<Missing>) {
     let mut places: BTreeMap<Address, Vec<TaskId>> = BTreeMap::new();
@@ -236,7 +240,7 @@ fn by_owner(group: &Group, own: Option<&Address>, absent: Vec<TaskId>) -> (Vec<(
                 places.entry(owner.clone()).or_default().push(id);
                 continue;
             }
-            Some(_) => "this agent is about to take it over",
+            Some(_) => OWN,
             None => "no agent of the group has it now",
         };
         missing.push(Missing { id, reason: reason.to_owned() });
@@ -271,7 +275,7 @@ mod tests {
         let (places, missing) = by_owner(&group, Some(&"a".into()), vec![id(0), id(1), id(3), id(4)]);
         assert_eq!(places, [("b".into(), vec![id(1), id(3)])]);
         let missing: Vec<_> = missing.iter().map(|m| (m.id.partition, m.reason.as_str())).collect();
-        assert_eq!(missing, [(0, "this agent is about to take it over"), (4, "no agent of the group has it now")]);
+        assert_eq!(missing, [(0, OWN), (4, "no agent of the group has it now")]);
     }
 
     #[test]

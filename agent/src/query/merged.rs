@@ -20,6 +20,13 @@ pub enum MergedTotals {
 }
 
 impl Reader {
+    /// Whether merged totals are this agent's to show, and cannot be shown; `None`: another agent's.
+    pub fn merged_stalled(&self, source: &Source) -> Option<bool> {
+        let publisher = source.publisher(&self.registry).filter(|task| task.is_published())?;
+        let tasks = self.whole(source);
+        Some(!tasks.is_some_and(|tasks| may_show(publisher.merge_marks(), &tasks)))
+    }
+
     /// The totals of all partitions, from this agent's tasks and its replicas of the others.
     pub fn merged_totals(&self, source: &Source, plan: &AggregatePlan) -> MergedTotals {
         let publisher = source.publisher(&self.registry).filter(|task| task.is_published());

@@ -22,7 +22,7 @@ pub struct Files {
     pub cache_bytes: usize,
     pub lenient: bool,
     pub metrics: Arc<Metrics>,
-    /// Set when nobody waits any more.
+    /// Set when nobody waits any more: for a file that another holder is about to close.
     pub cancelled: Arc<AtomicBool>,
 }
 
@@ -105,10 +105,10 @@ impl Files {
                 Err(StoreError::Corrupt { error, .. }) => self.discard(id, path, "corrupt", &error)?,
                 // A restore that nobody waits for any more, or a task just dropped, is about to close it.
                 Err(StoreError::Busy { .. }) => {
-                    std::thread::sleep(BUSY_WAIT);
                     if self.cancelled.load(Ordering::Acquire) {
                         return Err(RestoreError::Cancelled);
                     }
+                    std::thread::sleep(BUSY_WAIT);
                 }
                 opened => return Ok(opened?),
             }
@@ -127,7 +127,7 @@ impl Files {
             Kept::Following { view, follow, store, pending } => {
                 let checkpoint = usable(pending.checkpoint, identity, mark).ok()?;
                 let from = follow.changelog_next;
-                if from > mark {
+                if from > mark || !follow.serves(&task.plan) {
                     return None;
                 }
                 let record = view.record().clone();

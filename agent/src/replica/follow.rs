@@ -39,6 +39,11 @@ impl Follow {
         (Follow { plan, open: HashMap::new(), foreign, changelog_next }, view)
     }
 
+    /// Whether it has read everything that this plan asks for: what another plan does not know was not kept.
+    pub fn serves(&self, plan: &Plan) -> bool {
+        plan.aggregates.iter().all(|aggregate| self.plan.aggregate(aggregate.id).is_some())
+    }
+
     /// Takes one record; a whole commit when it was that commit's last.
     ///
     /// # Errors

@@ -159,6 +159,7 @@ impl Work<'_> {
             return;
         }
         let wanted = self.replicas.wanted();
+        self.replicas.drop_outdated();
         let held: Vec<TaskId> = self.replicas.held.lock().keys().cloned().collect();
         // What is being restored is taken by the restore.
         let restoring = |id: &TaskId| {
@@ -195,6 +196,10 @@ impl Work<'_> {
     fn begin(&mut self, id: &TaskId) -> Result<(), RestoreError> {
         let settings = &self.replicas.settings;
         let Some((source, plan)) = (settings.source_of)(&id.topic) else { return Ok(()) };
+        // It may have become this agent's own since it was wanted.
+        if settings.registry.task(id).is_some() {
+            return Ok(());
+        }
         if !self.topics.contains_key(&id.topic) {
             let changelog: Arc<str> = (settings.changelog_topic)(&id.topic).into();
             let ids = ids(&mut self.admin, &settings.settings, &id.topic, &changelog);
@@ -292,6 +297,19 @@ impl Work<'_> {
 }
 
 impl Replicas {
+    /// After a reload, replicas of another plan do not have what the new one asks for.
+    fn drop_outdated(&self) {
+        let is_outdated = |held: &Held| {
+            let now = (self.settings.source_of)(&held.task.id.topic);
+            now.is_none_or(|(_, plan)| !Arc::ptr_eq(&plan, &held.task.plan))
+        };
+        let held = self.held.lock();
+        let outdated: Vec<TaskId> =
+            held.iter().filter(|(_, held)| is_outdated(held)).map(|(id, _)| id.clone()).collect();
+        drop(held);
+        outdated.iter().for_each(|id| self.drop_replica(id));
+    }
+
     fn has_all_of(&self, topic: &Arc<str>) -> bool {
         let count = self.settings.registry.partitions().get(topic).copied().unwrap_or(0);
         let here = |partition| self.settings.registry.task(&TaskId { topic: topic.clone(), partition }).is_some();

@@ -2,7 +2,7 @@
 
 use super::text::{Number, Page, label};
 use crate::config::{Family, FamilyType, Publish};
-use crate::query::{MergedTotals, Reader, aggregates};
+use crate::query::{Reader, aggregates};
 use crate::state::{Phase, Task};
 use crate::telemetry::Name;
 use std::fmt::Write;
@@ -48,14 +48,10 @@ fn write_stalled(page: &mut Page, reader: &Reader) {
     let merged = aggregates(&sources).filter(|(_, plan)| plan.config.publish == Publish::Merged);
     page.family(&family(Name::MergedStalled));
     for (source, plan) in merged {
-        let stalled = match reader.merged_totals(source, plan) {
-            MergedTotals::NotHere => continue,
-            MergedTotals::Stalled => 1,
-            MergedTotals::Shown(_) => 0,
-        };
+        let Some(stalled) = reader.merged_stalled(source) else { continue };
         let mut text = String::new();
         label(&mut text, "aggregate", &plan.config.name);
-        page.sample(Name::MergedStalled.family(), "", &text, Number::Int(stalled));
+        page.sample(Name::MergedStalled.family(), "", &text, Number::Int(u64::from(stalled)));
     }
 }
 

@@ -63,7 +63,6 @@ fn merged_totals_never_go_back_when_their_publisher_changes() {
             "    retention: 2h                       # closed",
             "    publish: merged\n    retention: 2h  # closed",
         );
-    let scene = scene.section("telemetry: { log_level: \"streamgauge=debug,info\" }\n");
     let (mut first, mut second) = (scene.agent(), scene.agent());
     first.wait_ready();
     second.wait_ready();
