@@ -3,16 +3,21 @@
 
 pub mod audit;
 mod client;
+mod columns;
 mod connect;
 pub mod demo;
+pub mod generate;
 pub mod health;
 mod human;
 pub mod init;
+pub mod loadtest;
 pub mod produce;
 pub mod query;
 pub mod run;
 pub mod schema;
 mod serve;
+mod target;
+pub mod topics;
 pub mod validate;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -53,8 +58,15 @@ enum Verb {
     Query(query::QueryArgs),
     /// Recount a stretch of the topics independently and compare it with what an agent has published.
     Audit(audit::AuditArgs),
+    /// Administer topics.
+    Topics(topics::TopicsArgs),
+    /// Measure how fast a topic takes events.
+    Loadtest(loadtest::LoadTestArgs),
     /// Ask an agent whether it is ready.
     Health(health::HealthArgs),
+    /// Write Grafana dashboards, or Prometheus' recording and alert rules, for the aggregates of a config.
+    #[command(subcommand)]
+    Generate(generate::GenerateArgs),
     /// Print the config's JSON schema.
     Schema,
     /// Print the shell's completions of this command line.
@@ -85,7 +97,10 @@ pub fn main() -> ExitCode {
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
+        Verb::Topics(args) => finish(topics::run(args)),
+        Verb::Loadtest(args) => finish(loadtest::run(&args)),
         Verb::Health(args) => health::run(&args),
+        Verb::Generate(args) => finish(generate::run(&args)),
         Verb::Schema => ExitCode::from(schema::schema()),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "streamgauge", &mut std::io::stdout());

@@ -5,10 +5,12 @@ use crate::config::{Config, Guarantee};
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
+use crate::loadtest::{LoadTests, Sources};
 use crate::query::{self, Cluster, Reader, Readiness};
 use crate::replica::{Files, Publishers, ReplicaSettings, Replicas, SourceOf, Watch};
 use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
 use crate::telemetry::Metrics;
+use crate::topics::{Policy, Topics};
 use crate::worker::{self, Agent, SourcePlan, WorkerError, WorkerStatus};
 use anyhow::Context;
 use std::io;
@@ -233,31 +235,43 @@ fn serve(
     readiness: Readiness,
     stopped: watch::Receiver<()>,
 ) -> Vec<JoinHandle<()>> {
-    let metrics = agent.metrics.clone();
     let http = http::serve(
         listeners.http,
         HttpState {
             reader: cluster.reader.clone(),
-            metrics: metrics.clone(),
+            metrics: agent.metrics.clone(),
             readiness: readiness.clone(),
             config: agent.config.redacted_yaml().into(),
         },
         ends(stopped.clone()),
     );
-    let publishing = cluster.clone();
-    let mut until = Box::pin(ends(stopped.clone()));
+    let (publishing, until) = (cluster.clone(), ends(stopped.clone()));
     let publish = async move {
         tokio::select! {
             () = publishing.publish_windows() => {}
-            () = &mut until => {}
+            () = until => {}
         }
     };
-    let grpc = grpc::serve(listeners.grpc, GrpcState { cluster, metrics, readiness }, ends(stopped));
+    let grpc = grpc::serve(listeners.grpc, grpc_state(agent, cluster, readiness), ends(stopped));
     vec![
         tokio::spawn(publish),
         tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),
         tokio::spawn(async move { grpc.await.unwrap_or_else(|e| tracing::error!("gRPC server: {e}")) }),
     ]
+}
+
+fn grpc_state(agent: &Agent, cluster: Arc<Cluster>, readiness: Readiness) -> GrpcState {
+    let config = &agent.config;
+    let topics = Topics::new(agent.settings.clone(), &config.cluster.topics, Policy::of(config));
+    let load_tests = LoadTests::new(
+        agent.settings.clone(),
+        topics.clone(),
+        config.cluster.load_tests.clone(),
+        Sources::of(config),
+        agent.clock.clone(),
+        Some(agent.metrics.clone()),
+    );
+    GrpcState { cluster, metrics: agent.metrics.clone(), readiness, topics, load_tests: Arc::new(load_tests) }
 }
 
 /// Resolves when the sender is gone.

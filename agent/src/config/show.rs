@@ -23,6 +23,7 @@ impl Config {
         out.line(0, "grpc:");
         out.entry(1, "listen", text(&self.grpc.listen.to_string()));
         self.grpc.advertise.iter().for_each(|address| out.entry(1, "advertise", text(address)));
+        cluster(&mut out, &self.cluster);
         limits(&mut out, &self.limits);
         out.line(0, "telemetry:");
         let format = match self.telemetry.log_format {
@@ -255,6 +256,23 @@ fn state(out: &mut Yaml, state: &State) {
     out.entry(1, "cache", format_size(state.cache_bytes));
     out.entry(1, "standby_replicas", state.standby_replicas);
     out.entry(1, "global_view", state.global_view);
+}
+
+fn cluster(out: &mut Yaml, cluster: &Cluster) {
+    out.line(0, "cluster:");
+    out.line(1, "topics:");
+    let allow: Vec<&str> = cluster.topics.allow.iter().map(|change| change.word()).collect();
+    out.entry(2, "allow", format_args!("[{}]", allow.join(", ")));
+    let protected: Vec<String> = cluster.topics.protected.iter().map(|pattern| quoted(pattern)).collect();
+    out.entry(2, "protected", format_args!("[{}]", protected.join(", ")));
+    out.entry(2, "timeout", format_duration(cluster.topics.timeout));
+    let tests = &cluster.load_tests;
+    out.line(1, "load_tests:");
+    out.entry(2, "allow", tests.allow);
+    out.entry(2, "max_events", tests.max_events);
+    out.entry(2, "max_duration", format_duration(tests.max_duration));
+    out.entry(2, "max_rate", tests.max_rate);
+    out.entry(2, "max_event_size", format_size(tests.max_event_size as u64));
 }
 
 fn limits(out: &mut Yaml, limits: &Limits) {

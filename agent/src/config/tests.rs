@@ -145,6 +145,9 @@ aggregates:
 state: { dir: "/var/lib/a b", commit_interval: 1s, processing_guarantee: at_least_once, on_loss: continue, cache: 1GiB }
 http: { listen: "0.0.0.0:80" }
 grpc: { listen: "[::1]:81" }
+cluster:
+  topics: { allow: [delete, grow, create], protected: ["pay-.*"], timeout: 3s }
+  load_tests: { allow: true, max_events: 9, max_duration: 1m, max_rate: 8, max_event_size: 2KiB }
 limits: { event_size: 2000, entry_size: 1MB, query_cells: 5, label_size: 3KiB, keys_per_aggregate: 7 }
 telemetry: { log_format: json, log_level: "streamgauge=debug,info" }
 workers: 4
@@ -166,7 +169,9 @@ fn every_key_is_understood() {
     assert_eq!(some[3], &Test::In(list));
     assert_eq!(web.measures[2].filter.len(), 5);
     assert_eq!(config.aggregates[1].key_limit, 7);
-    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert_eq!(config.cluster.topics.allow.len(), 3);
+    assert_eq!((config.cluster.load_tests.max_rate, config.cluster.load_tests.max_event_size), (8, 2048));
+    assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
 }
 
 #[test]

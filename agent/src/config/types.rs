@@ -17,6 +17,7 @@ pub struct Config {
     pub state: State,
     pub http: Http,
     pub grpc: Grpc,
+    pub cluster: Cluster,
     pub limits: Limits,
     pub telemetry: Telemetry,
     /// Worker threads, each with a consumer and a producer of its own.
@@ -47,6 +48,25 @@ pub struct Kafka {
     pub create_topics: bool,
     /// Replication factor of the topics that are created; `None`: the brokers' default.
     pub replication_factor: Option<i32>,
+}
+
+impl Kafka {
+    /// For a client that has no config file: brokers and librdkafka's properties, and defaults for the rest.
+    pub fn direct(bootstrap_servers: &str, properties: BTreeMap<String, String>) -> Kafka {
+        Kafka {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            group_id: "streamgauge".to_owned(),
+            secrets: properties.keys().filter(|name| super::secret::is_secret(name)).cloned().collect(),
+            properties,
+            session_timeout: Duration::from_secs(10),
+            transaction_timeout: Duration::from_secs(10),
+            membership: Membership::Dynamic,
+            on_shutdown: OnShutdown::Leave,
+            dead_letters: DeadLetters::Stop,
+            create_topics: false,
+            replication_factor: None,
+        }
+    }
 }
 
 /// Shows no secret, so that a config may be logged.
@@ -329,6 +349,75 @@ pub struct Grpc {
     pub listen: SocketAddr,
     /// `host:port` that other agents of the group reach this one at; `None`: where it listens.
     pub advertise: Option<String>,
+}
+
+/// The services for the cluster itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cluster {
+    pub topics: Topics,
+    pub load_tests: LoadTests,
+}
+
+/// What the topic service may change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topics {
+    pub allow: BTreeSet<TopicChange>,
+    /// Regular expressions for whole names.
+    pub protected: Vec<String>,
+    /// How long a call waits for the brokers.
+    pub timeout: Duration,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Topics { allow: BTreeSet::new(), protected: Vec::new(), timeout: Duration::from_secs(10) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TopicChange {
+    Create,
+    Update,
+    Grow,
+    Delete,
+}
+
+impl TopicChange {
+    pub const ALL: [TopicChange; 4] = [Self::Create, Self::Update, Self::Grow, Self::Delete];
+
+    /// As the config writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            TopicChange::Create => "create",
+            TopicChange::Update => "update",
+            TopicChange::Grow => "grow",
+            TopicChange::Delete => "delete",
+        }
+    }
+}
+
+/// How much a load test may ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadTests {
+    pub allow: bool,
+    pub max_events: u64,
+    pub max_duration: Duration,
+    /// Events per second.
+    pub max_rate: u64,
+    /// Bytes.
+    pub max_event_size: usize,
+}
+
+impl Default for LoadTests {
+    fn default() -> Self {
+        LoadTests {
+            allow: false,
+            max_events: 10_000_000,
+            max_duration: Duration::from_secs(600),
+            max_rate: 1_000_000,
+            max_event_size: 64 << 10,
+        }
+    }
 }
 
 /// Everything that can grow has a limit.

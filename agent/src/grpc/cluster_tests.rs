@@ -1,10 +1,9 @@
 //! Agents that ask each other over real sockets: one answer for the group.
 
-use super::{GrpcState, serve};
+use super::serve;
 use crate::query::testing::{Agent, MINUTE, Request as Event, T0, event};
 use crate::query::{Answer, Cluster, Condition, QueryError, Request, Time, quantile};
 use crate::state::{Address, Directory, Group, TaskId};
-use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -17,11 +16,7 @@ fn id(partition: i32) -> TaskId {
 async fn serving(agent: &Agent) -> Address {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: Address = listener.local_addr().unwrap().to_string().into();
-    let state = GrpcState {
-        cluster: Arc::new(Cluster::alone(agent.reader.clone())),
-        metrics: Arc::new(Metrics::new()),
-        readiness: Arc::new(Vec::new),
-    };
+    let state = super::tests::state(agent, Arc::new(Vec::new));
     tokio::spawn(serve(listener, state, std::future::pending()));
     address
 }

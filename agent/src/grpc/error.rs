@@ -1,6 +1,7 @@
 //! The one place that turns errors into gRPC statuses.
 
 use crate::query::QueryError;
+use crate::topics::{Kind, TopicError};
 use tonic::{Code, Status};
 
 impl From<QueryError> for Status {
@@ -16,6 +17,22 @@ impl From<QueryError> for Status {
             | QueryError::BadPageToken => Code::InvalidArgument,
         };
         Status::new(code, error.to_string())
+    }
+}
+
+impl From<TopicError> for Status {
+    fn from(error: TopicError) -> Status {
+        let code = match error.kind {
+            Kind::Exists => Code::AlreadyExists,
+            Kind::Missing => Code::NotFound,
+            Kind::Invalid => Code::InvalidArgument,
+            Kind::Denied => Code::PermissionDenied,
+            Kind::Unavailable => Code::Unavailable,
+            Kind::Deadline => Code::DeadlineExceeded,
+            Kind::Precondition => Code::FailedPrecondition,
+            Kind::Failed => Code::Internal,
+        };
+        Status::new(code, error.message)
     }
 }
 

@@ -1,9 +1,13 @@
 //! The services over a real socket, as a client sees them.
 
 use super::{GrpcState, serve};
-use crate::query::Cluster;
+use crate::config::Kafka;
+use crate::kafka::Settings;
+use crate::loadtest::{LoadTests, Sources};
 use crate::query::testing::{Agent, MINUTE, T0, event};
+use crate::query::{Cluster, Readiness};
 use crate::telemetry::Metrics;
+use crate::topics::{Policy, Topics};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,17 +28,31 @@ struct Server {
     task: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
+/// What the services need, for an agent that knows of no others and of no Kafka.
+pub fn state(agent: &Agent, readiness: Readiness) -> GrpcState {
+    let kafka = Kafka::direct("127.0.0.1:1", Default::default());
+    let settings = Settings::new(kafka, "test".into());
+    let topics = Topics::new(settings.clone(), &Default::default(), Policy::open());
+    let clock = agent.reader.clock.clone();
+    let tests = LoadTests::new(settings, topics.clone(), Default::default(), Sources::default(), clock, None);
+    GrpcState {
+        cluster: Arc::new(Cluster::alone(agent.reader.clone())),
+        metrics: Arc::new(Metrics::new()),
+        readiness,
+        topics,
+        load_tests: Arc::new(tests),
+    }
+}
+
 impl Server {
     async fn start(agent: &Agent) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let is_ready = Arc::new(AtomicBool::new(true));
         let flag = is_ready.clone();
-        let state = GrpcState {
-            cluster: Arc::new(Cluster::alone(agent.reader.clone())),
-            metrics: Arc::new(Metrics::new()),
-            readiness: Arc::new(move || if flag.load(Ordering::Relaxed) { vec![] } else { vec!["not yet".into()] }),
-        };
+        let readiness: Readiness =
+            Arc::new(move || if flag.load(Ordering::Relaxed) { vec![] } else { vec!["not yet".into()] });
+        let state = state(agent, readiness);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let task = tokio::spawn(serve(listener, state, async move {
             let _ = stopped.await;

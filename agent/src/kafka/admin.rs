@@ -1,13 +1,20 @@
 //! Topics the agent needs: made with the right settings, or refused with the reason.
 
+mod call;
+mod configs;
 mod describe;
 mod event;
 mod groups;
 
 pub use groups::{Coordinator, GroupDescription, GroupListing, GroupMember, GroupState};
+mod topics;
+
+pub use call::CallError;
+pub use configs::Setting;
+pub use topics::{NewTopic, PartitionDescription, TopicDescription, is_internal};
 
 use super::{Context, Settings};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NewTopicRequest, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -89,7 +96,7 @@ impl Admin {
     /// Makes a topic; one that exists already is fine.
     pub async fn create_topic(&self, spec: &TopicSpec<'_>) -> Result<(), AdminError> {
         let replication = TopicReplication::Fixed(spec.replication.unwrap_or(-1));
-        let mut topic = NewTopic::new(spec.name, spec.partitions, replication);
+        let mut topic = NewTopicRequest::new(spec.name, spec.partitions, replication);
         for (key, value) in spec.settings {
             topic = topic.set(key, value);
         }

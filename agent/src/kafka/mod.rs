@@ -5,14 +5,16 @@ mod admin;
 mod consumer;
 mod context;
 pub mod event_producer;
+pub mod load_producer;
 mod mock;
+mod offsets;
 mod producer;
 mod reader;
 mod settings;
 
 pub use admin::{
-    Admin, AdminError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, TopicInfo, TopicSeen,
-    TopicSpec,
+    Admin, AdminError, CallError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, NewTopic,
+    PartitionDescription, Setting, TopicDescription, TopicInfo, TopicSeen, TopicSpec, is_internal,
 };
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};

@@ -100,6 +100,17 @@ impl Metrics {
         self.state_bytes.remove(&TaskLabels { topic: topic.to_owned(), partition });
     }
 
+    /// Kafka acknowledged an event of ours, this long after it was due.
+    pub fn produced(&self, took: Duration) {
+        self.producer_success.inc();
+        self.producer_send_time.observe(took.as_secs_f64());
+    }
+
+    /// Kafka did not acknowledge an event of ours.
+    pub fn not_produced(&self) {
+        self.producer_failure.inc();
+    }
+
     /// A query was answered; `refused` is the gRPC status if that was an error.
     pub fn queried(&self, took: Duration, refused: Option<&'static str>) {
         self.query_duration.observe(took.as_secs_f64());

@@ -92,6 +92,9 @@ pub struct Metrics {
     pub restore_unstable: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub queries_refused: Counters<ReasonLabel>,
     pub query_duration: Durations,
+    pub producer_success: Counter,
+    pub producer_failure: Counter,
+    pub producer_send_time: Durations,
 }
 
 impl Default for Metrics {
@@ -134,6 +137,9 @@ impl Metrics {
                 Name::QueryDuration,
                 Histogram::new(exponential_buckets(2f64.powi(-15), 2.0, 14)),
             ),
+            producer_success: registered(r, Name::ProducerSuccess, Counter::default()),
+            producer_failure: registered(r, Name::ProducerFailure, Counter::default()),
+            producer_send_time: registered(r, Name::ProducerSendTime, durations()),
             registry,
         }
     }

@@ -99,6 +99,10 @@ names! {
         "How long the current restore has waited for an open transaction on the changelog to end";
     QueriesRefused Counter "streamgauge_queries_refused" ["reason"], "Queries answered with an error, by its gRPC status";
     QueryDuration Histogram "streamgauge_query_duration_seconds" [], "Time a query took, translation included";
+    ProducerSuccess Counter "kafka_producer_success" [], "Events that Kafka acknowledged to load tests and probes";
+    ProducerFailure Counter "kafka_producer_failure" [], "Events of load tests and probes that Kafka did not acknowledge";
+    ProducerSendTime Histogram "kafka_producer_send_time_seconds" [],
+        "Time from when such an event was due to its acknowledgement";
     ProcessMemory Gauge "process_resident_memory_bytes" [], "Resident memory";
     ProcessCpu Counter "process_cpu_seconds" [], "User and system CPU time spent";
     ProcessStart Gauge "process_start_time_seconds" [], "Start of the process since the Unix epoch";

@@ -7,6 +7,7 @@
 mod agent;
 mod audit;
 mod bad_starts;
+mod calls;
 mod connect;
 mod demo;
 mod docs;
@@ -14,6 +15,8 @@ mod exactly_once;
 mod faults;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
+mod loadtest;
+mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
 mod produce;
@@ -22,6 +25,7 @@ mod scale;
 mod scene;
 mod smoke;
 mod tidy;
+mod topics;
 
 /// True under `scripts/test --all`, which also runs what takes many minutes.
 pub fn heavy_tests() -> bool {
