@@ -22,5 +22,10 @@ pub mod peer {
     }
 }
 
+/// Prometheus' protobuf exposition.
+pub mod prometheus {
+    tonic::include_proto!("io.prometheus.client");
+}
+
 /// Descriptors of every message and service, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::config::{Config, Guarantee};
+use crate::export::otlp;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
@@ -74,6 +75,27 @@ impl Serving {
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
         let directory = Arc::new(Directory::new(advertised(&config, grpc)));
         let agent = Arc::new(assemble(config, topics_given, directory.clone())?);
+        let reader = Arc::new(Reader {
+            registry: agent.registry.clone(),
+            sources: query::Sources::new(agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone()))),
+            clock: agent.clock.clone(),
+            max_cells: agent.config.limits.query_cells,
+            published: Default::default(),
+        });
+        let (stop, stopped) = watch::channel(());
+        let mut servers = Vec::new();
+        if let Some(config) = &agent.config.otlp {
+            let sender = otlp::Sender { group_id: &agent.config.kafka.group_id, instance: agent.state_dir.instance() };
+            let dir = agent.state_dir.otlp_dir();
+            servers.extend(otlp::start(
+                config.clone(),
+                sender,
+                reader.clone(),
+                agent.metrics.clone(),
+                &dir,
+                stopped.clone(),
+            )?);
+        }
         let (ended, ends) = mpsc::channel(agent.config.workers);
         let mut statuses = Vec::new();
         let mut threads = Vec::new();
@@ -82,13 +104,6 @@ impl Serving {
             statuses.push(status.clone());
             threads.push(spawn_worker(agent.clone(), number, status, ended.clone()).context("worker")?);
         }
-        let reader = Arc::new(Reader {
-            registry: agent.registry.clone(),
-            sources: query::Sources::new(agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone()))),
-            clock: agent.clock.clone(),
-            max_cells: agent.config.limits.query_cells,
-            published: Default::default(),
-        });
         let state = &agent.config.state;
         let (standbys, global_view) = (state.standby_replicas, state.global_view);
         let cluster = Cluster::new(reader.clone(), directory.clone(), agent.metrics.clone(), standbys, global_view);
@@ -101,8 +116,7 @@ impl Serving {
             let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
-        let (stop, stopped) = watch::channel(());
-        let servers = serve(listeners, &agent, Arc::new(cluster), readiness.clone(), stopped);
+        servers.extend(serve(listeners, &agent, Arc::new(cluster), readiness.clone(), stopped));
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving { http, grpc, reader, readiness, agent, ends, threads, stop, servers, result: Ok(()) })
     }
@@ -241,6 +255,7 @@ fn serve(
             reader: cluster.reader.clone(),
             metrics: agent.metrics.clone(),
             readiness: readiness.clone(),
+            histograms: agent.config.http.histograms,
             config: agent.config.redacted_yaml().into(),
         },
         ends(stopped.clone()),

@@ -18,6 +18,8 @@ pub struct Config {
     pub http: Http,
     pub grpc: Grpc,
     pub cluster: Cluster,
+    /// `None`: nothing is pushed.
+    pub otlp: Option<Otlp>,
     pub limits: Limits,
     pub telemetry: Telemetry,
     /// Worker threads, each with a consumer and a producer of its own.
@@ -342,6 +344,15 @@ pub enum OnLoss {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Http {
     pub listen: SocketAddr,
+    pub histograms: Histograms,
+}
+
+/// Which buckets histograms have in the protobuf exposition. Text knows classic ones only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Histograms {
+    Classic,
+    Native,
+    Both,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -417,6 +428,46 @@ impl Default for LoadTests {
             max_rate: 1_000_000,
             max_event_size: 64 << 10,
         }
+    }
+}
+
+/// Where and how metrics are pushed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otlp {
+    /// URL; over HTTP with the path of the metrics.
+    pub endpoint: String,
+    pub protocol: OtlpProtocol,
+    /// Sent with every push; names are in lower case.
+    pub headers: Secrets,
+    pub gzip: bool,
+    /// How long the receiver may take.
+    pub timeout: Duration,
+    /// How often totals are pushed.
+    pub interval: Duration,
+    /// PEM file with the authority to trust instead of the system's.
+    pub certificate: Option<PathBuf>,
+    /// Attributes of the resource; `service.name` is always there.
+    pub resource: BTreeMap<String, String>,
+    /// Limits of what waits on disk for the receiver.
+    pub backlog_bytes: u64,
+    pub backlog_age: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    Grpc,
+    /// Protobuf over HTTP/1.1.
+    Http,
+}
+
+/// Values that are shown nowhere, by their names.
+#[derive(Clone, Default, PartialEq)]
+pub struct Secrets(pub BTreeMap<String, String>);
+
+/// Shows the names alone.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

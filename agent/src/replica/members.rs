@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const SOONEST: Duration = Duration::from_millis(200);
 /// How often the thread looks whether there is something to do.
 const LOOK: Duration = Duration::from_millis(50);
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the watch needs.
 pub struct Watch {

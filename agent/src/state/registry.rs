@@ -58,6 +58,7 @@ pub struct Task {
     shown: Mutex<HashMap<TaskId, i64>>,
     /// Of a publisher: ends of windows that are to be committed as published, by aggregate.
     to_publish: Mutex<HashMap<AggregateId, i64>>,
+    pushed_through: Mutex<Vec<(AggregateId, i64)>>,
 }
 
 impl Task {
@@ -79,6 +80,7 @@ impl Task {
             merge_marks: OnceLock::new(),
             shown: Mutex::default(),
             to_publish: Mutex::default(),
+            pushed_through: Mutex::default(),
         }
     }
 
@@ -186,6 +188,20 @@ impl Task {
     /// Notes that input offsets hold transaction markers and aborted records only: no reader will ever pass them.
     pub fn set_nothing_between(&self, from: i64, to: i64) {
         *self.nothing_between.lock() = (from, to);
+    }
+
+    /// Every closed window of the aggregate up to this end (Unix milliseconds) was pushed: for the next commit to keep.
+    pub fn set_pushed_through(&self, aggregate: AggregateId, end: i64) {
+        let mut pushed = self.pushed_through.lock();
+        match pushed.iter_mut().find(|(known, _)| *known == aggregate) {
+            Some((_, through)) => *through = end.max(*through),
+            None => pushed.push((aggregate, end)),
+        }
+    }
+
+    /// What [`Task::set_pushed_through`] was told last.
+    pub fn pushed_through(&self, aggregate: AggregateId) -> Option<i64> {
+        self.pushed_through.lock().iter().find(|(known, _)| *known == aggregate).map(|(_, end)| *end)
     }
 
     /// Committed input offset against the partition's end, in messages; `None` while unknown.

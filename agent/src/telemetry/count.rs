@@ -118,4 +118,25 @@ impl Metrics {
             self.queries_refused.get_or_create(&ReasonLabel { reason }).inc();
         }
     }
+
+    /// A request to the OTLP receiver was `taken`, `failed` or `refused`.
+    pub fn otlp_push(&self, result: &'static str) {
+        self.otlp_pushes.get_or_create(&CommitLabels { result }).inc();
+    }
+
+    pub fn otlp_rejected(&self, points: u64) {
+        self.otlp_rejected.inc_by(points);
+    }
+
+    /// Windows that were not pushed.
+    pub fn otlp_dropped(&self, reason: &'static str, windows: u64) {
+        if windows > 0 {
+            self.otlp_dropped.get_or_create(&ReasonLabel { reason }).inc_by(windows);
+        }
+    }
+
+    pub fn otlp_backlog(&self, windows: u64, bytes: u64) {
+        self.otlp_queued_windows.set(i64::try_from(windows).unwrap_or(i64::MAX));
+        self.otlp_queued_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
 }

@@ -95,6 +95,11 @@ pub struct Metrics {
     pub producer_success: Counter,
     pub producer_failure: Counter,
     pub producer_send_time: Durations,
+    pub otlp_pushes: Counters<CommitLabels>,
+    pub otlp_rejected: Counter,
+    pub otlp_queued_windows: Gauge,
+    pub otlp_queued_bytes: Gauge,
+    pub otlp_dropped: Counters<ReasonLabel>,
 }
 
 impl Default for Metrics {
@@ -140,6 +145,11 @@ impl Metrics {
             producer_success: registered(r, Name::ProducerSuccess, Counter::default()),
             producer_failure: registered(r, Name::ProducerFailure, Counter::default()),
             producer_send_time: registered(r, Name::ProducerSendTime, durations()),
+            otlp_pushes: registered(r, Name::OtlpPushes, Family::default()),
+            otlp_rejected: registered(r, Name::OtlpRejected, Counter::default()),
+            otlp_queued_windows: registered(r, Name::OtlpQueuedWindows, Gauge::default()),
+            otlp_queued_bytes: registered(r, Name::OtlpQueuedBytes, Gauge::default()),
+            otlp_dropped: registered(r, Name::OtlpDropped, Family::default()),
             registry,
         }
     }

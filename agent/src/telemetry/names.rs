@@ -103,6 +103,13 @@ names! {
     ProducerFailure Counter "kafka_producer_failure" [], "Events of load tests and probes that Kafka did not acknowledge";
     ProducerSendTime Histogram "kafka_producer_send_time_seconds" [],
         "Time from when such an event was due to its acknowledgement";
+    OtlpPushes Counter "streamgauge_otlp_pushes" ["result"],
+        "Requests to the OTLP receiver: taken, failed (to be sent again), refused for good";
+    OtlpRejected Counter "streamgauge_otlp_rejected_points" [], "Points that the OTLP receiver refused out of requests it took";
+    OtlpQueuedWindows Gauge "streamgauge_otlp_queued_windows" [], "Closed windows on disk that the OTLP receiver has not taken yet";
+    OtlpQueuedBytes Gauge "streamgauge_otlp_queued_bytes" [], "Size of the push's backlog on disk";
+    OtlpDropped Counter "streamgauge_otlp_dropped_windows" ["reason"],
+        "Closed windows that were not pushed: the backlog was full (size), they waited too long (age), expired first, were refused, or their file was damaged";
     ProcessMemory Gauge "process_resident_memory_bytes" [], "Resident memory";
     ProcessCpu Counter "process_cpu_seconds" [], "User and system CPU time spent";
     ProcessStart Gauge "process_start_time_seconds" [], "Start of the process since the Unix epoch";

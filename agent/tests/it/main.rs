@@ -19,7 +19,10 @@ mod loadtest;
 mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
+mod otlp;
 mod produce;
+#[allow(dead_code, reason = "a fixture offers more than today's tests use")]
+mod receiver;
 mod recreated;
 mod scale;
 mod scene;

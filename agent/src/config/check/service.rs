@@ -7,8 +7,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::super::at::At;
 use super::super::error::suggest;
-use super::super::raw::{RawGrpc, RawGuarantee, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry};
-use super::super::types::{Grpc, Guarantee, Http, Limits, LogFormat, OnLoss, State, Telemetry};
+use super::super::raw::{
+    RawGrpc, RawGuarantee, RawHistograms, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry,
+};
+use super::super::types::{Grpc, Guarantee, Histograms, Http, Limits, LogFormat, OnLoss, State, Telemetry};
 use super::{Checker, MILLISECOND, SECOND};
 
 const KIB: u64 = 1 << 10;
@@ -67,8 +69,13 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         let place = grpc.listen.as_ref().or(http.listen.as_ref()).map(|at| at.place).unwrap_or_default();
         check.error(place, "`http.listen` and `grpc.listen` are the same", "give each a port of its own");
     }
+    let histograms = match http.histograms {
+        Some(RawHistograms::Classic) => Histograms::Classic,
+        Some(RawHistograms::Native) => Histograms::Native,
+        Some(RawHistograms::Both) | None => Histograms::Both,
+    };
     let advertise = grpc.advertise.as_ref().and_then(|raw| advertise(check, raw));
-    (Http { listen: http_listen }, Grpc { listen: grpc_listen, advertise })
+    (Http { listen: http_listen, histograms }, Grpc { listen: grpc_listen, advertise })
 }
 
 /// `host:port`, as other machines write it.

@@ -1,22 +1,21 @@
 //! What follows from the registry about this agent itself: lag, stream time, keys, leases, restores.
 
-use super::text::{Number, Page, label};
+use super::page::{Labels, Number, Page, Point};
 use crate::config::{Family, FamilyType, Publish};
 use crate::query::{Reader, aggregates};
 use crate::state::{Phase, Task};
 use crate::telemetry::Name;
-use std::fmt::Write;
 use std::sync::Arc;
 
-pub fn write(page: &mut Page, reader: &Reader) {
+pub fn write(page: &mut Page<'_>, reader: &Reader) {
     let tasks = reader.registry.tasks();
     let now = reader.clock.unix_millis();
-    let labelled: Vec<(String, &Task)> = tasks.iter().map(|task| (labels(task), task.as_ref())).collect();
+    let labelled: Vec<(Labels, &Task)> = tasks.iter().map(|task| (labels(page, task), task.as_ref())).collect();
     let mut gauge = |name: Name, value: &dyn Fn(&Task) -> Option<Number>| {
-        page.family(&family(name));
+        page.family(family(name));
         for (labels, task) in &labelled {
             if let Some(value) = value(task) {
-                page.sample(name.family(), "", labels, value);
+                page.point(&labels.bytes, None, &Point::Value(value));
             }
         }
     };
@@ -33,45 +32,44 @@ pub fn write(page: &mut Page, reader: &Reader) {
 }
 
 /// How far the replicas that are kept here are behind.
-fn write_replicas(page: &mut Page, reader: &Reader) {
-    page.family(&family(Name::ReplicaLag));
+fn write_replicas(page: &mut Page<'_>, reader: &Reader) {
+    page.family(family(Name::ReplicaLag));
     for replica in reader.registry.replicas() {
         if let Phase::Replica { behind: Some(behind) } = replica.phase() {
-            page.sample(Name::ReplicaLag.family(), "", &labels(&replica), Number::Int(behind));
+            let labels = labels(page, &replica);
+            page.point(&labels.bytes, None, &Point::Value(Number::Int(behind)));
         }
     }
 }
 
 /// Whether merged totals that are this agent's to publish cannot be shown.
-fn write_stalled(page: &mut Page, reader: &Reader) {
+fn write_stalled(page: &mut Page<'_>, reader: &Reader) {
     let sources = reader.sources.now();
     let merged = aggregates(&sources).filter(|(_, plan)| plan.config.publish == Publish::Merged);
-    page.family(&family(Name::MergedStalled));
+    page.family(family(Name::MergedStalled));
     for (source, plan) in merged {
         let Some(stalled) = reader.merged_stalled(source) else { continue };
-        let mut text = String::new();
-        label(&mut text, "aggregate", &plan.config.name);
-        page.sample(Name::MergedStalled.family(), "", &text, Number::Int(u64::from(stalled)));
+        let labels = Labels::of(page.style.format, &[("aggregate", &plan.config.name)]);
+        page.point(&labels.bytes, None, &Point::Value(Number::Int(u64::from(stalled))));
     }
 }
 
 /// Keys and entries of each aggregate in each task.
-fn write_sizes(page: &mut Page, reader: &Reader, tasks: &[Arc<Task>]) {
+fn write_sizes(page: &mut Page<'_>, reader: &Reader, tasks: &[Arc<Task>]) {
     let mut sizes = Vec::new();
     for (source, plan) in aggregates(&reader.sources.now()) {
         for task in tasks.iter().filter(|task| task.source == source.name) {
-            let mut text = String::new();
-            label(&mut text, "aggregate", &plan.config.name);
-            let _ = write!(text, ",{}", labels(task));
+            let mut text = Labels::of(page.style.format, &[("aggregate", &plan.config.name)]);
+            text.append(&labels(page, task));
             let view = task.view.read();
             let size = view.aggregate(plan.id).map_or((0, 0), |view| (view.keys() as u64, view.entries()));
             sizes.push((text, size));
         }
     }
-    page.family(&family(Name::Keys));
-    sizes.iter().for_each(|(text, (keys, _))| page.sample(Name::Keys.family(), "", text, Number::Int(*keys)));
-    page.family(&family(Name::Entries));
-    sizes.iter().for_each(|(text, (_, entries))| page.sample(Name::Entries.family(), "", text, Number::Int(*entries)));
+    page.family(family(Name::Keys));
+    sizes.iter().for_each(|(text, (keys, _))| page.point(&text.bytes, None, &Point::Value(Number::Int(*keys))));
+    page.family(family(Name::Entries));
+    sizes.iter().for_each(|(text, (_, entries))| page.point(&text.bytes, None, &Point::Value(Number::Int(*entries))));
 }
 
 /// 0 when caught up, never negative, absent when unknown.
@@ -93,11 +91,8 @@ fn restoring(task: &Task) -> Option<(u64, u64)> {
     }
 }
 
-fn labels(task: &Task) -> String {
-    let mut labels = String::new();
-    label(&mut labels, "topic", &task.id.topic);
-    let _ = write!(labels, ",partition=\"{}\"", task.id.partition);
-    labels
+fn labels(page: &Page<'_>, task: &Task) -> Labels {
+    Labels::of(page.style.format, &[("topic", &task.id.topic), ("partition", &task.id.partition.to_string())])
 }
 
 fn family(name: Name) -> Family {
