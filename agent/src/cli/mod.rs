@@ -13,9 +13,12 @@ pub mod init;
 pub mod loadtest;
 pub mod produce;
 pub mod query;
+mod reload;
 pub mod run;
 pub mod schema;
 mod serve;
+pub mod state;
+mod stored;
 mod target;
 pub mod topics;
 pub mod validate;
@@ -58,6 +61,9 @@ enum Verb {
     Query(query::QueryArgs),
     /// Recount a stretch of the topics independently and compare it with what an agent has published.
     Audit(audit::AuditArgs),
+    /// Look at, check or reset the stored state of a stopped agent.
+    #[command(subcommand)]
+    State(state::StateVerb),
     /// Administer topics.
     Topics(topics::TopicsArgs),
     /// Measure how fast a topic takes events.
@@ -97,6 +103,7 @@ pub fn main() -> ExitCode {
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
+        Verb::State(verb) => finish(state::run(&verb)),
         Verb::Topics(args) => finish(topics::run(args)),
         Verb::Loadtest(args) => finish(loadtest::run(&args)),
         Verb::Health(args) => health::run(&args),

@@ -1,5 +1,6 @@
 //! An agent with its servers, assembled from a config: what `run` and `demo` have in common.
 
+use super::reload::{self, Reload};
 use crate::clock::Clock;
 use crate::config::{Config, Guarantee};
 use crate::export::otlp;
@@ -12,11 +13,13 @@ use crate::replica::{Files, Publishers, ReplicaSettings, Replicas, SourceOf, Wat
 use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
 use crate::telemetry::Metrics;
 use crate::topics::{Policy, Topics};
-use crate::worker::{self, Agent, SourcePlan, WorkerError, WorkerStatus};
+use crate::worker::{self, Agent, Plans, WorkerError, WorkerStatus};
 use anyhow::Context;
+use parking_lot::RwLock;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -61,6 +64,7 @@ pub struct Serving {
     pub grpc: SocketAddr,
     pub reader: Arc<Reader>,
     pub readiness: Readiness,
+    pub reload: Arc<Reload>,
     agent: Arc<Agent>,
     ends: mpsc::Receiver<Result<(), WorkerError>>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -71,13 +75,18 @@ pub struct Serving {
 
 impl Serving {
     /// Starts the workers and the servers. `topics_given`: see [`Agent::topics_given`].
-    pub async fn start(config: Config, listeners: Listeners, topics_given: bool) -> anyhow::Result<Serving> {
+    pub async fn start(
+        config: Config,
+        file: Option<PathBuf>,
+        listeners: Listeners,
+        topics_given: bool,
+    ) -> anyhow::Result<Serving> {
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
         let directory = Arc::new(Directory::new(advertised(&config, grpc)));
         let agent = Arc::new(assemble(config, topics_given, directory.clone())?);
         let reader = Arc::new(Reader {
             registry: agent.registry.clone(),
-            sources: query::Sources::new(agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone()))),
+            sources: query::Sources::new(reload::shown(&agent.plans())),
             clock: agent.clock.clone(),
             max_cells: agent.config.limits.query_cells,
             published: Default::default(),
@@ -111,14 +120,15 @@ impl Serving {
         if agent.replicas.are_wanted() {
             threads.push(spawn_replicas(agent.clone()).context("replicas")?);
         }
+        let reload = Arc::new(Reload::new(file, agent.clone(), reader.clone(), statuses.clone()));
         let registry = agent.registry.clone();
         let readiness: Readiness = Arc::new(move || {
             let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
-        servers.extend(serve(listeners, &agent, Arc::new(cluster), readiness.clone(), stopped));
+        servers.extend(serve(listeners, &agent, Arc::new(cluster), readiness.clone(), reload.clone(), stopped));
         tracing::info!(%http, %grpc, "serving");
-        Ok(Serving { http, grpc, reader, readiness, agent, ends, threads, stop, servers, result: Ok(()) })
+        Ok(Serving { http, grpc, reader, readiness, reload, agent, ends, threads, stop, servers, result: Ok(()) })
     }
 
     /// Resolves when a worker has ended by itself; why, [`Serving::stop`] tells.
@@ -176,7 +186,7 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
     let metrics = Arc::new(Metrics::new());
     let own = directory.own().map(ToString::to_string);
     let settings = Settings::new(config.kafka.clone(), "streamgauge".into()).advertise(own);
-    let sources: Vec<_> = SourcePlan::all(&config).into_iter().map(Arc::new).collect();
+    let plans = Arc::new(RwLock::new(Arc::new(Plans::new(0, &config))));
     let state_dir = Arc::new(StateDir::open(&config.state.dir)?);
     let registry = Arc::new(Registry::default());
     let checkpointer = Checkpointer::start(clock.clone(), metrics.clone()).context("checkpointer")?;
@@ -196,12 +206,14 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
         clock: clock.clone(),
         standbys: config.state.standby_replicas,
         global_view: config.state.global_view,
-        source_of: source_of(&sources),
+        source_of: source_of(&plans),
         changelog_topic: changelogs(&config),
-        publishers: publishers(&sources, &registry),
+        publishers: publishers(&plans, &registry),
     };
+    metrics.reloaded(clock.unix_millis());
+    metrics.memory_budget.set(config.limits.memory_budget.map_or(0, |bytes| bytes as i64));
     Ok(Agent {
-        sources,
+        plans,
         settings,
         state_dir,
         registry,
@@ -211,6 +223,8 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
         clock,
         runtime: tokio::runtime::Handle::current(),
         stopping: AtomicBool::new(false),
+        first_seen: Default::default(),
+        rejoin: AtomicBool::new(false),
         topics_given,
         config,
     })
@@ -219,10 +233,14 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
 /// redb's page cache of a replica, which only ever writes.
 const REPLICA_CACHE_BYTES: usize = 1 << 20;
 
-fn source_of(sources: &[Arc<SourcePlan>]) -> SourceOf {
-    let sources = sources.to_vec();
+/// The plans in force, which a reload replaces.
+type InForce = Arc<RwLock<Arc<Plans>>>;
+
+fn source_of(plans: &InForce) -> SourceOf {
+    let plans = plans.clone();
     Box::new(move |topic| {
-        let source = &sources[worker::source_of(&sources, topic)?];
+        let plans = plans.read().clone();
+        let source = &plans.sources[plans.source_of(topic)?];
         Some((source.name.clone(), source.plan.clone()))
     })
 }
@@ -232,10 +250,10 @@ fn changelogs(config: &Config) -> Box<dyn Fn(&str) -> String + Send + Sync> {
     Box::new(move |topic| worker::changelog_topic(&group, topic))
 }
 
-fn publishers(sources: &[Arc<SourcePlan>], registry: &Arc<Registry>) -> Publishers {
-    let sources: Vec<_> = sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone())).collect();
-    let registry = registry.clone();
+fn publishers(plans: &InForce, registry: &Arc<Registry>) -> Publishers {
+    let (plans, registry) = (plans.clone(), registry.clone());
     Box::new(move || {
+        let sources = reload::shown(&plans.read().clone());
         let publisher = |source: &query::Source| Some((source.publisher(&registry)?, source.topics(&registry)));
         sources.iter().filter_map(publisher).collect()
     })
@@ -247,6 +265,7 @@ fn serve(
     agent: &Agent,
     cluster: Arc<Cluster>,
     readiness: Readiness,
+    control: Arc<Reload>,
     stopped: watch::Receiver<()>,
 ) -> Vec<JoinHandle<()>> {
     let http = http::serve(
@@ -255,8 +274,8 @@ fn serve(
             reader: cluster.reader.clone(),
             metrics: agent.metrics.clone(),
             readiness: readiness.clone(),
+            control,
             histograms: agent.config.http.histograms,
-            config: agent.config.redacted_yaml().into(),
         },
         ends(stopped.clone()),
     );
@@ -324,6 +343,17 @@ fn spawn_watch(agent: Arc<Agent>, directory: Arc<Directory>) -> io::Result<std::
 /// Keeps this agent's replicas until it stops.
 fn spawn_replicas(agent: Arc<Agent>) -> io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("replicas".into()).spawn(move || agent.replicas.run(|| agent.is_stopping()))
+}
+
+/// Waits for SIGHUP, each time.
+pub async fn hung_up(reload: Arc<Reload>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut signals) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+    while signals.recv().await.is_some() {
+        let reload = reload.clone();
+        // What came of it stands in the log.
+        let _ = tokio::task::spawn_blocking(move || http::Control::reload(&*reload)).await;
+    }
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -165,6 +165,9 @@ fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
         Publish::PerPartition => "per_partition",
         Publish::Merged => "merged",
     };
+    if aggregate.backfill {
+        out.entry(2, "backfill", "earliest");
+    }
     out.entry(2, "publish", publish);
     let prefix = aggregate.metric_prefix.strip_suffix(&aggregate.name).unwrap_or_default();
     if !prefix.is_empty() {
@@ -263,6 +266,7 @@ fn state(out: &mut Yaml, state: &State) {
     out.entry(1, "cache", format_size(state.cache_bytes));
     out.entry(1, "standby_replicas", state.standby_replicas);
     out.entry(1, "global_view", state.global_view);
+    out.entry(1, "keep_removed", format_duration(state.keep_removed));
 }
 
 fn cluster(out: &mut Yaml, cluster: &Cluster) {
@@ -312,4 +316,7 @@ fn limits(out: &mut Yaml, limits: &Limits) {
     out.entry(1, "entry_size", format_size(limits.entry_bytes as u64));
     out.entry(1, "query_cells", limits.query_cells);
     out.entry(1, "label_size", format_size(limits.label_bytes as u64));
+    if let Some(budget) = limits.memory_budget {
+        out.entry(1, "memory_budget", format_size(budget));
+    }
 }

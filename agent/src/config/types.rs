@@ -177,6 +177,8 @@ pub struct Aggregate {
     pub key_limit: usize,
     /// Keys unseen for this long (event time) are dropped, their totals too.
     pub key_ttl: Option<Duration>,
+    /// Begin at the earliest record that Kafka still has when a state does not have this aggregate yet; else now.
+    pub backfill: bool,
     /// How totals are published.
     pub publish: Publish,
     /// A partition silent for this long (wall clock) no longer holds up the closing of windows.
@@ -326,6 +328,8 @@ pub struct State {
     pub standby_replicas: usize,
     /// This agent keeps a copy of every partition's state.
     pub global_view: bool,
+    /// How long the state of an aggregate that the config no longer has is carried, unread, before it is deleted.
+    pub keep_removed: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -482,6 +486,8 @@ pub struct Limits {
     pub query_cells: usize,
     /// Largest label value kept; a longer one is a dead letter. Bytes.
     pub label_bytes: usize,
+    /// Resident memory of the process near which no more is read until some of it is free again. Bytes.
+    pub memory_budget: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::future::Future;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -19,16 +19,25 @@ mod page;
 #[cfg(test)]
 mod tests;
 
+/// What may be asked of the agent itself.
+pub trait Control: Send + Sync {
+    /// The config in force, secrets masked.
+    fn config(&self) -> String;
+
+    /// Reads the config file again. What became of it, or why the config before stays in force. Waits until it is in
+    /// force.
+    fn reload(&self) -> Result<String, String>;
+}
+
 /// What the pages show.
 #[derive(Clone)]
 pub struct HttpState {
     pub reader: Arc<Reader>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
+    pub control: Arc<dyn Control>,
     /// Which buckets histograms have on `/metrics` for servers that ask for protobuf.
     pub histograms: Histograms,
-    /// The config in force, secrets masked.
-    pub config: Arc<str>,
 }
 
 /// Serves until `shutdown` resolves, then lets open requests finish.
@@ -51,6 +60,7 @@ fn router(state: HttpState) -> Router {
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
         .route("/-/config", get(config))
+        .route("/-/reload", post(reload))
         .with_state(state)
 }
 
@@ -91,5 +101,13 @@ async fn ready(State(state): State<HttpState>) -> Response {
 }
 
 async fn config(State(state): State<HttpState>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], state.config.to_string()).into_response()
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], state.control.config()).into_response()
+}
+
+async fn reload(State(state): State<HttpState>) -> Response {
+    let done = tokio::task::spawn_blocking(move || state.control.reload()).await;
+    match done.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(done) => done.into_response(),
+        Err(refused) => (StatusCode::UNPROCESSABLE_ENTITY, refused + "\n").into_response(),
+    }
 }

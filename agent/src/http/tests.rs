@@ -10,14 +10,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+struct Fixed;
+
+impl super::Control for Fixed {
+    fn config(&self) -> String {
+        "workers: 1\n".into()
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        Err("line 3 is wrong".into())
+    }
+}
+
 async fn get(address: std::net::SocketAddr, path: &str, accept: &str) -> String {
     String::from_utf8(get_bytes(address, path, &format!("Accept: {accept}\r\n")).await).unwrap()
 }
 
 async fn get_bytes(address: std::net::SocketAddr, path: &str, headers: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
+    let (verb, path) = path.split_once(' ').unwrap_or(("GET", path));
     // HTTP/1.0: the body comes as it is, not in chunks.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n{headers}\r\n");
+    let request = format!("{verb} {path} HTTP/1.0\r\nHost: x\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
@@ -38,8 +51,8 @@ async fn pages_are_served_until_the_shutdown() {
         readiness: Arc::new(move || {
             if flag.load(Ordering::Relaxed) { Vec::new() } else { vec!["no assignment yet".into(), "b".into()] }
         }),
+        control: Arc::new(Fixed),
         histograms: Histograms::Both,
-        config: "workers: 1\n".into(),
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(serve(listener, state, async move {
@@ -67,6 +80,9 @@ async fn pages_are_served_until_the_shutdown() {
     is_ready.store(true, Ordering::Relaxed);
     assert!(get(address, "/-/ready", "*/*").await.starts_with("HTTP/1.0 200"));
     assert!(get(address, "/-/config", "*/*").await.ends_with("workers: 1\n"));
+    let page = get(address, "POST /-/reload", "*/*").await;
+    assert!(page.starts_with("HTTP/1.0 422") && page.ends_with("\r\n\r\nline 3 is wrong\n"), "{page}");
+    assert!(get(address, "/-/reload", "*/*").await.starts_with("HTTP/1.0 405"));
     assert!(get(address, "/", "*/*").await.contains("href=\"/metrics\""));
     assert!(get(address, "/nothing", "*/*").await.starts_with("HTTP/1.0 404"));
 

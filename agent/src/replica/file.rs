@@ -60,7 +60,7 @@ impl Files {
     /// Opens a task's file; one that may not be continued up to the changelog's end `mark` is thrown away.
     ///
     /// # Errors
-    /// If the source topic was made again, the disk says no, the file is of a newer format, or nobody waits any more.
+    /// If the disk says no, the file is of a newer format, or nobody waits any more.
     pub fn open(&self, id: &TaskId, identity: Checkpoint, mark: i64) -> Result<Opened, RestoreError> {
         let path = self.state_dir.task_file(&id.topic, id.partition);
         let mut store = self.open_store(id, &path)?;
@@ -78,7 +78,8 @@ impl Files {
                 load(&store).map(|entries| Some((found, entries))).map_err(|e| ("corrupt", e.to_string()))
             }
             Some(Err(Unusable::Discard(reason, detail))) => Err((reason, detail)),
-            Some(Err(Unusable::Recreated)) => return Err(RestoreError::Recreated { task: id.to_string() }),
+            // The changelog tells whether it is to be continued all the same: after a reset it is.
+            Some(Err(Unusable::Recreated)) => Err(("identity", "its source topic had another id".to_owned())),
             None => Ok(None),
         };
         let (checkpoint, replay) = match loaded {

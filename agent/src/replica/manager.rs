@@ -301,7 +301,8 @@ impl Replicas {
     fn drop_outdated(&self) {
         let is_outdated = |held: &Held| {
             let now = (self.settings.source_of)(&held.task.id.topic);
-            now.is_none_or(|(_, plan)| !Arc::ptr_eq(&plan, &held.task.plan))
+            let ids = |plan: &Plan| plan.aggregates.iter().map(|aggregate| aggregate.id).collect::<Vec<_>>();
+            now.is_none_or(|(_, plan)| ids(&plan) != ids(&held.task.plan))
         };
         let held = self.held.lock();
         let outdated: Vec<TaskId> =

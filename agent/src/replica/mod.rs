@@ -7,8 +7,10 @@ mod manager;
 mod members;
 mod position;
 mod replay;
+mod reset;
 mod restore;
 mod tailing;
+mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -19,4 +21,6 @@ pub use manager::{Publishers, ReplicaSettings, Replicas, SourceOf};
 pub use members::Watch;
 pub use position::LossPolicy;
 pub use replay::{Promoted, Replay, ReplayError, expiry_of};
+pub use reset::reset_record;
 pub use restore::{Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore};
+pub use verify::{Difference, Verification, Verified};

@@ -6,7 +6,7 @@ use crate::state::{Changes, EntryHash, Fingerprint, View};
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use streamgauge_proto::storage::v1::{AggregateProgress, OffsetRecord};
+use streamgauge_proto::storage::v1::{self as pb, AggregateProgress, OffsetRecord};
 
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ReplayError {
@@ -259,6 +259,12 @@ fn is_dead(entry: &EntryKey, cell: Option<&Cell>, progress: &AggregateProgress) 
         Some(cell) => is_expired(entry, cell.last_seen, &expiry),
         None => entry.pane != Pane::TOTAL && entry.pane.end <= expiry.panes_before,
     }
+}
+
+/// The same for an entry of which only the stored bytes are known.
+pub(super) fn is_dead_bytes(entry: &EntryKey, value: &[u8], progress: &AggregateProgress) -> bool {
+    let last_seen = pb::Cell::decode(value).map_or(i64::MAX, |cell| cell.last_seen_ms);
+    is_expired(entry, last_seen, &expiry(progress))
 }
 
 /// What a committed state had dropped, by aggregate.

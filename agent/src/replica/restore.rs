@@ -41,11 +41,11 @@ pub enum RestoreError {
     )]
     StateLost { task: String, offset: i64 },
     #[error(
-        "{task}: the state is at offset {next}, but the partition ends at {end}: the topic was made again or has lost acknowledged records. To begin anew, stop the group's agents, delete their state directories and choose a new kafka.group_id"
+        "{task}: the state is at offset {next}, but the partition ends at {end}: the topic was made again or has lost acknowledged records. To begin anew, stop the group's agents and run: streamgauge state reset -c FILE"
     )]
     BeyondEnd { task: String, next: i64, end: i64 },
     #[error(
-        "{task}: the state is of an earlier topic of this name: the source topic was deleted and made again, so its offsets begin anew. To begin anew too, stop the group's agents, delete their state directories and choose a new kafka.group_id"
+        "{task}: the state is of an earlier topic of this name: the source topic was deleted and made again, so its offsets begin anew. To begin anew too, stop the group's agents and run: streamgauge state reset -c FILE"
     )]
     Recreated { task: String },
     #[error(transparent)]

@@ -3,7 +3,7 @@
 use super::{Lease, View};
 use crate::aggregate::{AggregateId, Plan};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -39,7 +39,8 @@ pub struct Task {
     /// The config's source it belongs to.
     pub source: Arc<str>,
     pub plan: Arc<Plan>,
-    pub view: RwLock<View>,
+    /// Shared with the task's successor under another plan.
+    pub view: Arc<RwLock<View>>,
     pub lease: Arc<Lease>,
     phase: Mutex<Phase>,
     high_watermark: AtomicI64,
@@ -58,6 +59,8 @@ pub struct Task {
     shown: Mutex<HashMap<TaskId, i64>>,
     /// Of a publisher: ends of windows that are to be committed as published, by aggregate.
     to_publish: Mutex<HashMap<AggregateId, i64>>,
+    /// Aggregates whose state is being deleted: the next commit writes tombstones and lists them no more.
+    forgotten: Mutex<BTreeSet<AggregateId>>,
     pushed_through: Mutex<Vec<(AggregateId, i64)>>,
 }
 
@@ -68,7 +71,7 @@ impl Task {
             source,
             plan,
             lease,
-            view: RwLock::default(),
+            view: Arc::default(),
             phase: Mutex::new(Phase::Restoring { done: 0, of: 0 }),
             high_watermark: AtomicI64::new(-1),
             last_stable_offset: AtomicI64::new(-1),
@@ -80,6 +83,7 @@ impl Task {
             merge_marks: OnceLock::new(),
             shown: Mutex::default(),
             to_publish: Mutex::default(),
+            forgotten: Mutex::default(),
             pushed_through: Mutex::default(),
         }
     }
@@ -149,6 +153,41 @@ impl Task {
         progress.map_or(i64::MIN, |progress| progress.published_through)
     }
 
+    /// The same task under another plan of its source, with the same committed view.
+    pub fn with_plan(&self, source: Arc<str>, plan: Arc<Plan>) -> Task {
+        let forgotten = self.forgotten.lock().iter().copied().filter(|&id| plan.aggregate(id).is_none()).collect();
+        let atomic = |value: &AtomicI64| AtomicI64::new(value.load(Ordering::Acquire));
+        Task {
+            id: self.id.clone(),
+            source,
+            plan,
+            lease: self.lease.clone(),
+            view: self.view.clone(),
+            phase: Mutex::new(self.phase()),
+            high_watermark: atomic(&self.high_watermark),
+            last_stable_offset: atomic(&self.last_stable_offset),
+            publish_from: atomic(&self.publish_from),
+            nothing_between: Mutex::new(*self.nothing_between.lock()),
+            topic_id: self.topic_id.clone(),
+            changelog_position: atomic(&self.changelog_position),
+            observed_since: atomic(&self.observed_since),
+            merge_marks: self.merge_marks.clone(),
+            shown: Mutex::new(self.shown.lock().clone()),
+            to_publish: Mutex::new(self.to_publish.lock().clone()),
+            forgotten: Mutex::new(forgotten),
+            pushed_through: Mutex::new(self.pushed_through.lock().clone()),
+        }
+    }
+
+    /// Notes that an aggregate's state is being deleted.
+    pub fn forget(&self, id: AggregateId) {
+        self.forgotten.lock().insert(id);
+    }
+
+    pub fn is_forgotten(&self, id: AggregateId) -> bool {
+        self.forgotten.lock().contains(&id)
+    }
+
     /// Sets the source topic's id, once; it is known when the restore begins.
     pub fn set_topic_id(&self, id: Arc<str>) {
         let _ = self.topic_id.set(id);
@@ -183,6 +222,12 @@ impl Task {
     pub fn set_watermarks(&self, high: i64, last_stable: i64) {
         self.high_watermark.store(high, Ordering::Relaxed);
         self.last_stable_offset.store(last_stable, Ordering::Relaxed);
+    }
+
+    /// Learns of a later end without fetching.
+    pub fn raise_watermarks(&self, end: i64) {
+        self.high_watermark.fetch_max(end, Ordering::Relaxed);
+        self.last_stable_offset.fetch_max(end, Ordering::Relaxed);
     }
 
     /// Notes that input offsets hold transaction markers and aborted records only: no reader will ever pass them.

@@ -89,6 +89,30 @@ impl Metrics {
         self.checkpoint_failures.inc();
     }
 
+    /// An aggregate that the config has again misses so many records.
+    pub fn gap(&self, aggregate: &str, records: u64) {
+        self.aggregate_gap.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(records);
+    }
+
+    /// A config was taken into force at that time, Unix milliseconds.
+    pub fn reloaded(&self, now: i64) {
+        self.reload_ok.set(1);
+        self.reload_time.set(now as f64 / 1e3);
+    }
+
+    /// A config was refused; the one before stays in force.
+    pub fn reload_refused(&self) {
+        self.reload_ok.set(0);
+    }
+
+    /// Memory came near the budget, and these were paused; or resumed, if negative.
+    pub fn paused(&self, partitions: i64) {
+        self.paused.inc_by(partitions);
+        if partitions > 0 {
+            self.pauses.inc();
+        }
+    }
+
     /// Size of a task's redb file.
     pub fn state_bytes(&self, topic: &str, partition: i32, bytes: u64) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);

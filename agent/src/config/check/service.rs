@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
@@ -11,7 +12,7 @@ use super::super::raw::{
     RawGrpc, RawGuarantee, RawHistograms, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry,
 };
 use super::super::types::{Grpc, Guarantee, Histograms, Http, Limits, LogFormat, OnLoss, State, Telemetry};
-use super::{Checker, MILLISECOND, SECOND};
+use super::{Checker, DAY, MILLISECOND, SECOND};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -42,6 +43,7 @@ pub fn state(check: &mut Checker, raw: &RawState) -> State {
         cache_bytes: check.size(&raw.cache, 64 * MIB, MIB..=1024 * 1024 * MIB),
         standby_replicas: check.count(&raw.standby_replicas, 0, 0..=16),
         global_view: raw.global_view.unwrap_or(false),
+        keep_removed: check.duration(&raw.keep_removed, DAY, Duration::ZERO..=365 * DAY),
     }
 }
 
@@ -56,7 +58,10 @@ pub fn limits(check: &mut Checker, raw: &RawLimits) -> (Limits, usize) {
     let label_bytes = bytes(&raw.label_size, KIB, MIB);
     let query_cells = check.count(&raw.query_cells, 100_000, 1..=100_000_000);
     let keys = check.count(&raw.keys_per_aggregate, 10_000, 1..=100_000_000);
-    (Limits { event_bytes, entry_bytes, query_cells, label_bytes }, keys)
+    // Less than an agent needs without any state would pause it for ever.
+    let budget = check.size(&raw.memory_budget, 0, 64 * MIB..=1024 * 1024 * MIB);
+    let memory_budget = raw.memory_budget.as_ref().map(|_| budget);
+    (Limits { event_bytes, entry_bytes, query_cells, label_bytes, memory_budget }, keys)
 }
 
 pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, Grpc) {

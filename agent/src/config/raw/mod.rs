@@ -189,6 +189,9 @@ pub struct RawAggregate {
     pub limit: Option<At<u64>>,
     /// Drop label combinations that have not been seen for this long (event time), their totals too. Default: never.
     pub key_ttl: Option<At<RawDuration>>,
+    /// Where an aggregate begins that is added to a group which has counted already: `now`, or `earliest`: it first reads
+    /// again what Kafka still has. Meanwhile the partitions of its source are restoring. Default: `now`.
+    pub backfill: Option<RawBackfill>,
     /// `per_partition`: totals carry `topic` and `partition`. `merged`: one agent publishes the group's totals without
     /// them. Default: `per_partition`.
     pub publish: Option<RawPublish>,
@@ -196,6 +199,14 @@ pub struct RawAggregate {
     pub idle_timeout: Option<At<RawDuration>>,
     /// Put before the metric names, with `_` between: `prefix: shop` gives `shop_http_requests_total`. Default: none.
     pub prefix: Option<At<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Backfill")]
+pub enum RawBackfill {
+    Now,
+    Earliest,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -228,6 +239,9 @@ pub struct RawState {
     /// Keep a copy of every partition's state on this agent, so that it answers for the whole group without asking the
     /// others, and can publish merged totals. Default: false.
     pub global_view: Option<bool>,
+    /// How long the state of an aggregate that the config no longer has is carried, unread, after a restart: another
+    /// version in the group may still have it. Then it is deleted. Default: `1d`.
+    pub keep_removed: Option<At<RawDuration>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -296,6 +310,9 @@ pub struct RawLimits {
     pub label_size: Option<At<RawSize>>,
     /// Label combinations per aggregate and partition, for aggregates without a `limit`. Default: 10000.
     pub keys_per_aggregate: Option<At<u64>>,
+    /// Memory of the whole process (resident) that is not to be exceeded: near it partitions are paused until some is
+    /// free again. Default: none.
+    pub memory_budget: Option<At<RawSize>>,
 }
 
 /// The agent's own logs.

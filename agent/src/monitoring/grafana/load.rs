@@ -20,12 +20,21 @@ fn producing() -> Vec<Panel> {
         )
     };
     vec![
-        Panel::new(Look::Lines, "Acknowledged", "cps", "Events that Kafka has acknowledged, per second.")
-            .wide(12)
-            .query(
-                format!("sum by (instance) (rate(kafka_producer_success_total{{{J}}}[$__rate_interval]))"),
-                "{{instance}}",
-            ),
+        Panel::new(
+            Look::Lines,
+            "Acknowledged",
+            "cps",
+            "Events that Kafka has acknowledged, or did not take, per second.",
+        )
+        .wide(12)
+        .query(
+            format!("sum by (instance) (rate(kafka_producer_success_total{{{J}}}[$__rate_interval]))"),
+            "{{instance}}",
+        )
+        .query(
+            format!("sum by (instance) (rate(kafka_producer_failure_total{{{J}}}[$__rate_interval]))"),
+            "{{instance}} not acknowledged",
+        ),
         Panel::new(
             Look::Lines,
             "Time to the acknowledgement",

@@ -10,7 +10,7 @@ use streamgauge::telemetry::Name;
 
 use crate::agent::repository;
 
-/// Of the cluster's health, lag and load tests, which land beside this.
+/// Of the cluster's health and lag, which land beside this.
 const AWAITED: [&str; 4] = ["kafka_", "streamgauge_cluster_", "streamgauge_kafka_", "streamgauge_probe_"];
 
 /// Not this agent's: Prometheus' own series, and a broker's JMX exporter.
@@ -90,8 +90,13 @@ fn expressions_of_rules(text: &str) -> Vec<String> {
     expressions
 }
 
+/// Whether the agent has the metrics of the cluster.
+pub fn looks_after_the_cluster() -> bool {
+    Name::ALL.iter().any(|name| name.family() == "kafka_brokers")
+}
+
 fn awaited(metric: &str) -> bool {
-    AWAITED.iter().any(|prefix| metric.starts_with(prefix))
+    !looks_after_the_cluster() && AWAITED.iter().any(|prefix| metric.starts_with(prefix))
 }
 
 fn known() -> BTreeSet<String> {
