@@ -54,7 +54,7 @@ fn stage() -> Stage {
     task.set_phase(Phase::Running);
     registry.insert(task.clone());
     let sources = Sources::new([Source::new(source, plan.clone())]);
-    let reader = Reader { registry, sources, clock, max_cells: 1 };
+    let reader = Reader { registry, sources, clock, max_cells: 1, published: Default::default() };
     let mut stage = Stage { reader, task, state: TaskState::new(plan) };
     for round in 0..50 {
         stage.fold(round);
@@ -131,6 +131,7 @@ fn exposition(criterion: &mut Criterion) {
         sources: Sources::new(stage.reader.sources.now().iter().cloned()),
         clock: stage.reader.clock.clone(),
         max_cells: 1,
+        published: Default::default(),
     };
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -15,6 +15,13 @@ pub mod v1 {
     tonic::include_proto!("streamgauge.v1");
 }
 
+/// What agents of one group ask each other.
+pub mod peer {
+    pub mod v1 {
+        tonic::include_proto!("streamgauge.peer.v1");
+    }
+}
+
 /// Prometheus' protobuf exposition.
 pub mod prometheus {
     tonic::include_proto!("io.prometheus.client");

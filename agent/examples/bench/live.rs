@@ -73,6 +73,13 @@ pub fn query(binary: &str, path: &str, calls: usize) {
     agent.wait_for(REQUESTS, 1.0, Duration::from_millis(50));
     // Until it has caught up and every window of the answer has something in it.
     std::thread::sleep(Duration::from_secs(10));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut took = runtime.block_on(ask(&agent.grpc, calls));
+    print_milliseconds("query", &mut took);
+}
+
+/// Milliseconds of each call for the last five minutes of one endpoint.
+pub async fn ask(address: &str, calls: usize) -> Vec<f64> {
     let endpoint = LabelMatcher { label: "endpoint".into(), value: "/api/users".into(), ..Default::default() };
     let request = QueryRequest {
         aggregate: "http".into(),
@@ -82,19 +89,15 @@ pub fn query(binary: &str, path: &str, calls: usize) {
         quantiles: vec![0.5, 0.95, 0.99],
         ..Default::default()
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut took = runtime.block_on(async {
-        let mut client = QueryServiceClient::connect(format!("http://{}", agent.grpc)).await.unwrap();
-        let mut took = Vec::new();
-        for _ in 0..calls {
-            let asked = Instant::now();
-            let answer = client.query(request.clone()).await.unwrap().into_inner();
-            took.push(asked.elapsed().as_secs_f64() * 1e3);
-            assert!(!answer.rows.is_empty() && answer.missing.is_empty(), "{answer:?}");
-        }
-        took
-    });
-    print_milliseconds("query", &mut took);
+    let mut client = QueryServiceClient::connect(format!("http://{address}")).await.unwrap();
+    let mut took = Vec::new();
+    for _ in 0..calls {
+        let asked = Instant::now();
+        let answer = client.query(request.clone()).await.unwrap().into_inner();
+        took.push(asked.elapsed().as_secs_f64() * 1e3);
+        assert!(!answer.rows.is_empty() && answer.missing.is_empty(), "{answer:?}");
+    }
+    took
 }
 
 /// Catches up with `events` events, first undisturbed, then scraped all the time with `pause` between scrapes; both from a state
@@ -121,7 +124,7 @@ pub fn scrape(binary: &str, alone: &str, scraped: &str, events: u64, pause: Dura
     print_milliseconds("scrape", &mut took);
 }
 
-fn print_milliseconds(what: &str, took: &mut [f64]) {
+pub fn print_milliseconds(what: &str, took: &mut [f64]) {
     let [p50, p90, p99, worst] = [0.5, 0.9, 0.99, 1.0].map(|share| quantile(took, share));
     println!(
         "{{\"what\": \"{what}\", \"samples\": {}, \"p50_ms\": {p50:.2}, \"p90_ms\": {p90:.2}, \"p99_ms\": {p99:.2}, \"worst_ms\": {worst:.2}}}",

@@ -7,6 +7,7 @@ mod growth;
 mod live;
 mod plot;
 mod process;
+mod scale;
 
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ const USAGE: &str = "usage:
   bench query BINARY CONFIG CALLS              Query over TCP (somebody produces meanwhile)
   bench scrape BINARY CONFIG CONFIG2 EVENTS PAUSE_MS   catching up alone, and scraped all the time
   bench growth BINARY SERVERS DIR EVENTS       cost by keys, partitions, aggregates
+  bench takeover BINARY CONFIG1 CONFIG2 EVENTS ROUNDS NAME   kill -9 of a partition's owner, until the other agent has it
+  bench cluster BINARY CONFIG1 CONFIG2 CONFIG3 CALLS         Query over three agents (somebody produces meanwhile)
   bench plot RESULTS DIR                       the same as pictures";
 
 fn main() {
@@ -40,6 +43,12 @@ fn main() {
         ["query", binary, config, calls] => live::query(binary, config, number(calls) as usize),
         ["scrape", binary, alone, scraped, events, pause] => {
             live::scrape(binary, alone, scraped, number(events), Duration::from_millis(number(pause)));
+        }
+        ["takeover", binary, one, two, events, rounds, name] => {
+            scale::takeover(binary, [one, two], number(events), number(rounds) as usize, name);
+        }
+        ["cluster", binary, one, two, three, calls] => {
+            scale::cluster(binary, [one, two, three], number(calls) as usize)
         }
         ["growth", binary, servers, dir, events] => growth::growth(binary, servers, dir.as_ref(), number(events)),
         ["plot", results, out] => plot::plot(results.as_ref(), out.as_ref()),

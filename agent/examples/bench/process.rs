@@ -34,6 +34,11 @@ impl Agent {
     pub fn kill_and_start(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.start_again();
+    }
+
+    /// A new process on the same config, after the end of the last one.
+    pub fn start_again(&mut self) {
         self.child = Command::new(&self.binary).args(["run", "-c", &self.path]).spawn().unwrap();
     }
 

@@ -6,7 +6,7 @@ use streamgauge_proto::storage::v1 as pb;
 use super::cell::Cell;
 use super::histogram::{Dense, Histogram};
 use super::measure::{Average, Buckets, MeasureState, Nanos};
-use super::plan::AggregatePlan;
+use super::plan::{AggregatePlan, MeasurePlan};
 
 /// The version of stored cells that this program writes, and the newest it reads.
 pub const CELL_FORMAT_VERSION: u32 = 1;
@@ -70,7 +70,8 @@ impl Cell {
     }
 }
 
-fn measure_to_proto(state: &MeasureState) -> pb::MeasureState {
+/// A single measure's stored form, for what is sent to another agent rather than kept.
+pub fn measure_to_proto(state: &MeasureState) -> pb::MeasureState {
     use pb::measure_state::State;
     let extreme = |value: f64| pb::Extreme { value: value.is_finite().then_some(value) };
     let state = match state {
@@ -88,6 +89,11 @@ fn measure_to_proto(state: &MeasureState) -> pb::MeasureState {
         }),
     };
     pb::MeasureState { state: Some(state) }
+}
+
+/// The inverse of [`measure_to_proto`] for a state of `plan`'s measure; `None` if it is none.
+pub fn measure_of(plan: &MeasurePlan, message: pb::MeasureState) -> Option<MeasureState> {
+    measure_from_proto(message).filter(|state| state.fits(plan))
 }
 
 /// `None` if the message lacks something or contradicts itself.

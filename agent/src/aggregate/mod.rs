@@ -17,7 +17,7 @@ mod units;
 mod window;
 
 pub use cell::Cell;
-pub use encode::{CELL_FORMAT_VERSION, FormatError};
+pub use encode::{CELL_FORMAT_VERSION, FormatError, measure_of, measure_to_proto};
 pub use event::{Event, Value};
 pub use extract::{Rejection, RejectionReason};
 pub use histogram::{Dense, Histogram, MAX_SCALE};

@@ -2,17 +2,18 @@
 
 use super::reload::{self, Reload};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Guarantee};
 use crate::export::otlp;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
 use crate::loadtest::{LoadTests, Sources};
-use crate::query::{self, Reader, Readiness};
-use crate::state::{Checkpointer, Registry, StateDir};
+use crate::query::{self, Cluster, Reader, Readiness};
+use crate::replica::{Files, Publishers, ReplicaSettings, Replicas, SourceOf, Watch};
+use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
 use crate::telemetry::Metrics;
 use crate::topics::{Policy, Topics};
-use crate::worker::{Agent, Plans, WorkerError, WorkerStatus};
+use crate::worker::{self, Agent, Plans, WorkerError, WorkerStatus};
 use anyhow::Context;
 use parking_lot::RwLock;
 use std::io;
@@ -80,13 +81,15 @@ impl Serving {
         listeners: Listeners,
         topics_given: bool,
     ) -> anyhow::Result<Serving> {
-        let agent = Arc::new(assemble(config, topics_given)?);
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
+        let directory = Arc::new(Directory::new(advertised(&config, grpc)));
+        let agent = Arc::new(assemble(config, topics_given, directory.clone())?);
         let reader = Arc::new(Reader {
             registry: agent.registry.clone(),
             sources: query::Sources::new(reload::shown(&agent.plans())),
             clock: agent.clock.clone(),
             max_cells: agent.config.limits.query_cells,
+            published: Default::default(),
         });
         let (stop, stopped) = watch::channel(());
         let mut servers = Vec::new();
@@ -110,13 +113,20 @@ impl Serving {
             statuses.push(status.clone());
             threads.push(spawn_worker(agent.clone(), number, status, ended.clone()).context("worker")?);
         }
+        let state = &agent.config.state;
+        let (standbys, global_view) = (state.standby_replicas, state.global_view);
+        let cluster = Cluster::new(reader.clone(), directory.clone(), agent.metrics.clone(), standbys, global_view);
+        threads.push(spawn_watch(agent.clone(), directory).context("members")?);
+        if agent.replicas.are_wanted() {
+            threads.push(spawn_replicas(agent.clone()).context("replicas")?);
+        }
         let reload = Arc::new(Reload::new(file, agent.clone(), reader.clone(), statuses.clone()));
         let registry = agent.registry.clone();
         let readiness: Readiness = Arc::new(move || {
             let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
-        servers.extend(serve(listeners, &agent, reader.clone(), readiness.clone(), reload.clone(), stopped));
+        servers.extend(serve(listeners, &agent, Arc::new(cluster), readiness.clone(), reload.clone(), stopped));
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving { http, grpc, reader, readiness, reload, agent, ends, threads, stop, servers, result: Ok(()) })
     }
@@ -157,17 +167,58 @@ impl Serving {
     }
 }
 
-fn assemble(config: Config, topics_given: bool) -> anyhow::Result<Agent> {
+/// Where the other agents of the group reach this one: what the config says, or else where it listens.
+fn advertised(config: &Config, listens: SocketAddr) -> Option<Address> {
+    match &config.grpc.advertise {
+        Some(address) => Some(address.as_str().into()),
+        None if listens.ip().is_unspecified() => {
+            tracing::warn!(
+                "grpc.listen names no host: set grpc.advertise, so that the group's other agents find this one"
+            );
+            None
+        }
+        None => Some(listens.to_string().into()),
+    }
+}
+
+fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> anyhow::Result<Agent> {
     let clock = Clock::default();
     let metrics = Arc::new(Metrics::new());
+    let own = directory.own().map(ToString::to_string);
+    let settings = Settings::new(config.kafka.clone(), "streamgauge".into()).advertise(own);
+    let plans = Arc::new(RwLock::new(Arc::new(Plans::new(0, &config))));
+    let state_dir = Arc::new(StateDir::open(&config.state.dir)?);
+    let registry = Arc::new(Registry::default());
+    let checkpointer = Checkpointer::start(clock.clone(), metrics.clone()).context("checkpointer")?;
+    let replicas = ReplicaSettings {
+        settings: settings.clone(),
+        files: Files {
+            state_dir: state_dir.clone(),
+            cache_bytes: REPLICA_CACHE_BYTES,
+            lenient: config.state.guarantee != Guarantee::ExactlyOnce,
+            metrics: metrics.clone(),
+            // A file that a task still holds is tried again at the next look, rather than waited for.
+            cancelled: Arc::new(AtomicBool::new(true)),
+        },
+        registry: registry.clone(),
+        directory,
+        checkpointer: checkpointer.clone(),
+        clock: clock.clone(),
+        standbys: config.state.standby_replicas,
+        global_view: config.state.global_view,
+        source_of: source_of(&plans),
+        changelog_topic: changelogs(&config),
+        publishers: publishers(&plans, &registry),
+    };
     metrics.reloaded(clock.unix_millis());
     metrics.memory_budget.set(config.limits.memory_budget.map_or(0, |bytes| bytes as i64));
     Ok(Agent {
-        plans: RwLock::new(Arc::new(Plans::new(0, &config))),
-        settings: Settings::new(config.kafka.clone(), "streamgauge".into()),
-        state_dir: Arc::new(StateDir::open(&config.state.dir)?),
-        registry: Arc::new(Registry::default()),
-        checkpointer: Checkpointer::start(clock.clone(), metrics.clone()).context("checkpointer")?,
+        plans,
+        settings,
+        state_dir,
+        registry,
+        checkpointer,
+        replicas: Arc::new(Replicas::new(replicas)),
         metrics,
         clock,
         runtime: tokio::runtime::Handle::current(),
@@ -179,35 +230,71 @@ fn assemble(config: Config, topics_given: bool) -> anyhow::Result<Agent> {
     })
 }
 
+/// redb's page cache of a replica, which only ever writes.
+const REPLICA_CACHE_BYTES: usize = 1 << 20;
+
+/// The plans in force, which a reload replaces.
+type InForce = Arc<RwLock<Arc<Plans>>>;
+
+fn source_of(plans: &InForce) -> SourceOf {
+    let plans = plans.clone();
+    Box::new(move |topic| {
+        let plans = plans.read().clone();
+        let source = &plans.sources[plans.source_of(topic)?];
+        Some((source.name.clone(), source.plan.clone()))
+    })
+}
+
+fn changelogs(config: &Config) -> Box<dyn Fn(&str) -> String + Send + Sync> {
+    let group = config.kafka.group_id.clone();
+    Box::new(move |topic| worker::changelog_topic(&group, topic))
+}
+
+fn publishers(plans: &InForce, registry: &Arc<Registry>) -> Publishers {
+    let (plans, registry) = (plans.clone(), registry.clone());
+    Box::new(move || {
+        let sources = reload::shown(&plans.read().clone());
+        let publisher = |source: &query::Source| Some((source.publisher(&registry)?, source.topics(&registry)));
+        sources.iter().filter_map(publisher).collect()
+    })
+}
+
 /// Serves until the sender of `stopped` is dropped.
 fn serve(
     listeners: Listeners,
     agent: &Agent,
-    reader: Arc<Reader>,
+    cluster: Arc<Cluster>,
     readiness: Readiness,
     control: Arc<Reload>,
     stopped: watch::Receiver<()>,
 ) -> Vec<JoinHandle<()>> {
-    let metrics = agent.metrics.clone();
     let http = http::serve(
         listeners.http,
         HttpState {
-            reader: reader.clone(),
-            metrics: metrics.clone(),
+            reader: cluster.reader.clone(),
+            metrics: agent.metrics.clone(),
             readiness: readiness.clone(),
             control,
             histograms: agent.config.http.histograms,
         },
         ends(stopped.clone()),
     );
-    let grpc = grpc::serve(listeners.grpc, grpc_state(agent, reader, readiness), ends(stopped));
+    let (publishing, until) = (cluster.clone(), ends(stopped.clone()));
+    let publish = async move {
+        tokio::select! {
+            () = publishing.publish_windows() => {}
+            () = until => {}
+        }
+    };
+    let grpc = grpc::serve(listeners.grpc, grpc_state(agent, cluster, readiness), ends(stopped));
     vec![
+        tokio::spawn(publish),
         tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),
         tokio::spawn(async move { grpc.await.unwrap_or_else(|e| tracing::error!("gRPC server: {e}")) }),
     ]
 }
 
-fn grpc_state(agent: &Agent, reader: Arc<Reader>, readiness: Readiness) -> GrpcState {
+fn grpc_state(agent: &Agent, cluster: Arc<Cluster>, readiness: Readiness) -> GrpcState {
     let config = &agent.config;
     let topics = Topics::new(agent.settings.clone(), &config.cluster.topics, Policy::of(config));
     let load_tests = LoadTests::new(
@@ -218,7 +305,7 @@ fn grpc_state(agent: &Agent, reader: Arc<Reader>, readiness: Readiness) -> GrpcS
         agent.clock.clone(),
         Some(agent.metrics.clone()),
     );
-    GrpcState { reader, metrics: agent.metrics.clone(), readiness, topics, load_tests: Arc::new(load_tests) }
+    GrpcState { cluster, metrics: agent.metrics.clone(), readiness, topics, load_tests: Arc::new(load_tests) }
 }
 
 /// Resolves when the sender is gone.
@@ -238,6 +325,24 @@ fn spawn_worker(
         // Nobody to tell: the agent is ending anyway.
         let _ = ended.blocking_send(result);
     })
+}
+
+/// Keeps the member list up to date until the agent stops.
+fn spawn_watch(agent: Arc<Agent>, directory: Arc<Directory>) -> io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("members".into()).spawn(move || {
+        let watch = Watch {
+            settings: agent.settings.clone(),
+            directory,
+            registry: agent.registry.clone(),
+            clock: agent.clock.clone(),
+        };
+        watch.run(|| agent.is_stopping());
+    })
+}
+
+/// Keeps this agent's replicas until it stops.
+fn spawn_replicas(agent: Arc<Agent>) -> io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("replicas".into()).spawn(move || agent.replicas.run(|| agent.is_stopping()))
 }
 
 /// Waits for SIGHUP, each time.

@@ -28,6 +28,7 @@ impl Config {
         out.entry(1, "histograms", histograms);
         out.line(0, "grpc:");
         out.entry(1, "listen", text(&self.grpc.listen.to_string()));
+        self.grpc.advertise.iter().for_each(|address| out.entry(1, "advertise", text(address)));
         cluster(&mut out, &self.cluster);
         self.otlp.iter().for_each(|each| otlp(&mut out, each));
         limits(&mut out, &self.limits);
@@ -263,6 +264,8 @@ fn state(out: &mut Yaml, state: &State) {
     };
     out.entry(1, "on_loss", on_loss);
     out.entry(1, "cache", format_size(state.cache_bytes));
+    out.entry(1, "standby_replicas", state.standby_replicas);
+    out.entry(1, "global_view", state.global_view);
     out.entry(1, "keep_removed", format_duration(state.keep_removed));
 }
 

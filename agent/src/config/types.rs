@@ -324,6 +324,10 @@ pub struct State {
     pub on_loss: OnLoss,
     /// redb's page cache, bytes, shared by all tasks.
     pub cache_bytes: u64,
+    /// Copies of each partition's state that other agents keep up to date.
+    pub standby_replicas: usize,
+    /// This agent keeps a copy of every partition's state.
+    pub global_view: bool,
     /// How long the state of an aggregate that the config no longer has is carried, unread, before it is deleted.
     pub keep_removed: Duration,
 }
@@ -358,6 +362,8 @@ pub enum Histograms {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grpc {
     pub listen: SocketAddr,
+    /// `host:port` that other agents of the group reach this one at; `None`: where it listens.
+    pub advertise: Option<String>,
 }
 
 /// The services for the cluster itself.

@@ -3,10 +3,13 @@
 mod error;
 mod health;
 mod loadtest;
+mod peer;
 mod query;
 mod topic;
 mod translate;
 
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(test)]
 mod tests;
 
@@ -14,12 +17,13 @@ pub use loadtest::{LoadTestApi, request as load_test_request};
 pub use topic::TopicApi;
 
 use crate::loadtest::LoadTests;
-use crate::query::{Reader, Readiness};
+use crate::query::{Cluster, Readiness};
 use crate::telemetry::Metrics;
 use crate::topics::Topics;
 use std::future::Future;
 use std::sync::Arc;
 use streamgauge_proto::FILE_DESCRIPTOR_SET;
+use streamgauge_proto::peer::v1::peer_service_server::PeerServiceServer;
 use streamgauge_proto::v1::load_test_service_server::LoadTestServiceServer;
 use streamgauge_proto::v1::query_service_server::QueryServiceServer;
 use streamgauge_proto::v1::topic_service_server::TopicServiceServer;
@@ -31,13 +35,15 @@ use tonic_reflection::server::Builder;
 
 /// Largest request, bytes. Answers are limited by the number of their cells.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
+/// Another agent may ask for every window that a query may be about. Bytes.
+const MAX_PEER_REQUEST_BYTES: usize = 4 << 20;
 /// Requests that one connection may have open at a time.
 const MAX_REQUESTS_PER_CONNECTION: usize = 64;
 
 /// What the services need.
 #[derive(Clone)]
 pub struct GrpcState {
-    pub reader: Arc<Reader>,
+    pub cluster: Arc<Cluster>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
     pub topics: Topics,
@@ -54,6 +60,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     let health = health::Health { readiness: state.readiness.clone() };
+    let peer =
+        PeerServiceServer::new(peer::Peer { state: state.clone() }).max_decoding_message_size(MAX_PEER_REQUEST_BYTES);
     let topics = TopicServiceServer::new(TopicApi { topics: state.topics.clone() });
     let load_tests = LoadTestServiceServer::new(LoadTestApi { tests: state.load_tests.clone() });
     let query = QueryServiceServer::new(query::Query { state }).max_decoding_message_size(MAX_REQUEST_BYTES);
@@ -61,6 +69,7 @@ pub async fn serve(
         .tcp_nodelay(true)
         .concurrency_limit_per_connection(MAX_REQUESTS_PER_CONNECTION)
         .add_service(query)
+        .add_service(peer)
         .add_service(topics.max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(load_tests.max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES));

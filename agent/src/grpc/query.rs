@@ -2,7 +2,7 @@
 
 use super::translate;
 use super::{GrpcState, error};
-use crate::query::{PartitionStatus, aggregates};
+use crate::query::{self, PartitionStatus, aggregates};
 use streamgauge_proto::v1 as pb;
 use tonic::{Request, Response, Status};
 
@@ -20,7 +20,7 @@ impl pb::query_service_server::QueryService for Query {
         request: Request<pb::ListAggregatesRequest>,
     ) -> Result<Response<pb::ListAggregatesResponse>, Status> {
         let request = request.into_inner();
-        let reader = &self.state.reader;
+        let reader = &self.state.cluster.reader;
         let page_size = match translate::page_size(request.page_size)? {
             0 => ALL,
             size => size,
@@ -40,16 +40,16 @@ impl pb::query_service_server::QueryService for Query {
     }
 
     async fn query(&self, request: Request<pb::QueryRequest>) -> Result<Response<pb::QueryResponse>, Status> {
-        let clock = &self.state.reader.clock;
+        let clock = &self.state.cluster.reader.clock;
         let began = clock.boot_time();
-        let answer = self.answer(request.into_inner());
+        let answer = self.answer(request.into_inner()).await;
         let refused = answer.as_ref().err().map(|status| error::name(status.code()));
         self.state.metrics.queried(clock.boot_time().since(began), refused);
         answer.map(Response::new)
     }
 
     async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::GetStatusResponse>, Status> {
-        let reader = &self.state.reader;
+        let reader = &self.state.cluster.reader;
         let now = reader.clock.unix_millis();
         let reasons = (self.state.readiness)();
         let mut partitions = Vec::new();
@@ -57,7 +57,9 @@ impl pb::query_service_server::QueryService for Query {
         for source in reader.sources.now().iter() {
             let tasks = source.tasks(&reader.registry);
             let timeout = source.plan.aggregates.iter().map(|plan| plan.config.idle_timeout).max().unwrap_or_default();
-            partitions.extend(tasks.iter().map(|task| PartitionStatus::of(task, timeout, now)));
+            let replicas = reader.registry.replicas().into_iter().filter(|replica| replica.source == source.name);
+            let all = tasks.iter().cloned().chain(replicas);
+            partitions.extend(all.map(|task| PartitionStatus::of(&task, timeout, now)));
             for plan in &source.plan.aggregates {
                 let mut status = pb::AggregateStatus { name: plan.config.name.clone(), keys: 0, entries: 0 };
                 for task in &tasks {
@@ -73,21 +75,25 @@ impl pb::query_service_server::QueryService for Query {
             ready: reasons.is_empty(),
             not_ready_reasons: reasons,
             lag: partitions.iter().filter_map(|partition| partition.lag).sum(),
-            partitions: partitions.iter().map(translate::partition_status).collect(),
+            partitions: partitions.iter().map(query::status_to_proto).collect(),
             aggregates: totals,
         }))
     }
 }
 
 impl Query {
-    /// There is one agent's state to answer from; in the cluster's scope other agents' partitions are listed as missing.
-    fn answer(&self, request: pb::QueryRequest) -> Result<pb::QueryResponse, Status> {
+    async fn answer(&self, request: pb::QueryRequest) -> Result<pb::QueryResponse, Status> {
         let scope = request.scope();
         let shown = translate::Shown::of(&request)?;
-        let mut answer = self.state.reader.query(&translate::request(request)?)?;
-        if scope == pb::Scope::Local {
-            answer.missing.clear();
-        }
+        let request = translate::request(request)?;
+        let answer = match scope {
+            pb::Scope::Cluster => self.state.cluster.query(&request).await?,
+            pb::Scope::Local => {
+                let mut answer = self.state.cluster.reader.query(&request)?;
+                answer.missing.clear();
+                answer
+            }
+        };
         Ok(translate::answer(answer, &shown))
     }
 }

@@ -5,6 +5,7 @@ use crate::config::Kafka;
 use crate::kafka::Settings;
 use crate::loadtest::{LoadTests, Sources};
 use crate::query::testing::{Agent, MINUTE, T0, event};
+use crate::query::{Cluster, Readiness};
 use crate::telemetry::Metrics;
 use crate::topics::{Policy, Topics};
 use std::sync::Arc;
@@ -27,24 +28,31 @@ struct Server {
     task: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
+/// What the services need, for an agent that knows of no others and of no Kafka.
+pub fn state(agent: &Agent, readiness: Readiness) -> GrpcState {
+    let kafka = Kafka::direct("127.0.0.1:1", Default::default());
+    let settings = Settings::new(kafka, "test".into());
+    let topics = Topics::new(settings.clone(), &Default::default(), Policy::open());
+    let clock = agent.reader.clock.clone();
+    let tests = LoadTests::new(settings, topics.clone(), Default::default(), Sources::default(), clock, None);
+    GrpcState {
+        cluster: Arc::new(Cluster::alone(agent.reader.clone())),
+        metrics: Arc::new(Metrics::new()),
+        readiness,
+        topics,
+        load_tests: Arc::new(tests),
+    }
+}
+
 impl Server {
     async fn start(agent: &Agent) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let is_ready = Arc::new(AtomicBool::new(true));
         let flag = is_ready.clone();
-        let kafka = Kafka::direct("127.0.0.1:1", Default::default());
-        let settings = Settings::new(kafka, "test".into());
-        let topics = Topics::new(settings.clone(), &Default::default(), Policy::open());
-        let clock = agent.reader.clock.clone();
-        let tests = LoadTests::new(settings, topics.clone(), Default::default(), Sources::default(), clock, None);
-        let state = GrpcState {
-            reader: agent.reader.clone(),
-            metrics: Arc::new(Metrics::new()),
-            readiness: Arc::new(move || if flag.load(Ordering::Relaxed) { vec![] } else { vec!["not yet".into()] }),
-            topics,
-            load_tests: Arc::new(tests),
-        };
+        let readiness: Readiness =
+            Arc::new(move || if flag.load(Ordering::Relaxed) { vec![] } else { vec!["not yet".into()] });
+        let state = state(agent, readiness);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let task = tokio::spawn(serve(listener, state, async move {
             let _ = stopped.await;
@@ -103,7 +111,8 @@ async fn a_query_answers_with_rows_and_what_they_are_as_of() {
     let as_of = &answer.as_of[1];
     assert_eq!((as_of.next_offset, as_of.lag, as_of.stream_time), (1, Some(5), time(T0 + 1)));
     assert_eq!(as_of.state(), pb::partition_status::State::Running);
-    assert_eq!(answer.missing, [pb::MissingPartition { topic: "log-events".into(), partition: 2 }]);
+    let missing: Vec<_> = answer.missing.iter().map(|m| (m.topic.as_str(), m.partition)).collect();
+    assert_eq!(missing, [("log-events", 2)]);
     let local = pb::QueryRequest { scope: pb::Scope::Local.into(), ..ask() };
     assert!(server.query().query(local).await.unwrap().into_inner().missing.is_empty());
     server.stop().await;

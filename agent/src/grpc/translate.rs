@@ -2,7 +2,7 @@
 
 use crate::aggregate::{AggregatePlan, MeasureState};
 use crate::config::QUANTILES;
-use crate::query::{self, Condition, MatchOp, Matcher, PartitionStatus, Source, Time};
+use crate::query::{self, MatchOp, Matcher, Source, Time};
 use crate::state::Registry;
 use std::time::Duration;
 use streamgauge_proto::types::{Duration as PbDuration, Timestamp};
@@ -120,11 +120,15 @@ pub fn answer(answer: query::Answer, shown: &Shown) -> pb::QueryResponse {
     pb::QueryResponse {
         rows: answer.rows.into_iter().map(row).collect(),
         next_page_token: answer.next_page_token,
-        as_of: answer.as_of.iter().map(partition_status).collect(),
+        as_of: answer.as_of.iter().map(query::status_to_proto).collect(),
         missing: answer
             .missing
             .into_iter()
-            .map(|id| pb::MissingPartition { topic: id.topic.to_string(), partition: id.partition })
+            .map(|missing| pb::MissingPartition {
+                topic: missing.id.topic.to_string(),
+                partition: missing.id.partition,
+                reason: missing.reason,
+            })
             .collect(),
     }
 }
@@ -147,25 +151,6 @@ fn value(state: &MeasureState, plan: &AggregatePlan, at: usize, shown: &Shown) -
             _ => None,
         },
         buckets: buckets.into_iter().map(bucket).collect(),
-    }
-}
-
-pub fn partition_status(status: &PartitionStatus) -> pb::PartitionStatus {
-    let (state, restored) = match status.condition {
-        Condition::Running => (pb::partition_status::State::Running, None),
-        Condition::Restoring { done } => (pb::partition_status::State::Restoring, done),
-        Condition::Stale => (pb::partition_status::State::Stale, None),
-    };
-    pb::PartitionStatus {
-        topic: status.id.topic.to_string(),
-        partition: status.id.partition,
-        state: state.into(),
-        next_offset: status.next_offset,
-        stream_time: status.stream_time.map(timestamp),
-        committed_at: status.committed_at.map(timestamp),
-        lag: status.lag,
-        idle: status.idle,
-        restored,
     }
 }
 

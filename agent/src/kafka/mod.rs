@@ -13,14 +13,15 @@ mod reader;
 mod settings;
 
 pub use admin::{
-    Admin, AdminError, CallError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, NewTopic, PartitionDescription, Setting, TopicDescription, TopicInfo, TopicSeen, TopicSpec, is_internal,
+    Admin, AdminError, CallError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, NewTopic,
+    PartitionDescription, Setting, TopicDescription, TopicInfo, TopicSeen, TopicSpec, is_internal,
 };
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};
 pub use mock::MockKafka;
 pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer, TxnError};
 pub use reader::{Isolation, PartitionReader, ReadRecord, Reading, is_passing};
-pub use settings::{Identity, Settings};
+pub use settings::{Identity, Settings, advertised};
 
 /// A topic and a partition, as librdkafka names them.
 pub type TopicPartition = (std::sync::Arc<str>, i32);

@@ -1,7 +1,7 @@
 //! Reading partitions outside the group: a changelog to be replayed, or the ends of a log.
 
 use super::consumer::list_of;
-use super::{Context, Settings, TopicPartition};
+use super::{Context, Settings, TopicPartition, Watermarks};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
@@ -65,6 +65,27 @@ impl PartitionReader {
     pub fn create(settings: &Settings, isolation: Isolation) -> KafkaResult<Self> {
         let config = settings.reader(isolation == Isolation::ReadCommitted);
         Ok(PartitionReader { consumer: config.create_with_context(Context::default())?, assigned: Vec::new() })
+    }
+
+    /// The same, which also keeps an eye on the ends of what it reads: see [`PartitionReader::watermarks`].
+    pub fn create_watching(settings: &Settings, isolation: Isolation) -> KafkaResult<Self> {
+        let mut config = settings.reader(isolation == Isolation::ReadCommitted);
+        config.set("statistics.interval.ms", "500");
+        Ok(PartitionReader { consumer: config.create_with_context(Context::default())?, assigned: Vec::new() })
+    }
+
+    /// Ends of the partitions that are read, from the client's last statistics.
+    pub fn watermarks(&self) -> HashMap<(String, i32), Watermarks> {
+        self.consumer.context().watermarks()
+    }
+
+    /// Reads one partition more, of the same topic, from this offset on.
+    pub fn add(&mut self, partition: &TopicPartition, from: i64) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        let from = if from <= 0 { Offset::Beginning } else { Offset::Offset(from) };
+        list.add_partition_offset(&partition.0, partition.1, from)?;
+        self.assigned.push(partition.clone());
+        self.consumer.incremental_assign(&list)
     }
 
     /// Reads these partitions, of one topic, from these offsets on.

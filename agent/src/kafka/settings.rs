@@ -25,11 +25,27 @@ impl Identity {
 pub struct Settings {
     kafka: Kafka,
     client_id: String,
+    /// Where the other agents of the group reach this one.
+    advertised: Option<String>,
+}
+
+/// What stands between a client's name and its advertised address in `client.id`.
+const AT: char = '@';
+
+/// The address that a member of the group advertises in its `client.id`.
+pub fn advertised(client_id: &str) -> Option<&str> {
+    client_id.rsplit_once(AT).map(|(_, address)| address).filter(|address| !address.is_empty())
 }
 
 impl Settings {
     pub fn new(kafka: Kafka, client_id: String) -> Self {
-        Settings { kafka, client_id }
+        Settings { kafka, client_id, advertised: None }
+    }
+
+    /// The same for an agent that others reach at `address`: its members of the group say so.
+    pub fn advertise(mut self, address: Option<String>) -> Self {
+        self.advertised = address;
+        self
     }
 
     pub fn kafka(&self) -> &Kafka {
@@ -75,6 +91,9 @@ impl Settings {
     pub fn consumer(&self, identity: &Identity) -> ClientConfig {
         let mut config = self.base();
         config.set("group.id", &self.kafka.group_id);
+        if let Some(address) = &self.advertised {
+            config.set("client.id", format!("{}{AT}{address}", self.client_id));
+        }
         if self.kafka.membership == Membership::Static {
             config.set("group.instance.id", identity.member());
         }

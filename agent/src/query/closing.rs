@@ -22,7 +22,12 @@ impl Progress {
         };
         // A partition that has messages waiting, or may have, is not idle however old its last commit is: after a
         // downtime all of them look old.
-        let nothing_waits = task.phase() == Phase::Running && task.stable_lag() == Some(0);
+        let nothing_waits = match task.phase() {
+            Phase::Running => task.stable_lag() == Some(0),
+            // How much its owner has waiting cannot be seen from here. One that reads it commits it, which shows.
+            Phase::Replica { .. } => is_idle(task.observed_since(), now, idle_timeout),
+            Phase::Restoring { .. } => false,
+        };
         Progress { stream_time, idle: nothing_waits && is_idle(last_input, now, idle_timeout) }
     }
 }

@@ -119,6 +119,36 @@ impl Gatherer<'_> {
     }
 }
 
+impl Gathered {
+    /// Adds what another agent has gathered for the same ask.
+    ///
+    /// # Errors
+    /// If that makes more than `limit` cells.
+    pub fn absorb(&mut self, other: Gathered, limit: usize) -> Result<(), QueryError> {
+        let mut by_labels: FxHashMap<KeyBytes, u32> = self.groups.iter().cloned().zip(0..).collect();
+        let mut groups = Vec::with_capacity(other.groups.len());
+        for labels in other.groups {
+            let next = self.groups.len() as u32;
+            let group = *by_labels.entry(labels).or_insert_with_key(|labels| {
+                self.groups.push(labels.clone());
+                next
+            });
+            groups.push(group);
+        }
+        for ((group, span), states) in other.cells {
+            let merged = self.cells.len();
+            match self.cells.entry((groups[group as usize], span)) {
+                Entry::Occupied(mut entry) => {
+                    entry.get_mut().iter_mut().zip(&states).for_each(|(mine, theirs)| mine.merge(theirs));
+                }
+                Entry::Vacant(_) if merged >= limit => return Err(QueryError::TooManyCells { limit }),
+                Entry::Vacant(entry) => drop(entry.insert(states)),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What of a key makes its group. The overflow key stays apart, unless everything becomes one row.
 fn group_labels(key: &KeyBytes, group_by: Option<&[usize]>) -> KeyBytes {
     let Some(group_by) = group_by else { return key.clone() };

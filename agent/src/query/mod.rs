@@ -1,15 +1,23 @@
-//! The read side: committed state → totals and windows, merged over partitions. It changes nothing and waits for nobody.
+//! The read side: committed state → totals and windows, merged over partitions. It changes nothing, and waits for nobody
+//! but the group's other agents, and not long for those.
 
 mod answer;
 mod closing;
+mod cluster;
 mod error;
 mod gather;
 mod matcher;
+mod merged;
+mod peers;
+mod question;
 mod request;
 mod select;
+mod serve;
 mod source;
 mod status;
 mod value;
+mod windows;
+mod wire;
 
 #[cfg(test)]
 pub mod testing;
@@ -18,21 +26,24 @@ mod tests;
 
 pub use answer::Row;
 pub use closing::{Closing, Progress};
+pub use cluster::{Cluster, Missing};
 pub use error::QueryError;
 pub use gather::{Ask, Gathered, States, gather};
 pub use matcher::{MatchOp, Matcher, Matchers};
+pub use merged::MergedTotals;
 pub use request::{OrderBy, Request, Time};
+pub use serve::serve;
 pub use source::{Source, Sources, aggregates};
-pub use status::{Condition, PartitionStatus, Readiness, not_ready};
+pub use status::{Condition, Known, PartitionStatus, Readiness, not_ready};
 pub use value::{buckets, quantile, sum, value};
+pub use windows::{ClosedWindow, ClosedWindows, Published};
+pub use wire::status as status_to_proto;
 
-use crate::aggregate::{AggregatePlan, WindowGrid};
+use crate::aggregate::AggregatePlan;
 use crate::clock::Clock;
-use crate::state::{Registry, Task, TaskId};
-use answer::{Order, PageToken, first_of_each_window, page};
-use select::{Extent, Selection, select};
+use crate::state::{Registry, Task};
+use question::Question;
 use std::sync::Arc;
-use value::OrderStat;
 
 /// Answers queries from the registry's committed views.
 #[derive(Debug)]
@@ -42,6 +53,8 @@ pub struct Reader {
     pub clock: Clock,
     /// More merged cells than this are refused.
     pub max_cells: usize,
+    /// Closed windows that other agents had a part in.
+    pub published: Published,
 }
 
 /// A query's answer.
@@ -55,139 +68,57 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// Empty on the last page.
     pub next_page_token: String,
+    /// The partitions that the answer was made from, by topic and number.
     pub as_of: Vec<PartitionStatus>,
-    pub missing: Vec<TaskId>,
+    pub missing: Vec<Missing>,
 }
 
 impl Reader {
+    /// Answers from this agent's own tasks.
+    ///
     /// # Errors
     /// If the request asks for what there is not, makes no sense, or has too large an answer.
     pub fn query(&self, request: &Request) -> Result<Answer, QueryError> {
-        let (source, plan) = self.find(&request.aggregate)?;
-        let plan = &plan;
-        let measures = measures(request, plan)?;
-        let group_by = group_by(request, plan)?;
-        let matchers = Matchers::new(&request.matchers, plan)?;
-        let (order, gathered_measures) = order(request, plan, &measures)?;
-        let token = PageToken::of(request)?;
-
-        let tasks = source.tasks(&self.registry);
-        let mut as_of = status::of_tasks(&tasks, plan.config.idle_timeout, &self.clock);
-        let closing = Closing::of(as_of.iter().map(PartitionStatus::progress));
-        let selection = self.select(request, plan, &tasks, closing, token.as_ref())?;
-        let (spans, grid) = match &selection {
-            Selection::Totals => (None, None),
-            Selection::Windows { spans, grid } => (Some(spans.as_slice()), Some(*grid)),
-        };
-        let ask = Ask {
-            plan,
-            spans,
-            matchers: &matchers,
-            group_by: group_by.as_deref(),
-            measures: &gathered_measures,
-            limit: self.max_cells,
-        };
-        let gathered = gather(&ask, &tasks)?;
-        // A commit may have come in between: the answer names the offsets of the very cells that are in it.
-        for (status, &(next_offset, stream_time)) in as_of.iter_mut().zip(&gathered.as_of) {
-            (status.next_offset, status.stream_time) = (next_offset, stream_time);
-        }
-        let closed_through = grid.and_then(|grid| closing.newest_closed(grid, plan.grace_ms));
-        let mut rows = order.rows(gathered, spans, closed_through, measures.len());
-        if request.limit > 0 {
-            first_of_each_window(&mut rows, request.limit);
-        }
-        let next_page_token = page(&mut rows, &order, request, token.as_ref(), spans);
-        let label = |at: usize| plan.config.by[at].label.clone();
-        let labels = match group_by {
-            Some(positions) => positions.into_iter().map(label).collect(),
-            None => (0..plan.config.by.len()).map(label).collect(),
-        };
-        let missing = source.missing(&self.registry, &tasks);
-        Ok(Answer { plan: plan.clone(), measures, labels, rows, next_page_token, as_of, missing })
+        let question = self.question(request)?;
+        let tasks = question.source.tasks(&self.registry);
+        let missing = question.source.missing(&self.registry, &tasks);
+        let missing = missing.into_iter().map(Missing::not_here).collect();
+        self.answer(&question, &tasks, missing)
     }
 
-    fn find(&self, name: &str) -> Result<(Source, Arc<AggregatePlan>), QueryError> {
-        let sources = self.sources.now();
-        let found = aggregates(&sources).find(|(_, plan)| plan.config.name == name);
-        found.map(|(source, plan)| (source.clone(), plan.clone())).ok_or_else(|| {
-            let known = aggregates(&sources).map(|(_, plan)| plan.config.name.clone()).collect();
-            QueryError::UnknownAggregate { name: name.to_owned(), known }
-        })
-    }
-
-    fn select(
+    /// Answers from these tasks alone.
+    fn answer(
         &self,
-        request: &Request,
-        plan: &AggregatePlan,
+        question: &Question<'_>,
         tasks: &[Arc<Task>],
-        closing: Closing,
-        token: Option<&PageToken>,
-    ) -> Result<Selection, QueryError> {
-        let extent = extent(plan, tasks, closing);
-        let selection = select(request, plan, extent, self.max_cells)?;
-        match (selection, token) {
-            // The windows of the first page, whatever is the newest by now.
-            (Selection::Windows { grid, .. }, Some(token)) if token.size_ms > 0 => {
-                let grid = WindowGrid { size_ms: token.size_ms, ..grid };
-                if grid.hop_ms == plan.pane_ms && request.window.is_none() {
-                    let spans = vec![grid.span(token.last_end)];
-                    return Ok(Selection::Windows { grid, spans });
-                }
-                select::spans(grid, token.first_end.saturating_sub(1), token.last_end, None, self.max_cells)
-            }
-            (selection, _) => Ok(selection),
-        }
+        missing: Vec<Missing>,
+    ) -> Result<Answer, QueryError> {
+        let mut known = self.known(&question.plan, tasks);
+        let selection = question.select(&known)?;
+        let gathered = gather(&question.ask(&selection), tasks)?;
+        status::as_gathered(&mut known, &gathered);
+        Ok(question.finish(&selection, gathered, known, missing))
     }
-}
 
-fn extent(plan: &AggregatePlan, tasks: &[Arc<Task>], closing: Closing) -> Extent {
-    let mut extent = Extent { newest: None, oldest_end: oldest_pane_end(plan, tasks), closing };
-    for task in tasks {
-        let view = task.view.read();
-        extent.newest = extent.newest.max(view.record().stream_time);
+    /// How far tasks are, as far as an aggregate goes.
+    pub fn known(&self, plan: &AggregatePlan, tasks: &[Arc<Task>]) -> Vec<Known> {
+        let now = self.clock.unix_millis();
+        tasks.iter().map(|task| Known::of(task, plan, now)).collect()
     }
-    extent
+
+    fn question<'a>(&self, request: &'a Request) -> Result<Question<'a>, QueryError> {
+        let name = &request.aggregate;
+        let sources = self.sources.now();
+        let found = aggregates(&sources).find(|(_, plan)| plan.config.name == *name);
+        let (source, plan) = found.ok_or_else(|| {
+            let known = aggregates(&sources).map(|(_, plan)| plan.config.name.clone()).collect();
+            QueryError::UnknownAggregate { name: name.clone(), known }
+        })?;
+        Question::new(request, source.clone(), plan.clone(), self.max_cells)
+    }
 }
 
 /// End of the oldest pane that any of the tasks holds, Unix milliseconds.
 pub fn oldest_pane_end(plan: &AggregatePlan, tasks: &[Arc<Task>]) -> Option<i64> {
-    let oldest = |task: &Arc<Task>| Some(task.view.read().aggregate(plan.id)?.panes().next()?.0.end);
-    tasks.iter().filter_map(oldest).min()
-}
-
-/// Positions of the measures asked for.
-fn measures(request: &Request, plan: &AggregatePlan) -> Result<Vec<usize>, QueryError> {
-    if request.measures.is_empty() {
-        return Ok((0..plan.config.measures.len()).collect());
-    }
-    request.measures.iter().map(|name| measure_index(name, plan)).collect()
-}
-
-fn measure_index(name: &str, plan: &AggregatePlan) -> Result<usize, QueryError> {
-    let measures = &plan.config.measures;
-    measures.iter().position(|measure| measure.name == name).ok_or_else(|| QueryError::UnknownMeasure {
-        measure: name.to_owned(),
-        aggregate: plan.config.name.clone(),
-        known: measures.iter().map(|measure| measure.name.clone()).collect(),
-    })
-}
-
-fn group_by(request: &Request, plan: &AggregatePlan) -> Result<Option<Vec<usize>>, QueryError> {
-    let Some(labels) = &request.group_by else { return Ok(None) };
-    labels.iter().map(|label| matcher::label_index(label, plan)).collect::<Result<_, _>>().map(Some)
-}
-
-/// The order, and the measures to gather: those asked for, and the one that is ordered by if it is not among them.
-fn order(request: &Request, plan: &AggregatePlan, asked: &[usize]) -> Result<(Order, Vec<usize>), QueryError> {
-    let mut gathered = asked.to_vec();
-    let Some(by) = &request.order_by else { return Ok((Order { by: None }, gathered)) };
-    let measure = measure_index(&by.measure, plan)?;
-    let stat = OrderStat::parse(&by.stat)?;
-    let at = gathered.iter().position(|&index| index == measure).unwrap_or_else(|| {
-        gathered.push(measure);
-        gathered.len() - 1
-    });
-    let kind = plan.measures[measure].kind.clone();
-    Ok((Order { by: Some((at, kind, stat, by.ascending)) }, gathered))
+    tasks.iter().filter_map(|task| status::oldest_pane_end(plan, task)).min()
 }

@@ -13,6 +13,28 @@ pub enum Selection {
     Windows { grid: WindowGrid, spans: Vec<WindowSpan> },
 }
 
+impl Selection {
+    /// `None`: totals.
+    pub fn spans(&self) -> Option<&[WindowSpan]> {
+        match self {
+            Selection::Totals => None,
+            Selection::Windows { spans, .. } => Some(spans),
+        }
+    }
+
+    pub fn grid(&self) -> Option<WindowGrid> {
+        match self {
+            Selection::Totals => None,
+            Selection::Windows { grid, .. } => Some(*grid),
+        }
+    }
+}
+
+/// Whether a request is about totals, whatever there is in the state.
+pub fn is_totals(request: &Request) -> bool {
+    request.window.is_none() && request.time.is_none() && request.hop.is_none() && !request.closed_only
+}
+
 /// What of event time there is in the state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Extent {
@@ -27,7 +49,7 @@ pub struct Extent {
 /// If a duration is not a multiple of the pane, the selection makes no sense, or it is more than `limit` windows.
 pub fn select(request: &Request, plan: &AggregatePlan, extent: Extent, limit: usize) -> Result<Selection, QueryError> {
     let grid = match (request.window, request.time) {
-        (None, None) if request.hop.is_none() && !request.closed_only => return Ok(Selection::Totals),
+        _ if is_totals(request) => return Ok(Selection::Totals),
         (Some(size), _) => grid(size, request.hop, plan)?,
         (None, Some(Time::Last(length))) => sliding(multiple("last", length, plan)?, plan),
         (None, Some(Time::Range { start, end })) => return whole_range(start, end, request, plan, extent),

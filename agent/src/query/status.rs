@@ -1,8 +1,9 @@
 //! How far each partition is: what every answer is as of.
 
 use super::closing::Progress;
-use crate::clock::Clock;
-use crate::state::{Phase, Registry, Task, TaskId};
+use super::gather::Gathered;
+use crate::aggregate::AggregatePlan;
+use crate::state::{Address, Phase, Registry, Task, TaskId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub enum Condition {
     Restoring {
         done: Option<f64>,
     },
+    /// A copy that follows its owner's changelog.
+    Replica,
     /// Its worker's lease does not hold: another agent may be further.
     Stale,
 }
@@ -30,6 +33,10 @@ pub struct PartitionStatus {
     pub committed_at: Option<i64>,
     pub lag: Option<u64>,
     pub idle: bool,
+    /// Changelog offsets that are still to be read; of restoring ones and of replicas.
+    pub behind: Option<u64>,
+    /// The agent that it was read from; `None`: this one.
+    pub agent: Option<Address>,
 }
 
 impl PartitionStatus {
@@ -47,6 +54,12 @@ impl PartitionStatus {
             committed_at,
             lag,
             idle,
+            behind: match task.phase() {
+                Phase::Restoring { done, of } => (of > 0).then(|| of.saturating_sub(done)),
+                Phase::Replica { behind } => behind,
+                Phase::Running => None,
+            },
+            agent: None,
         }
     }
 
@@ -61,15 +74,39 @@ impl Condition {
             Phase::Restoring { done, of } => {
                 Condition::Restoring { done: (of > 0).then(|| (done as f64 / of as f64).min(1.0)) }
             }
+            Phase::Replica { .. } => Condition::Replica,
             Phase::Running if task.lease.holds() => Condition::Running,
             Phase::Running => Condition::Stale,
         }
     }
 }
 
-pub(super) fn of_tasks(tasks: &[Arc<Task>], idle_timeout: Duration, clock: &Clock) -> Vec<PartitionStatus> {
-    let now = clock.unix_millis();
-    tasks.iter().map(|task| PartitionStatus::of(task, idle_timeout, now)).collect()
+/// A partition's status, and what else has to be known before cells are asked for.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub status: PartitionStatus,
+    /// End of the oldest pane held, Unix milliseconds.
+    pub oldest_end: Option<i64>,
+}
+
+impl Known {
+    pub fn of(task: &Arc<Task>, plan: &AggregatePlan, now: i64) -> Known {
+        let status = PartitionStatus::of(task, plan.config.idle_timeout, now);
+        Known { status, oldest_end: oldest_pane_end(plan, task) }
+    }
+}
+
+/// A commit may have come in between: an answer names the offsets of the very cells that are in it.
+pub(super) fn as_gathered(known: &mut [Known], gathered: &Gathered) {
+    for (known, &(next_offset, stream_time)) in known.iter_mut().zip(&gathered.as_of) {
+        (known.status.next_offset, known.status.stream_time) = (next_offset, stream_time);
+    }
+}
+
+/// End of the oldest pane that a task holds, Unix milliseconds.
+pub(super) fn oldest_pane_end(plan: &AggregatePlan, task: &Task) -> Option<i64> {
+    let end = task.view.read().aggregate(plan.id)?.panes().next()?.0.end;
+    Some(end)
 }
 
 /// Tells why the agent is not ready; nothing if it is.
@@ -78,7 +115,7 @@ pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 /// Why this agent's tasks are not ready; empty if they are. Whether an assignment is known at all, the worker knows.
 pub fn not_ready(registry: &Registry) -> Vec<String> {
     let reason = |task: Arc<Task>| match Condition::of(&task) {
-        Condition::Running => None,
+        Condition::Running | Condition::Replica => None,
         Condition::Restoring { done: Some(done) } => {
             Some(format!("{}: restoring its state, {:.0} % of the changelog read", task.id, done * 100.0))
         }

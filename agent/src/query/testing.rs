@@ -67,6 +67,15 @@ impl Agent {
     }
 
     pub fn with_config(text: &str, here: i32, of: i32) -> Agent {
+        Agent::with_partitions(text, 0..here, of)
+    }
+
+    /// An agent of the usual config that has these partitions of `of`. Commits go to them by their position among them.
+    pub fn having(here: std::ops::Range<i32>, of: i32) -> Agent {
+        Agent::with_partitions(CONFIG, here, of)
+    }
+
+    fn with_partitions(text: &str, here: std::ops::Range<i32>, of: i32) -> Agent {
         let config = config::parse(text, "test.yaml", &|_| None).unwrap();
         let clock = Clock::manual(T0);
         let registry = Arc::new(Registry::default());
@@ -76,14 +85,14 @@ impl Agent {
         let lease = Arc::new(Lease::new(clock.clone(), Duration::from_secs(7)));
         let sources = Sources::new([Source::new(source, plan.clone())]);
         let mut tasks = Vec::new();
-        for partition in 0..here {
+        for partition in here {
             let id = TaskId { topic: source.topics[0].as_str().into(), partition };
             let task = Arc::new(Task::new(id, source.name.as_str().into(), plan.clone(), lease.clone()));
             task.set_phase(Phase::Running);
             registry.insert(task.clone());
             tasks.push((task, TaskState::new(plan.clone()), 0));
         }
-        let reader = Arc::new(Reader { registry, sources, clock, max_cells: 10_000 });
+        let reader = Arc::new(Reader { registry, sources, clock, max_cells: 10_000, published: Default::default() });
         let agent = Agent { reader, config, lease, tasks };
         agent.renew();
         agent

@@ -158,7 +158,7 @@ fn without_a_lease_queries_still_answer_and_say_that_they_are_stale() {
 fn partitions_that_others_own_are_listed_as_missing() {
     let agent = Agent::new(2, 4);
     let missing = agent.reader.query(&ask("http")).unwrap().missing;
-    assert_eq!(missing.iter().map(|id| id.partition).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(missing.iter().map(|missing| missing.id.partition).collect::<Vec<_>>(), [2, 3]);
 }
 
 #[test]

@@ -1,16 +1,24 @@
 //! Tailing a changelog partition into a task's state. Restoring is a replica that is promoted once it has caught up.
 
+mod file;
+mod follow;
 mod identity;
+mod manager;
+mod members;
 mod position;
 mod replay;
 mod reset;
 mod restore;
+mod tailing;
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
+pub use file::Files;
 pub use identity::TopicIds;
+pub use manager::{Publishers, ReplicaSettings, Replicas, SourceOf};
+pub use members::Watch;
 pub use position::LossPolicy;
 pub use replay::{Promoted, Replay, ReplayError, expiry_of};
 pub use reset::reset_record;

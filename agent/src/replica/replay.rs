@@ -2,9 +2,9 @@
 
 use crate::aggregate::{AggregateId, Cell, EntryKey, Expiry, Pane, Plan, is_expired};
 use crate::commit::{CHANGELOG_FORMAT_VERSION, OFFSET_RECORD_KEY};
-use crate::state::{Changes, EntryHash, Fingerprint};
+use crate::state::{Changes, EntryHash, Fingerprint, View};
 use prost::Message;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use streamgauge_proto::storage::v1::{self as pb, AggregateProgress, OffsetRecord};
 
@@ -28,8 +28,8 @@ pub enum ReplayError {
 #[derive(Debug)]
 pub struct Promoted {
     pub entries: Vec<(EntryKey, Arc<Cell>, EntryHash)>,
-    /// Entries of aggregates that the plan does not know: carried unread, until they are forgotten.
-    pub foreign: Vec<EntryKey>,
+    /// Entries of aggregates that this config does not know.
+    pub foreign: Foreign,
     pub record: OffsetRecord,
     /// What the redb file does not hold yet.
     pub changes: Changes,
@@ -48,7 +48,21 @@ pub struct Replay {
     changes: Changes,
     /// At-least-once: commits are not atomic, so what follows the last offset record counts, and fingerprints may differ.
     lenient: bool,
+    /// What a replica had read and decoded before: everything else here came after it.
+    base: Option<Base>,
 }
+
+/// What goes with the view that a replay continues.
+#[derive(Debug, Default)]
+struct Base {
+    /// Entries of aggregates that this config does not know, carried unread.
+    foreign: Foreign,
+    /// Keys removed since.
+    removed: HashSet<Vec<u8>>,
+}
+
+/// Hashes of entries that are carried unread, by their key's bytes.
+pub type Foreign = HashMap<Vec<u8>, EntryHash, rustc_hash::FxBuildHasher>;
 
 impl Replay {
     /// Begins with the contents of a redb file (or with nothing), to be continued at `changelog_next`.
@@ -59,6 +73,12 @@ impl Replay {
         lenient: bool,
     ) -> Self {
         Replay { entries, record, changelog_next, lenient, ..Replay::default() }
+    }
+
+    /// Continues a view, which is to be given to [`Replay::promote`]; `changes`: what of it the redb file does not hold.
+    pub fn onto(record: OffsetRecord, changelog_next: i64, foreign: Foreign, changes: Changes, lenient: bool) -> Self {
+        let base = Some(Base { foreign, ..Base::default() });
+        Replay { record: Some(record), changelog_next, changes, lenient, base, ..Replay::default() }
     }
 
     /// Applies one record; `value: None` is a tombstone.
@@ -80,12 +100,24 @@ impl Replay {
 
     fn close_commit(&mut self) {
         for (key, value) in self.open.drain(..) {
+            if let Some(base) = &mut self.base {
+                match &value {
+                    Some(_) => drop(base.removed.remove(&key)),
+                    None => drop(base.removed.insert(key.clone())),
+                }
+            }
             match &value {
                 Some(value) => drop(self.entries.insert(key.clone(), value.clone())),
                 None => drop(self.entries.remove(&key)),
             }
             self.changes.insert(key, value);
         }
+    }
+
+    /// Forgets what came after the last whole commit; returns the changelog offset to go on from.
+    pub fn rewind(&mut self) -> i64 {
+        self.open.clear();
+        self.changelog_next
     }
 
     /// The last whole commit's offset record.
@@ -98,17 +130,24 @@ impl Replay {
         self.entries.len()
     }
 
-    /// The state as of the last offset record; `None` if there was none. A commit that is not whole is left out.
+    /// The state as of the last offset record; `None` if there was none. A commit that is not whole is left out. `view`:
+    /// what this replay continues, if it does.
     ///
     /// # Errors
     /// A state that does not match its fingerprints must not be used.
-    pub fn promote(mut self, plan: &Plan) -> Result<Option<Promoted>, ReplayError> {
+    pub fn promote(mut self, plan: &Plan, view: Option<&View>) -> Result<Option<Promoted>, ReplayError> {
         let Some(record) = self.record.take() else { return Ok(None) };
         if self.lenient {
             self.close_commit();
         }
-        let mut sums: HashMap<u64, (Fingerprint, u64)> = HashMap::new();
-        let (mut entries, mut foreign) = (Vec::with_capacity(self.entries.len()), Vec::new());
+        let mut sums = Sums::new();
+        let mut entries = Vec::with_capacity(self.entries.len());
+        let mut foreign = Foreign::default();
+        if let (Some(base), Some(view)) = (self.base.take(), view) {
+            let overlaid = |key: &[u8]| self.entries.contains_key(key) || base.removed.contains(key);
+            carry_view(view, &record, &overlaid, &mut entries, &mut sums, &mut self.changes);
+            foreign = carry_foreign(base.foreign, &record, &overlaid, &mut sums, &mut self.changes);
+        }
         for (key, value) in self.entries {
             let listed = EntryKey::decode(&key)
                 .and_then(|entry| record.aggregates.iter().find(|p| p.id == entry.aggregate.0).map(|p| (entry, p)));
@@ -122,12 +161,10 @@ impl Replay {
                 continue;
             }
             let hash = EntryHash::of(&key, &value);
-            let (sum, count) = sums.entry(progress.id).or_default();
-            sum.add(hash);
-            *count += 1;
+            count(&mut sums, progress.id, hash);
             match cell {
                 Some(cell) => entries.push((entry, Arc::new(cell), hash)),
-                None => foreign.push(entry),
+                None => drop(foreign.insert(key, hash)),
             }
         }
         match check(&record, &sums) {
@@ -138,8 +175,72 @@ impl Replay {
     }
 }
 
+/// Fingerprint and number of the live entries, by aggregate.
+type Sums = HashMap<u64, (Fingerprint, u64)>;
+
+fn count(sums: &mut Sums, aggregate: u64, hash: EntryHash) {
+    let (sum, count) = sums.entry(aggregate).or_default();
+    sum.add(hash);
+    *count += 1;
+}
+
+/// Takes over what a view holds, but for what came again or has expired since.
+fn carry_view(
+    view: &View,
+    record: &OffsetRecord,
+    overlaid: &dyn Fn(&[u8]) -> bool,
+    entries: &mut Vec<(EntryKey, Arc<Cell>, EntryHash)>,
+    sums: &mut Sums,
+    changes: &mut Changes,
+) {
+    for (aggregate, held) in view.aggregates() {
+        let progress = record.aggregates.iter().find(|progress| progress.id == aggregate.0);
+        for (pane, cells) in held.panes() {
+            for (key, committed) in cells {
+                let entry = EntryKey { aggregate, pane, key: key.clone() };
+                let bytes = entry.encode();
+                if overlaid(&bytes) {
+                    continue;
+                }
+                match progress.filter(|progress| !is_dead(&entry, Some(&committed.cell), progress)) {
+                    Some(_) => {
+                        count(sums, aggregate.0, committed.hash);
+                        entries.push((entry, committed.cell.clone(), committed.hash));
+                    }
+                    None => drop(changes.insert(bytes, None)),
+                }
+            }
+        }
+    }
+}
+
+fn carry_foreign(
+    foreign: Foreign,
+    record: &OffsetRecord,
+    overlaid: &dyn Fn(&[u8]) -> bool,
+    sums: &mut Sums,
+    changes: &mut Changes,
+) -> Foreign {
+    let mut kept = Foreign::default();
+    for (key, hash) in foreign.into_iter().filter(|(key, _)| !overlaid(key)) {
+        let entry = EntryKey::decode(&key);
+        let listed = entry.and_then(|entry| {
+            let progress = record.aggregates.iter().find(|progress| progress.id == entry.aggregate.0)?;
+            (!is_dead(&entry, None, progress)).then_some(progress.id)
+        });
+        match listed {
+            Some(aggregate) => {
+                count(sums, aggregate, hash);
+                kept.insert(key, hash);
+            }
+            None => drop(changes.insert(key, None)),
+        }
+    }
+    kept
+}
+
 /// The cell of an aggregate that the plan knows; others are carried unread.
-fn decode_cell(
+pub(super) fn decode_cell(
     plan: &Plan,
     entry: &EntryKey,
     progress: &AggregateProgress,
@@ -179,7 +280,7 @@ fn expiry(progress: &AggregateProgress) -> Expiry {
     }
 }
 
-fn check(record: &OffsetRecord, sums: &HashMap<u64, (Fingerprint, u64)>) -> Result<(), ReplayError> {
+fn check(record: &OffsetRecord, sums: &Sums) -> Result<(), ReplayError> {
     for progress in &record.aggregates {
         let (sum, entries) = sums.get(&progress.id).copied().unwrap_or_default();
         if Some(sum) != Fingerprint::from_bytes(&progress.fingerprint) {

@@ -4,13 +4,15 @@
 //! the group's committed offsets first (they wait for a predecessor's open transaction), *then* the changelog's high
 //! watermark, then wait until the last stable offset reaches it, and only then replay up to it.
 
-use super::identity::{TopicIds, Unusable, differ, usable};
+use super::file::{Files, Opened};
+use super::identity::{TopicIds, differ};
+use super::manager::Replicas;
 use super::position::{LossPolicy, start_at};
 use super::replay::{Promoted, Replay, ReplayError};
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::kafka::{GroupConsumer, Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing};
-use crate::state::{Changes, FORMAT_VERSION, Pending, Phase, StateDir, Store, StoreError, Task};
+use crate::state::{Changes, Pending, Phase, Store, StoreError, Task, View};
 use crate::telemetry::Metrics;
 use rdkafka::error::{KafkaError, KafkaResult};
 use std::collections::HashMap;
@@ -22,6 +24,8 @@ use streamgauge_proto::storage::v1::Checkpoint;
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_WAIT: Duration = Duration::from_millis(100);
 const RETRY_WAIT: Duration = Duration::from_millis(20);
+/// How often a long restore says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// How long a changelog may stay unstable before the log says so (and again after each such time).
 const UNSTABLE_WARNING: Duration = Duration::from_secs(15);
 
@@ -77,9 +81,9 @@ pub struct Restored {
 pub struct RestoreContext {
     pub settings: Settings,
     pub consumer: Arc<GroupConsumer>,
-    pub state_dir: Arc<StateDir>,
-    pub cache_bytes: usize,
-    pub lenient: bool,
+    pub files: Files,
+    /// Replicas that this agent keeps, to be continued.
+    pub replicas: Option<Arc<Replicas>>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     /// Set when nobody waits any more.
@@ -236,6 +240,10 @@ struct Tail {
     mark: i64,
     from: i64,
     position: i64,
+    /// Read so far.
+    records: u64,
+    /// Where the state came from that the tail continues, for the log.
+    origin: &'static str,
     replay: Replay,
     store: Store,
     checkpoint: Checkpoint,
@@ -244,6 +252,7 @@ struct Tail {
 }
 
 impl Tail {
+    /// From a replica that this agent has kept, else from the state file, else from nothing.
     fn open(
         context: &RestoreContext,
         task: &RestoreTask,
@@ -252,66 +261,33 @@ impl Tail {
         cluster_id: &str,
     ) -> Result<Tail, RestoreError> {
         let id = &task.task.id;
-        let identity = Checkpoint {
-            format_version: FORMAT_VERSION,
-            cluster_id: cluster_id.to_owned(),
-            topic: id.topic.to_string(),
-            partition: id.partition,
-            topic_id: context.ids.source.to_string(),
-            changelog_topic_id: context.ids.changelog.to_string(),
-            ..Checkpoint::default()
-        };
-        let path = context.state_dir.task_file(&id.topic, id.partition);
-        let discard = |reason: &'static str, detail: &str| -> Result<(), RestoreError> {
-            tracing::warn!(task = %id, "state file thrown away ({detail}); rebuilding from the changelog");
-            context.metrics.state_rebuilt(reason);
-            Store::discard(&path)
-                .map_err(|e| StoreError::Unwritable { path: path.clone(), error: e.to_string() }.into())
-        };
-        let mut store = loop {
-            match Store::open(&path, context.cache_bytes) {
-                Err(StoreError::Corrupt { error, .. }) => discard("corrupt", &error)?,
-                // A restore that nobody waits for any more, or a task just dropped, is about to close it.
-                Err(StoreError::Busy { .. }) => context.pause(RETRY_WAIT)?,
-                opened => break opened?,
+        let identity = context.files.identity(id, &context.ids, cluster_id);
+        let kept = context.replicas.as_ref().and_then(|replicas| replicas.take(id));
+        let (opened, origin) = match kept.and_then(|kept| context.files.accept(kept, &identity, mark, &task.task)) {
+            Some(opened) => (opened, "replica"),
+            None => {
+                let opened = context.files.open(id, identity, mark)?;
+                let origin = if opened.from == 0 { "changelog" } else { "file" };
+                (opened, origin)
             }
         };
-        let found = match store.checkpoint() {
-            Ok(found) => found,
-            Err(error) => {
-                drop(store);
-                discard("corrupt", &error.to_string())?;
-                store = Store::open(&path, context.cache_bytes)?;
-                None
-            }
-        };
-        let loaded = match found.map(|found| usable(found, &identity, mark)) {
-            Some(Ok(found)) => {
-                Some(load(&store).map(|entries| (found, entries)).map_err(|e| ("corrupt", e.to_string())))
-            }
-            Some(Err(Unusable::Discard(reason, detail))) => Some(Err((reason, detail))),
-            // The changelog tells whether it is to be continued all the same: after a reset it is.
-            Some(Err(Unusable::Recreated)) => Some(Err(("identity", "its source topic had another id".to_owned()))),
-            None => None,
-        };
-        let (checkpoint, replay) = match loaded {
-            Some(Ok((found, entries))) => {
-                let replay = Replay::new(entries, found.offset_record.clone(), found.changelog_offset, context.lenient);
-                (found, replay)
-            }
-            Some(Err((reason, detail))) => {
-                drop(store);
-                discard(reason, &detail)?;
-                store = Store::open(&path, context.cache_bytes)?;
-                (identity, Replay::new(HashMap::default(), None, 0, context.lenient))
-            }
-            None => (identity, Replay::new(HashMap::default(), None, 0, context.lenient)),
-        };
-        let from = checkpoint.changelog_offset;
-        let from_scratch = from == 0;
-        task.task.set_phase(Phase::Restoring { done: 0, of: (mark - from).max(0) as u64 });
+        task.task.set_phase(Phase::Restoring { done: 0, of: (mark - opened.from).max(0) as u64 });
+        let Opened { replay, store, checkpoint, from } = opened;
         let task = task.clone();
-        Ok(Tail { task, changelog, mark, from, position: from, replay, store, checkpoint, from_scratch, failed: None })
+        Ok(Tail {
+            task,
+            changelog,
+            mark,
+            from,
+            position: from,
+            records: 0,
+            origin,
+            replay,
+            store,
+            checkpoint,
+            from_scratch: from == 0,
+            failed: None,
+        })
     }
 
     fn is_done(&self) -> bool {
@@ -329,16 +305,17 @@ impl Tail {
         failpoint::hit("restore.replayed");
         let result = match self.failed {
             Some(error) => Err(error),
-            None => self.replay.promote(&self.task.task.plan),
+            None => self.replay.promote(&self.task.task.plan, Some(&self.task.task.view.read())),
         };
         let promoted = match result {
             Ok(promoted) => promoted,
             Err(error @ (ReplayError::Fingerprint { .. } | ReplayError::Entry { .. })) if !self.from_scratch => {
                 tracing::warn!(task = %id, "state file does not match the changelog, reading the changelog whole: {error}");
                 context.metrics.state_rebuilt("fingerprint");
-                let path = context.state_dir.task_file(&id.topic, id.partition);
+                let path = context.files.state_dir.task_file(&id.topic, id.partition);
                 drop(self.store);
                 Store::discard(&path).map_err(|e| StoreError::Unwritable { path, error: e.to_string() })?;
+                *self.task.task.view.write() = View::default();
                 return Tail::open(context, &self.task, self.changelog, self.mark, &ends.cluster_id).map(Err);
             }
             Err(error) => return Err(RestoreError::Replay { task: id.to_string(), error }),
@@ -349,7 +326,7 @@ impl Tail {
         let is_new = promoted.is_none();
         let promoted = promoted.unwrap_or_else(|| Promoted {
             entries: Vec::new(),
-            foreign: Vec::new(),
+            foreign: Default::default(),
             record: Default::default(),
             changes: Changes::default(),
             changelog_next: self.mark,
@@ -364,6 +341,8 @@ impl Tail {
             tracing::error!(task = %id, lost, "Kafka no longer has {lost} records that were not read yet (retention)");
             context.metrics.lost(&id.topic, lost as u64);
         }
+        let (origin, records) = (self.origin, self.records);
+        tracing::info!(task = %id, origin, records, next_offset, "state read back");
         let mut checkpoint = self.checkpoint;
         checkpoint.changelog_offset = promoted.changelog_next;
         checkpoint.offset_record = Some(promoted.record.clone());
@@ -378,14 +357,6 @@ impl Tail {
         };
         Ok(Ok(restored))
     }
-}
-
-type Entries = HashMap<Vec<u8>, Vec<u8>, rustc_hash::FxBuildHasher>;
-
-fn load(store: &Store) -> Result<Entries, StoreError> {
-    let mut entries = Entries::default();
-    store.entries(|key, value| drop(entries.insert(key.to_vec(), value.to_vec())))?;
-    Ok(entries)
 }
 
 /// Reads all replicas up to their marks, giving each to `done` when it gets there.
@@ -403,7 +374,13 @@ fn tail(
     if !from.is_empty() {
         reader.assign(&from).map_err(|error| RestoreError::Kafka { what: "assign changelog", error })?;
     }
+    let mut told = context.clock.boot_time();
     while !waiting.is_empty() {
+        if context.clock.boot_time().since(told) >= PROGRESS_EVERY {
+            told = context.clock.boot_time();
+            let remaining: i64 = waiting.iter().map(|replica| (replica.mark - replica.position).max(0)).sum();
+            tracing::info!(partitions = waiting.len(), remaining, "restoring: changelog records still to be read");
+        }
         if context.cancelled.load(Ordering::Acquire) {
             return Err(RestoreError::Cancelled);
         }
@@ -433,6 +410,7 @@ fn read_record(context: &RestoreContext, waiting: &mut [Tail], record: &crate::k
         waiting.iter().position(|r| r.changelog.1 == record.partition() && *r.changelog.0 == *record.topic())?;
     let replica = &mut waiting[index];
     context.metrics.restore_record();
+    replica.records += 1;
     replica.position = record.offset() + 1;
     let phase = Phase::Restoring {
         done: (replica.position - replica.from).max(0) as u64,

@@ -1,5 +1,6 @@
 //! What a committer seals, a replica replays to the same state; and nothing else passes for one.
 
+use super::follow::{Follow, is_sound};
 use super::replay::{Promoted, Replay, ReplayError};
 use crate::aggregate::tests::samples::{Sent, aggregate, events, fold, plan};
 use crate::aggregate::{Plan, TaskState};
@@ -81,7 +82,7 @@ fn replay(changelog: &[Record], plan: &Plan) -> Result<Option<Promoted>, ReplayE
     for (offset, (key, value)) in changelog.iter().enumerate() {
         replay.apply(offset as i64, key, value.as_deref())?;
     }
-    replay.promote(plan)
+    replay.promote(plan, None)
 }
 
 /// Compaction at its keenest: the last record of each key, and of those no tombstone.
@@ -148,7 +149,36 @@ proptest! {
         for (key, value) in rest.iter().filter(|kept| committing.changelog[end + 1..].contains(kept)) {
             replay.apply(i64::MAX - 1, key, value.as_deref()).unwrap();
         }
-        same_as_view(replay.promote(&plan).unwrap().unwrap(), &committing.task.view.read())?;
+        same_as_view(replay.promote(&plan, None).unwrap().unwrap(), &committing.task.view.read())?;
+    }
+
+    /// A replica catches up, follows for a while, and is promoted: the same as reading everything at once.
+    #[test]
+    fn a_replica_that_follows_and_is_promoted_is_the_committed_state(
+        events in events(150), every in 1usize..20, cuts in any::<[prop::sample::Index; 2]>()
+    ) {
+        let (plan, committing) = committed(&events, every, expiring());
+        let log = &committing.changelog;
+        let mut cuts = cuts.map(|cut| cut.index(log.len() + 1));
+        cuts.sort_unstable();
+        let Some(promoted) = replay(&log[..cuts[0]], &plan).unwrap() else { return Ok(()) };
+        let (start, next) = (promoted.changelog_next as usize, promoted.changelog_next);
+        let (mut follow, mut view) = Follow::new(plan.clone(), promoted);
+        prop_assert_eq!(follow.changelog_next, next);
+        let mut changes = crate::state::Changes::default();
+        for (offset, (key, value)) in log.iter().enumerate().take(cuts[1]).skip(start) {
+            if let Some(step) = follow.apply(offset as i64, key, value.as_deref()).unwrap() {
+                view.apply(step.entries, &step.removed, step.record, 0);
+                changes.extend(step.written);
+                prop_assert!(is_sound(&plan, &view));
+            }
+        }
+        let from = follow.changelog_next as usize;
+        let mut replay = Replay::onto(view.record().clone(), from as i64, follow.foreign, changes, false);
+        for (offset, (key, value)) in log.iter().enumerate().skip(from) {
+            replay.apply(offset as i64, key, value.as_deref()).unwrap();
+        }
+        same_as_view(replay.promote(&plan, Some(&view)).unwrap().unwrap(), &committing.task.view.read())?;
     }
 
     #[test]

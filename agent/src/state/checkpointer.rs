@@ -31,8 +31,9 @@ pub struct Pending {
 }
 
 struct Slot {
-    /// Which ownership of the task this is; commits of an earlier one that come late are not for this file.
-    owner_epoch: u64,
+    /// Which ownership of the task this is; commits of an earlier one that come late are not for this file. `None`: a
+    /// replica, which follows whoever owns the task.
+    owner_epoch: Option<u64>,
     /// `None` once the file has been given up. Locked while the disk works.
     store: Mutex<Option<Store>>,
     /// Locked for moments only: commits wait for it.
@@ -80,6 +81,15 @@ impl Checkpointer {
 
     /// Takes charge of a task's file, for the owner that commits with `owner_epoch`.
     pub fn add(&self, id: TaskId, owner_epoch: u64, store: Store, pending: Pending) {
+        self.add_slot(id, Some(owner_epoch), store, pending);
+    }
+
+    /// Takes charge of a replica's file.
+    pub fn add_replica(&self, id: TaskId, store: Store, pending: Pending) {
+        self.add_slot(id, None, store, pending);
+    }
+
+    fn add_slot(&self, id: TaskId, owner_epoch: Option<u64>, store: Store, pending: Pending) {
         let slot = Slot {
             owner_epoch,
             store: Mutex::new(Some(store)),
@@ -98,10 +108,8 @@ impl Checkpointer {
         record: &OffsetRecord,
         changelog_next: Option<i64>,
     ) {
-        let Some(slot) = self.slots.lock().get(id).filter(|slot| slot.owner_epoch == record.owner_epoch).cloned()
-        else {
-            return;
-        };
+        let its = |slot: &&Arc<Slot>| slot.owner_epoch.is_none_or(|epoch| epoch == record.owner_epoch);
+        let Some(slot) = self.slots.lock().get(id).filter(its).cloned() else { return };
         let mut pending = slot.pending.lock();
         pending.changes.extend(changes);
         // Without it the older offset stays, from which a little more than needed is replayed.
@@ -156,6 +164,16 @@ impl Checkpointer {
             tracing::error!(task = %id, "checkpoint not written, trying again: {error}");
         }
         failpoint::hit("checkpoint.after_write");
+    }
+
+    /// Gives a file back, open, with what it does not hold yet; `None` if it has been given up.
+    pub fn take(&self, id: &TaskId) -> Option<(Store, Pending)> {
+        let slot = self.slots.lock().remove(id)?;
+        // A write that is under way ends first.
+        let store = slot.store.lock().take()?;
+        let mut pending = slot.pending.lock();
+        let changes = std::mem::take(&mut pending.changes);
+        Some((store, Pending { changes, checkpoint: pending.checkpoint.clone() }))
     }
 
     /// Writes what is pending and closes the file.

@@ -2,6 +2,7 @@
 
 mod checkpointer;
 mod fingerprint;
+mod group;
 mod identity;
 mod inspect;
 mod lease;
@@ -11,6 +12,7 @@ mod view;
 
 pub use checkpointer::{Checkpointer, Pending};
 pub use fingerprint::{EntryHash, Fingerprint};
+pub use group::{Address, Directory, Group};
 pub use identity::{StateDir, StateDirError};
 pub use inspect::{AggregateContents, Contents};
 pub use lease::Lease;

@@ -3,7 +3,7 @@
 use super::{Lease, View};
 use crate::aggregate::{AggregateId, Plan};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -28,6 +28,8 @@ pub enum Phase {
     Restoring { done: u64, of: u64 },
     /// Folding and committing.
     Running,
+    /// Following the changelog of another agent's task. What is still to be read of it, in changelog offsets, if known.
+    Replica { behind: Option<u64> },
 }
 
 /// A task as readers see it.
@@ -47,6 +49,16 @@ pub struct Task {
     /// No record stands from the first of these input offsets up to the second.
     nothing_between: Mutex<(i64, i64)>,
     topic_id: OnceLock<Arc<str>>,
+    /// Of a replica: everything before this changelog offset is in the view.
+    changelog_position: AtomicI64,
+    /// Of a replica: since when it has caught up, Unix milliseconds.
+    observed_since: AtomicI64,
+    /// Of a publisher of merged totals: how far each task's changelog was when it had become one.
+    merge_marks: OnceLock<HashMap<TaskId, i64>>,
+    /// Of a publisher of merged totals: the input offsets that what was shown had come to.
+    shown: Mutex<HashMap<TaskId, i64>>,
+    /// Of a publisher: ends of windows that are to be committed as published, by aggregate.
+    to_publish: Mutex<HashMap<AggregateId, i64>>,
     /// Aggregates whose state is being deleted: the next commit writes tombstones and lists them no more.
     forgotten: Mutex<BTreeSet<AggregateId>>,
     pushed_through: Mutex<Vec<(AggregateId, i64)>>,
@@ -66,9 +78,79 @@ impl Task {
             publish_from: AtomicI64::new(0),
             nothing_between: Mutex::new((-1, -1)),
             topic_id: OnceLock::new(),
+            changelog_position: AtomicI64::new(0),
+            observed_since: AtomicI64::new(i64::MAX),
+            merge_marks: OnceLock::new(),
+            shown: Mutex::default(),
+            to_publish: Mutex::default(),
             forgotten: Mutex::default(),
             pushed_through: Mutex::default(),
         }
+    }
+
+    /// Whether this follows another agent's task.
+    pub fn is_replica(&self) -> bool {
+        matches!(self.phase(), Phase::Replica { .. })
+    }
+
+    /// Everything before this changelog offset is in the view; of replicas only.
+    pub fn changelog_position(&self) -> i64 {
+        self.changelog_position.load(Ordering::Acquire)
+    }
+
+    pub fn set_changelog_position(&self, position: i64) {
+        self.changelog_position.fetch_max(position, Ordering::Release);
+    }
+
+    /// Since when a replica has followed its owner, Unix milliseconds; far in the future before that.
+    pub fn observed_since(&self) -> i64 {
+        self.observed_since.load(Ordering::Acquire)
+    }
+
+    pub fn set_observed_since(&self, millis: i64) {
+        self.observed_since.store(millis, Ordering::Release);
+    }
+
+    /// How far each task's changelog was once this agent had become the publisher; `None` until that has been read.
+    pub fn merge_marks(&self) -> Option<&HashMap<TaskId, i64>> {
+        self.merge_marks.get()
+    }
+
+    pub fn set_merge_marks(&self, marks: HashMap<TaskId, i64>) {
+        let _ = self.merge_marks.set(marks);
+    }
+
+    /// Notes the input offsets that merged totals are about to show. False, and nothing is noted, if one of them is
+    /// before what was shown already: the totals would go back.
+    pub fn advance_shown(&self, offsets: &[(TaskId, i64)]) -> bool {
+        let mut shown = self.shown.lock();
+        let goes_back = offsets.iter().any(|(id, offset)| shown.get(id).is_some_and(|before| offset < before));
+        if !goes_back {
+            shown.extend(offsets.iter().cloned());
+        }
+        !goes_back
+    }
+
+    /// Asks for the end of an aggregate's newest closed window to be committed as published.
+    pub fn ask_to_publish(&self, aggregate: AggregateId, end: i64) {
+        let mut ends = self.to_publish.lock();
+        ends.entry(aggregate).and_modify(|known| *known = end.max(*known)).or_insert(end);
+    }
+
+    /// What is to be committed as published, and is not yet.
+    pub fn take_to_publish(&self) -> Vec<(AggregateId, i64)> {
+        self.to_publish.lock().drain().collect()
+    }
+
+    pub fn wants_to_publish(&self) -> bool {
+        !self.to_publish.lock().is_empty()
+    }
+
+    /// End of the newest window that has been committed as published, Unix milliseconds; `i64::MIN`: none.
+    pub fn published_through(&self, aggregate: AggregateId) -> i64 {
+        let view = self.view.read();
+        let progress = view.record().aggregates.iter().find(|progress| progress.id == aggregate.0);
+        progress.map_or(i64::MIN, |progress| progress.published_through)
     }
 
     /// The same task under another plan of its source, with the same committed view.
@@ -87,6 +169,11 @@ impl Task {
             publish_from: atomic(&self.publish_from),
             nothing_between: Mutex::new(*self.nothing_between.lock()),
             topic_id: self.topic_id.clone(),
+            changelog_position: atomic(&self.changelog_position),
+            observed_since: atomic(&self.observed_since),
+            merge_marks: self.merge_marks.clone(),
+            shown: Mutex::new(self.shown.lock().clone()),
+            to_publish: Mutex::new(self.to_publish.lock().clone()),
             forgotten: Mutex::new(forgotten),
             pushed_through: Mutex::new(self.pushed_through.lock().clone()),
         }
@@ -184,6 +271,8 @@ impl Task {
 #[derive(Debug, Default)]
 pub struct Registry {
     tasks: RwLock<BTreeMap<TaskId, Arc<Task>>>,
+    /// Copies of other agents' tasks.
+    replicas: RwLock<BTreeMap<TaskId, Arc<Task>>>,
     /// Partitions by source topic, as last seen in the cluster's metadata.
     partitions: RwLock<BTreeMap<Arc<str>, i32>>,
 }
@@ -204,6 +293,23 @@ impl Registry {
 
     pub fn task(&self, id: &TaskId) -> Option<Arc<Task>> {
         self.tasks.read().get(id).cloned()
+    }
+
+    pub fn insert_replica(&self, replica: Arc<Task>) {
+        self.replicas.write().insert(replica.id.clone(), replica);
+    }
+
+    pub fn remove_replica(&self, id: &TaskId) {
+        self.replicas.write().remove(id);
+    }
+
+    /// Copies of other agents' tasks that may be read, ordered by topic and partition.
+    pub fn replicas(&self) -> Vec<Arc<Task>> {
+        self.replicas.read().values().cloned().collect()
+    }
+
+    pub fn replica(&self, id: &TaskId) -> Option<Arc<Task>> {
+        self.replicas.read().get(id).cloned()
     }
 
     pub fn set_partitions(&self, topic: Arc<str>, count: i32) {

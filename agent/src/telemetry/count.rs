@@ -66,6 +66,15 @@ impl Metrics {
         self.restore_records.inc();
     }
 
+    pub fn replica_record(&self) {
+        self.replica_records.inc();
+    }
+
+    /// Another agent was asked: `answered`, `refused` or `failed`.
+    pub fn peer_asked(&self, result: &'static str) {
+        self.peer_requests.get_or_create(&CommitLabels { result }).inc();
+    }
+
     /// A restore has waited this long for the changelog to be stable.
     pub fn restore_unstable(&self, waited: Duration) {
         self.restore_unstable.set(waited.as_secs_f64());

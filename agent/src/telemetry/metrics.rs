@@ -78,6 +78,8 @@ pub struct Metrics {
     /// Set by the worker, and removed by it when the task goes.
     pub state_bytes: Gauges<TaskLabels>,
     pub restore_records: Counter,
+    pub replica_records: Counter,
+    pub peer_requests: Counters<CommitLabels>,
     pub restore_duration: Durations,
     pub state_rebuilds: Counters<ReasonLabel>,
     pub commits: Counters<CommitLabels>,
@@ -128,6 +130,8 @@ impl Metrics {
             records_lost: registered(r, Name::RecordsLost, Family::default()),
             state_bytes: registered(r, Name::StateBytes, Family::default()),
             restore_records: registered(r, Name::RestoreRecords, Counter::default()),
+            replica_records: registered(r, Name::ReplicaRecords, Counter::default()),
+            peer_requests: registered(r, Name::PeerRequests, Family::default()),
             restore_duration: registered(r, Name::RestoreDuration, durations()),
             state_rebuilds: registered(r, Name::StateRebuilds, Family::default()),
             commits: registered(r, Name::Commits, Family::default()),

@@ -84,6 +84,13 @@ names! {
     RestoreTarget Gauge "streamgauge_restore_target_records" ["topic", "partition"],
         "Changelog offsets that a task has to read before it runs";
     RestoreRecords Counter "streamgauge_restore_records" [], "Changelog records read by restores";
+    ReplicaRecords Counter "streamgauge_replica_records" [], "Changelog records read by replicas that this agent keeps";
+    ReplicaLag Gauge "streamgauge_replica_lag_records" ["topic", "partition"],
+        "Changelog offsets between a replica that this agent keeps and the changelog's end";
+    MergedStalled Gauge "streamgauge_merged_publication_stalled" ["aggregate"],
+        "1 while this agent is to publish the group's merged totals and cannot: a partition is missing or behind";
+    PeerRequests Counter "streamgauge_peer_requests" ["result"],
+        "Requests to other agents of the group for their part of an answer";
     RestoreDuration Histogram "streamgauge_restore_duration_seconds" [], "Time from a partition's assignment until it runs";
     StateRebuilds Counter "streamgauge_state_rebuilds" ["reason"], "redb files dropped and rebuilt from the changelog";
     Commits Counter "streamgauge_commits" ["result"], "Commits by their result";

@@ -6,12 +6,14 @@ use super::fold::LiveTask;
 use super::growth::Patience;
 use super::run::{RestoreReport, Restoring, Worker};
 use super::topics::changelog_topic;
-use crate::aggregate::TaskState;
+use crate::aggregate::{EntryKey, TaskState};
 use crate::commit::Generation;
 use crate::config::Start;
 use crate::failpoint;
 use crate::kafka::{Rebalance, TopicPartition};
-use crate::replica::{LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore};
+use crate::replica::{
+    Files, LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore,
+};
 use crate::state::{Committed, Phase, Task, TaskId, View};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -207,9 +209,14 @@ impl Worker<'_> {
         let mut context = RestoreContext {
             settings: self.agent.settings.clone(),
             consumer: self.consumer.clone(),
-            state_dir: self.agent.state_dir.clone(),
-            cache_bytes: self.cache_per_task(),
-            lenient: !self.agent.transactional(),
+            files: Files {
+                state_dir: self.agent.state_dir.clone(),
+                cache_bytes: self.cache_per_task(),
+                lenient: !self.agent.transactional(),
+                metrics: self.agent.metrics.clone(),
+                cancelled: self.cancelled.clone(),
+            },
+            replicas: Some(self.agent.replicas.clone()),
             clock: self.agent.clock.clone(),
             metrics: self.agent.metrics.clone(),
             cancelled: self.cancelled.clone(),
@@ -313,7 +320,8 @@ impl Worker<'_> {
             state.adopt(*backfilled);
         }
         let owner_epoch = promoted.record.owner_epoch + 1;
-        self.look_at_foreign(&task, &promoted.record, promoted.foreign, &mut state);
+        let foreign = promoted.foreign.keys().filter_map(|key| EntryKey::decode(key)).collect();
+        self.look_at_foreign(&task, &promoted.record, foreign, &mut state);
         let entries = promoted.entries.into_iter().map(|(entry, cell, hash)| (entry, Committed { cell, hash }));
         *task.view.write() = View::new(entries, promoted.record);
         task.set_publish_from(publish_from);

@@ -4,6 +4,7 @@ use crate::aggregate::Plan;
 use crate::clock::Clock;
 use crate::config::{Config, Guarantee, Source};
 use crate::kafka::Settings;
+use crate::replica::Replicas;
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
 use parking_lot::{Mutex, RwLock};
@@ -174,11 +175,13 @@ impl Plans {
 pub struct Agent {
     /// As of the start; of what a reload changes, [`Agent::plans`] is in force.
     pub config: Config,
-    pub plans: RwLock<Arc<Plans>>,
+    pub plans: Arc<RwLock<Arc<Plans>>>,
     pub settings: Settings,
     pub state_dir: Arc<StateDir>,
     pub registry: Arc<Registry>,
     pub checkpointer: Arc<Checkpointer>,
+    /// Copies of other agents' tasks, which restores continue.
+    pub replicas: Arc<Replicas>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     /// Where the admin client's calls are waited for.
@@ -194,8 +197,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Position of the source that `topic` belongs to. The agent's own topics belong to none, whatever a pattern says:
-    /// reading its dead letters would make new ones of them for ever.
+    /// Position of the source that `topic` belongs to; see [`source_of`].
     pub fn source_of(&self, topic: &str) -> Option<usize> {
         self.plans().source_of(topic)
     }

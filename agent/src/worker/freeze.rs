@@ -41,6 +41,7 @@ impl Worker<'_> {
         let mut renewing = renew;
         let mut tasks = Vec::new();
         for live in &mut self.tasks {
+            live.changed |= live.task.wants_to_publish();
             if live.changed || std::mem::take(&mut renewing) {
                 tasks.push(freeze_task(live));
             }
@@ -110,6 +111,9 @@ impl Worker<'_> {
         }
         for task in epoch.tasks {
             if let Some(live) = find(&mut self.tasks, &task.task) {
+                for (aggregate, end) in task.published_through {
+                    live.task.ask_to_publish(aggregate, end);
+                }
                 live.state.unfreeze(task.frozen);
                 live.dead_letters.splice(0..0, task.dead_letters);
                 live.changed = true;
@@ -161,7 +165,7 @@ fn freeze_task(live: &mut LiveTask) -> TaskEpoch {
         dead_letters: std::mem::take(&mut live.dead_letters),
         next_offset: live.next_offset,
         owner_epoch: live.owner_epoch,
-        published_through: Vec::new(),
+        published_through: live.task.take_to_publish(),
     }
 }
 

@@ -28,6 +28,7 @@ mod produce;
 mod receiver;
 mod recreated;
 mod reload;
+mod scale;
 mod scene;
 mod smoke;
 mod state_verbs;

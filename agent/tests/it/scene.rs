@@ -7,7 +7,7 @@ mod turn;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use streamgauge_proto::v1::partition_status::State;
+use streamgauge_proto::v1::{Scope, partition_status::State};
 
 use crate::agent::{Agent, program, repository};
 use crate::kafka::{Kafka, block_on_io, shared, unique};
@@ -23,6 +23,10 @@ pub struct Scene {
     pub group: String,
     /// More lines of the config's `kafka` section.
     kafka_lines: Vec<String>,
+    /// More lines of the config's `state` section.
+    state_lines: Vec<String>,
+    /// What else is replaced in the example.
+    replaced: Vec<(&'static str, &'static str)>,
     /// More sections of the config.
     sections: String,
     _turn: Turn,
@@ -38,12 +42,33 @@ impl Scene {
         let (kafka, topic) = (shared(), unique(what));
         kafka.create_topic(&topic, partitions, &[]);
         let group = format!("group-of-{topic}");
-        Scene { kafka, topic, group, kafka_lines: Vec::new(), sections: String::new(), _turn: turn }
+        Scene {
+            kafka,
+            topic,
+            group,
+            kafka_lines: Vec::new(),
+            state_lines: Vec::new(),
+            replaced: Vec::new(),
+            sections: String::new(),
+            _turn: turn,
+        }
     }
 
     /// Adds a line to the config's `kafka` section, such as `session_timeout: 6s`.
     pub fn kafka_line(mut self, line: &str) -> Scene {
         self.kafka_lines.push(line.to_owned());
+        self
+    }
+
+    /// Adds a line to the config's `state` section, such as `standby_replicas: 1`.
+    pub fn state_line(mut self, line: &str) -> Scene {
+        self.state_lines.push(line.to_owned());
+        self
+    }
+
+    /// Replaces something that is in the example once.
+    pub fn replacing(mut self, from: &'static str, to: &'static str) -> Scene {
+        self.replaced.push((from, to));
         self
     }
 
@@ -57,13 +82,15 @@ impl Scene {
     pub fn config(&self) -> String {
         let example = std::fs::read_to_string(repository().join("examples/http-requests.yaml")).expect("the example");
         let lines: String = self.kafka_lines.iter().map(|line| format!("\n  {line}")).collect();
-        let replacements = [
+        let state: String = self.state_lines.iter().map(|line| format!("{line}\n  ")).collect();
+        let mut replacements = vec![
             ("topics: [log-events]", format!("topics: [{}]", self.topic)),
             ("group_id: streamgauge", format!("group_id: {}{lines}", self.group)),
-            ("dir: ./state ", "dir: ${STATE_DIR} ".to_owned()),
+            ("dir: ./state ", format!("{state}dir: ${{STATE_DIR}} ")),
             ("http: { listen: 127.0.0.1:9746 }", "http:\n  listen: ${HTTP_LISTEN}".to_owned()),
             ("grpc: { listen: 127.0.0.1:9747 }", "grpc:\n  listen: ${GRPC_LISTEN}".to_owned()),
         ];
+        replacements.extend(self.replaced.iter().map(|(from, to)| (*from, (*to).to_owned())));
         let config = replacements.iter().fold(example, |text, (from, to)| {
             assert_eq!(text.matches(from).count(), 1, "the example changed: {from:?} is not there once");
             text.replace(from, to)
@@ -106,10 +133,17 @@ impl Scene {
             agents.iter().flat_map(|agent| parse_page(&agent.scrape()).expect("a sound page")).collect();
         let mut wrong = differences(&samples, &recount);
         let addresses: Vec<_> = agents.iter().map(|agent| agent.grpc()).collect();
-        wrong.extend(block_on_io(cells::differences(&addresses, &recount)));
+        wrong.extend(block_on_io(cells::differences(&addresses, Scope::Local, &recount)));
         let shown: Vec<_> = wrong.iter().take(20).map(String::as_str).collect();
         assert!(wrong.is_empty(), "{} differences from the recount:\n{}", wrong.len(), shown.join("\n"));
         recount
+    }
+
+    /// Compares every cell of every window with the recount, as one agent tells them for the whole group.
+    pub fn assert_cluster_equals_recount(&self, agent: &Agent, recount: &Recount) {
+        let wrong = block_on_io(cells::differences(&[agent.grpc()], Scope::Cluster, recount));
+        let shown: Vec<_> = wrong.iter().take(20).map(String::as_str).collect();
+        assert!(wrong.is_empty(), "{} differences from the recount:\n{}", wrong.len(), shown.join("\n"));
     }
 
     /// Waits until every partition of the recount has been committed to its end by one of the agents.

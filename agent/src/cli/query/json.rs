@@ -39,9 +39,11 @@ pub fn rows(answer: &pb::QueryResponse) -> String {
             "committed_at": p.committed_at.as_ref().map(time),
             "lag": p.lag,
             "idle": p.idle,
+            "behind": p.behind,
+            "agent": Some(&p.agent).filter(|agent| !agent.is_empty()),
         })
     };
-    let missing = |m: &pb::MissingPartition| json!({ "topic": m.topic, "partition": m.partition });
+    let missing = |m: &pb::MissingPartition| json!({ "topic": m.topic, "partition": m.partition, "reason": m.reason });
     let answer = json!({
         "rows": answer.rows.iter().map(row).collect::<Vec<_>>(),
         "as_of": answer.as_of.iter().map(partition).collect::<Vec<_>>(),

@@ -52,12 +52,21 @@ pub struct QueryArgs {
     /// A quantile of histograms, such as 0.999. Can be repeated [default: 0.5, 0.95, 0.99].
     #[arg(long = "quantile", value_name = "FRACTION")]
     quantiles: Vec<f64>,
+    /// Whose partitions: the whole group's, or only those of the agent that is asked.
+    #[arg(long, value_enum, default_value_t = Scope::Cluster)]
+    scope: Scope,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
     /// The agent's gRPC address.
     #[arg(long, env = "STREAMGAUGE_ADDRESS", default_value = client::GRPC)]
     address: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scope {
+    Cluster,
+    Local,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -117,6 +126,10 @@ fn request(args: QueryArgs) -> anyhow::Result<pb::QueryRequest> {
         group_by: args.group_by.map(|given| pb::GroupBy { labels: labels(given) }),
         order_by,
         limit: args.top,
+        scope: match args.scope {
+            Scope::Cluster => pb::Scope::Cluster.into(),
+            Scope::Local => pb::Scope::Local.into(),
+        },
         ..pb::QueryRequest::default()
     })
 }
@@ -127,13 +140,17 @@ fn duration(duration: Duration) -> anyhow::Result<types::Duration> {
 
 /// What is not, or may not be, in the answer.
 fn warn(answer: &pb::QueryResponse) {
-    if !answer.missing.is_empty() {
-        let missing: Vec<_> = answer.missing.iter().map(|m| format!("{}/{}", m.topic, m.partition)).collect();
-        eprintln!("warning: without the partitions that this agent does not have: {}", missing.join(", "));
+    for missing in &answer.missing {
+        eprintln!("warning: {}/{} is not in the answer: {}", missing.topic, missing.partition, missing.reason);
     }
     let in_state = |state: pb::partition_status::State| {
         answer.as_of.iter().filter(|p| p.state() == state).map(|p| format!("{}/{}", p.topic, p.partition)).collect()
     };
+    let replica = |p: &&pb::PartitionStatus| p.state() == pb::partition_status::State::Replica;
+    for copy in answer.as_of.iter().filter(replica) {
+        let behind = copy.behind.map_or("unknown how far".to_owned(), |behind| format!("{behind} changelog records"));
+        eprintln!("warning: {}/{} is from a replica, {behind} behind", copy.topic, copy.partition);
+    }
     let restoring: Vec<String> = in_state(pb::partition_status::State::Restoring);
     if !restoring.is_empty() {
         eprintln!("warning: still restoring, and not complete: {}", restoring.join(", "));

@@ -41,6 +41,8 @@ pub fn state(check: &mut Checker, raw: &RawState) -> State {
             Some(RawOnLoss::Fail) | None => OnLoss::Fail,
         },
         cache_bytes: check.size(&raw.cache, 64 * MIB, MIB..=1024 * 1024 * MIB),
+        standby_replicas: check.count(&raw.standby_replicas, 0, 0..=16),
+        global_view: raw.global_view.unwrap_or(false),
         keep_removed: check.duration(&raw.keep_removed, DAY, Duration::ZERO..=365 * DAY),
     }
 }
@@ -77,7 +79,23 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         Some(RawHistograms::Native) => Histograms::Native,
         Some(RawHistograms::Both) | None => Histograms::Both,
     };
-    (Http { listen: http_listen, histograms }, Grpc { listen: grpc_listen })
+    let advertise = grpc.advertise.as_ref().and_then(|raw| advertise(check, raw));
+    (Http { listen: http_listen, histograms }, Grpc { listen: grpc_listen, advertise })
+}
+
+/// `host:port`, as other machines write it.
+fn advertise(check: &mut Checker, raw: &At<String>) -> Option<String> {
+    let text = raw.value.trim();
+    let sound = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+        !host.is_empty() && host.chars().all(plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if sound && text.len() <= 200 {
+        return Some(text.to_owned());
+    }
+    let help = "write a host and a port, such as `gauge-1.example.com:9747`";
+    check.error(raw.place, format!("`{text}` is not an address that others can reach"), help);
+    None
 }
 
 fn listen(check: &mut Checker, what: &str, raw: &Option<At<String>>, port: u16) -> SocketAddr {

@@ -233,6 +233,12 @@ pub struct RawState {
     pub on_loss: Option<RawOnLoss>,
     /// Page cache of the state files, shared by all partitions. Default: `64MiB`.
     pub cache: Option<At<RawSize>>,
+    /// Copies of each partition's state that other agents of the group keep up to date: whoever takes over a partition that
+    /// it has a copy of reads only the changelog's newest part. Default: 0.
+    pub standby_replicas: Option<At<u64>>,
+    /// Keep a copy of every partition's state on this agent, so that it answers for the whole group without asking the
+    /// others, and can publish merged totals. Default: false.
+    pub global_view: Option<bool>,
     /// How long the state of an aggregate that the config no longer has is carried, unread, after a restart: another
     /// version in the group may still have it. Then it is deleted. Default: `1d`.
     pub keep_removed: Option<At<RawDuration>>,
@@ -283,6 +289,9 @@ pub enum RawHistograms {
 pub struct RawGrpc {
     /// Address and port. Default: `127.0.0.1:9747`.
     pub listen: Option<At<String>>,
+    /// `host:port` under which the other agents of the group reach this one; they learn it from Kafka. Default: the address
+    /// it listens on.
+    pub advertise: Option<At<String>>,
 }
 
 /// Everything that can grow has a limit.

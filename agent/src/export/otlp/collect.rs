@@ -61,7 +61,7 @@ impl Collector {
             self.incomplete.remove(&plan.id.0);
             return Ok(());
         };
-        let tasks = source.tasks(&self.reader.registry);
+        let tasks = self.reader.whole(source).unwrap_or_else(|| source.tasks(&self.reader.registry));
         let Some(complete) = self.complete(source, plan, &tasks) else { return Ok(()) };
         let now = self.reader.clock.unix_millis();
         let closing = Closing::of(tasks.iter().map(|task| Progress::of(task, now, plan.config.idle_timeout)));
@@ -98,7 +98,8 @@ impl Collector {
     /// longer holds windows up. A window is pushed once: after a restart it must not go without what is still restoring.
     fn complete(&mut self, source: &Source, plan: &AggregatePlan, tasks: &[Arc<Task>]) -> Option<bool> {
         let registry = &self.reader.registry;
-        if source.missing(registry, tasks).is_empty() && tasks.iter().all(|task| task.is_published()) {
+        let is_sound = |task: &Arc<Task>| task.is_published() || task.is_replica();
+        if source.missing(registry, tasks).is_empty() && tasks.iter().all(is_sound) {
             self.incomplete.remove(&plan.id.0);
             return Some(true);
         }

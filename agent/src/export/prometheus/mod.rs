@@ -97,18 +97,18 @@ impl Series {
         self.cells.push(Shown { end: self.labels.end(), cell, since });
     }
 
-    /// Merges the tasks' totals, or their panes in `span`, into one cell per key.
-    fn merged(
+    /// One cell for each of these rows; `since`: when what they count began, Unix milliseconds.
+    fn of(
         plan: &AggregatePlan,
-        span: Option<WindowSpan>,
+        rows: &[(KeyBytes, States)],
         more: &Labels,
-        tasks: &[Arc<Task>],
+        since: Option<i64>,
         format: Format,
     ) -> Series {
         let mut series = Series::new(format);
-        let since = if span.is_none() { tasks.iter().filter_map(|task| start_time(task, plan)).min() } else { None };
-        for (key, measures) in merge(plan, span, tasks) {
-            series.push(plan, &key, more, Arc::new(Cell { measures, last_seen: i64::MIN }), since);
+        for (key, measures) in rows {
+            let cell = Cell { measures: measures.clone(), last_seen: i64::MIN };
+            series.push(plan, key, more, Arc::new(cell), since);
         }
         series
     }

@@ -1,7 +1,7 @@
 //! What follows from the registry about this agent itself: lag, stream time, keys, leases, restores.
 
 use super::page::{Labels, Number, Page, Point};
-use crate::config::{Family, FamilyType};
+use crate::config::{Family, FamilyType, Publish};
 use crate::query::{Reader, aggregates};
 use crate::state::{Phase, Task};
 use crate::telemetry::Name;
@@ -26,7 +26,32 @@ pub fn write(page: &mut Page<'_>, reader: &Reader) {
     gauge(Name::LeaseHeld, &|task| Some(Number::Int(u64::from(task.is_published()))));
     gauge(Name::RestoreDone, &|task| restoring(task).map(|(done, _)| Number::Int(done)));
     gauge(Name::RestoreTarget, &|task| restoring(task).map(|(_, of)| Number::Int(of)));
+    write_replicas(page, reader);
+    write_stalled(page, reader);
     write_sizes(page, reader, &tasks);
+}
+
+/// How far the replicas that are kept here are behind.
+fn write_replicas(page: &mut Page<'_>, reader: &Reader) {
+    page.family(family(Name::ReplicaLag));
+    for replica in reader.registry.replicas() {
+        if let Phase::Replica { behind: Some(behind) } = replica.phase() {
+            let labels = labels(page, &replica);
+            page.point(&labels.bytes, None, &Point::Value(Number::Int(behind)));
+        }
+    }
+}
+
+/// Whether merged totals that are this agent's to publish cannot be shown.
+fn write_stalled(page: &mut Page<'_>, reader: &Reader) {
+    let sources = reader.sources.now();
+    let merged = aggregates(&sources).filter(|(_, plan)| plan.config.publish == Publish::Merged);
+    page.family(family(Name::MergedStalled));
+    for (source, plan) in merged {
+        let Some(stalled) = reader.merged_stalled(source) else { continue };
+        let labels = Labels::of(page.style.format, &[("aggregate", &plan.config.name)]);
+        page.point(&labels.bytes, None, &Point::Value(Number::Int(u64::from(stalled))));
+    }
 }
 
 /// Keys and entries of each aggregate in each task.
@@ -62,7 +87,7 @@ fn seconds(millis: i64) -> Number {
 fn restoring(task: &Task) -> Option<(u64, u64)> {
     match task.phase() {
         Phase::Restoring { done, of } => Some((done, of)),
-        Phase::Running => None,
+        Phase::Running | Phase::Replica { .. } => None,
     }
 }
 

@@ -4,7 +4,7 @@ use super::page::{Bound, Labels, Number, Page, Point};
 use super::{Format, Series};
 use crate::aggregate::{AggregatePlan, Cell, Histogram, KeyBytes, MeasureState};
 use crate::config::{FamilyType, MeasureKind, Publish};
-use crate::query::{Reader, Source};
+use crate::query::{MergedTotals, Reader, Source};
 use crate::state::Task;
 use std::sync::Arc;
 
@@ -60,13 +60,13 @@ pub fn start_time(task: &Task, plan: &AggregatePlan) -> Option<i64> {
     (progress.start_time_ms > 0).then_some(progress.start_time_ms)
 }
 
-/// The group's totals, shown by the publisher, and only while it has every partition: otherwise the series would go back.
+/// The group's totals, shown by the publisher, and only while nothing in them can go back.
 fn merged(reader: &Reader, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
     let labels = Labels::of(format, &[("instance", "")]);
-    match whole_group(reader, source) {
-        Some(tasks) => Series::merged(plan, None, &labels, &tasks, format),
-        None => Series::new(format),
-    }
+    let MergedTotals::Shown(rows) = reader.merged_totals(source, plan) else { return Series::new(format) };
+    let tasks = reader.whole(source).unwrap_or_default();
+    let since = tasks.iter().filter_map(|task| start_time(task, plan)).min();
+    Series::of(plan, &rows, &labels, since, format)
 }
 
 /// All of the source's tasks, if this agent has every one of them and publishes for the group.

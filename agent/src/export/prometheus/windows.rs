@@ -2,9 +2,9 @@
 
 use super::page::{Labels, Number, Page, Point};
 use super::{Format, Series};
-use crate::aggregate::{AggregatePlan, MeasureState, WindowGrid, WindowSpan};
+use crate::aggregate::{AggregatePlan, MeasureState, WindowSpan};
 use crate::config::{Measure, Stat, Window, format_duration};
-use crate::query::{Closing, Progress, Reader, Source, oldest_pane_end, value};
+use crate::query::{ClosedWindow, Reader, Source, value};
 
 /// One kind of window.
 struct Closed {
@@ -16,22 +16,14 @@ struct Closed {
 
 /// Writes an aggregate's closed windows if this agent publishes them.
 pub fn write(page: &mut Page<'_>, reader: &Reader, source: &Source, plan: &AggregatePlan) {
-    if !source.publisher(&reader.registry).is_some_and(|task| task.is_published()) {
-        return;
-    }
-    let tasks = source.tasks(&reader.registry);
-    let complete = source.missing(&reader.registry, &tasks).is_empty() && tasks.iter().all(|task| task.is_published());
-    let now = reader.clock.unix_millis();
-    let closing = Closing::of(tasks.iter().map(|task| Progress::of(task, now, plan.config.idle_timeout)));
-    let oldest_end = oldest_pane_end(plan, &tasks);
-    let closed = |window: &Window| {
-        let grid = WindowGrid::from(*window);
-        let span = grid.span(closing.newest_shown(grid, plan.grace_ms, oldest_end)?);
-        let labels = window_labels(window, page.style.format);
-        let series = Series::merged(plan, Some(span), &labels, &tasks, page.style.format);
-        Some(Closed { labels, span, series })
+    let Some(newest) = reader.closed_windows(source, plan) else { return };
+    let format = page.style.format;
+    let closed = |closed: &ClosedWindow| {
+        let labels = window_labels(&closed.window, format);
+        let series = Series::of(plan, &closed.rows, &labels, None, format);
+        Closed { labels, span: closed.span, series }
     };
-    let windows: Vec<Closed> = plan.config.windows.iter().filter_map(closed).collect();
+    let windows: Vec<Closed> = newest.windows.iter().map(closed).collect();
     if windows.is_empty() {
         return;
     }
@@ -46,7 +38,7 @@ pub fn write(page: &mut Page<'_>, reader: &Reader, source: &Source, plan: &Aggre
     }
     page.family(plan.config.window_complete_family());
     for window in &windows {
-        page.point(&window.labels.bytes, None, &Point::Value(Number::Int(u64::from(complete))));
+        page.point(&window.labels.bytes, None, &Point::Value(Number::Int(u64::from(newest.complete))));
     }
 }
 

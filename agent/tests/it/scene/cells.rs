@@ -23,13 +23,13 @@ struct Answered {
 type Cells = BTreeMap<(i64, Key), Answered>;
 
 /// Where the agents' windows, all together, differ from the recount; empty if they are equal.
-pub async fn differences(agents: &[SocketAddr], recount: &Recount) -> Vec<String> {
+pub async fn differences(agents: &[SocketAddr], scope: Scope, recount: &Recount) -> Vec<String> {
     let mut differences = Vec::new();
     for aggregate in &AGGREGATES {
         for &window in aggregate.windows {
             let mut answered = Cells::new();
             for agent in agents {
-                ask(*agent, aggregate, window, recount, &mut answered).await;
+                ask(*agent, scope, aggregate, window, recount, &mut answered).await;
             }
             compare(aggregate, window, recount, answered, &mut differences);
         }
@@ -38,7 +38,14 @@ pub async fn differences(agents: &[SocketAddr], recount: &Recount) -> Vec<String
 }
 
 /// Asks for all windows that the recount knows, and one more on either side.
-async fn ask(agent: SocketAddr, aggregate: &Aggregate, window: Window, recount: &Recount, cells: &mut Cells) {
+async fn ask(
+    agent: SocketAddr,
+    scope: Scope,
+    aggregate: &Aggregate,
+    window: Window,
+    recount: &Recount,
+    cells: &mut Cells,
+) {
     let ids = || recount.windows.keys().filter(|id| id.aggregate == aggregate.name && id.window == window);
     let (Some(first), Some(last)) = (ids().map(|id| id.start).min(), ids().map(|id| id.start).max()) else { return };
     let range = TimeRange {
@@ -50,7 +57,7 @@ async fn ask(agent: SocketAddr, aggregate: &Aggregate, window: Window, recount: 
         window: Some(duration(window.size)),
         hop: Some(duration(window.hop)),
         time: Some(Time::Range(range)),
-        scope: Scope::Local.into(),
+        scope: scope.into(),
         ..QueryRequest::default()
     };
     let mut client = QueryServiceClient::connect(format!("http://{agent}")).await.expect("the agent answers");

@@ -1,0 +1,125 @@
+//! The whole group's totals, for aggregates that are published merged: shown by the publisher, and never going back.
+
+use super::gather::{Ask, States, gather};
+use super::matcher::Matchers;
+use super::{Reader, Source};
+use crate::aggregate::{AggregatePlan, KeyBytes};
+use crate::state::{Task, TaskId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What there is to show of merged totals.
+#[derive(Debug)]
+pub enum MergedTotals {
+    /// All measures of each key, in the keys' order.
+    Shown(Vec<(KeyBytes, States)>),
+    /// This agent is to show them and must not yet: a partition is missing or behind what may have been shown before.
+    Stalled,
+    /// Another agent's to show.
+    NotHere,
+}
+
+impl Reader {
+    /// Whether merged totals are this agent's to show, and cannot be shown; `None`: another agent's.
+    pub fn merged_stalled(&self, source: &Source) -> Option<bool> {
+        let publisher = source.publisher(&self.registry).filter(|task| task.is_published())?;
+        let tasks = self.whole(source);
+        Some(!tasks.is_some_and(|tasks| may_show(publisher.merge_marks(), &tasks)))
+    }
+
+    /// The totals of all partitions, from this agent's tasks and its replicas of the others.
+    pub fn merged_totals(&self, source: &Source, plan: &AggregatePlan) -> MergedTotals {
+        let publisher = source.publisher(&self.registry).filter(|task| task.is_published());
+        let Some(publisher) = publisher else { return MergedTotals::NotHere };
+        let Some(tasks) = self.whole(source).filter(|tasks| may_show(publisher.merge_marks(), tasks)) else {
+            return MergedTotals::Stalled;
+        };
+        let measures: Vec<usize> = (0..plan.measures.len()).collect();
+        let matchers = Matchers::default();
+        let ask =
+            Ask { plan, spans: None, matchers: &matchers, group_by: None, measures: &measures, limit: usize::MAX };
+        let Ok(gathered) = gather(&ask, &tasks) else { return MergedTotals::Stalled };
+        let offsets = tasks.iter().zip(&gathered.as_of).map(|(task, (next, _))| (task.id.clone(), *next));
+        if !publisher.advance_shown(&offsets.collect::<Vec<_>>()) {
+            return MergedTotals::Stalled;
+        }
+        let groups = gathered.groups;
+        let row = |((group, _), states): ((u32, u32), States)| (groups[group as usize].clone(), states);
+        let mut rows: Vec<_> = gathered.cells.into_iter().map(row).collect();
+        rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        MergedTotals::Shown(rows)
+    }
+}
+
+/// Whether these partitions' totals may be shown: own ones under their lease, replicas once they have read all that there
+/// was when this agent became the publisher.
+fn may_show(marks: Option<&HashMap<TaskId, i64>>, tasks: &[Arc<Task>]) -> bool {
+    let has_passed = |task: &Task| {
+        marks.and_then(|marks| marks.get(&task.id)).is_some_and(|mark| task.changelog_position() >= *mark)
+    };
+    tasks.iter().all(|task| if task.is_replica() { has_passed(task) } else { task.is_published() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Agent, T0, event};
+    use super::*;
+    use crate::state::Phase;
+
+    fn count(agent: &Agent) -> Option<u64> {
+        let source = &agent.reader.sources.now()[0];
+        match agent.reader.merged_totals(source, &source.plan.aggregates[0]) {
+            MergedTotals::Shown(rows) => Some(rows.iter().filter_map(|(_, states)| states[0].count()).sum()),
+            MergedTotals::Stalled => None,
+            MergedTotals::NotHere => panic!("it is the publisher"),
+        }
+    }
+
+    /// An agent with partition 0, and a replica of partition 1 that is at changelog offset 10.
+    fn with_replica() -> (Agent, Agent) {
+        let (mut agent, mut other) = (Agent::new(1, 2), Agent::having(1..2, 2));
+        agent.commit(0, &[event(T0, "/a", 200)], 0);
+        other.commit(0, &[event(T0, "/a", 200), event(T0, "/b", 200)], 0);
+        let replica = other.task(0).clone();
+        replica.set_phase(Phase::Replica { behind: Some(0) });
+        replica.set_changelog_position(10);
+        agent.reader.registry.insert_replica(replica);
+        (agent, other)
+    }
+
+    fn marks(mark: i64) -> HashMap<TaskId, i64> {
+        HashMap::from([(TaskId { topic: "log-events".into(), partition: 1 }, mark)])
+    }
+
+    #[test]
+    fn a_new_publisher_shows_nothing_before_its_replicas_have_passed_what_there_was() {
+        let (agent, other) = with_replica();
+        assert_eq!(count(&agent), None, "the marks are not known yet");
+        agent.task(0).set_merge_marks(marks(11));
+        assert_eq!(count(&agent), None);
+        other.task(0).set_changelog_position(11);
+        assert_eq!(count(&agent), Some(3));
+    }
+
+    #[test]
+    fn a_replica_behind_what_was_shown_stalls_the_totals() {
+        let (mut agent, _other) = with_replica();
+        agent.task(0).set_merge_marks(marks(10));
+        assert_eq!(count(&agent), Some(3));
+        let older = Agent::having(1..2, 2);
+        let behind = older.task(0).clone();
+        behind.set_phase(Phase::Replica { behind: Some(0) });
+        behind.set_changelog_position(10);
+        agent.reader.registry.insert_replica(behind);
+        assert_eq!(count(&agent), None);
+        agent.commit(0, &[event(T0, "/a", 200)], 0);
+        assert_eq!(count(&agent), None);
+    }
+
+    #[test]
+    fn without_a_view_of_every_partition_nothing_is_shown() {
+        let mut agent = Agent::new(1, 2);
+        agent.commit(0, &[event(T0, "/a", 200)], 0);
+        assert_eq!(count(&agent), None);
+    }
+}

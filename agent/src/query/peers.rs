@@ -1,0 +1,140 @@
+//! Connections to the group's other agents: made when first needed, kept, and left alone for a moment after a failure.
+
+use super::error::QueryError;
+use crate::clock::{BootTime, Clock};
+use crate::state::{Address, Group};
+use crate::telemetry::Metrics;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use streamgauge_proto::peer::v1 as peer;
+use streamgauge_proto::peer::v1::peer_service_client::PeerServiceClient;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+/// How long one agent may take for an answer; then its partitions are missing.
+pub const DEADLINE: Duration = Duration::from_secs(1);
+/// After a failure nobody waits for that agent again for this long.
+const REST: Duration = Duration::from_secs(1);
+/// Connecting to an agent of the same group takes milliseconds, or does not work.
+const CONNECT: Duration = Duration::from_millis(500);
+/// A connection that nobody answers on is given up after one silent interval.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// Largest answer, bytes.
+pub const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// Why an agent's partitions are missing.
+#[derive(Debug)]
+pub enum PeerError {
+    /// Its answer would be too large: the query is to be narrowed.
+    TooLarge,
+    /// For people.
+    Failed(String),
+}
+
+/// One agent.
+struct Peer {
+    client: PeerServiceClient<Channel>,
+    /// Not asked again before this.
+    resting_until: Option<(BootTime, String)>,
+}
+
+/// All agents asked so far.
+pub struct Peers {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    known: Mutex<HashMap<Address, Peer>>,
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").finish_non_exhaustive()
+    }
+}
+
+impl Peers {
+    pub fn new(clock: Clock, metrics: Arc<Metrics>) -> Peers {
+        Peers { clock, metrics, known: Mutex::default() }
+    }
+
+    /// Forgets agents that are no longer in the group.
+    pub fn keep(&self, group: &Group) {
+        self.known.lock().retain(|address, _| group.agents().any(|agent| agent == address));
+    }
+
+    /// Asks one agent, and waits for [`DEADLINE`] at most.
+    pub async fn read(&self, address: &Address, request: peer::ReadRequest) -> Result<peer::ReadResponse, PeerError> {
+        let mut client = self.client(address)?;
+        let answer = tokio::time::timeout(DEADLINE, client.read(request)).await;
+        let failure = match answer {
+            Ok(Ok(answer)) => {
+                self.metrics.peer_asked("answered");
+                return Ok(answer.into_inner());
+            }
+            Ok(Err(status)) => match refusal(&status) {
+                Some(error) => {
+                    self.metrics.peer_asked("refused");
+                    return Err(error);
+                }
+                None => format!("the agent at {address} cannot be reached: {}", status.message()),
+            },
+            Err(_) => format!("the agent at {address} did not answer within {} s", DEADLINE.as_secs()),
+        };
+        self.metrics.peer_asked("failed");
+        if let Some(peer) = self.known.lock().get_mut(address) {
+            let until = BootTime::from_millis(self.clock.boot_time().as_millis() + REST.as_millis() as i64);
+            peer.resting_until = Some((until, failure.clone()));
+        }
+        Err(PeerError::Failed(failure))
+    }
+
+    /// A client to ask now; none while the agent is left alone.
+    fn client(&self, address: &Address) -> Result<PeerServiceClient<Channel>, PeerError> {
+        let mut known = self.known.lock();
+        let peer = match known.get_mut(address) {
+            Some(peer) => peer,
+            None => {
+                let client = connect(address).map_err(PeerError::Failed)?;
+                known.entry(address.clone()).or_insert(Peer { client, resting_until: None })
+            }
+        };
+        match &peer.resting_until {
+            Some((until, why)) if self.clock.boot_time() < *until => Err(PeerError::Failed(why.clone())),
+            _ => {
+                peer.resting_until = None;
+                Ok(peer.client.clone())
+            }
+        }
+    }
+}
+
+/// What an agent says no with: it is there, and there is no use in leaving it alone.
+fn refusal(status: &Status) -> Option<PeerError> {
+    match status.code() {
+        Code::ResourceExhausted => Some(PeerError::TooLarge),
+        Code::NotFound => Some(PeerError::Failed("its agent's config defines this aggregate differently".to_owned())),
+        Code::InvalidArgument | Code::Unimplemented => {
+            Some(PeerError::Failed(format!("its agent runs another version: {}", status.message())))
+        }
+        _ => None,
+    }
+}
+
+/// What to tell whoever asked, if an answer was too large.
+pub fn too_large(limit: usize) -> QueryError {
+    QueryError::TooManyCells { limit }
+}
+
+/// Connects when it is first used, and again whenever the connection is gone.
+fn connect(address: &Address) -> Result<PeerServiceClient<Channel>, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| format!("`{address}`, which an agent advertises, is no address: {error}"))?;
+    let channel = endpoint
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .connect_lazy();
+    Ok(PeerServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
+}

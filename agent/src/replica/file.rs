@@ -1,0 +1,148 @@
+//! A replica's state file: opened, or thrown away with the reason, and what it holds.
+
+use super::identity::{TopicIds, Unusable, usable};
+use super::manager::Kept;
+use super::replay::Replay;
+use super::restore::RestoreError;
+use crate::state::{FORMAT_VERSION, StateDir, Store, StoreError, Task, TaskId};
+use crate::telemetry::Metrics;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use streamgauge_proto::storage::v1::Checkpoint;
+
+const BUSY_WAIT: Duration = Duration::from_millis(20);
+
+/// How state files are opened.
+#[derive(Clone)]
+pub struct Files {
+    pub state_dir: Arc<StateDir>,
+    pub cache_bytes: usize,
+    pub lenient: bool,
+    pub metrics: Arc<Metrics>,
+    /// Set when nobody waits any more: for a file that another holder is about to close.
+    pub cancelled: Arc<AtomicBool>,
+}
+
+/// A state to be continued with the changelog.
+pub struct Opened {
+    pub replay: Replay,
+    pub store: Store,
+    pub checkpoint: Checkpoint,
+    /// The changelog offset to go on from; 0: from its beginning.
+    pub from: i64,
+}
+
+type Entries = HashMap<Vec<u8>, Vec<u8>, rustc_hash::FxBuildHasher>;
+
+fn load(store: &Store) -> Result<Entries, StoreError> {
+    let mut entries = Entries::default();
+    store.entries(|key, value| drop(entries.insert(key.to_vec(), value.to_vec())))?;
+    Ok(entries)
+}
+
+impl Files {
+    /// What a file of this task has to say of itself.
+    pub fn identity(&self, id: &TaskId, ids: &TopicIds, cluster_id: &str) -> Checkpoint {
+        Checkpoint {
+            format_version: FORMAT_VERSION,
+            cluster_id: cluster_id.to_owned(),
+            topic: id.topic.to_string(),
+            partition: id.partition,
+            topic_id: ids.source.to_string(),
+            changelog_topic_id: ids.changelog.to_string(),
+            ..Checkpoint::default()
+        }
+    }
+
+    /// Opens a task's file; one that may not be continued up to the changelog's end `mark` is thrown away.
+    ///
+    /// # Errors
+    /// If the disk says no, the file is of a newer format, or nobody waits any more.
+    pub fn open(&self, id: &TaskId, identity: Checkpoint, mark: i64) -> Result<Opened, RestoreError> {
+        let path = self.state_dir.task_file(&id.topic, id.partition);
+        let mut store = self.open_store(id, &path)?;
+        let found = match store.checkpoint() {
+            Ok(found) => found,
+            Err(error) => {
+                drop(store);
+                self.discard(id, &path, "corrupt", &error.to_string())?;
+                store = Store::open(&path, self.cache_bytes)?;
+                None
+            }
+        };
+        let loaded = match found.map(|found| usable(found, &identity, mark)) {
+            Some(Ok(found)) => {
+                load(&store).map(|entries| Some((found, entries))).map_err(|e| ("corrupt", e.to_string()))
+            }
+            Some(Err(Unusable::Discard(reason, detail))) => Err((reason, detail)),
+            // The changelog tells whether it is to be continued all the same: after a reset it is.
+            Some(Err(Unusable::Recreated)) => Err(("identity", "its source topic had another id".to_owned())),
+            None => Ok(None),
+        };
+        let (checkpoint, replay) = match loaded {
+            Ok(Some((found, entries))) => {
+                let replay = Replay::new(entries, found.offset_record.clone(), found.changelog_offset, self.lenient);
+                (found, replay)
+            }
+            Ok(None) => (identity, Replay::new(HashMap::default(), None, 0, self.lenient)),
+            Err((reason, detail)) => {
+                drop(store);
+                self.discard(id, &path, reason, &detail)?;
+                store = Store::open(&path, self.cache_bytes)?;
+                (identity, Replay::new(HashMap::default(), None, 0, self.lenient))
+            }
+        };
+        let from = checkpoint.changelog_offset;
+        Ok(Opened { replay, store, checkpoint, from })
+    }
+
+    /// Opens or makes the file; a corrupt one is thrown away.
+    fn open_store(&self, id: &TaskId, path: &Path) -> Result<Store, RestoreError> {
+        loop {
+            match Store::open(path, self.cache_bytes) {
+                Err(StoreError::Corrupt { error, .. }) => self.discard(id, path, "corrupt", &error)?,
+                // A restore that nobody waits for any more, or a task just dropped, is about to close it.
+                Err(StoreError::Busy { .. }) => {
+                    if self.cancelled.load(Ordering::Acquire) {
+                        return Err(RestoreError::Cancelled);
+                    }
+                    std::thread::sleep(BUSY_WAIT);
+                }
+                opened => return Ok(opened?),
+            }
+        }
+    }
+
+    /// Continues a replica as the task that is taken over; `None` if it may not be. Its file is closed then, and judged
+    /// for itself. What was followed so far can be read meanwhile.
+    pub fn accept(&self, kept: Kept, identity: &Checkpoint, mark: i64, task: &Task) -> Option<Opened> {
+        match kept {
+            Kept::CatchingUp(mut opened) => {
+                opened.checkpoint = usable(opened.checkpoint, identity, mark).ok()?;
+                opened.from = opened.replay.rewind();
+                (opened.from <= mark).then_some(opened)
+            }
+            Kept::Following { view, follow, store, pending } => {
+                let checkpoint = usable(pending.checkpoint, identity, mark).ok()?;
+                let from = follow.changelog_next;
+                if from > mark || !follow.serves(&task.plan) {
+                    return None;
+                }
+                let record = view.record().clone();
+                *task.view.write() = *view;
+                let replay = Replay::onto(record, from, follow.foreign, pending.changes, self.lenient);
+                Some(Opened { replay, store, checkpoint, from })
+            }
+        }
+    }
+
+    /// Throws a file away; the changelog rebuilds it.
+    pub fn discard(&self, id: &TaskId, path: &Path, reason: &'static str, detail: &str) -> Result<(), RestoreError> {
+        tracing::warn!(task = %id, "state file thrown away ({detail}); rebuilding from the changelog");
+        self.metrics.state_rebuilt(reason);
+        Store::discard(path).map_err(|e| StoreError::Unwritable { path: path.to_owned(), error: e.to_string() }.into())
+    }
+}

@@ -1,0 +1,412 @@
+//! The replicas that an agent keeps: of every partition (global view), or of those that fall to it as a standby.
+//!
+//! One thread tails the changelogs. A replica that has caught up can be read; one whose task comes to this agent is given
+//! to the restore, which then has only the changelog's last records to read.
+
+use super::file::{Files, Opened};
+use super::follow::{Follow, is_sound};
+use super::identity::TopicIds;
+use super::replay::ReplayError;
+use super::restore::RestoreError;
+use super::tailing::Tailing;
+use crate::aggregate::Plan;
+use crate::clock::{BootTime, Clock};
+use crate::kafka::{Admin, Reading, Settings};
+use crate::state::{Checkpointer, Directory, Lease, Pending, Phase, Registry, Store, Task, TaskId, View};
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked at what to keep.
+const RECONCILE: Duration = Duration::from_millis(200);
+/// How often lags are looked at.
+const LAGS: Duration = Duration::from_millis(500);
+/// A replica that could not be read is tried again after this.
+const RETRY: Duration = Duration::from_secs(30);
+const IDLE_WAIT: Duration = Duration::from_millis(5);
+/// Records taken from one topic before the next has its turn.
+const TURN: usize = 2_000;
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The source of a topic, if it has one: name and plan.
+pub type SourceOf = Box<dyn Fn(&str) -> Option<(Arc<str>, Arc<Plan>)> + Send + Sync>;
+/// The tasks here that publish for the group, each with its source's topics.
+pub type Publishers = Box<dyn Fn() -> Vec<(Arc<Task>, Vec<Arc<str>>)> + Send + Sync>;
+
+/// What replicas are made of.
+pub struct ReplicaSettings {
+    pub settings: Settings,
+    pub files: Files,
+    pub registry: Arc<Registry>,
+    pub directory: Arc<Directory>,
+    pub checkpointer: Arc<Checkpointer>,
+    pub clock: Clock,
+    pub standbys: usize,
+    pub global_view: bool,
+    pub source_of: SourceOf,
+    pub changelog_topic: Box<dyn Fn(&str) -> String + Send + Sync>,
+    pub publishers: Publishers,
+}
+
+/// All replicas of this agent.
+pub struct Replicas {
+    settings: ReplicaSettings,
+    held: Mutex<HashMap<TaskId, Held>>,
+}
+
+/// One replica.
+struct Held {
+    task: Arc<Task>,
+    stage: Stage,
+}
+
+enum Stage {
+    CatchingUp(Opened),
+    Following(Follow),
+}
+
+/// A replica on its way to be a task.
+pub enum Kept {
+    CatchingUp(Opened),
+    Following { view: Box<View>, follow: Follow, store: Store, pending: Pending },
+}
+
+impl Replicas {
+    pub fn new(settings: ReplicaSettings) -> Replicas {
+        Replicas { settings, held: Mutex::default() }
+    }
+
+    /// Whether the config asks for replicas at all.
+    pub fn are_wanted(&self) -> bool {
+        self.settings.standbys > 0 || self.settings.global_view
+    }
+
+    /// Gives a replica away: its task is taken over by this agent. Nothing of it can be read here any more.
+    pub fn take(&self, id: &TaskId) -> Option<Kept> {
+        let Held { task, stage } = self.held.lock().remove(id)?;
+        self.settings.registry.remove_replica(id);
+        match stage {
+            Stage::CatchingUp(opened) => Some(Kept::CatchingUp(opened)),
+            Stage::Following(follow) => {
+                let (store, pending) = self.settings.checkpointer.take(id)?;
+                let view = Box::new(std::mem::take(&mut *task.view.write()));
+                Some(Kept::Following { view, follow, store, pending })
+            }
+        }
+    }
+
+    /// Keeps the replicas until `stopping` says so, then closes their files.
+    pub fn run(&self, stopping: impl Fn() -> bool) {
+        let mut work = Work { replicas: self, topics: HashMap::new(), admin: None, failed: HashMap::new() };
+        let clock = &self.settings.clock;
+        let (mut reconciled, mut looked): (Option<BootTime>, Option<BootTime>) = (None, None);
+        let due = |last: Option<BootTime>, every| last.is_none_or(|last| clock.boot_time().since(last) >= every);
+        while !stopping() {
+            if due(reconciled, RECONCILE) {
+                reconciled = Some(clock.boot_time());
+                work.reconcile();
+                work.mark_publishers();
+            }
+            let lags = due(looked, LAGS);
+            if lags {
+                looked = Some(clock.boot_time());
+            }
+            if !work.tail(lags) {
+                std::thread::sleep(IDLE_WAIT);
+            }
+        }
+        let ids: Vec<TaskId> = self.held.lock().keys().cloned().collect();
+        ids.iter().for_each(|id| self.drop_replica(id));
+    }
+
+    fn drop_replica(&self, id: &TaskId) {
+        self.settings.registry.remove_replica(id);
+        if self.held.lock().remove(id).is_some() {
+            self.settings.checkpointer.remove(id);
+        }
+    }
+
+    /// The partitions whose replicas belong here now.
+    fn wanted(&self) -> BTreeSet<TaskId> {
+        let Replicas { settings, .. } = self;
+        let group = settings.directory.group();
+        let partitions = settings.registry.partitions();
+        let all = partitions
+            .iter()
+            .flat_map(|(topic, &count)| (0..count).map(move |partition| TaskId { topic: topic.clone(), partition }));
+        all.filter(|id| settings.registry.task(id).is_none() && (settings.source_of)(&id.topic).is_some())
+            .filter(|id| {
+                let own = settings.directory.own();
+                settings.global_view || own.is_some_and(|own| group.standbys(id, settings.standbys).contains(own))
+            })
+            .collect()
+    }
+}
+
+/// What only the thread has.
+struct Work<'a> {
+    replicas: &'a Replicas,
+    topics: HashMap<Arc<str>, Tailing>,
+    admin: Option<Admin>,
+    failed: HashMap<TaskId, BootTime>,
+}
+
+impl Work<'_> {
+    /// Begins what is wanted and not there, ends what is there and not wanted.
+    fn reconcile(&mut self) {
+        if !self.replicas.are_wanted() {
+            return;
+        }
+        let wanted = self.replicas.wanted();
+        self.replicas.drop_outdated();
+        let held: Vec<TaskId> = self.replicas.held.lock().keys().cloned().collect();
+        // What is being restored is taken by the restore.
+        let restoring = |id: &TaskId| {
+            let task = self.replicas.settings.registry.task(id);
+            task.is_some_and(|task| matches!(task.phase(), Phase::Restoring { .. }))
+        };
+        for id in held.iter().filter(|id| !wanted.contains(*id) && !restoring(id)) {
+            tracing::info!(replica = %id, "no longer kept here");
+            self.replicas.drop_replica(id);
+        }
+        for tailing in self.topics.values_mut() {
+            let held = self.replicas.held.lock();
+            tailing.keep(|id| held.contains_key(id));
+        }
+        let now = self.replicas.settings.clock.boot_time();
+        self.failed.retain(|_, since| now.since(*since) < RETRY);
+        for id in wanted.into_iter().filter(|id| !held.contains(id)) {
+            if self.failed.contains_key(&id) {
+                continue;
+            }
+            match self.begin(&id) {
+                Ok(()) | Err(RestoreError::Cancelled) => {}
+                Err(error) => self.fail(&id, &error.to_string()),
+            }
+        }
+    }
+
+    fn fail(&mut self, id: &TaskId, error: &str) {
+        tracing::warn!(replica = %id, "not kept, trying again in {} s: {error}", RETRY.as_secs());
+        self.failed.insert(id.clone(), self.replicas.settings.clock.boot_time());
+        self.replicas.drop_replica(id);
+    }
+
+    fn begin(&mut self, id: &TaskId) -> Result<(), RestoreError> {
+        let settings = &self.replicas.settings;
+        let Some((source, plan)) = (settings.source_of)(&id.topic) else { return Ok(()) };
+        // It may have become this agent's own since it was wanted.
+        if settings.registry.task(id).is_some() {
+            return Ok(());
+        }
+        if !self.topics.contains_key(&id.topic) {
+            let changelog: Arc<str> = (settings.changelog_topic)(&id.topic).into();
+            let ids = ids(&mut self.admin, &settings.settings, &id.topic, &changelog);
+            let tailing = Tailing::new(&settings.settings, id.topic.clone(), changelog, ids)?;
+            self.topics.insert(id.topic.clone(), tailing);
+        }
+        let Some(tailing) = self.topics.get_mut(&id.topic) else { return Ok(()) };
+        // Its owner makes the changelog, and begins it; before that there is nothing to follow.
+        let Some(mark) = tailing.end_of(id.partition)?.filter(|&end| end > 0) else { return Ok(()) };
+        let identity = settings.files.identity(id, &tailing.ids, &tailing.cluster_id);
+        let opened = settings.files.open(id, identity, mark)?;
+        let lease = Arc::new(Lease::new(settings.clock.clone(), Duration::ZERO));
+        let task = Arc::new(Task::new(id.clone(), source, plan, lease));
+        let behind = Some((mark - opened.from).max(0) as u64);
+        task.set_phase(Phase::Replica { behind });
+        tailing.follow(id, opened.from)?;
+        tracing::debug!(replica = %id, from = opened.from, to = mark, "catching up");
+        self.replicas.held.lock().insert(id.clone(), Held { task, stage: Stage::CatchingUp(opened) });
+        // It may have become this agent's own in the meantime; then its restore waits for the file.
+        if settings.registry.task(id).is_some() {
+            self.replicas.drop_replica(id);
+        }
+        Ok(())
+    }
+
+    /// Reads what has come. False if nothing has.
+    fn tail(&mut self, lags: bool) -> bool {
+        let mut any = false;
+        let mut failed = Vec::new();
+        for tailing in self.topics.values_mut() {
+            let mut silent = 0;
+            for _ in 0..TURN {
+                let id = |partition| TaskId { topic: tailing.topic.clone(), partition };
+                let result = match tailing.read() {
+                    Reading::Record(record) => {
+                        any = true;
+                        let id = id(record.partition());
+                        self.replicas.settings.files.metrics.replica_record();
+                        let key = record.key().unwrap_or_default();
+                        let applied = self.replicas.apply(&id, record.offset(), key, record.payload());
+                        applied.map_err(|error| (id, error.to_string()))
+                    }
+                    Reading::End { partition } => {
+                        let id = id(partition.1);
+                        self.replicas.at_end(&id).map_err(|error| (id, error))
+                    }
+                    // Something other than a record may have been served in its place.
+                    Reading::Nothing if silent < 3 => {
+                        silent += 1;
+                        continue;
+                    }
+                    Reading::Nothing => {
+                        self.replicas.drained(tailing);
+                        break;
+                    }
+                    Reading::Error(error) => {
+                        tracing::debug!(topic = %tailing.changelog, "replicas: {error}");
+                        break;
+                    }
+                };
+                failed.extend(result.err());
+            }
+            if lags {
+                tailing.look();
+            }
+        }
+        failed.iter().for_each(|(id, error)| self.fail(id, error));
+        any
+    }
+
+    /// A publisher of merged totals first has to know how far the changelogs were when it became one.
+    fn mark_publishers(&mut self) {
+        if !self.replicas.settings.global_view {
+            return;
+        }
+        for (publisher, topics) in (self.replicas.settings.publishers)() {
+            if publisher.phase() != Phase::Running || publisher.merge_marks().is_some() {
+                continue;
+            }
+            let mut marks = HashMap::new();
+            let known = topics.iter().all(|topic| match self.topics.get(topic).map(Tailing::ends) {
+                Some(Ok(ends)) => {
+                    marks.extend(ends);
+                    true
+                }
+                // Without a replica of it, all of the topic is here.
+                None => self.replicas.has_all_of(topic),
+                Some(Err(_)) => false,
+            });
+            if known {
+                publisher.set_merge_marks(marks);
+            }
+        }
+    }
+}
+
+impl Replicas {
+    /// After a reload, replicas of another plan do not have what the new one asks for.
+    fn drop_outdated(&self) {
+        let is_outdated = |held: &Held| {
+            let now = (self.settings.source_of)(&held.task.id.topic);
+            let ids = |plan: &Plan| plan.aggregates.iter().map(|aggregate| aggregate.id).collect::<Vec<_>>();
+            now.is_none_or(|(_, plan)| ids(&plan) != ids(&held.task.plan))
+        };
+        let held = self.held.lock();
+        let outdated: Vec<TaskId> =
+            held.iter().filter(|(_, held)| is_outdated(held)).map(|(id, _)| id.clone()).collect();
+        drop(held);
+        outdated.iter().for_each(|id| self.drop_replica(id));
+    }
+
+    fn has_all_of(&self, topic: &Arc<str>) -> bool {
+        let count = self.settings.registry.partitions().get(topic).copied().unwrap_or(0);
+        let here = |partition| self.settings.registry.task(&TaskId { topic: topic.clone(), partition }).is_some();
+        count > 0 && (0..count).all(here)
+    }
+
+    fn apply(&self, id: &TaskId, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), ReplayError> {
+        let mut held = self.held.lock();
+        let Some(Held { task, stage }) = held.get_mut(id) else { return Ok(()) };
+        match stage {
+            Stage::CatchingUp(opened) => opened.replay.apply(offset, key, value),
+            Stage::Following(follow) => {
+                if let Some(step) = follow.apply(offset, key, value)? {
+                    let next = follow.changelog_next;
+                    self.settings.checkpointer.committed(id, step.written, &step.record, Some(next));
+                    let at = step.record.written_at_ms;
+                    task.view.write().apply(step.entries, &step.removed, step.record, at);
+                    task.set_changelog_position(next);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Everything there is was read: what is held is as good as its owner's.
+    fn at_end(&self, id: &TaskId) -> Result<(), String> {
+        let mut held = self.held.lock();
+        let Some(Held { task, stage: Stage::CatchingUp(opened) }) = held.get(id) else {
+            let unsound = held
+                .get(id)
+                .is_some_and(|held| !self.settings.files.lenient && !is_sound(&held.task.plan, &held.task.view.read()));
+            drop(held);
+            return if unsound { Err(self.rebuild(id, "a replica does not match its fingerprint")) } else { Ok(()) };
+        };
+        // Without an offset record there is no state yet.
+        if opened.replay.record().is_none() {
+            return Ok(());
+        }
+        let task = task.clone();
+        let Some(Held { stage: Stage::CatchingUp(opened), .. }) = held.remove(id) else { return Ok(()) };
+        let Opened { replay, store, mut checkpoint, from } = opened;
+        let mut promoted = match replay.promote(&task.plan, None) {
+            Ok(Some(promoted)) => promoted,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                drop((held, store));
+                let detail = error.to_string();
+                return Err(if from > 0 { self.rebuild(id, &detail) } else { detail });
+            }
+        };
+        checkpoint.changelog_offset = promoted.changelog_next;
+        checkpoint.offset_record = Some(promoted.record.clone());
+        let pending = Pending { changes: std::mem::take(&mut promoted.changes), checkpoint };
+        self.settings.checkpointer.add_replica(id.clone(), store, pending);
+        let (follow, view) = Follow::new(task.plan.clone(), promoted);
+        *task.view.write() = view;
+        task.set_changelog_position(follow.changelog_next);
+        task.set_phase(Phase::Replica { behind: Some(0) });
+        task.set_observed_since(self.settings.clock.unix_millis());
+        tracing::info!(replica = %id, "caught up; following");
+        held.insert(id.clone(), Held { task: task.clone(), stage: Stage::Following(follow) });
+        // Under the lock, so that whoever takes it away finds it to remove.
+        self.settings.registry.insert_replica(task);
+        Ok(())
+    }
+
+    /// Ends a replica and its file; it begins anew from the changelog. Returns why, for the log.
+    fn rebuild(&self, id: &TaskId, detail: &str) -> String {
+        self.drop_replica(id);
+        let path = self.settings.files.state_dir.task_file(&id.topic, id.partition);
+        match self.settings.files.discard(id, &path, "fingerprint", detail) {
+            Ok(()) => detail.to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Nothing waits to be read: what had been fetched by the last look has been applied, markers included.
+    fn drained(&self, tailing: &Tailing) {
+        let held = self.held.lock();
+        for (partition, ends) in tailing.seen() {
+            let id = TaskId { topic: tailing.topic.clone(), partition: *partition };
+            let Some(Held { task, stage: Stage::Following(_) }) = held.get(&id) else { continue };
+            task.set_changelog_position(ends.fetched);
+            let behind = (ends.high - task.changelog_position()).max(0) as u64;
+            task.set_phase(Phase::Replica { behind: Some(behind) });
+        }
+    }
+}
+
+/// Without ids a replica works as well; it only cannot tell a topic from an earlier one of the same name.
+fn ids(admin: &mut Option<Admin>, settings: &Settings, topic: &str, changelog: &str) -> TopicIds {
+    if admin.is_none() {
+        *admin = Admin::create(settings, CALL_TIMEOUT).ok();
+    }
+    let found = admin.as_ref().map(|admin| admin.topic_ids(&[topic, changelog]));
+    let mut found = found.and_then(Result::ok).unwrap_or_default();
+    let mut id = |name| found.remove(name).unwrap_or_default().into();
+    TopicIds { source: id(topic), changelog: id(changelog) }
+}

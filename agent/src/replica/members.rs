@@ -1,0 +1,112 @@
+//! Who is in the group, and who has what: read from Kafka's member list while somebody needs to know.
+
+use crate::clock::Clock;
+use crate::kafka::{Admin, GroupDescription, GroupState, Settings, advertised};
+use crate::state::{Directory, Group, Registry, TaskId};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the list is read while this agent does not have everything itself.
+const EVERY: Duration = Duration::from_secs(1);
+/// How soon again if somebody asks for it.
+const SOONEST: Duration = Duration::from_millis(200);
+/// How often the thread looks whether there is something to do.
+const LOOK: Duration = Duration::from_millis(50);
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the watch needs.
+pub struct Watch {
+    pub settings: Settings,
+    pub directory: Arc<Directory>,
+    pub registry: Arc<Registry>,
+    pub clock: Clock,
+}
+
+impl Watch {
+    /// Keeps the directory up to date until `stopping` says so. While this agent has every partition, Kafka is not asked.
+    pub fn run(&self, stopping: impl Fn() -> bool) {
+        let mut admin = None;
+        let mut last = None;
+        let mut failing = false;
+        while !stopping() {
+            std::thread::sleep(LOOK);
+            let since = last.map_or(EVERY, |last| self.clock.boot_time().since(last));
+            let due = since >= EVERY && !self.has_everything();
+            if !due && !(since >= SOONEST && self.directory.take_wanted()) {
+                continue;
+            }
+            last = Some(self.clock.boot_time());
+            match self.look(&mut admin) {
+                Ok(()) => failing = false,
+                // A cluster that is down is told of elsewhere, and often enough.
+                Err(error) if failing => tracing::debug!("members of the group: {error}"),
+                Err(error) => {
+                    failing = true;
+                    tracing::warn!("who else is in the group is not known; answers may lack partitions: {error}");
+                }
+            }
+        }
+    }
+
+    fn has_everything(&self) -> bool {
+        let tasks = self.registry.tasks();
+        let all: i64 = self.registry.partitions().values().map(|&count| i64::from(count)).sum();
+        !tasks.is_empty() && tasks.len() as i64 >= all
+    }
+
+    fn look(&self, admin: &mut Option<Admin>) -> Result<(), String> {
+        let admin = match admin {
+            Some(admin) => admin,
+            None => admin.insert(Admin::create(&self.settings, CALL_TIMEOUT).map_err(|error| error.to_string())?),
+        };
+        let group = &self.settings.kafka().group_id;
+        let described = admin.describe_group(group).map_err(|error| error.to_string())?;
+        self.directory.set(group_of(described, &self.directory.group()));
+        Ok(())
+    }
+}
+
+/// The group after a look; `before`: what was known. A group that rebalances tells its members and not who has what: the
+/// last owners count until it is through.
+fn group_of(described: GroupDescription, before: &Group) -> Group {
+    let state = described.state;
+    let members = described.members.into_iter().filter_map(|member| {
+        let address = advertised(&member.client_id)?.into();
+        let task = |(topic, partition): (String, i32)| TaskId { topic: topic.into(), partition };
+        Some((address, member.assignment.into_iter().map(task).collect()))
+    });
+    let group = Group::new(members);
+    let rebalancing = matches!(state, GroupState::PreparingRebalance | GroupState::CompletingRebalance);
+    if rebalancing && !group.is_assigned() { group.with_owners_of(before) } else { group }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::GroupMember;
+
+    fn described(state: GroupState, members: &[(&str, &[i32])]) -> GroupDescription {
+        let member = |(client_id, partitions): &(&str, &[i32])| GroupMember {
+            member_id: String::new(),
+            instance_id: None,
+            client_id: (*client_id).to_owned(),
+            host: String::new(),
+            assignment: partitions.iter().map(|p| ("t".to_owned(), *p)).collect(),
+        };
+        let members = members.iter().map(member).collect();
+        GroupDescription { group_id: "g".into(), state, assignor: String::new(), coordinator: None, members }
+    }
+
+    #[test]
+    fn agents_are_known_by_what_they_advertise_and_others_are_left_out() {
+        let members: &[(&str, &[i32])] = &[("streamgauge@a:1", &[0]), ("console-consumer", &[1])];
+        let group = group_of(described(GroupState::Stable, members), &Group::default());
+        let id = |partition| TaskId { topic: "t".into(), partition };
+        assert_eq!(group.owner(&id(0)), Some(&"a:1".into()));
+        assert_eq!((group.owner(&id(1)), group.agents().count()), (None, 1));
+        let during = group_of(described(GroupState::PreparingRebalance, &[("streamgauge@b:1", &[])]), &group);
+        assert_eq!(during.owner(&id(0)), Some(&"a:1".into()));
+        let after = group_of(described(GroupState::Empty, &[]), &during);
+        assert_eq!(after.owner(&id(0)), None);
+    }
+}

@@ -1,0 +1,5 @@
+//! Several agents of one group on a real Kafka: one answer, one set of windows, copies that shorten a take-over.
+
+mod cluster_query;
+mod replicas;
+mod windows;
