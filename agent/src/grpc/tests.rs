@@ -33,7 +33,7 @@ impl Server {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let is_ready = Arc::new(AtomicBool::new(true));
         let flag = is_ready.clone();
-        let kafka = Kafka::direct("127.0.0.1:1", Default::default());
+        let kafka = Kafka::reaching("127.0.0.1:1", Default::default());
         let settings = Settings::new(kafka, "test".into());
         let topics = Topics::new(settings.clone(), &Default::default(), Policy::open());
         let clock = agent.reader.clock.clone();

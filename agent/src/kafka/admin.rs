@@ -3,10 +3,13 @@
 mod call;
 mod configs;
 mod describe;
+mod event;
+mod groups;
 mod topics;
 
 pub use call::CallError;
 pub use configs::Setting;
+pub use groups::{Coordinator, GroupDescription, GroupListing, GroupMember, GroupState};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription, is_internal};
 
 use super::{Context, Settings};
@@ -142,9 +145,9 @@ impl Admin {
 
 fn refusal(what: String, code: RDKafkaErrorCode) -> AdminError {
     match code {
-        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            AdminError::Denied(what)
-        }
+        RDKafkaErrorCode::TopicAuthorizationFailed
+        | RDKafkaErrorCode::ClusterAuthorizationFailed
+        | RDKafkaErrorCode::GroupAuthorizationFailed => AdminError::Denied(what),
         _ => AdminError::Failed { what, error: code.to_string() },
     }
 }

@@ -7,13 +7,14 @@ mod context;
 pub mod event_producer;
 pub mod load_producer;
 mod mock;
+mod offsets;
 mod producer;
 mod reader;
 mod settings;
 
 pub use admin::{
-    Admin, AdminError, CallError, NewTopic, PartitionDescription, Setting, TopicDescription, TopicInfo, TopicSeen, TopicSpec,
-    is_internal,
+    Admin, AdminError, CallError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, NewTopic,
+    PartitionDescription, Setting, TopicDescription, TopicInfo, TopicSeen, TopicSpec, is_internal,
 };
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};

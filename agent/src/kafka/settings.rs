@@ -14,7 +14,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    fn member(&self) -> String {
+    /// The name that the group knows the worker by.
+    pub fn member(&self) -> String {
         format!("{}-{}", self.instance, self.worker)
     }
 }

@@ -133,7 +133,7 @@ impl LoadTests {
             let message = format!("load test {} runs; wait for its end, or cancel it", test.id);
             return Err(TopicError::new(Kind::Precondition, message));
         }
-        let topic = self.topics.get(&spec.topic)?.description;
+        let topic = self.topics.look(&spec.topic)?;
         if let Some(dead) = topic.partitions.iter().find(|partition| partition.leader.is_none()) {
             let message = format!(
                 "partition {} of topic {} has no leader; try again when its brokers are up",

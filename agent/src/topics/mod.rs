@@ -70,6 +70,12 @@ impl Topics {
         Ok(wanted.map(topic).collect())
     }
 
+    /// One topic's partitions; takes fewer rights than [`Topics::get`].
+    pub fn look(&self, name: &str) -> Result<TopicDescription, TopicError> {
+        let found = self.admin()?.describe_topic(checked(name)?);
+        found.map_err(|error| TopicError::of("describe topic", name, error))
+    }
+
     /// One topic with everything that is known of it.
     pub fn get(&self, name: &str) -> Result<Topic, TopicError> {
         let admin = self.admin()?;

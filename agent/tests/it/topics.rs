@@ -9,7 +9,7 @@ use crate::kafka::{Kafka, shared, unique, wait_until};
 /// An agent that reads `topic` and may change topics, but not those that begin with `keep-`.
 pub fn agent(kafka: &Kafka, topic: &str, cluster: &str) -> Agent {
     let config = format!(
-        "kafka: {{ bootstrap_servers: \"${{KAFKA_BOOTSTRAP_SERVERS}}\", group_id: {} }}\n\
+        "kafka:\n  bootstrap_servers: ${{KAFKA_BOOTSTRAP_SERVERS}}\n  group_id: {}\n\
          sources:\n  s: {{ topics: [{topic}], timestamp: {{ from: kafka }} }}\n\
          aggregates:\n  a: {{ source: s, windows: [1m], measures: {{ events: count }} }}\n\
          cluster: {cluster}\n",

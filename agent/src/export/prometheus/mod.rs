@@ -23,7 +23,7 @@ use text::Page;
 /// Writes the page as of the last commits.
 pub fn render(reader: &Reader, metrics: &Metrics, process: Option<&ProcessStats>, format: Format) -> String {
     let mut page = Page::new(format);
-    for (source, plan) in aggregates(&reader.sources) {
+    for (source, plan) in aggregates(&reader.sources.now()) {
         totals::write(&mut page, reader, source, plan);
         windows::write(&mut page, reader, source, plan);
     }

@@ -52,7 +52,7 @@ pub(super) type Submission<'a> = dyn Fn(*mut sys::rd_kafka_t, *const sys::rd_kaf
 
 impl Admin {
     /// Submits a call of this kind and waits for its result event.
-    pub(super) fn ask(
+    pub(super) fn submit(
         &self,
         kind: sys::rd_kafka_admin_op_t,
         validate_only: bool,

@@ -25,7 +25,7 @@ impl Admin {
     /// Every setting of a topic, by name.
     pub fn settings_of(&self, topic: &str) -> Result<Vec<Setting>, CallError> {
         let name = text(topic)?;
-        let event = self.ask(Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, false, &|client, options, queue| {
+        let event = self.submit(Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, false, &|client, options, queue| {
             // SAFETY: the name is copied, the call copies the resource, and it is destroyed once.
             unsafe {
                 let resource = sys::rd_kafka_ConfigResource_new(TOPIC, name.as_ptr());
@@ -63,7 +63,7 @@ impl Admin {
         let set = pairs(set)?;
         let reset = reset.iter().map(|key| text(key)).collect::<Result<Vec<_>, _>>()?;
         let event =
-            self.ask(Op::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS, validate_only, &|client, options, queue| {
+            self.submit(Op::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS, validate_only, &|client, options, queue| {
                 // SAFETY: the texts are copied, the call copies the resource, and it is destroyed once. An error object
                 // may be null.
                 unsafe {
