@@ -7,7 +7,7 @@ mod event;
 mod groups;
 mod topics;
 
-pub use call::CallError;
+pub use call::{CallError, TopicAdmin};
 pub use configs::Setting;
 pub use groups::{Coordinator, GroupDescription, GroupListing, GroupMember, GroupState};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription, is_internal};

@@ -200,11 +200,8 @@ impl LoadTests {
         let spawned = thread.spawn(move || {
             let run = AssertUnwindSafe(|| work.run(&test));
             let end = catch_unwind(run).unwrap_or_else(|_| Err("the load test panicked; the log says where".into()));
-            let end = end.unwrap_or_else(|error| Snapshot {
-                state: State::Failed,
-                error: Some(error),
-                ..test.snapshot()
-            });
+            let end =
+                end.unwrap_or_else(|error| Snapshot { state: State::Failed, error: Some(error), ..test.snapshot() });
             work.count(&end);
             test.state.send_replace(end);
         });

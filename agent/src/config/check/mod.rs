@@ -33,7 +33,19 @@ pub fn config(raw: &RawConfig, text: &str) -> Result<Config, Vec<Problem>> {
     let workers = check.count(&raw.workers, 1, 1..=256);
     if check.problems.is_empty() {
         let warnings = check.warnings;
-        return Ok(Config { kafka, sources, aggregates, state, http, grpc, cluster, limits, telemetry, workers, warnings });
+        return Ok(Config {
+            kafka,
+            sources,
+            aggregates,
+            state,
+            http,
+            grpc,
+            cluster,
+            limits,
+            telemetry,
+            workers,
+            warnings,
+        });
     }
     check.problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
     Err(check.problems)
