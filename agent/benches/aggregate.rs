@@ -51,6 +51,7 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
         measures,
         key_limit: usize::MAX,
         key_ttl: None,
+        backfill: false,
         publish: Publish::PerPartition,
         idle_timeout: minute,
         metric_prefix: "http".into(),

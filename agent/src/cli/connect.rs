@@ -9,7 +9,7 @@ use crate::kafka::{
 };
 use crate::worker::changelog_topic;
 use regex::Regex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,12 +66,23 @@ impl Look<'_> {
         let partitions: HashMap<String, i32> = topics.into_iter().map(|(name, info)| (name, info.partitions)).collect();
         let mut input = Vec::new();
         for source in &self.config.sources {
+            let mut stored = BTreeSet::new();
             for topic in self.topics(source, &partitions, &admin, findings) {
                 let count = partitions.get(&topic).copied().unwrap_or(0);
                 self.changelog(&topic, count, &admin, findings).await;
                 self.dead_letters(&topic, &partitions, findings);
                 self.read(&topic, findings);
+                let changelog = changelog_topic(&self.config.kafka.group_id, &topic);
+                if let Some(count) = partitions.get(&changelog) {
+                    match super::stored::listed(self.settings, &changelog, *count) {
+                        Ok(listed) => stored.extend(listed),
+                        Err(error) => findings.bad(format!("changelog {changelog} cannot be read: {error}")),
+                    }
+                }
                 input.push((Arc::from(topic), 0));
+            }
+            for line in super::stored::plan(self.config, source, &stored) {
+                findings.good(line);
             }
         }
         self.group(&input, findings);

@@ -6,15 +6,19 @@ mod client;
 mod columns;
 mod connect;
 pub mod demo;
+pub mod generate;
 pub mod health;
 mod human;
 pub mod init;
 pub mod loadtest;
 pub mod produce;
 pub mod query;
+mod reload;
 pub mod run;
 pub mod schema;
 mod serve;
+pub mod state;
+mod stored;
 mod target;
 pub mod topics;
 pub mod validate;
@@ -57,12 +61,18 @@ enum Verb {
     Query(query::QueryArgs),
     /// Recount a stretch of the topics independently and compare it with what an agent has published.
     Audit(audit::AuditArgs),
+    /// Look at, check or reset the stored state of a stopped agent.
+    #[command(subcommand)]
+    State(state::StateVerb),
     /// Administer topics.
     Topics(topics::TopicsArgs),
     /// Measure how fast a topic takes events.
     Loadtest(loadtest::LoadTestArgs),
     /// Ask an agent whether it is ready.
     Health(health::HealthArgs),
+    /// Write Grafana dashboards, or Prometheus' recording and alert rules, for the aggregates of a config.
+    #[command(subcommand)]
+    Generate(generate::GenerateArgs),
     /// Print the config's JSON schema.
     Schema,
     /// Print the shell's completions of this command line.
@@ -93,9 +103,11 @@ pub fn main() -> ExitCode {
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
+        Verb::State(verb) => finish(state::run(&verb)),
         Verb::Topics(args) => finish(topics::run(args)),
         Verb::Loadtest(args) => finish(loadtest::run(&args)),
         Verb::Health(args) => health::run(&args),
+        Verb::Generate(args) => finish(generate::run(&args)),
         Verb::Schema => ExitCode::from(schema::schema()),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "streamgauge", &mut std::io::stdout());

@@ -1,7 +1,7 @@
 //! `streamgauge run`: the agent, from its config to its last commit.
 
 use super::USAGE;
-use super::serve::{Listeners, Serving, signalled};
+use super::serve::{Listeners, Serving, hung_up, signalled};
 use crate::config::{self, Config};
 use crate::failpoint;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
         tracing::warn!("{warning}");
     }
     match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => match runtime.block_on(serve(config)) {
+        Ok(runtime) => match runtime.block_on(serve(config, args.config.clone())) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!("{error:#}");
@@ -49,10 +49,12 @@ pub fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, file: PathBuf) -> anyhow::Result<()> {
     let listeners = Listeners::bind(&config).await?;
-    let mut serving = Serving::start(config, listeners, false).await?;
+    let mut serving = Serving::start(config, Some(file), listeners, false).await?;
+    let reload = serving.reload.clone();
     tokio::select! {
+        () = hung_up(reload) => {}
         () = serving.worker_ended() => {}
         () = signalled() => {}
     }

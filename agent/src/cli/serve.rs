@@ -1,7 +1,9 @@
 //! An agent with its servers, assembled from a config: what `run` and `demo` have in common.
 
+use super::reload::{self, Reload};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::export::otlp;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
@@ -10,11 +12,13 @@ use crate::query::{self, Reader, Readiness};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
 use crate::topics::{Policy, Topics};
-use crate::worker::{Agent, SourcePlan, WorkerError, WorkerStatus};
+use crate::worker::{Agent, Plans, WorkerError, WorkerStatus};
 use anyhow::Context;
+use parking_lot::RwLock;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -59,6 +63,7 @@ pub struct Serving {
     pub grpc: SocketAddr,
     pub reader: Arc<Reader>,
     pub readiness: Readiness,
+    pub reload: Arc<Reload>,
     agent: Arc<Agent>,
     ends: mpsc::Receiver<Result<(), WorkerError>>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -69,9 +74,34 @@ pub struct Serving {
 
 impl Serving {
     /// Starts the workers and the servers. `topics_given`: see [`Agent::topics_given`].
-    pub async fn start(config: Config, listeners: Listeners, topics_given: bool) -> anyhow::Result<Serving> {
+    pub async fn start(
+        config: Config,
+        file: Option<PathBuf>,
+        listeners: Listeners,
+        topics_given: bool,
+    ) -> anyhow::Result<Serving> {
         let agent = Arc::new(assemble(config, topics_given)?);
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
+        let reader = Arc::new(Reader {
+            registry: agent.registry.clone(),
+            sources: query::Sources::new(reload::shown(&agent.plans())),
+            clock: agent.clock.clone(),
+            max_cells: agent.config.limits.query_cells,
+        });
+        let (stop, stopped) = watch::channel(());
+        let mut servers = Vec::new();
+        if let Some(config) = &agent.config.otlp {
+            let sender = otlp::Sender { group_id: &agent.config.kafka.group_id, instance: agent.state_dir.instance() };
+            let dir = agent.state_dir.otlp_dir();
+            servers.extend(otlp::start(
+                config.clone(),
+                sender,
+                reader.clone(),
+                agent.metrics.clone(),
+                &dir,
+                stopped.clone(),
+            )?);
+        }
         let (ended, ends) = mpsc::channel(agent.config.workers);
         let mut statuses = Vec::new();
         let mut threads = Vec::new();
@@ -80,21 +110,15 @@ impl Serving {
             statuses.push(status.clone());
             threads.push(spawn_worker(agent.clone(), number, status, ended.clone()).context("worker")?);
         }
-        let reader = Arc::new(Reader {
-            registry: agent.registry.clone(),
-            sources: query::Sources::new(agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone()))),
-            clock: agent.clock.clone(),
-            max_cells: agent.config.limits.query_cells,
-        });
+        let reload = Arc::new(Reload::new(file, agent.clone(), reader.clone(), statuses.clone()));
         let registry = agent.registry.clone();
         let readiness: Readiness = Arc::new(move || {
             let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
-        let (stop, stopped) = watch::channel(());
-        let servers = serve(listeners, &agent, reader.clone(), readiness.clone(), stopped);
+        servers.extend(serve(listeners, &agent, reader.clone(), readiness.clone(), reload.clone(), stopped));
         tracing::info!(%http, %grpc, "serving");
-        Ok(Serving { http, grpc, reader, readiness, agent, ends, threads, stop, servers, result: Ok(()) })
+        Ok(Serving { http, grpc, reader, readiness, reload, agent, ends, threads, stop, servers, result: Ok(()) })
     }
 
     /// Resolves when a worker has ended by itself; why, [`Serving::stop`] tells.
@@ -136,8 +160,10 @@ impl Serving {
 fn assemble(config: Config, topics_given: bool) -> anyhow::Result<Agent> {
     let clock = Clock::default();
     let metrics = Arc::new(Metrics::new());
+    metrics.reloaded(clock.unix_millis());
+    metrics.memory_budget.set(config.limits.memory_budget.map_or(0, |bytes| bytes as i64));
     Ok(Agent {
-        sources: SourcePlan::all(&config).into_iter().map(Arc::new).collect(),
+        plans: RwLock::new(Arc::new(Plans::new(0, &config))),
         settings: Settings::new(config.kafka.clone(), "streamgauge".into()),
         state_dir: Arc::new(StateDir::open(&config.state.dir)?),
         registry: Arc::new(Registry::default()),
@@ -146,6 +172,8 @@ fn assemble(config: Config, topics_given: bool) -> anyhow::Result<Agent> {
         clock,
         runtime: tokio::runtime::Handle::current(),
         stopping: AtomicBool::new(false),
+        first_seen: Default::default(),
+        rejoin: AtomicBool::new(false),
         topics_given,
         config,
     })
@@ -157,6 +185,7 @@ fn serve(
     agent: &Agent,
     reader: Arc<Reader>,
     readiness: Readiness,
+    control: Arc<Reload>,
     stopped: watch::Receiver<()>,
 ) -> Vec<JoinHandle<()>> {
     let metrics = agent.metrics.clone();
@@ -166,7 +195,8 @@ fn serve(
             reader: reader.clone(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
-            config: agent.config.redacted_yaml().into(),
+            control,
+            histograms: agent.config.http.histograms,
         },
         ends(stopped.clone()),
     );
@@ -208,6 +238,17 @@ fn spawn_worker(
         // Nobody to tell: the agent is ending anyway.
         let _ = ended.blocking_send(result);
     })
+}
+
+/// Waits for SIGHUP, each time.
+pub async fn hung_up(reload: Arc<Reload>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut signals) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+    while signals.recv().await.is_some() {
+        let reload = reload.clone();
+        // What came of it stands in the log.
+        let _ = tokio::task::spawn_blocking(move || http::Control::reload(&*reload)).await;
+    }
 }
 
 /// Waits for SIGTERM or SIGINT.

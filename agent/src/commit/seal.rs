@@ -79,8 +79,8 @@ impl Sums {
     }
 
     fn remove(&mut self, view: &View, entry: &EntryKey) {
-        if let Some(old) = view.hash_of(entry) {
-            let (fingerprint, entries) = self.0.entry(entry.aggregate).or_default();
+        // One of an aggregate that is being forgotten has no sum any more.
+        if let (Some(old), Some((fingerprint, entries))) = (view.hash_of(entry), self.0.get_mut(&entry.aggregate)) {
             fingerprint.remove(old);
             *entries -= 1;
         }
@@ -106,10 +106,22 @@ fn offset_record(view: &View, epoch: &TaskEpoch, now: i64, sums: &Sums) -> Offse
             live_entries,
             closed_through: published_through,
             published_through,
+            unknown_since_ms: 0,
+            unfolded_from: None,
+            pushed_through: epoch.task.pushed_through(id).max(last.and_then(|progress| progress.pushed_through)),
         }
     });
     // Aggregates this config does not know are carried unread: another version in the group may know them.
-    let foreign = before.aggregates.iter().filter(|p| epoch.task.plan.aggregate(AggregateId(p.id)).is_none()).cloned();
+    // Since when, and from which input offset on, stands beside them.
+    let unknown = |p: &&AggregateProgress| {
+        let id = AggregateId(p.id);
+        epoch.task.plan.aggregate(id).is_none() && !epoch.task.is_forgotten(id)
+    };
+    let foreign = before.aggregates.iter().filter(unknown).map(|progress| AggregateProgress {
+        unknown_since_ms: if progress.unknown_since_ms == 0 { now } else { progress.unknown_since_ms },
+        unfolded_from: progress.unfolded_from.or(Some(before.next_offset)),
+        ..progress.clone()
+    });
     OffsetRecord {
         format_version: CHANGELOG_FORMAT_VERSION,
         next_offset: epoch.next_offset,

@@ -99,10 +99,16 @@ impl Work {
         payload: Option<&[u8]>,
         headers: Option<OwnedHeaders>,
     ) -> Result<(), Failure> {
+        let mut refreshed = false;
         loop {
             match self.producer.send(topic, partition, key, payload, headers.clone()) {
                 Ok(()) => return Ok(()),
                 Err(SendError::QueueFull) => self.producer.poll(DELIVERY_POLL),
+                // The changelog grew with its topic, and librdkafka would look only at its next interval.
+                Err(SendError::Refused { code: RDKafkaErrorCode::UnknownPartition, .. }) if !refreshed => {
+                    refreshed = true;
+                    self.producer.refresh(topic, CALL_TIMEOUT).map_err(Failure::kafka)?;
+                }
                 Err(error) => {
                     return Err(match self.producer.fatal_error() {
                         Some(detail) => Failure::Producer { undecided: false, detail },

@@ -54,7 +54,7 @@ fn process_env(name: &str) -> Option<String> {
 /// The error has all that the checks found, or what the YAML parser stopped at.
 pub fn parse(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
     let raw = parser::read(text, env).map_err(|problem| ConfigError::new(name, text, &[problem]))?;
-    check::config(&raw, text).map_err(|problems| ConfigError::new(name, text, &problems))
+    check::config(&raw, text, env).map_err(|problems| ConfigError::new(name, text, &problems))
 }
 
 /// The JSON schema of the config file, for editors and as the reference of its keys.
@@ -62,5 +62,7 @@ pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(raw::RawConfig).to_value()
 }
 
+#[cfg(test)]
+mod otlp_tests;
 #[cfg(test)]
 mod tests;

@@ -254,6 +254,7 @@ mod tests {
             measures,
             key_limit: 10,
             key_ttl: None,
+            backfill: false,
             publish: Publish::PerPartition,
             idle_timeout: minute,
             metric_prefix: "http".into(),

@@ -20,9 +20,16 @@ impl Config {
         state(&mut out, &self.state);
         out.line(0, "http:");
         out.entry(1, "listen", text(&self.http.listen.to_string()));
+        let histograms = match self.http.histograms {
+            Histograms::Classic => "classic",
+            Histograms::Native => "native",
+            Histograms::Both => "both",
+        };
+        out.entry(1, "histograms", histograms);
         out.line(0, "grpc:");
         out.entry(1, "listen", text(&self.grpc.listen.to_string()));
         cluster(&mut out, &self.cluster);
+        self.otlp.iter().for_each(|each| otlp(&mut out, each));
         limits(&mut out, &self.limits);
         out.line(0, "telemetry:");
         let format = match self.telemetry.log_format {
@@ -157,6 +164,9 @@ fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
         Publish::PerPartition => "per_partition",
         Publish::Merged => "merged",
     };
+    if aggregate.backfill {
+        out.entry(2, "backfill", "earliest");
+    }
     out.entry(2, "publish", publish);
     let prefix = aggregate.metric_prefix.strip_suffix(&aggregate.name).unwrap_or_default();
     if !prefix.is_empty() {
@@ -253,6 +263,7 @@ fn state(out: &mut Yaml, state: &State) {
     };
     out.entry(1, "on_loss", on_loss);
     out.entry(1, "cache", format_size(state.cache_bytes));
+    out.entry(1, "keep_removed", format_duration(state.keep_removed));
 }
 
 fn cluster(out: &mut Yaml, cluster: &Cluster) {
@@ -272,10 +283,37 @@ fn cluster(out: &mut Yaml, cluster: &Cluster) {
     out.entry(2, "max_event_size", format_size(tests.max_event_size as u64));
 }
 
+fn otlp(out: &mut Yaml, otlp: &Otlp) {
+    out.line(0, "otlp:");
+    out.entry(1, "endpoint", text(&otlp.endpoint));
+    let protocol = match otlp.protocol {
+        OtlpProtocol::Grpc => "grpc",
+        OtlpProtocol::Http => "http/protobuf",
+    };
+    out.entry(1, "protocol", protocol);
+    if !otlp.headers.0.is_empty() {
+        out.line(1, "headers:");
+    }
+    otlp.headers.0.keys().for_each(|name| out.entry(2, &text(name), text(MASK)));
+    out.entry(1, "compression", if otlp.gzip { "gzip" } else { "none" });
+    out.entry(1, "timeout", format_duration(otlp.timeout));
+    out.entry(1, "interval", format_duration(otlp.interval));
+    if let Some(path) = &otlp.certificate {
+        out.entry(1, "certificate", text(&path.display().to_string()));
+    }
+    out.line(1, "resource:");
+    otlp.resource.iter().for_each(|(name, value)| out.entry(2, &text(name), text(value)));
+    out.entry(1, "backlog_size", format_size(otlp.backlog_bytes));
+    out.entry(1, "backlog_age", format_duration(otlp.backlog_age));
+}
+
 fn limits(out: &mut Yaml, limits: &Limits) {
     out.line(0, "limits:");
     out.entry(1, "event_size", format_size(limits.event_bytes as u64));
     out.entry(1, "entry_size", format_size(limits.entry_bytes as u64));
     out.entry(1, "query_cells", limits.query_cells);
     out.entry(1, "label_size", format_size(limits.label_bytes as u64));
+    if let Some(budget) = limits.memory_budget {
+        out.entry(1, "memory_budget", format_size(budget));
+    }
 }

@@ -18,6 +18,8 @@ pub struct Config {
     pub http: Http,
     pub grpc: Grpc,
     pub cluster: Cluster,
+    /// `None`: nothing is pushed.
+    pub otlp: Option<Otlp>,
     pub limits: Limits,
     pub telemetry: Telemetry,
     /// Worker threads, each with a consumer and a producer of its own.
@@ -175,6 +177,8 @@ pub struct Aggregate {
     pub key_limit: usize,
     /// Keys unseen for this long (event time) are dropped, their totals too.
     pub key_ttl: Option<Duration>,
+    /// Begin at the earliest record that Kafka still has when a state does not have this aggregate yet; else now.
+    pub backfill: bool,
     /// How totals are published.
     pub publish: Publish,
     /// A partition silent for this long (wall clock) no longer holds up the closing of windows.
@@ -320,6 +324,8 @@ pub struct State {
     pub on_loss: OnLoss,
     /// redb's page cache, bytes, shared by all tasks.
     pub cache_bytes: u64,
+    /// How long the state of an aggregate that the config no longer has is carried, unread, before it is deleted.
+    pub keep_removed: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -338,6 +344,15 @@ pub enum OnLoss {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Http {
     pub listen: SocketAddr,
+    pub histograms: Histograms,
+}
+
+/// Which buckets histograms have in the protobuf exposition. Text knows classic ones only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Histograms {
+    Classic,
+    Native,
+    Both,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -414,6 +429,46 @@ impl Default for LoadTests {
     }
 }
 
+/// Where and how metrics are pushed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otlp {
+    /// URL; over HTTP with the path of the metrics.
+    pub endpoint: String,
+    pub protocol: OtlpProtocol,
+    /// Sent with every push; names are in lower case.
+    pub headers: Secrets,
+    pub gzip: bool,
+    /// How long the receiver may take.
+    pub timeout: Duration,
+    /// How often totals are pushed.
+    pub interval: Duration,
+    /// PEM file with the authority to trust instead of the system's.
+    pub certificate: Option<PathBuf>,
+    /// Attributes of the resource; `service.name` is always there.
+    pub resource: BTreeMap<String, String>,
+    /// Limits of what waits on disk for the receiver.
+    pub backlog_bytes: u64,
+    pub backlog_age: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    Grpc,
+    /// Protobuf over HTTP/1.1.
+    Http,
+}
+
+/// Values that are shown nowhere, by their names.
+#[derive(Clone, Default, PartialEq)]
+pub struct Secrets(pub BTreeMap<String, String>);
+
+/// Shows the names alone.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 /// Everything that can grow has a limit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -425,6 +480,8 @@ pub struct Limits {
     pub query_cells: usize,
     /// Largest label value kept; a longer one is a dead letter. Bytes.
     pub label_bytes: usize,
+    /// Resident memory of the process near which no more is read until some of it is free again. Bytes.
+    pub memory_budget: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

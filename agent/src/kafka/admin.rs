@@ -3,7 +3,6 @@
 mod call;
 mod configs;
 mod describe;
-mod event;
 mod groups;
 mod topics;
 
@@ -149,5 +148,13 @@ fn refusal(what: String, code: RDKafkaErrorCode) -> AdminError {
         | RDKafkaErrorCode::ClusterAuthorizationFailed
         | RDKafkaErrorCode::GroupAuthorizationFailed => AdminError::Denied(what),
         _ => AdminError::Failed { what, error: code.to_string() },
+    }
+}
+
+/// The same of a call that `call` made.
+fn failed(what: &str, error: CallError) -> AdminError {
+    match error {
+        CallError::Refused { code, .. } => refusal(what.to_owned(), code),
+        error => AdminError::Failed { what: what.to_owned(), error: error.to_string() },
     }
 }

@@ -175,6 +175,23 @@ impl GroupConsumer {
         Ok(wanted.map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32)).collect())
     }
 
+    /// The last stable offsets of these partitions, asked of the brokers.
+    pub fn ends(&self, partitions: &[TopicPartition], timeout: Duration) -> KafkaResult<HashMap<TopicPartition, i64>> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            list.add_partition_offset(topic, *partition, rdkafka::Offset::End)?;
+        }
+        let answer = self.consumer.offsets_for_times(list, timeout)?;
+        let found = answer.elements();
+        let known = found.iter().filter_map(|e| Some(((Arc::from(e.topic()), e.partition()), e.offset().to_raw()?)));
+        Ok(known.filter(|(_, offset)| *offset >= 0).collect())
+    }
+
+    /// Subscribes again, after [`GroupConsumer::unsubscribe`] or to other topics.
+    pub fn subscribe(&self, topics: &[&str]) -> KafkaResult<()> {
+        self.consumer.subscribe(topics)
+    }
+
     /// Leaves the group for good: the partitions are given to others at once.
     pub fn unsubscribe(&self) {
         self.consumer.unsubscribe();

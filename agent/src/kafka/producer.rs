@@ -132,6 +132,11 @@ impl TransactionalProducer {
         })
     }
 
+    /// Asks for a topic's partitions anew: one that was just added is unknown until then, and refused.
+    pub fn refresh(&self, topic: &str, timeout: Duration) -> KafkaResult<()> {
+        self.producer.client().fetch_metadata(Some(topic), timeout).map(|_| ())
+    }
+
     /// Serves delivery reports for `wait`.
     pub fn poll(&self, wait: Duration) {
         self.producer.poll(wait);

@@ -6,7 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,6 +174,22 @@ impl PartitionReader {
         Ok(found.filter(|t| t.error().is_none()).map(|t| t.partitions().len() as i32))
     }
 
+    /// Members that the group has now, those included whose session has not ended yet.
+    pub fn group_members(&self, group: &str, timeout: Duration) -> KafkaResult<usize> {
+        let groups = self.consumer.fetch_group_list(Some(group), timeout)?;
+        Ok(groups.groups().iter().filter(|found| found.name() == group).map(|found| found.members().len()).sum())
+    }
+
+    /// Who has what in the group; `None` while it rebalances or there is none.
+    pub fn assigned(&self, group: &str, timeout: Duration) -> KafkaResult<Option<BTreeSet<TopicPartition>>> {
+        let groups = self.consumer.fetch_group_list(Some(group), timeout)?;
+        let found = groups.groups().iter().find(|found| found.name() == group && found.state() == "Stable");
+        Ok(found.map(|found| {
+            let members = found.members().iter().filter_map(|member| member.assignment());
+            members.filter_map(parse_assignment).flatten().collect()
+        }))
+    }
+
     /// Asks for the group's offsets of these partitions, and tells only whether that is allowed.
     pub fn check_group(&self, partitions: &[TopicPartition], timeout: Duration) -> KafkaResult<()> {
         let answer = self.consumer.committed_offsets(list_of(partitions), timeout)?;
@@ -184,6 +200,27 @@ impl PartitionReader {
     pub fn last_error(&self) -> Option<String> {
         self.consumer.context().last_error()
     }
+}
+
+/// A member's assignment in the consumer protocol: version, then topics with their partitions, all big endian; what
+/// follows is the assignor's own.
+fn parse_assignment(bytes: &[u8]) -> Option<Vec<TopicPartition>> {
+    let mut rest = bytes.get(2..)?;
+    let mut take = |count: usize| {
+        let (head, tail) = rest.split_at_checked(count)?;
+        rest = tail;
+        Some(head)
+    };
+    let number = |bytes: &[u8]| Some(i32::from_be_bytes(bytes.try_into().ok()?));
+    let mut partitions = Vec::new();
+    for _ in 0..number(take(4)?)? {
+        let length = u16::from_be_bytes(take(2)?.try_into().ok()?);
+        let topic: Arc<str> = std::str::from_utf8(take(usize::from(length))?).ok()?.into();
+        for _ in 0..number(take(4)?)? {
+            partitions.push((topic.clone(), number(take(4)?)?));
+        }
+    }
+    Some(partitions)
 }
 
 /// Whether asking again can help: leaders move, and a fresh topic takes a moment to be known.
@@ -209,4 +246,19 @@ pub fn is_passing(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::OffsetNotAvailable
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_is_read_as_members_write_it_and_a_cut_one_is_none() {
+        let bytes =
+            [&[0, 3, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 2][..], &[0, 0, 0, 0, 0, 0, 0, 7], &[0, 0, 0, 0]].concat();
+        assert_eq!(parse_assignment(&bytes), Some(vec![("t".into(), 0), ("t".into(), 7)]));
+        for cut in 0..bytes.len() - 4 {
+            assert_eq!(parse_assignment(&bytes[..cut]), None, "{cut}");
+        }
+    }
 }

@@ -83,6 +83,8 @@ impl Settings {
         config.set("partition.assignment.strategy", "cooperative-sticky");
         // The default of 1000 throttles catching up to a third of what 10 reaches.
         config.set("fetch.queue.backoff.ms", "10");
+        // How soon added partitions are noticed.
+        config.set("topic.metadata.refresh.interval.ms", "10000");
         config.set("fetch.wait.max.ms", "50");
         config.set("queued.max.messages.kbytes", "16384");
         config.set("fetch.max.bytes", "8388608");

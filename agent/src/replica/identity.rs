@@ -40,6 +40,9 @@ pub fn usable(found: Checkpoint, expected: &Checkpoint, mark: i64) -> Result<Che
     if differ(&found.topic_id, &expected.topic_id) {
         return Err(Unusable::Recreated);
     }
+    if found.format_version < expected.format_version {
+        return Err(Unusable::Discard("format", format!("it has the older format {}", found.format_version)));
+    }
     if found.changelog_offset > mark {
         let detail = format!("it is at changelog offset {}, beyond the end {mark}", found.changelog_offset);
         return Err(Unusable::Discard("beyond_changelog", detail));
@@ -79,6 +82,14 @@ mod tests {
     fn a_file_of_the_same_topics_is_usable_up_to_the_changelogs_end() {
         assert_eq!(reason(checkpoint("c", "source", "changelog"), 7), None);
         assert_eq!(reason(checkpoint("c", "source", "changelog"), 6), Some("beyond_changelog"));
+    }
+
+    #[test]
+    fn a_file_of_an_older_format_is_rebuilt() {
+        let expected = Checkpoint { format_version: 2, ..checkpoint("c", "", "") };
+        let older = Checkpoint { format_version: 1, ..expected.clone() };
+        assert!(matches!(usable(older, &expected, 7), Err(Unusable::Discard("format", _))));
+        assert!(usable(expected.clone(), &expected, 7).is_ok());
     }
 
     #[test]

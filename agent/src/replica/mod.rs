@@ -3,7 +3,9 @@
 mod identity;
 mod position;
 mod replay;
+mod reset;
 mod restore;
+mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -11,4 +13,6 @@ mod tests;
 pub use identity::TopicIds;
 pub use position::LossPolicy;
 pub use replay::{Promoted, Replay, ReplayError, expiry_of};
+pub use reset::reset_record;
 pub use restore::{Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore};
+pub use verify::{Difference, Verification, Verified};

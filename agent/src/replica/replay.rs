@@ -6,7 +6,7 @@ use crate::state::{Changes, EntryHash, Fingerprint};
 use prost::Message;
 use std::collections::HashMap;
 use std::sync::Arc;
-use streamgauge_proto::storage::v1::{AggregateProgress, OffsetRecord};
+use streamgauge_proto::storage::v1::{self as pb, AggregateProgress, OffsetRecord};
 
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ReplayError {
@@ -28,6 +28,8 @@ pub enum ReplayError {
 #[derive(Debug)]
 pub struct Promoted {
     pub entries: Vec<(EntryKey, Arc<Cell>, EntryHash)>,
+    /// Entries of aggregates that the plan does not know: carried unread, until they are forgotten.
+    pub foreign: Vec<EntryKey>,
     pub record: OffsetRecord,
     /// What the redb file does not hold yet.
     pub changes: Changes,
@@ -106,7 +108,7 @@ impl Replay {
             self.close_commit();
         }
         let mut sums: HashMap<u64, (Fingerprint, u64)> = HashMap::new();
-        let mut entries = Vec::with_capacity(self.entries.len());
+        let (mut entries, mut foreign) = (Vec::with_capacity(self.entries.len()), Vec::new());
         for (key, value) in self.entries {
             let listed = EntryKey::decode(&key)
                 .and_then(|entry| record.aggregates.iter().find(|p| p.id == entry.aggregate.0).map(|p| (entry, p)));
@@ -123,15 +125,16 @@ impl Replay {
             let (sum, count) = sums.entry(progress.id).or_default();
             sum.add(hash);
             *count += 1;
-            if let Some(cell) = cell {
-                entries.push((entry, Arc::new(cell), hash));
+            match cell {
+                Some(cell) => entries.push((entry, Arc::new(cell), hash)),
+                None => foreign.push(entry),
             }
         }
         match check(&record, &sums) {
             Err(error) if self.lenient => tracing::warn!("at-least-once: {error}"),
             result => result?,
         }
-        Ok(Some(Promoted { entries, record, changes: self.changes, changelog_next: self.changelog_next }))
+        Ok(Some(Promoted { entries, foreign, record, changes: self.changes, changelog_next: self.changelog_next }))
     }
 }
 
@@ -155,6 +158,12 @@ fn is_dead(entry: &EntryKey, cell: Option<&Cell>, progress: &AggregateProgress) 
         Some(cell) => is_expired(entry, cell.last_seen, &expiry),
         None => entry.pane != Pane::TOTAL && entry.pane.end <= expiry.panes_before,
     }
+}
+
+/// The same for an entry of which only the stored bytes are known.
+pub(super) fn is_dead_bytes(entry: &EntryKey, value: &[u8], progress: &AggregateProgress) -> bool {
+    let last_seen = pb::Cell::decode(value).map_or(i64::MAX, |cell| cell.last_seen_ms);
+    is_expired(entry, last_seen, &expiry(progress))
 }
 
 /// What a committed state had dropped, by aggregate.

@@ -37,11 +37,11 @@ pub enum RestoreError {
     )]
     StateLost { task: String, offset: i64 },
     #[error(
-        "{task}: the state is at offset {next}, but the partition ends at {end}: the topic was made again or has lost acknowledged records. To begin anew, stop the group's agents, delete their state directories and choose a new kafka.group_id"
+        "{task}: the state is at offset {next}, but the partition ends at {end}: the topic was made again or has lost acknowledged records. To begin anew, stop the group's agents and run: streamgauge state reset -c FILE"
     )]
     BeyondEnd { task: String, next: i64, end: i64 },
     #[error(
-        "{task}: the state is of an earlier topic of this name: the source topic was deleted and made again, so its offsets begin anew. To begin anew too, stop the group's agents, delete their state directories and choose a new kafka.group_id"
+        "{task}: the state is of an earlier topic of this name: the source topic was deleted and made again, so its offsets begin anew. To begin anew too, stop the group's agents and run: streamgauge state reset -c FILE"
     )]
     Recreated { task: String },
     #[error(transparent)]
@@ -290,7 +290,8 @@ impl Tail {
                 Some(load(&store).map(|entries| (found, entries)).map_err(|e| ("corrupt", e.to_string())))
             }
             Some(Err(Unusable::Discard(reason, detail))) => Some(Err((reason, detail))),
-            Some(Err(Unusable::Recreated)) => return Err(RestoreError::Recreated { task: id.to_string() }),
+            // The changelog tells whether it is to be continued all the same: after a reset it is.
+            Some(Err(Unusable::Recreated)) => Some(Err(("identity", "its source topic had another id".to_owned()))),
             None => None,
         };
         let (checkpoint, replay) = match loaded {
@@ -348,6 +349,7 @@ impl Tail {
         let is_new = promoted.is_none();
         let promoted = promoted.unwrap_or_else(|| Promoted {
             entries: Vec::new(),
+            foreign: Vec::new(),
             record: Default::default(),
             changes: Changes::default(),
             changelog_next: self.mark,

@@ -17,6 +17,11 @@ impl EntryHash {
         EntryHash([hash as u64, (hash >> 64) as u64])
     }
 
+    /// 16 bytes.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.value().to_be_bytes()
+    }
+
     fn value(self) -> u128 {
         u128::from(self.0[0]) | u128::from(self.0[1]) << 64
     }

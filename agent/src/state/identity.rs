@@ -1,11 +1,15 @@
 //! The state directory: locked by one process, and home of this agent's stable id.
 
+use super::TaskId;
 use std::fs::{File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
+    #[error("{path} is no state directory: there is no instance-id in it; -c FILE or --dir names the right one")]
+    NotThere { path: PathBuf },
     #[error("state directory {path} is in use by another process; give each agent a directory of its own (state.dir)")]
     Locked { path: PathBuf },
     #[error("state directory {path}: {error}; make it writable for this user, or set state.dir")]
@@ -43,14 +47,56 @@ impl StateDir {
         Ok(StateDir { path: path.to_owned(), instance, _lock: lock })
     }
 
+    /// Locks a directory that an agent has left; makes nothing.
+    pub fn existing(path: &Path) -> Result<StateDir, StateDirError> {
+        if !path.join("instance-id").is_file() {
+            return Err(StateDirError::NotThere { path: path.to_owned() });
+        }
+        StateDir::open(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tasks' files that are there, by topic and partition.
+    pub fn task_files(&self) -> std::io::Result<Vec<(TaskId, PathBuf)>> {
+        let mut found = Vec::new();
+        for topic in entries_of(&self.path.join("tasks"))? {
+            let name: Arc<str> = topic.file_name().unwrap_or_default().to_string_lossy().into();
+            for file in entries_of(&topic)? {
+                let stem = file.file_name().and_then(|name| name.to_str()?.strip_suffix(".redb")?.parse().ok());
+                if let Some(partition) = stem {
+                    found.push((TaskId { topic: name.clone(), partition }, file));
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// Stable id of the agent that owns this directory.
     pub fn instance(&self) -> &str {
         &self.instance
     }
 
+    /// Where what is to be pushed over OTLP waits.
+    pub fn otlp_dir(&self) -> PathBuf {
+        self.path.join("otlp")
+    }
+
     /// Where a task's redb file is.
     pub fn task_file(&self, topic: &str, partition: i32) -> PathBuf {
         self.path.join("tasks").join(topic).join(format!("{partition}.redb"))
+    }
+}
+
+/// What is in a directory; nothing if there is none.
+fn entries_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 

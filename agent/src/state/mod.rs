@@ -3,6 +3,7 @@
 mod checkpointer;
 mod fingerprint;
 mod identity;
+mod inspect;
 mod lease;
 mod registry;
 mod store;
@@ -11,6 +12,7 @@ mod view;
 pub use checkpointer::{Checkpointer, Pending};
 pub use fingerprint::{EntryHash, Fingerprint};
 pub use identity::{StateDir, StateDirError};
+pub use inspect::{AggregateContents, Contents};
 pub use lease::Lease;
 pub use registry::{Phase, Registry, Task, TaskId};
 pub use store::{Changes, FORMAT_VERSION, Store, StoreError};

@@ -1,9 +1,9 @@
 //! All tasks of this agent: workers put theirs in and take them out, readers look.
 
 use super::{Lease, View};
-use crate::aggregate::Plan;
+use crate::aggregate::{AggregateId, Plan};
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -37,7 +37,8 @@ pub struct Task {
     /// The config's source it belongs to.
     pub source: Arc<str>,
     pub plan: Arc<Plan>,
-    pub view: RwLock<View>,
+    /// Shared with the task's successor under another plan.
+    pub view: Arc<RwLock<View>>,
     pub lease: Arc<Lease>,
     phase: Mutex<Phase>,
     high_watermark: AtomicI64,
@@ -46,6 +47,9 @@ pub struct Task {
     /// No record stands from the first of these input offsets up to the second.
     nothing_between: Mutex<(i64, i64)>,
     topic_id: OnceLock<Arc<str>>,
+    /// Aggregates whose state is being deleted: the next commit writes tombstones and lists them no more.
+    forgotten: Mutex<BTreeSet<AggregateId>>,
+    pushed_through: Mutex<Vec<(AggregateId, i64)>>,
 }
 
 impl Task {
@@ -55,14 +59,46 @@ impl Task {
             source,
             plan,
             lease,
-            view: RwLock::default(),
+            view: Arc::default(),
             phase: Mutex::new(Phase::Restoring { done: 0, of: 0 }),
             high_watermark: AtomicI64::new(-1),
             last_stable_offset: AtomicI64::new(-1),
             publish_from: AtomicI64::new(0),
             nothing_between: Mutex::new((-1, -1)),
             topic_id: OnceLock::new(),
+            forgotten: Mutex::default(),
+            pushed_through: Mutex::default(),
         }
+    }
+
+    /// The same task under another plan of its source, with the same committed view.
+    pub fn with_plan(&self, source: Arc<str>, plan: Arc<Plan>) -> Task {
+        let forgotten = self.forgotten.lock().iter().copied().filter(|&id| plan.aggregate(id).is_none()).collect();
+        let atomic = |value: &AtomicI64| AtomicI64::new(value.load(Ordering::Acquire));
+        Task {
+            id: self.id.clone(),
+            source,
+            plan,
+            lease: self.lease.clone(),
+            view: self.view.clone(),
+            phase: Mutex::new(self.phase()),
+            high_watermark: atomic(&self.high_watermark),
+            last_stable_offset: atomic(&self.last_stable_offset),
+            publish_from: atomic(&self.publish_from),
+            nothing_between: Mutex::new(*self.nothing_between.lock()),
+            topic_id: self.topic_id.clone(),
+            forgotten: Mutex::new(forgotten),
+            pushed_through: Mutex::new(self.pushed_through.lock().clone()),
+        }
+    }
+
+    /// Notes that an aggregate's state is being deleted.
+    pub fn forget(&self, id: AggregateId) {
+        self.forgotten.lock().insert(id);
+    }
+
+    pub fn is_forgotten(&self, id: AggregateId) -> bool {
+        self.forgotten.lock().contains(&id)
     }
 
     /// Sets the source topic's id, once; it is known when the restore begins.
@@ -101,9 +137,29 @@ impl Task {
         self.last_stable_offset.store(last_stable, Ordering::Relaxed);
     }
 
+    /// Learns of a later end without fetching.
+    pub fn raise_watermarks(&self, end: i64) {
+        self.high_watermark.fetch_max(end, Ordering::Relaxed);
+        self.last_stable_offset.fetch_max(end, Ordering::Relaxed);
+    }
+
     /// Notes that input offsets hold transaction markers and aborted records only: no reader will ever pass them.
     pub fn set_nothing_between(&self, from: i64, to: i64) {
         *self.nothing_between.lock() = (from, to);
+    }
+
+    /// Every closed window of the aggregate up to this end (Unix milliseconds) was pushed: for the next commit to keep.
+    pub fn set_pushed_through(&self, aggregate: AggregateId, end: i64) {
+        let mut pushed = self.pushed_through.lock();
+        match pushed.iter_mut().find(|(known, _)| *known == aggregate) {
+            Some((_, through)) => *through = end.max(*through),
+            None => pushed.push((aggregate, end)),
+        }
+    }
+
+    /// What [`Task::set_pushed_through`] was told last.
+    pub fn pushed_through(&self, aggregate: AggregateId) -> Option<i64> {
+        self.pushed_through.lock().iter().find(|(known, _)| *known == aggregate).map(|(_, end)| *end)
     }
 
     /// Committed input offset against the partition's end, in messages; `None` while unknown.

@@ -80,6 +80,30 @@ impl Metrics {
         self.checkpoint_failures.inc();
     }
 
+    /// An aggregate that the config has again misses so many records.
+    pub fn gap(&self, aggregate: &str, records: u64) {
+        self.aggregate_gap.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(records);
+    }
+
+    /// A config was taken into force at that time, Unix milliseconds.
+    pub fn reloaded(&self, now: i64) {
+        self.reload_ok.set(1);
+        self.reload_time.set(now as f64 / 1e3);
+    }
+
+    /// A config was refused; the one before stays in force.
+    pub fn reload_refused(&self) {
+        self.reload_ok.set(0);
+    }
+
+    /// Memory came near the budget, and these were paused; or resumed, if negative.
+    pub fn paused(&self, partitions: i64) {
+        self.paused.inc_by(partitions);
+        if partitions > 0 {
+            self.pauses.inc();
+        }
+    }
+
     /// Size of a task's redb file.
     pub fn state_bytes(&self, topic: &str, partition: i32, bytes: u64) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -108,5 +132,26 @@ impl Metrics {
         if let Some(reason) = refused {
             self.queries_refused.get_or_create(&ReasonLabel { reason }).inc();
         }
+    }
+
+    /// A request to the OTLP receiver was `taken`, `failed` or `refused`.
+    pub fn otlp_push(&self, result: &'static str) {
+        self.otlp_pushes.get_or_create(&CommitLabels { result }).inc();
+    }
+
+    pub fn otlp_rejected(&self, points: u64) {
+        self.otlp_rejected.inc_by(points);
+    }
+
+    /// Windows that were not pushed.
+    pub fn otlp_dropped(&self, reason: &'static str, windows: u64) {
+        if windows > 0 {
+            self.otlp_dropped.get_or_create(&ReasonLabel { reason }).inc_by(windows);
+        }
+    }
+
+    pub fn otlp_backlog(&self, windows: u64, bytes: u64) {
+        self.otlp_queued_windows.set(i64::try_from(windows).unwrap_or(i64::MAX));
+        self.otlp_queued_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 }

@@ -88,11 +88,22 @@ pub struct Metrics {
     pub producer_rebuilds: Counter,
     pub checkpoint_failures: Counter,
     pub restore_unstable: Gauge<f64, std::sync::atomic::AtomicU64>,
+    pub aggregate_gap: Counters<AggregateLabel>,
+    pub reload_ok: Gauge,
+    pub reload_time: Gauge<f64, std::sync::atomic::AtomicU64>,
+    pub memory_budget: Gauge,
+    pub paused: Gauge,
+    pub pauses: Counter,
     pub queries_refused: Counters<ReasonLabel>,
     pub query_duration: Durations,
     pub producer_success: Counter,
     pub producer_failure: Counter,
     pub producer_send_time: Durations,
+    pub otlp_pushes: Counters<CommitLabels>,
+    pub otlp_rejected: Counter,
+    pub otlp_queued_windows: Gauge,
+    pub otlp_queued_bytes: Gauge,
+    pub otlp_dropped: Counters<ReasonLabel>,
 }
 
 impl Default for Metrics {
@@ -127,6 +138,12 @@ impl Metrics {
             producer_rebuilds: registered(r, Name::ProducerRebuilds, Counter::default()),
             checkpoint_failures: registered(r, Name::CheckpointFailures, Counter::default()),
             restore_unstable: registered(r, Name::RestoreUnstable, Gauge::default()),
+            aggregate_gap: registered(r, Name::AggregateGap, Family::default()),
+            reload_ok: registered(r, Name::ReloadOk, Gauge::default()),
+            reload_time: registered(r, Name::ReloadTime, Gauge::default()),
+            memory_budget: registered(r, Name::MemoryBudget, Gauge::default()),
+            paused: registered(r, Name::Paused, Gauge::default()),
+            pauses: registered(r, Name::Pauses, Counter::default()),
             queries_refused: registered(r, Name::QueriesRefused, Family::default()),
             query_duration: registered(
                 r,
@@ -136,6 +153,11 @@ impl Metrics {
             producer_success: registered(r, Name::ProducerSuccess, Counter::default()),
             producer_failure: registered(r, Name::ProducerFailure, Counter::default()),
             producer_send_time: registered(r, Name::ProducerSendTime, durations()),
+            otlp_pushes: registered(r, Name::OtlpPushes, Family::default()),
+            otlp_rejected: registered(r, Name::OtlpRejected, Counter::default()),
+            otlp_queued_windows: registered(r, Name::OtlpQueuedWindows, Gauge::default()),
+            otlp_queued_bytes: registered(r, Name::OtlpQueuedBytes, Gauge::default()),
+            otlp_dropped: registered(r, Name::OtlpDropped, Family::default()),
             registry,
         }
     }

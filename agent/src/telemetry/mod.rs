@@ -12,4 +12,4 @@ pub use metrics::{
     RebalanceLabels, SourceLabel, TaskLabels, TopicLabel,
 };
 pub use names::{Kind, Name};
-pub use process::ProcessStats;
+pub use process::{ProcessStats, resident_bytes};

@@ -68,6 +68,14 @@ names! {
         "Highest event time committed";
     Keys Gauge "streamgauge_keys" ["aggregate", "topic", "partition"], "Keys that have a total";
     Entries Gauge "streamgauge_entries" ["aggregate", "topic", "partition"], "Stored cells: totals and panes of all keys";
+    AggregateGap Counter "streamgauge_aggregate_gap_records" ["aggregate"],
+        "Records read while the config did not have the aggregate, which then came back: they are missing from it";
+    ReloadOk Gauge "streamgauge_config_last_reload_successful" [],
+        "1 if the config in force is the one that was last asked for, 0 if a reload was refused since";
+    ReloadTime Gauge "streamgauge_config_last_reload_success_timestamp_seconds" [], "When the config in force was loaded";
+    MemoryBudget Gauge "streamgauge_memory_budget_bytes" [], "limits.memory_budget; 0 if there is none";
+    Paused Gauge "streamgauge_paused_partitions" [], "Partitions that are not read until memory is free again";
+    Pauses Counter "streamgauge_pauses" [], "How often partitions were paused because memory came near its budget";
     StateBytes Gauge "streamgauge_state_bytes" ["topic", "partition"], "Size of the task's redb file";
     LeaseHeld Gauge "streamgauge_lease_held" ["topic", "partition"],
         "1 while the task runs and its worker's lease holds, so that its totals and windows are shown";
@@ -96,6 +104,13 @@ names! {
     ProducerFailure Counter "kafka_producer_failure" [], "Events of load tests and probes that Kafka did not acknowledge";
     ProducerSendTime Histogram "kafka_producer_send_time_seconds" [],
         "Time from when such an event was due to its acknowledgement";
+    OtlpPushes Counter "streamgauge_otlp_pushes" ["result"],
+        "Requests to the OTLP receiver: taken, failed (to be sent again), refused for good";
+    OtlpRejected Counter "streamgauge_otlp_rejected_points" [], "Points that the OTLP receiver refused out of requests it took";
+    OtlpQueuedWindows Gauge "streamgauge_otlp_queued_windows" [], "Closed windows on disk that the OTLP receiver has not taken yet";
+    OtlpQueuedBytes Gauge "streamgauge_otlp_queued_bytes" [], "Size of the push's backlog on disk";
+    OtlpDropped Counter "streamgauge_otlp_dropped_windows" ["reason"],
+        "Closed windows that were not pushed: the backlog was full (size), they waited too long (age), expired first, were refused, or their file was damaged";
     ProcessMemory Gauge "process_resident_memory_bytes" [], "Resident memory";
     ProcessCpu Counter "process_cpu_seconds" [], "User and system CPU time spent";
     ProcessStart Gauge "process_start_time_seconds" [], "Start of the process since the Unix epoch";

@@ -1,11 +1,14 @@
 //! Partitions come and go: acknowledging, restoring, revoking, losing.
 
-use super::context::WorkerError;
+use super::backfill::Backfill;
+use super::context::{SourcePlan, WorkerError};
 use super::fold::LiveTask;
+use super::growth::Patience;
 use super::run::{RestoreReport, Restoring, Worker};
-use super::topics::{changelog_topic, prepare};
+use super::topics::changelog_topic;
 use crate::aggregate::TaskState;
 use crate::commit::Generation;
+use crate::config::Start;
 use crate::failpoint;
 use crate::kafka::{Rebalance, TopicPartition};
 use crate::replica::{LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore};
@@ -153,6 +156,7 @@ impl Worker<'_> {
             live.task.set_phase(Phase::Restoring { done: 0, of: 0 });
             false
         });
+        self.forget_pauses(partitions);
         self.restoring.retain(|id, _| !gone(id));
         for (topic, partition) in partitions {
             let id = TaskId { topic: topic.clone(), partition: *partition };
@@ -173,12 +177,12 @@ impl Worker<'_> {
             by_topic.entry(topic).or_default().push(partition);
         }
         for (topic, partitions) in by_topic {
-            let Some(at) = self.agent.source_of(&topic) else { continue };
-            let source = &self.agent.sources[at];
+            let Some(at) = self.plans.source_of(&topic) else { continue };
+            let source = self.plans.sources[at].clone();
             self.tag += 1;
             let changelog: Arc<str> = changelog_topic(&self.agent.config.kafka.group_id, &topic).into();
             let policy = LossPolicy { on_loss: self.agent.config.state.on_loss, start: source.source.start };
-            let tasks: Vec<_> = partitions
+            let tasks = partitions
                 .into_iter()
                 .map(|partition| {
                     let id = TaskId { topic: topic.clone(), partition };
@@ -188,13 +192,18 @@ impl Worker<'_> {
                     self.restoring.insert(id, Restoring { tag: self.tag, source: at });
                     RestoreTask { task, policy, changelog: changelog.clone() }
                 })
-                .collect();
-            self.spawn_restore(topic, tasks)?;
+                .collect::<Vec<_>>();
+            self.spawn_restore(topic, source, tasks)?;
         }
         Ok(())
     }
 
-    fn spawn_restore(&mut self, topic: Arc<str>, tasks: Vec<RestoreTask>) -> Result<(), WorkerError> {
+    fn spawn_restore(
+        &mut self,
+        topic: Arc<str>,
+        source: Arc<SourcePlan>,
+        mut tasks: Vec<RestoreTask>,
+    ) -> Result<(), WorkerError> {
         let mut context = RestoreContext {
             settings: self.agent.settings.clone(),
             consumer: self.consumer.clone(),
@@ -210,28 +219,41 @@ impl Worker<'_> {
         let prepared = self.prepared.clone();
         let readers = self.readers_ahead.take();
         let failed = reports.clone();
+        let patience = Patience {
+            healthy: !self.tasks.is_empty(),
+            status: self.status.clone(),
+            cancelled: self.cancelled.clone(),
+        };
         let work = move || {
             let fail = |error: WorkerError| drop(reports.send(RestoreReport::Failed(error)));
             // What was made ahead, if it was; an error then is one that making them now would bring, too.
             let ahead = readers.and_then(|ahead| ahead.join().ok());
             let most = tasks.iter().map(|task| task.task.id.partition + 1).max().unwrap_or(0);
             let ready = prepared.lock().get(&topic).filter(|ready| ready.partitions >= most).cloned();
-            context.ids = match ready.map_or_else(|| prepare(&agent, &topic), Ok) {
+            context.ids = match ready.map_or_else(|| patience.prepare(&agent, &topic), Ok) {
                 Ok(now) => {
                     agent.registry.set_partitions(topic.clone(), now.partitions);
-                    prepared.lock().insert(topic, now.clone());
+                    prepared.lock().insert(topic.clone(), now.clone());
                     now.ids
                 }
                 Err(error) => return fail(error.into()),
             };
+            let first_seen = agent.first_seen.lock().get(&topic).copied().unwrap_or(i32::MAX);
+            for task in tasks.iter_mut().filter(|task| task.task.id.partition >= first_seen) {
+                task.policy.start = Start::Earliest;
+            }
             let connect = || Readers::connect(&context.settings, &tasks[0].changelog);
             let readers = match ahead.unwrap_or_else(connect) {
                 Ok(readers) => readers,
                 Err(error) => return fail(error.into()),
             };
             let result = restore(&context, readers, &tasks, |restored| {
+                let filled = Backfill { agent: &agent, source: &source, cancelled: &context.cancelled }.run(&restored);
                 // Nobody listens any more: the task's file is closed with it.
-                let _ = reports.send(RestoreReport::Done { tag, restored: Box::new(restored) });
+                let _ = reports.send(match filled {
+                    Ok(backfilled) => RestoreReport::Done { tag, restored: Box::new(restored), backfilled },
+                    Err(error) => RestoreReport::Failed(error),
+                });
             });
             match result {
                 Ok(()) | Err(RestoreError::Cancelled) => {}
@@ -259,7 +281,7 @@ impl Worker<'_> {
         while let Ok(report) = self.reports.1.try_recv() {
             match report {
                 RestoreReport::Failed(error) => return Err(error),
-                RestoreReport::Done { tag, restored } => {
+                RestoreReport::Done { tag, restored, backfilled } => {
                     let id = restored.task.id.clone();
                     // Revoked, or restored anew, since this restore began: its result is nobody's.
                     let Some(restoring) = self.restoring.get(&id).filter(|restoring| restoring.tag == tag) else {
@@ -267,14 +289,19 @@ impl Worker<'_> {
                     };
                     let source = restoring.source;
                     self.restoring.remove(&id);
-                    self.promote(*restored, source)?;
+                    self.promote(*restored, backfilled, source)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn promote(&mut self, mut restored: Restored, source: usize) -> Result<(), WorkerError> {
+    fn promote(
+        &mut self,
+        mut restored: Restored,
+        backfilled: Option<Box<TaskState>>,
+        source: usize,
+    ) -> Result<(), WorkerError> {
         let pending = restored.pending();
         let Restored { task, promoted, store, next_offset, publish_from, is_new, .. } = restored;
         let mut state = TaskState::new(task.plan.clone());
@@ -282,7 +309,11 @@ impl Worker<'_> {
         for (entry, cell, _) in &promoted.entries {
             state.load(entry.clone(), cell.clone());
         }
+        if let Some(backfilled) = backfilled {
+            state.adopt(*backfilled);
+        }
         let owner_epoch = promoted.record.owner_epoch + 1;
+        self.look_at_foreign(&task, &promoted.record, promoted.foreign, &mut state);
         let entries = promoted.entries.into_iter().map(|(entry, cell, hash)| (entry, Committed { cell, hash }));
         *task.view.write() = View::new(entries, promoted.record);
         task.set_publish_from(publish_from);

@@ -6,10 +6,11 @@ use crate::config::{Config, Guarantee, Source};
 use crate::kafka::Settings;
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use regex::Regex;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Why a worker ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -62,10 +63,32 @@ impl SourcePlan {
             .collect()
     }
 
+    /// Whether both fold the same from the same topics.
+    pub fn is_same(&self, other: &SourcePlan) -> bool {
+        let aggregates = |plan: &Plan| plan.aggregates.iter().map(|a| (a.id, a.config.clone())).collect::<Vec<_>>();
+        self.source == other.source
+            && self.plan.label_bytes == other.plan.label_bytes
+            && aggregates(&self.plan) == aggregates(&other.plan)
+    }
+
     /// Whether `topic` is one of this source's.
     pub fn matches(&self, topic: &str) -> bool {
         self.source.topics.iter().any(|t| t == topic) || self.patterns.iter().any(|pattern| pattern.is_match(topic))
     }
+}
+
+fn source_of(sources: &[Arc<SourcePlan>], topic: &str) -> Option<usize> {
+    let named = sources.iter().any(|source| source.source.topics.iter().any(|t| t == topic));
+    let own = topic.ends_with("-dlq") || (topic.starts_with("streamgauge-") && topic.ends_with("-changelog"));
+    if own && !named { None } else { sources.iter().position(|source| source.matches(topic)) }
+}
+
+/// Those of `known` that a config's sources read.
+pub fn source_topics<'a>(config: &Config, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let plans = Plans::new(0, config);
+    let mut topics: Vec<_> = known.filter(|topic| plans.source_of(topic).is_some()).map(str::to_owned).collect();
+    topics.sort();
+    topics
 }
 
 /// What a worker tells about itself.
@@ -73,6 +96,8 @@ impl SourcePlan {
 pub struct WorkerStatus {
     assigned: AtomicBool,
     aborts: AtomicU32,
+    /// Number of the plans that this worker folds by.
+    plans: AtomicU64,
     /// What keeps this worker from having partitions.
     trouble: Mutex<Option<String>>,
 }
@@ -83,6 +108,15 @@ const UNREADY_ABORTS: u32 = 5;
 impl WorkerStatus {
     pub(super) fn assignment_known(&self) {
         self.assigned.store(true, Ordering::Release);
+    }
+
+    pub(super) fn set_plans(&self, number: u64) {
+        self.plans.store(number, Ordering::Release);
+    }
+
+    /// Number of the plans that this worker folds by.
+    pub fn plans(&self) -> u64 {
+        self.plans.load(Ordering::Acquire)
     }
 
     pub(super) fn is_assigned(&self) -> bool {
@@ -112,10 +146,35 @@ impl WorkerStatus {
     }
 }
 
+/// The sources in force, each with the plan of its aggregates.
+#[derive(Debug)]
+pub struct Plans {
+    /// Grows with each reload.
+    pub number: u64,
+    pub sources: Vec<Arc<SourcePlan>>,
+}
+
+impl Plans {
+    pub fn new(number: u64, config: &Config) -> Plans {
+        Plans { number, sources: SourcePlan::all(config).into_iter().map(Arc::new).collect() }
+    }
+
+    /// Position of the source that `topic` belongs to; see [`Agent::source_of`].
+    pub fn source_of(&self, topic: &str) -> Option<usize> {
+        source_of(&self.sources, topic)
+    }
+
+    /// Topics and patterns to subscribe to.
+    pub fn topics(&self) -> Vec<&str> {
+        self.sources.iter().flat_map(|source| source.source.topics.iter().map(String::as_str)).collect()
+    }
+}
+
 /// An agent's shared parts.
 pub struct Agent {
+    /// As of the start; of what a reload changes, [`Agent::plans`] is in force.
     pub config: Config,
-    pub sources: Vec<Arc<SourcePlan>>,
+    pub plans: RwLock<Arc<Plans>>,
     pub settings: Settings,
     pub state_dir: Arc<StateDir>,
     pub registry: Arc<Registry>,
@@ -125,6 +184,11 @@ pub struct Agent {
     /// Where the admin client's calls are waited for.
     pub runtime: tokio::runtime::Handle,
     pub stopping: AtomicBool,
+    /// How many partitions each topic had when this agent, or the group before it, first saw it: those from there on
+    /// were added since, and are read from their beginning whatever the source's `start` says.
+    pub first_seen: Mutex<HashMap<Arc<str>, i32>>,
+    /// Partitions are nobody's: a worker is to leave the group and join it again.
+    pub rejoin: AtomicBool,
     /// Take the changelog and dead-letter topics as they are: a mock cluster has no admin API to look at them with.
     pub topics_given: bool,
 }
@@ -133,15 +197,11 @@ impl Agent {
     /// Position of the source that `topic` belongs to. The agent's own topics belong to none, whatever a pattern says:
     /// reading its dead letters would make new ones of them for ever.
     pub fn source_of(&self, topic: &str) -> Option<usize> {
-        if self.is_own(topic) {
-            return None;
-        }
-        self.sources.iter().position(|source| source.matches(topic))
+        self.plans().source_of(topic)
     }
 
-    fn is_own(&self, topic: &str) -> bool {
-        let named = self.sources.iter().any(|source| source.source.topics.iter().any(|t| t == topic));
-        !named && (topic.ends_with("-dlq") || (topic.starts_with("streamgauge-") && topic.ends_with("-changelog")))
+    pub fn plans(&self) -> Arc<Plans> {
+        self.plans.read().clone()
     }
 
     pub fn transactional(&self) -> bool {

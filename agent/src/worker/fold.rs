@@ -68,7 +68,7 @@ impl LiveTask {
         }
         self.next_offset = offset + 1;
         self.changed = true;
-        match self.fold(record, source) {
+        match fold(&mut self.state, record.payload(), record.timestamp(), source) {
             Ok(()) => source.events += 1,
             Err((reason, detail)) => {
                 source.undecodable.push(reason);
@@ -83,19 +83,26 @@ impl LiveTask {
             }
         }
     }
+}
 
-    fn fold(&mut self, record: &Record<'_>, source: &mut SourceWork) -> Result<(), (&'static str, String)> {
-        let payload = record.payload().unwrap_or_default();
-        let decoded = source.decoder.decode(payload, record.timestamp()).map_err(|e| (e.reason(), e.to_string()))?;
-        if let Some(written) = record.timestamp()
-            && too_far_ahead(decoded.time, written, source.plan.source.max_future)
-        {
-            let ahead = (decoded.time - written) / 1000;
-            return Err(("too_far_ahead", format!("event time is {ahead} s ahead of the record's timestamp")));
-        }
-        let event = Event { time: decoded.time, values: &decoded.values };
-        self.state.fold(&event).map_err(|rejection| (rejection.reason.as_str(), rejection.to_string()))
+/// Folds one record's value; or why it cannot be, as a word and for people.
+#[inline]
+pub(super) fn fold(
+    state: &mut TaskState,
+    payload: Option<&[u8]>,
+    timestamp: Option<i64>,
+    source: &mut SourceWork,
+) -> Result<(), (&'static str, String)> {
+    let decoded =
+        source.decoder.decode(payload.unwrap_or_default(), timestamp).map_err(|e| (e.reason(), e.to_string()))?;
+    if let Some(written) = timestamp
+        && too_far_ahead(decoded.time, written, source.plan.source.max_future)
+    {
+        let ahead = (decoded.time - written) / 1000;
+        return Err(("too_far_ahead", format!("event time is {ahead} s ahead of the record's timestamp")));
     }
+    let event = Event { time: decoded.time, values: &decoded.values };
+    state.fold(&event).map_err(|rejection| (rejection.reason.as_str(), rejection.to_string()))
 }
 
 /// Finds a record's task: by topic handle and partition once it is known.

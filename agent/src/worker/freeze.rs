@@ -49,6 +49,7 @@ impl Worker<'_> {
             return Ok(());
         }
         self.epochs += 1;
+        self.pressure.cells_under_way = tasks.iter().map(|task| task.frozen.entries.len()).sum();
         let epoch = Epoch { number: self.epochs, assignment: self.assignment.current(), tasks };
         self.epoch_under_way = true;
         self.committer.submit(epoch).map_err(|_| WorkerError::Commit("the committer has ended; see the log".into()))
@@ -67,6 +68,7 @@ impl Worker<'_> {
             };
         };
         self.epoch_under_way = false;
+        self.pressure.cells_under_way = 0;
         match outcome {
             Outcome::Committed(epoch) => self.committed(epoch),
             Outcome::Aborted { epoch, reason, detail } => self.aborted(epoch, reason, &detail),

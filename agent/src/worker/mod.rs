@@ -1,13 +1,18 @@
 //! poll → decode → fold → freeze: a worker is a thread that owns a consumer, a committer and its tasks.
 
 mod assignment;
+mod backfill;
 mod context;
 mod fenced;
 mod fold;
 mod freeze;
+mod growth;
+mod pressure;
+mod reload;
 mod run;
 mod topics;
 
-pub use context::{Agent, SourcePlan, WorkerError, WorkerStatus};
+pub use context::{Agent, Plans, SourcePlan, WorkerError, WorkerStatus, source_topics};
+pub use reload::{Change, changes};
 pub use run::run;
 pub use topics::{TopicError, changelog_topic};

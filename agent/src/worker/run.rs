@@ -1,10 +1,13 @@
 //! The worker's loop, from joining the group to leaving it.
 
 use super::assignment::cancel;
-use super::context::{Agent, WorkerError, WorkerStatus};
+use super::context::{Agent, Plans, WorkerError, WorkerStatus};
 use super::fenced::wait_until_free;
 use super::fold::{Index, LiveTask, SourceWork};
+use super::growth;
+use super::pressure::Pressure;
 use super::topics::{Prepared, TopicError, changelog_topic, prepare};
+use crate::aggregate::TaskState;
 use crate::clock::BootTime;
 use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
 use crate::config::OnShutdown;
@@ -42,7 +45,7 @@ pub(super) struct Restoring {
 }
 
 pub(super) enum RestoreReport {
-    Done { tag: u64, restored: Box<Restored> },
+    Done { tag: u64, restored: Box<Restored>, backfilled: Option<Box<TaskState>> },
     Failed(WorkerError),
 }
 
@@ -86,16 +89,30 @@ pub(super) struct Worker<'a> {
     pub catching_up: bool,
     /// Tells the committer that nobody waits any more.
     abandoned: Arc<AtomicBool>,
-    /// In the order of the agent's sources.
+    /// What is folded by. A reload's are taken over between two epochs.
+    pub plans: Arc<Plans>,
+    /// In the order of the plans' sources; behind them those that a reload has removed, until their tasks are gone.
     pub sources: Vec<SourceWork>,
     last_watermarks: BootTime,
     last_topic_look: BootTime,
     /// Looks in a row that have missed a source topic.
     missed_topics: u32,
+    pub pressure: Pressure,
+    /// Has left the group, to join it again.
+    rejoining: bool,
 }
 
 /// Runs one worker until the agent stops or something ends it. One that the group has put out by its own name joins again.
 pub fn run(agent: &Arc<Agent>, number: usize, status: Arc<WorkerStatus>) -> Result<(), WorkerError> {
+    let watch = if number == 0 { Some(growth::watch(agent.clone())?) } else { None };
+    let result = run_until_stopped(agent, number, &status);
+    if let Some(watch) = watch {
+        watch.end();
+    }
+    result
+}
+
+fn run_until_stopped(agent: &Arc<Agent>, number: usize, status: &Arc<WorkerStatus>) -> Result<(), WorkerError> {
     loop {
         let mut worker = Worker::start(agent, number, status.clone())?;
         let result = worker.work();
@@ -117,7 +134,9 @@ pub fn run(agent: &Arc<Agent>, number: usize, status: Arc<WorkerStatus>) -> Resu
 impl<'a> Worker<'a> {
     fn start(agent: &'a Arc<Agent>, number: usize, status: Arc<WorkerStatus>) -> Result<Worker<'a>, WorkerError> {
         let identity = Identity { instance: agent.state_dir.instance().to_owned(), worker: number };
-        let topics: Vec<&str> = agent.sources.iter().flat_map(|s| s.source.topics.iter().map(String::as_str)).collect();
+        let plans = agent.plans();
+        let topics = plans.topics();
+        status.set_plans(plans.number);
         let producer = TransactionalProducer::create(&agent.settings, &identity, agent.transactional())?;
         // Joining goes on in librdkafka's threads while the producer ends what a killed process left open.
         let consumer = Arc::new(GroupConsumer::join(&agent.settings, &identity, &topics)?);
@@ -179,10 +198,13 @@ impl<'a> Worker<'a> {
             closing: false,
             catching_up: false,
             abandoned,
-            sources: agent.sources.iter().map(|s| SourceWork::new(s, agent.config.limits.event_bytes)).collect(),
+            sources: plans.sources.iter().map(|s| SourceWork::new(s, agent.config.limits.event_bytes)).collect(),
+            plans,
             last_watermarks: now,
             last_topic_look: now,
             missed_topics: 0,
+            pressure: Pressure::default(),
+            rejoining: false,
         })
     }
 
@@ -194,10 +216,12 @@ impl<'a> Worker<'a> {
     fn work(&mut self) -> Result<(), WorkerError> {
         let mut batch = Batch::default();
         while !self.agent.is_stopping() {
+            self.mind_memory()?;
             self.consume(&mut batch)?;
             self.serve()?;
             self.finish_restores()?;
             self.reap(Duration::ZERO)?;
+            self.take_over_plans()?;
             self.freeze_when_due()?;
         }
         Ok(())
@@ -249,10 +273,24 @@ impl<'a> Worker<'a> {
             tracing::debug!(worker = self.identity.worker, "consumer: {error}");
         }
         self.answer_rebalances()?;
+        self.rejoin_if_asked()?;
         let now = self.agent.clock.boot_time();
         if now.since(self.last_watermarks) >= WATERMARKS_EVERY {
             self.last_watermarks = now;
             self.look_around()?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the group in order and joins it again, so that it assigns what was nobody's.
+    fn rejoin_if_asked(&mut self) -> Result<(), WorkerError> {
+        if self.identity.worker == 0 && self.agent.rejoin.swap(false, Ordering::AcqRel) {
+            self.consumer.unsubscribe();
+            self.rejoining = true;
+        }
+        if self.rejoining && self.owned.is_empty() {
+            self.rejoining = false;
+            self.consumer.subscribe(&self.plans.topics())?;
         }
         Ok(())
     }
@@ -303,7 +341,7 @@ impl<'a> Worker<'a> {
     fn look_for_topics(&mut self) -> Result<(), WorkerError> {
         let servers = &self.agent.config.kafka.bootstrap_servers;
         let last_error = self.consumer.context().last_error();
-        let found = match self.consumer.partitions(|topic| self.agent.source_of(topic).is_some(), TOPICS_TIMEOUT) {
+        let found = match self.consumer.partitions(|topic| self.plans.source_of(topic).is_some(), TOPICS_TIMEOUT) {
             Ok(found) => found,
             Err(error) => {
                 let trouble = format!("no answer from Kafka at {servers}: {}", last_error.unwrap_or(error.to_string()));
@@ -312,10 +350,11 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
         };
-        let mut named =
-            self.agent.sources.iter().flat_map(|s| &s.source.topics).filter(|topic| !topic.starts_with('^'));
-        match named.find(|topic| !found.iter().any(|(name, _)| name == *topic)) {
-            Some(topic) if self.missed_topics >= TOPIC_LOOKS => return Err(TopicError::NoSource(topic.clone()).into()),
+        let mut named = self.plans.topics().into_iter().filter(|topic| !topic.starts_with('^'));
+        match named.find(|topic| !found.iter().any(|(name, _)| name == topic)) {
+            Some(topic) if self.missed_topics >= TOPIC_LOOKS => {
+                return Err(TopicError::NoSource(topic.to_owned()).into());
+            }
             Some(_) => self.missed_topics += 1,
             None => {
                 self.missed_topics = 0;
@@ -383,13 +422,14 @@ fn connect_ahead(
     prepared: Arc<Mutex<HashMap<Arc<str>, Prepared>>>,
 ) -> std::io::Result<JoinHandle<Result<Readers, RestoreError>>> {
     std::thread::Builder::new().name("connect".into()).spawn(move || {
-        let named = agent.sources.iter().flat_map(|s| &s.source.topics).filter(|topic| !topic.starts_with('^'));
+        let plans = agent.plans();
+        let named = plans.topics().into_iter().filter(|topic| !topic.starts_with('^'));
         let mut changelog = String::new();
         for topic in named {
             changelog = changelog_topic(&agent.config.kafka.group_id, topic);
             // What is wrong with a topic is told by the restore that needs it.
             if let Ok(now) = prepare(&agent, topic) {
-                let topic: Arc<str> = topic.as_str().into();
+                let topic: Arc<str> = topic.into();
                 agent.registry.set_partitions(topic.clone(), now.partitions);
                 prepared.lock().insert(topic, now);
             }

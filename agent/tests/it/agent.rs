@@ -59,7 +59,7 @@ impl Agent {
         assert!(self.child.is_none(), "the agent still runs");
         let log = File::options().create(true).append(true).open(self.log_path()).expect("a log file");
         let mut command = Command::new(program());
-        command.args(["run", "-c"]).arg(self.home.path().join("config.yaml"));
+        command.args(["run", "-c"]).arg(self.config_path());
         command.envs(self.variables.iter().map(|(k, v)| (k, v))).current_dir(self.home.path());
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log);
         // SAFETY: prctl is async-signal-safe and touches only the new process.
@@ -155,9 +155,32 @@ impl Agent {
         page
     }
 
+    /// Runs another verb of the binary with this agent's config and environment; `-c` is added.
+    pub fn verb(&self, verb: &[&str]) -> std::process::Output {
+        let mut command = Command::new(program());
+        command.args(verb).arg("-c").arg(self.config_path());
+        command.envs(self.variables.iter().map(|(k, v)| (k, v))).current_dir(self.home.path());
+        command.stdin(Stdio::null()).output().expect("the binary was built")
+    }
+
+    /// The config file, which a test may change.
+    pub fn config_path(&self) -> PathBuf {
+        self.home.path().join("config.yaml")
+    }
+
     /// Status and body of a GET.
     pub fn get(&self, path: &str) -> (u16, String) {
         self.try_get(path).unwrap_or_else(|| panic!("no HTTP answer from {} for {path}", self.http))
+    }
+
+    /// Status and body of a POST without a body.
+    pub fn post(&self, path: &str) -> (u16, String) {
+        http_call(self.http, "POST", path, Duration::from_secs(60)).expect("an HTTP answer")
+    }
+
+    /// The process that runs now.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the agent runs").id()
     }
 
     /// Status and body of a GET; none if nobody answers.
@@ -218,10 +241,14 @@ impl Drop for Agent {
 
 /// Status and body of a GET; none if nobody answers within `patience`.
 pub fn http_get(address: SocketAddr, path: &str, patience: Duration) -> Option<(u16, String)> {
+    http_call(address, "GET", path, patience)
+}
+
+fn http_call(address: SocketAddr, verb: &str, path: &str, patience: Duration) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
     stream.set_read_timeout(Some(patience)).ok()?;
     // HTTP/1.0: the answer comes whole, not in chunks, and the connection closes behind it.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n").ok()?;
+    write!(stream, "{verb} {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

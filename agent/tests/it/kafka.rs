@@ -173,6 +173,24 @@ impl Kafka {
         });
     }
 
+    /// Adds partitions to a topic, and waits until all have leaders.
+    pub fn grow_topic(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let more = rdkafka::admin::NewPartitions::new(name, partitions as usize);
+        let results = block_on(admin.create_partitions([&more], &AdminOptions::new())).expect("the controller answers");
+        results.into_iter().for_each(|r| {
+            r.expect("the topic grows");
+        });
+        wait_until(&format!("all partitions of {name} have leaders"), || self.partitions(name) == partitions);
+    }
+
+    /// Partitions of a topic that have a leader.
+    pub fn partitions(&self, name: &str) -> i32 {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let metadata = admin.inner().fetch_metadata(Some(name), TIMEOUT).expect("metadata");
+        metadata.topics()[0].partitions().iter().filter(|p| p.leader() >= 0).count() as i32
+    }
+
     /// Deletes a topic, and makes one of the same name.
     pub fn recreate_topic(&self, name: &str, partitions: i32) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");

@@ -13,15 +13,24 @@ mod demo;
 mod docs;
 mod exactly_once;
 mod faults;
+mod formats;
+mod growth;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
 mod loadtest;
+mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
+mod otlp;
+mod pressure;
 mod produce;
+#[allow(dead_code, reason = "a fixture offers more than today's tests use")]
+mod receiver;
 mod recreated;
+mod reload;
 mod scene;
 mod smoke;
+mod state_verbs;
 mod tidy;
 mod topics;
 

@@ -10,7 +10,7 @@ fn ends_saying_so(agent: &mut Agent, topic: &str) {
     assert_eq!(agent.wait_exit().code(), Some(1), "{}", agent.log());
     let log = agent.log();
     let says = |line: &str| {
-        [topic, "was deleted and made again", "choose a new kafka.group_id"].iter().all(|words| line.contains(words))
+        [topic, "was deleted and made again", "streamgauge state reset"].iter().all(|words| line.contains(words))
     };
     assert!(log.lines().any(says), "{log}");
     assert!(!log.contains("panicked"), "{log}");
@@ -18,7 +18,7 @@ fn ends_saying_so(agent: &mut Agent, topic: &str) {
 
 #[test]
 fn a_source_topic_that_was_made_again_is_refused_with_and_without_the_state_file() {
-    let scene = Scene::new("recreated", PARTITIONS).kafka_line("on_shutdown: leave");
+    let scene = Scene::new("recreated", PARTITIONS).kafka_line("on_shutdown: leave").kafka_line("session_timeout: 6s");
     scene.produce_now(2_000, 1);
     let mut agent = scene.agent();
     agent.wait_ready();
@@ -38,4 +38,10 @@ fn a_source_topic_that_was_made_again_is_refused_with_and_without_the_state_file
     ends_saying_so(&mut agent, &scene.topic);
     // Another directory: the changelog's offset records know it too.
     ends_saying_so(&mut scene.agent(), &scene.topic);
+
+    // What the line names helps: the new topic is counted under the same group.
+    crate::state_verbs::reset(&agent);
+    agent.restart();
+    agent.wait_ready();
+    scene.assert_equals_recount(&[&agent]);
 }

@@ -104,7 +104,7 @@ impl TaskState {
         }
         let stream_time = self.stream_time.map_or(event.time, |now| now.max(event.time));
         self.stream_time = Some(stream_time);
-        for aggregate in &mut self.aggregates {
+        for aggregate in self.aggregates.iter_mut().filter(|aggregate| !aggregate.muted) {
             aggregate.fold(event.time, stream_time);
         }
         Ok(())
@@ -138,6 +138,50 @@ impl TaskState {
         self.unwritten_expired.extend(frozen.expired);
     }
 
+    /// Goes on under another plan of the same source. Aggregates that both plans have keep their state; new ones begin
+    /// empty; the entries of those that are gone expire with the next freeze. Returns the ids of the latter.
+    pub fn replan(&mut self, plan: Arc<Plan>) -> Vec<AggregateId> {
+        let mut before = std::mem::take(&mut self.aggregates);
+        self.aggregates = plan
+            .aggregates
+            .iter()
+            .map(|new| match before.iter().position(|old| old.plan.id == new.id) {
+                Some(at) => before.swap_remove(at).with_plan(new.clone()),
+                None => AggregateState::new(new.clone()),
+            })
+            .collect();
+        self.plan = plan;
+        for gone in &before {
+            self.unwritten_expired.extend(gone.entries().map(|(entry, _)| entry));
+        }
+        before.into_iter().map(|gone| gone.plan.id).collect()
+    }
+
+    /// Only these aggregates are folded from here on; an event is still refused if any of them all refuses it.
+    pub fn mute_all_but(&mut self, ids: &[AggregateId]) {
+        self.aggregates.iter_mut().for_each(|aggregate| aggregate.muted = !ids.contains(&aggregate.plan.id));
+    }
+
+    /// Takes over the aggregates that `other`, of the same plan, has folded without being muted; all of them are dirty.
+    pub fn adopt(&mut self, other: TaskState) {
+        self.stream_time = self.stream_time.max(other.stream_time);
+        for folded in other.aggregates.into_iter().filter(|aggregate| !aggregate.muted) {
+            if let Some(mine) = self.aggregate_mut(folded.plan.id) {
+                *mine = folded;
+            }
+        }
+    }
+
+    /// Cells that changed since the last freeze.
+    pub fn dirty(&self) -> usize {
+        self.aggregates.iter().map(AggregateState::dirty).sum()
+    }
+
+    /// Lets stored entries that are not live here expire with the next freeze.
+    pub fn forget(&mut self, entries: impl IntoIterator<Item = EntryKey>) {
+        self.unwritten_expired.extend(entries);
+    }
+
     /// Live keys of an aggregate, without the overflow key.
     pub fn keys(&self, aggregate: AggregateId) -> usize {
         self.aggregate(aggregate).map_or(0, AggregateState::keys)
@@ -145,12 +189,7 @@ impl TaskState {
 
     /// Every live entry, in no particular order.
     pub fn entries(&self) -> impl Iterator<Item = (EntryKey, &Arc<Cell>)> {
-        self.aggregates.iter().flat_map(|aggregate| {
-            aggregate.table.records().iter().flat_map(|record| {
-                let entry = |pane| EntryKey { aggregate: aggregate.plan.id, pane, key: record.key.clone() };
-                record.cells().map(move |(pane, cell)| (entry(pane), cell))
-            })
-        })
+        self.aggregates.iter().flat_map(AggregateState::entries)
     }
 
     /// What was counted for each aggregate of the plan.

@@ -34,6 +34,8 @@ pub(super) struct AggregateState {
     pub extract: Extract,
     pub table: KeyTable,
     pub counters: Counters,
+    /// Events pass by it.
+    pub muted: bool,
     has_overflow: bool,
     dirty: Vec<Dirty>,
     /// No pane ends before this.
@@ -51,6 +53,7 @@ impl AggregateState {
             extract: Extract::default(),
             table: KeyTable::default(),
             counters: Counters::default(),
+            muted: false,
             has_overflow: false,
             dirty: Vec::new(),
             lowest_end: i64::MAX,
@@ -63,6 +66,23 @@ impl AggregateState {
     pub fn restore(&mut self, expiry: &Expiry) {
         self.expired_through = self.expired_through.max(expiry.panes_before);
         self.keys_before = self.keys_before.max(expiry.keys_before);
+    }
+
+    /// The same state under another plan of the same id: only what is not in the id differs.
+    pub fn with_plan(self, plan: Arc<AggregatePlan>) -> AggregateState {
+        AggregateState { plan, ..self }
+    }
+
+    pub fn dirty(&self) -> usize {
+        self.dirty.len()
+    }
+
+    /// Every live entry, in no particular order.
+    pub fn entries(&self) -> impl Iterator<Item = (EntryKey, &Arc<Cell>)> {
+        self.table.records().iter().flat_map(|record| {
+            let entry = |pane| EntryKey { aggregate: self.plan.id, pane, key: record.key.clone() };
+            record.cells().map(move |(pane, cell)| (entry(pane), cell))
+        })
     }
 
     /// Keys, without the overflow key.

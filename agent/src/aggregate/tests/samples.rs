@@ -73,6 +73,7 @@ pub fn aggregate() -> Aggregate {
         measures: measures(),
         key_limit: 1_000,
         key_ttl: None,
+        backfill: false,
         publish: Publish::PerPartition,
         idle_timeout: Duration::from_secs(60),
         metric_prefix: "sample".into(),

@@ -84,7 +84,7 @@ async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let producer = Arc::new(EventProducer::new(&properties, clock.clone())?);
     let partitions = cluster.prepare(&config, &topic, &producer).await?;
     let listeners = Listeners::bind_or_free(&config).await.context("cannot listen on loopback")?;
-    let mut serving = Serving::start(config.clone(), listeners, cluster.is_mock()).await?;
+    let mut serving = Serving::start(config.clone(), None, listeners, cluster.is_mock()).await?;
     let result = play(args, &mut serving, producer, (&topic, partitions), cluster.is_mock(), &clock).await;
     let stopped = serving.stop().await;
     cluster.clean(&config, &topic, args.topic.is_none()).await;

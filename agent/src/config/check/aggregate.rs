@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::at::{At, Map, Place};
 use super::super::error::suggest;
 use super::super::names::Family;
-use super::super::raw::{RawAggregate, RawPublish};
+use super::super::raw::{RawAggregate, RawBackfill, RawPublish};
 use super::super::types::{Aggregate, LabelField, Publish, Source, Window};
 use super::super::units::{format_duration, parse_duration};
 use super::{Checker, DAY, HOUR, MILLISECOND, MINUTE, SECOND, measure};
@@ -71,6 +71,7 @@ fn one(
         measures: measure::measures(check, &raw.measures),
         key_limit: check.count(&raw.limit, default_limit, 1..=100_000_000),
         key_ttl,
+        backfill: matches!(raw.backfill, Some(RawBackfill::Earliest)),
         publish: match raw.publish {
             Some(RawPublish::Merged) => Publish::Merged,
             Some(RawPublish::PerPartition) | None => Publish::PerPartition,

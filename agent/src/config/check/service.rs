@@ -2,14 +2,17 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 use super::super::at::At;
 use super::super::error::suggest;
-use super::super::raw::{RawGrpc, RawGuarantee, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry};
-use super::super::types::{Grpc, Guarantee, Http, Limits, LogFormat, OnLoss, State, Telemetry};
-use super::{Checker, MILLISECOND, SECOND};
+use super::super::raw::{
+    RawGrpc, RawGuarantee, RawHistograms, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry,
+};
+use super::super::types::{Grpc, Guarantee, Histograms, Http, Limits, LogFormat, OnLoss, State, Telemetry};
+use super::{Checker, DAY, MILLISECOND, SECOND};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -38,6 +41,7 @@ pub fn state(check: &mut Checker, raw: &RawState) -> State {
             Some(RawOnLoss::Fail) | None => OnLoss::Fail,
         },
         cache_bytes: check.size(&raw.cache, 64 * MIB, MIB..=1024 * 1024 * MIB),
+        keep_removed: check.duration(&raw.keep_removed, DAY, Duration::ZERO..=365 * DAY),
     }
 }
 
@@ -52,7 +56,10 @@ pub fn limits(check: &mut Checker, raw: &RawLimits) -> (Limits, usize) {
     let label_bytes = bytes(&raw.label_size, KIB, MIB);
     let query_cells = check.count(&raw.query_cells, 100_000, 1..=100_000_000);
     let keys = check.count(&raw.keys_per_aggregate, 10_000, 1..=100_000_000);
-    (Limits { event_bytes, entry_bytes, query_cells, label_bytes }, keys)
+    // Less than an agent needs without any state would pause it for ever.
+    let budget = check.size(&raw.memory_budget, 0, 64 * MIB..=1024 * 1024 * MIB);
+    let memory_budget = raw.memory_budget.as_ref().map(|_| budget);
+    (Limits { event_bytes, entry_bytes, query_cells, label_bytes, memory_budget }, keys)
 }
 
 pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, Grpc) {
@@ -65,7 +72,12 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         let place = grpc.listen.as_ref().or(http.listen.as_ref()).map(|at| at.place).unwrap_or_default();
         check.error(place, "`http.listen` and `grpc.listen` are the same", "give each a port of its own");
     }
-    (Http { listen: http_listen }, Grpc { listen: grpc_listen })
+    let histograms = match http.histograms {
+        Some(RawHistograms::Classic) => Histograms::Classic,
+        Some(RawHistograms::Native) => Histograms::Native,
+        Some(RawHistograms::Both) | None => Histograms::Both,
+    };
+    (Http { listen: http_listen, histograms }, Grpc { listen: grpc_listen })
 }
 
 fn listen(check: &mut Checker, what: &str, raw: &Option<At<String>>, port: u16) -> SocketAddr {

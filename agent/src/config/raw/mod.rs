@@ -5,10 +5,12 @@
 
 mod cluster;
 mod measure;
+mod otlp;
 mod scalar;
 
 pub use cluster::{RawCluster, RawLoadTests, RawTopicChange, RawTopics};
 pub use measure::{Body, Measured, RawCondition, RawMeasure, RawUnit, Tests};
+pub use otlp::{RawCompression, RawOtlp, RawProtocol};
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};
 
 use schemars::JsonSchema;
@@ -35,6 +37,7 @@ pub struct RawConfig {
     pub http: RawHttp,
     #[serde(default)]
     pub grpc: RawGrpc,
+    pub otlp: Option<RawOtlp>,
     #[serde(default)]
     pub cluster: RawCluster,
     #[serde(default)]
@@ -186,6 +189,9 @@ pub struct RawAggregate {
     pub limit: Option<At<u64>>,
     /// Drop label combinations that have not been seen for this long (event time), their totals too. Default: never.
     pub key_ttl: Option<At<RawDuration>>,
+    /// Where an aggregate begins that is added to a group which has counted already: `now`, or `earliest`: it first reads
+    /// again what Kafka still has. Meanwhile the partitions of its source are restoring. Default: `now`.
+    pub backfill: Option<RawBackfill>,
     /// `per_partition`: totals carry `topic` and `partition`. `merged`: one agent publishes the group's totals without
     /// them. Default: `per_partition`.
     pub publish: Option<RawPublish>,
@@ -193,6 +199,14 @@ pub struct RawAggregate {
     pub idle_timeout: Option<At<RawDuration>>,
     /// Put before the metric names, with `_` between: `prefix: shop` gives `shop_http_requests_total`. Default: none.
     pub prefix: Option<At<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Backfill")]
+pub enum RawBackfill {
+    Now,
+    Earliest,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -219,6 +233,9 @@ pub struct RawState {
     pub on_loss: Option<RawOnLoss>,
     /// Page cache of the state files, shared by all partitions. Default: `64MiB`.
     pub cache: Option<At<RawSize>>,
+    /// How long the state of an aggregate that the config no longer has is carried, unread, after a restart: another
+    /// version in the group may still have it. Then it is deleted. Default: `1d`.
+    pub keep_removed: Option<At<RawDuration>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -245,6 +262,18 @@ pub enum RawOnLoss {
 pub struct RawHttp {
     /// Address and port. Default: `127.0.0.1:9746`.
     pub listen: Option<At<String>>,
+    /// Which buckets histograms have for servers that ask for protobuf (Prometheus with `scrape_native_histograms`):
+    /// `classic`, `native` or `both`. Text formats have classic buckets only. Default: `both`.
+    pub histograms: Option<RawHistograms>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Histograms")]
+pub enum RawHistograms {
+    Classic,
+    Native,
+    Both,
 }
 
 /// The query service.
@@ -272,6 +301,9 @@ pub struct RawLimits {
     pub label_size: Option<At<RawSize>>,
     /// Label combinations per aggregate and partition, for aggregates without a `limit`. Default: 10000.
     pub keys_per_aggregate: Option<At<u64>>,
+    /// Memory of the whole process (resident) that is not to be exceeded: near it partitions are paused until some is
+    /// free again. Default: none.
+    pub memory_budget: Option<At<RawSize>>,
 }
 
 /// The agent's own logs.

@@ -2,6 +2,7 @@
 //! refuse, and rdkafka's own wrapper throws these words away.
 
 use super::super::{Context, Settings};
+use super::Admin;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka_sys as sys;
@@ -71,16 +72,24 @@ impl TopicAdmin {
         })?;
         Ok(TopicAdmin { producer, timeout })
     }
+}
+
+/// A client to ask with.
+pub(super) trait Asks {
+    fn handle(&self) -> *mut sys::rd_kafka_t;
+    fn timeout(&self) -> Duration;
+    /// Why no broker can be reached, if the client said so last.
+    fn unreachable(&self) -> Option<String>;
 
     /// Submits a call of this kind and waits for its result event.
-    pub(super) fn submit(
+    fn ask(
         &self,
         kind: sys::rd_kafka_admin_op_t,
         validate_only: bool,
         submit: &Submission<'_>,
     ) -> Result<Event, CallError> {
-        let client = self.producer.client().native_ptr();
-        let timeout = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
+        let client = self.handle();
+        let timeout = i32::try_from(self.timeout().as_millis()).unwrap_or(i32::MAX);
         let mut text: [c_char; 128] = [0; 128];
         // SAFETY: the client lives as long as `self`. Options and queue are destroyed here, once, after their last use; an
         // answer that comes after that is dropped by librdkafka. The texts are within their buffer's length.
@@ -119,7 +128,7 @@ impl TopicAdmin {
             {
                 return Err(CallError::Unreachable(reason));
             }
-            if waited >= self.timeout + SPARE {
+            if waited >= self.timeout() + SPARE {
                 return Err(self.silent());
             }
         };
@@ -139,14 +148,37 @@ impl TopicAdmin {
     }
 
     fn silent(&self) -> CallError {
-        self.unreachable().map_or(CallError::Silent(self.timeout), CallError::Unreachable)
+        self.unreachable().map_or(CallError::Silent(self.timeout()), CallError::Unreachable)
+    }
+}
+
+impl Asks for TopicAdmin {
+    fn handle(&self) -> *mut sys::rd_kafka_t {
+        self.producer.client().native_ptr()
     }
 
-    /// Why no broker can be reached, if the client said so last.
-    pub(super) fn unreachable(&self) -> Option<String> {
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn unreachable(&self) -> Option<String> {
         // Takes what the client has to tell.
         (0..8).for_each(|_| self.producer.poll(Duration::ZERO));
         self.producer.context().unreachable()
+    }
+}
+
+impl Asks for Admin {
+    fn handle(&self) -> *mut sys::rd_kafka_t {
+        self.client.inner().native_ptr()
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn unreachable(&self) -> Option<String> {
+        self.client.inner().context().unreachable()
     }
 }
 

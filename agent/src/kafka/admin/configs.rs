@@ -1,7 +1,7 @@
 //! A topic's settings: read with where they come from, and changed one by one. rdkafka wraps only the call that resets
 //! every setting it is not told.
 
-use super::call::{CallError, TopicAdmin, check, each, text, words};
+use super::call::{Asks, CallError, TopicAdmin, check, each, text, words};
 use super::topics::pairs;
 use rdkafka_sys as sys;
 use std::ptr;
@@ -24,7 +24,7 @@ impl TopicAdmin {
     /// Every setting of a topic, by name.
     pub fn settings_of(&self, topic: &str) -> Result<Vec<Setting>, CallError> {
         let name = text(topic)?;
-        let event = self.submit(Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, false, &|client, options, queue| {
+        let event = self.ask(Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, false, &|client, options, queue| {
             // SAFETY: the name is copied, the call copies the resource, and it is destroyed once.
             unsafe {
                 let resource = sys::rd_kafka_ConfigResource_new(TOPIC, name.as_ptr());
@@ -62,7 +62,7 @@ impl TopicAdmin {
         let set = pairs(set)?;
         let reset = reset.iter().map(|key| text(key)).collect::<Result<Vec<_>, _>>()?;
         let event =
-            self.submit(Op::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS, validate_only, &|client, options, queue| {
+            self.ask(Op::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS, validate_only, &|client, options, queue| {
                 // SAFETY: the texts are copied, the call copies the resource, and it is destroyed once. An error object
                 // may be null.
                 unsafe {

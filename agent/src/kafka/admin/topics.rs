@@ -1,6 +1,6 @@
 //! Topics for whoever administers them: described in full, made, grown and deleted, each with what the broker says.
 
-use super::call::{CallError, TopicAdmin, check, each, text, words};
+use super::call::{Asks, CallError, TopicAdmin, check, each, text, words};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 use rdkafka_sys as sys;
@@ -84,7 +84,7 @@ impl TopicAdmin {
     /// see it.
     pub fn describe_topic(&self, name: &str) -> Result<TopicDescription, CallError> {
         let c_name = text(name)?;
-        let event = self.submit(Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, false, &|client, options, queue| {
+        let event = self.ask(Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, false, &|client, options, queue| {
             let mut names = [c_name.as_ptr()];
             // SAFETY: the collection copies the name, and the call copies the collection.
             unsafe {
@@ -127,7 +127,7 @@ impl TopicAdmin {
             // SAFETY: the topic is valid, the texts are copied.
             unsafe { sys::rd_kafka_NewTopic_set_config(topic, key.as_ptr(), value.as_ptr()) };
         }
-        let event = self.submit(Op::RD_KAFKA_ADMIN_OP_CREATETOPICS, validate_only, &|client, options, queue| {
+        let event = self.ask(Op::RD_KAFKA_ADMIN_OP_CREATETOPICS, validate_only, &|client, options, queue| {
             // SAFETY: the call copies the topic.
             unsafe { sys::rd_kafka_CreateTopics(client, &mut { topic }, 1, options, queue) }
         });
@@ -155,7 +155,7 @@ impl TopicAdmin {
             let reason = unsafe { words(why.as_ptr()) };
             return Err(CallError::Refused { code: RDKafkaErrorCode::InvalidArgument, reason });
         }
-        let event = self.submit(Op::RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, validate_only, &|client, options, queue| {
+        let event = self.ask(Op::RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, validate_only, &|client, options, queue| {
             // SAFETY: the call copies the request.
             unsafe { sys::rd_kafka_CreatePartitions(client, &mut { partitions }, 1, options, queue) }
         });
@@ -173,7 +173,7 @@ impl TopicAdmin {
     /// Deletes a topic.
     pub fn remove_topic(&self, name: &str) -> Result<(), CallError> {
         let name = text(name)?;
-        let event = self.submit(Op::RD_KAFKA_ADMIN_OP_DELETETOPICS, false, &|client, options, queue| {
+        let event = self.ask(Op::RD_KAFKA_ADMIN_OP_DELETETOPICS, false, &|client, options, queue| {
             // SAFETY: the name is copied, the call copies the request, and it is destroyed once.
             unsafe {
                 let topic = sys::rd_kafka_DeleteTopic_new(name.as_ptr());

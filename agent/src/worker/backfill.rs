@@ -1,0 +1,74 @@
+//! An aggregate that is added to a state and asks for `backfill: earliest`: before its task runs, everything that Kafka
+//! still has up to the state's offset is folded into it alone. That is exact: the state then is what it would be had the
+//! config always been as it is now, as far as the topic reaches back.
+
+use super::context::{Agent, SourcePlan, WorkerError};
+use super::fold::{SourceWork, fold};
+use crate::aggregate::{AggregateId, TaskState};
+use crate::kafka::{Isolation, PartitionReader, Reading, TopicPartition, is_passing};
+use crate::replica::Restored;
+use crate::state::Phase;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const READ_WAIT: Duration = Duration::from_millis(100);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) struct Backfill<'a> {
+    pub agent: &'a Agent,
+    pub source: &'a Arc<SourcePlan>,
+    pub cancelled: &'a AtomicBool,
+}
+
+impl Backfill<'_> {
+    /// Folds what a restored task's new aggregates lack; `None` if they lack nothing.
+    pub fn run(&self, restored: &Restored) -> Result<Option<Box<TaskState>>, WorkerError> {
+        let record = &restored.promoted.record;
+        let listed = |id: AggregateId| record.aggregates.iter().any(|progress| progress.id == id.0);
+        let plan = &restored.task.plan;
+        let wanted: Vec<_> = plan.aggregates.iter().filter(|new| new.config.backfill && !listed(new.id)).collect();
+        if restored.is_new || wanted.is_empty() {
+            return Ok(None);
+        }
+        let mut state = TaskState::new(plan.clone());
+        state.mute_all_but(&wanted.iter().map(|plan| plan.id).collect::<Vec<_>>());
+        let records = self.read(restored, &mut state)?;
+        let names: Vec<_> = wanted.iter().map(|plan| plan.config.name.as_str()).collect();
+        tracing::info!(task = %restored.task.id, records, "backfilled {}", names.join(", "));
+        Ok(Some(Box::new(state)))
+    }
+
+    /// Reads from the earliest record up to the state's offset. Returns how many there were.
+    fn read(&self, restored: &Restored, state: &mut TaskState) -> Result<u64, WorkerError> {
+        let task = &restored.task;
+        let partition: TopicPartition = (task.id.topic.clone(), task.id.partition);
+        let end = restored.next_offset;
+        let mut reader = PartitionReader::create(&self.agent.settings, Isolation::ReadCommitted)?;
+        let first = reader.beginnings(std::slice::from_ref(&partition), CALL_TIMEOUT)?[&partition];
+        if first >= end {
+            return Ok(0);
+        }
+        reader.assign(&[(partition, first)])?;
+        let mut source = SourceWork::new(self.source, self.agent.config.limits.event_bytes);
+        let mut records = 0;
+        while !self.cancelled.load(Ordering::Acquire) {
+            match reader.read(READ_WAIT) {
+                Reading::Record(record) if record.offset() >= end => break,
+                Reading::Record(record) => {
+                    records += 1;
+                    // What is refused now is a dead letter already, or was counted under an earlier config.
+                    let _ = fold(state, record.payload(), record.timestamp(), &mut source);
+                    if records % 10_000 == 0 {
+                        let done = (record.offset() - first) as u64;
+                        task.set_phase(Phase::Restoring { done, of: (end - first) as u64 });
+                    }
+                }
+                Reading::End { .. } => break,
+                Reading::Error(error) if !is_passing(&error) => return Err(error.into()),
+                Reading::Error(_) | Reading::Nothing => {}
+            }
+        }
+        Ok(records)
+    }
+}
