@@ -35,7 +35,7 @@ impl TargetArgs {
     /// Client settings for Kafka itself.
     pub fn settings(&self) -> Settings {
         let properties: BTreeMap<String, String> = self.properties.iter().cloned().collect();
-        Settings::new(Kafka::direct(&self.bootstrap_servers, properties), "streamgauge-cli".into())
+        Settings::new(Kafka::reaching(&self.bootstrap_servers, properties), "streamgauge-cli".into())
     }
 
     /// Kafka's topics; what may be changed is for Kafka to say.

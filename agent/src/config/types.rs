@@ -54,7 +54,7 @@ pub struct Kafka {
 
 impl Kafka {
     /// For a client that has no config file: brokers and librdkafka's properties, and defaults for the rest.
-    pub fn direct(bootstrap_servers: &str, properties: BTreeMap<String, String>) -> Kafka {
+    pub fn reaching(bootstrap_servers: &str, properties: BTreeMap<String, String>) -> Kafka {
         Kafka {
             bootstrap_servers: bootstrap_servers.to_owned(),
             group_id: "streamgauge".to_owned(),

@@ -61,7 +61,8 @@ impl pb::load_test_service_server::LoadTestService for LoadTestApi {
                 let snapshot = changes.borrow_and_update().clone();
                 let ended = snapshot.state.has_ended();
                 // A reader that has gone ends the watching.
-                if sender.send(Ok(message(&test, snapshot))).await.is_err() || ended || changes.changed().await.is_err() {
+                if sender.send(Ok(message(&test, snapshot))).await.is_err() || ended || changes.changed().await.is_err()
+                {
                     return;
                 }
             }
@@ -103,9 +104,10 @@ fn spec(request: &pb::StartLoadTestRequest) -> Result<Spec, Status> {
     };
     let compression = match request.compression.as_str() {
         "" => Compression::Snappy,
-        text => Compression::ALL.into_iter().find(|known| known.value() == text).ok_or_else(|| {
-            invalid(format!("compression `{text}` is unknown; use none, gzip, snappy, lz4 or zstd"))
-        })?,
+        text => Compression::ALL
+            .into_iter()
+            .find(|known| known.value() == text)
+            .ok_or_else(|| invalid(format!("compression `{text}` is unknown; use none, gzip, snappy, lz4 or zstd")))?,
     };
     let or = |value: u32, default: u32| if value == 0 { default } else { value };
     Ok(Spec {

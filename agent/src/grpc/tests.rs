@@ -30,7 +30,7 @@ struct Server {
 
 /// What the services need, for an agent that knows of no others and of no Kafka.
 pub fn state(agent: &Agent, readiness: Readiness) -> GrpcState {
-    let kafka = Kafka::direct("127.0.0.1:1", Default::default());
+    let kafka = Kafka::reaching("127.0.0.1:1", Default::default());
     let settings = Settings::new(kafka, "test".into());
     let topics = Topics::new(settings.clone(), &Default::default(), Policy::open());
     let clock = agent.reader.clock.clone();

@@ -4,12 +4,11 @@ mod call;
 mod configs;
 mod describe;
 mod groups;
-
-pub use groups::{Coordinator, GroupDescription, GroupListing, GroupMember, GroupState};
 mod topics;
 
-pub use call::CallError;
+pub use call::{CallError, TopicAdmin};
 pub use configs::Setting;
+pub use groups::{Coordinator, GroupDescription, GroupListing, GroupMember, GroupState};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription, is_internal};
 
 use super::{Context, Settings};

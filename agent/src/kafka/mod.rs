@@ -14,7 +14,7 @@ mod settings;
 
 pub use admin::{
     Admin, AdminError, CallError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, NewTopic,
-    PartitionDescription, Setting, TopicDescription, TopicInfo, TopicSeen, TopicSpec, is_internal,
+    PartitionDescription, Setting, TopicAdmin, TopicDescription, TopicInfo, TopicSeen, TopicSpec, is_internal,
 };
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};

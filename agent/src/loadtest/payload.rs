@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn events_of_the_example_are_among_them_when_they_fit() {
         let mut out = Vec::new();
-        Payloads::new("0123abcd", 300).write(5, 0, &mut out);
+        Payloads::new("0123abcd", 300).write(5, 1_763_657_472_123, &mut out);
         let json: Value = serde_json::from_slice(&out).unwrap();
         assert!(json["endpoint"].is_string() && json["response_time_ms"].is_f64() && json["message"].is_string());
     }

@@ -133,7 +133,7 @@ impl LoadTests {
             let message = format!("load test {} runs; wait for its end, or cancel it", test.id);
             return Err(TopicError::new(Kind::Precondition, message));
         }
-        let topic = self.topics.get(&spec.topic)?.description;
+        let topic = self.topics.look(&spec.topic)?;
         if let Some(dead) = topic.partitions.iter().find(|partition| partition.leader.is_none()) {
             let message = format!(
                 "partition {} of topic {} has no leader; try again when its brokers are up",
@@ -200,11 +200,8 @@ impl LoadTests {
         let spawned = thread.spawn(move || {
             let run = AssertUnwindSafe(|| work.run(&test));
             let end = catch_unwind(run).unwrap_or_else(|_| Err("the load test panicked; the log says where".into()));
-            let end = end.unwrap_or_else(|error| Snapshot {
-                state: State::Failed,
-                error: Some(error),
-                ..test.snapshot()
-            });
+            let end =
+                end.unwrap_or_else(|error| Snapshot { state: State::Failed, error: Some(error), ..test.snapshot() });
             work.count(&end);
             test.state.send_replace(end);
         });

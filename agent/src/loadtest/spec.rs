@@ -89,7 +89,9 @@ impl Spec {
         match (self.events, self.duration) {
             (None, None) => return invalid("a test needs an end: give events, a duration, or both".into()),
             (Some(0), _) => return invalid("0 events: ask for at least one".into()),
-            (_, Some(Duration::ZERO)) => return invalid("a duration of nothing: ask for at least a millisecond".into()),
+            (_, Some(Duration::ZERO)) => {
+                return invalid("a duration of nothing: ask for at least a millisecond".into());
+            }
             _ => {}
         }
         if let Some(events) = self.planned().filter(|events| *events > limits.max_events) {
@@ -133,7 +135,8 @@ impl Spec {
 
     /// How long it will take at least, if that is known beforehand.
     fn planned_time(&self) -> Option<Duration> {
-        let by_events = self.events.zip(self.rate).map(|(events, rate)| Duration::from_millis(events * 1_000 / rate.max(1)));
+        let by_events =
+            self.events.zip(self.rate).map(|(events, rate)| Duration::from_millis(events * 1_000 / rate.max(1)));
         match (self.duration, by_events) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -165,7 +168,10 @@ mod tests {
     #[test]
     fn a_rate_and_a_duration_are_a_count() {
         let seconds = |s| Some(Duration::from_secs(s));
-        assert_eq!(Spec { rate: Some(40_000), duration: seconds(60), events: None, ..spec() }.planned(), Some(2_400_000));
+        assert_eq!(
+            Spec { rate: Some(40_000), duration: seconds(60), events: None, ..spec() }.planned(),
+            Some(2_400_000)
+        );
         assert_eq!(Spec { rate: Some(10), duration: seconds(60), ..spec() }.planned(), Some(600));
         assert_eq!(Spec { duration: seconds(60), events: None, ..spec() }.planned(), None);
     }

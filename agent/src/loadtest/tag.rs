@@ -27,7 +27,9 @@ mod tests {
 
     #[test]
     fn number_and_latency_come_back_also_when_the_moment_wraps() {
-        for (n, from, took) in [(0, 0, 0), (1, 25, 7_000), (9_999_999_999, 1_073_741_820, 120_000_000), (3, 5_000_000_000, 1)] {
+        for (n, from, took) in
+            [(0, 0, 0), (1, 25, 7_000), (9_999_999_999, 1_073_741_820, 120_000_000), (3, 5_000_000_000, 1)]
+        {
             let from = Duration::from_micros(from);
             let tag = pack(n, from);
             assert_eq!(number(tag), n);

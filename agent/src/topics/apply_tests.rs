@@ -41,7 +41,8 @@ fn a_plan_that_was_carried_out_leaves_nothing_to_do() {
 
 #[test]
 fn only_what_differs_is_changed() {
-    let wanted = one("topics: { t: { partitions: 6, replication_factor: 1, retention: 1h, configs: { a: 1, b: true } } }");
+    let wanted =
+        one("topics: { t: { partitions: 6, replication_factor: 1, retention: 1h, configs: { a: 1, b: true } } }");
     let mut actual = made(&wanted);
     actual.partitions = 4;
     actual.configs.insert("a".into(), ("2".into(), true));

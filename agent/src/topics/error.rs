@@ -74,7 +74,8 @@ fn refused(what: &str, topic: &str, code: Code, reason: &str) -> TopicError {
             (Kind::Invalid, format!("cannot {what}: {reason}; {advice}"))
         }
         Code::InvalidTopic => {
-            let advice = "use 1 to 249 letters, digits, `.`, `_` and `-`, and not a name that differs in `.` and `_` alone";
+            let advice =
+                "use 1 to 249 letters, digits, `.`, `_` and `-`, and not a name that differs in `.` and `_` alone";
             (Kind::Invalid, format!("cannot {what}: {reason}; {advice}"))
         }
         Code::InvalidConfig => {
@@ -91,9 +92,10 @@ fn refused(what: &str, topic: &str, code: Code, reason: &str) -> TopicError {
             let advice = "grant this user the operation with kafka-acls";
             (Kind::Denied, format!("cannot {what}: Kafka does not allow it ({reason}); {advice}"))
         }
-        Code::RequestTimedOut | Code::OperationTimedOut => {
-            (Kind::Deadline, format!("cannot {what}: the brokers took too long ({reason}); look before you try it again"))
-        }
+        Code::RequestTimedOut | Code::OperationTimedOut => (
+            Kind::Deadline,
+            format!("cannot {what}: the brokers took too long ({reason}); look before you try it again"),
+        ),
         Code::NotController
         | Code::LeaderNotAvailable
         | Code::BrokerNotAvailable

@@ -10,7 +10,7 @@ pub use error::{Kind, TopicError};
 pub use policy::Policy;
 
 use crate::config::{TopicChange, Topics as Config};
-use crate::kafka::{Admin, NewTopic, Setting, Settings, TopicDescription};
+use crate::kafka::{NewTopic, Setting, Settings, TopicAdmin, TopicDescription};
 use regex::Regex;
 use size::Ends;
 use std::collections::HashMap;
@@ -51,8 +51,10 @@ impl Topics {
         &self.policy
     }
 
-    fn admin(&self) -> Result<Admin, TopicError> {
-        Admin::create(&self.settings, self.timeout).map_err(|error| TopicError::new(Kind::Failed, error.to_string()))
+    fn admin(&self) -> Result<TopicAdmin, TopicError> {
+        let refused =
+            |error: String| TopicError::new(Kind::Failed, format!("librdkafka refuses the properties: {error}"));
+        TopicAdmin::create(&self.settings, self.timeout).map_err(refused)
     }
 
     /// Topics by name; `pattern`: only names that it matches.
@@ -68,6 +70,12 @@ impl Topics {
             ends: HashMap::new(),
         };
         Ok(wanted.map(topic).collect())
+    }
+
+    /// One topic's partitions; takes fewer rights than [`Topics::get`].
+    pub fn look(&self, name: &str) -> Result<TopicDescription, TopicError> {
+        let found = self.admin()?.describe_topic(checked(name)?);
+        found.map_err(|error| TopicError::of("describe topic", name, error))
     }
 
     /// One topic with everything that is known of it.

@@ -97,14 +97,11 @@ mod tests {
 
     #[test]
     fn protected_topics_never_change() {
-        let policy = policy("cluster: { topics: { allow: [create, update, grow, delete], protected: [\"pay|bill-.*\"] } }");
-        for name in [
-            "pay",
-            "bill-1",
-            "__consumer_offsets",
-            "streamgauge-streamgauge-log-events-changelog",
-            "log-events-dlq",
-        ] {
+        let policy =
+            policy("cluster: { topics: { allow: [create, update, grow, delete], protected: [\"pay|bill-.*\"] } }");
+        for name in
+            ["pay", "bill-1", "__consumer_offsets", "streamgauge-streamgauge-log-events-changelog", "log-events-dlq"]
+        {
             for change in TopicChange::ALL {
                 let error = policy.allows(change, name).expect_err(name);
                 assert!(error.message.contains("is protected"), "{error}");

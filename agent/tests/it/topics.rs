@@ -9,7 +9,7 @@ use crate::kafka::{Kafka, shared, unique, wait_until};
 /// An agent that reads `topic` and may change topics, but not those that begin with `keep-`.
 pub fn agent(kafka: &Kafka, topic: &str, cluster: &str) -> Agent {
     let config = format!(
-        "kafka: {{ bootstrap_servers: \"${{KAFKA_BOOTSTRAP_SERVERS}}\", group_id: {} }}\n\
+        "kafka:\n  bootstrap_servers: ${{KAFKA_BOOTSTRAP_SERVERS}}\n  group_id: {}\n\
          sources:\n  s: {{ topics: [{topic}], timestamp: {{ from: kafka }} }}\n\
          aggregates:\n  a: {{ source: s, windows: [1m], measures: {{ events: count }} }}\n\
          cluster: {cluster}\n",
@@ -40,7 +40,8 @@ fn topics_are_made_changed_grown_and_deleted_and_nothing_happens_when_only_valid
     let (source, name) = (unique("source"), unique("made"));
     kafka.create_topic(&source, 1, &[]);
     let agent = agent(kafka, &source, ALLOWED);
-    let create = json!({ "name": name, "partitions": 2, "replication_factor": 1, "configs": { "retention.ms": "60000" } });
+    let create =
+        json!({ "name": name, "partitions": 2, "replication_factor": 1, "configs": { "retention.ms": "60000" } });
     let mut only_look = create.clone();
     only_look["validate_only"] = true.into();
     answer(&agent, "TopicService/CreateTopic", &only_look);
@@ -65,7 +66,11 @@ fn topics_are_made_changed_grown_and_deleted_and_nothing_happens_when_only_valid
     assert!(value_of(&topic, "retention.ms").1);
 
     let grow = |total: i32, validate_only: bool| {
-        call(&agent, "TopicService/CreatePartitions", &json!({ "name": name, "total": total, "validate_only": validate_only }))
+        call(
+            &agent,
+            "TopicService/CreatePartitions",
+            &json!({ "name": name, "total": total, "validate_only": validate_only }),
+        )
     };
     assert_eq!(grow(5, true).unwrap()[0]["partitionCount"], 2);
     assert_eq!(grow(5, false).unwrap()[0]["partitionCount"], 5);
@@ -125,7 +130,13 @@ fn bad_input_has_the_status_that_fits_and_changes_nothing() {
     refused(&agent, "TopicService/UpdateTopic", &half, "InvalidArgument", "retention.ms");
     let topic = answer(&agent, "TopicService/GetTopic", &json!({ "name": source }));
     assert!(value_of(&topic, "max.message.bytes").1, "half of a refused change was done");
-    refused(&agent, "TopicService/ListTopics", &json!({ "name_pattern": "(" }), "InvalidArgument", "regular expression");
+    refused(
+        &agent,
+        "TopicService/ListTopics",
+        &json!({ "name_pattern": "(" }),
+        "InvalidArgument",
+        "regular expression",
+    );
 }
 
 #[test]
@@ -228,7 +239,11 @@ fn presets_are_applied_once_and_brokers_that_are_silent_or_gone_have_their_statu
         ("audit-logs", 6, &[("retention.ms", "2592000000"), ("cleanup.policy", "compact,delete")]),
     ] {
         let topic = printed(&["topics", "describe", name, "-o", "json", "--bootstrap-servers", kafka.bootstrap()]);
-        assert_eq!((&topic["partition_count"], &topic["replication_factor"]), (&json!(partitions), &json!(3)), "{name}");
+        assert_eq!(
+            (&topic["partition_count"], &topic["replication_factor"]),
+            (&json!(partitions), &json!(3)),
+            "{name}"
+        );
         for (key, value) in settings.iter().chain(&[("min.insync.replicas", "2")]) {
             let mut parts: Vec<&str> = topic["configs"][key]["value"].as_str().unwrap().split(',').collect();
             parts.sort_unstable();
@@ -256,23 +271,45 @@ fn presets_are_applied_once_and_brokers_that_are_silent_or_gone_have_their_statu
     wait_until("the cluster answers again", || run(&[&["topics", "list"], &servers[..]].concat()).0 == 0);
     (1..=3).for_each(|broker| kafka.kill_broker(broker));
     refused(&agent, "TopicService/CreateTopic", &request, "Unavailable", "no broker can be reached");
-    refused(&agent, "TopicService/GetTopic", &json!({ "name": "log-events" }), "Unavailable", "no broker can be reached");
+    refused(
+        &agent,
+        "TopicService/GetTopic",
+        &json!({ "name": "log-events" }),
+        "Unavailable",
+        "no broker can be reached",
+    );
 }
 
 #[test]
 fn what_kafka_itself_does_not_allow_is_denied() {
     let authorizer = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer";
-    let kafka = Kafka::start_with(1, &["--tls", "--broker-config", authorizer, "--broker-config", "super.users=User:ANONYMOUS"]);
+    let kafka = Kafka::start_with(
+        1,
+        &["--tls", "--broker-config", authorizer, "--broker-config", "super.users=User:ANONYMOUS"],
+    );
     kafka.create_topic("theirs", 1, &[]);
     let servers = kafka.listener("SASL_SSL");
     let ca = format!("ssl.ca.location={}", kafka.dir().join("tls/ca.crt").display());
     let alice = [
-        "--bootstrap-servers", &servers, "--property", "security.protocol=SASL_SSL", "--property", "sasl.mechanism=PLAIN",
-        "--property", "sasl.username=alice", "--property", "sasl.password=alice-secret", "--property", &ca,
+        "--bootstrap-servers",
+        &servers,
+        "--property",
+        "security.protocol=SASL_SSL",
+        "--property",
+        "sasl.mechanism=PLAIN",
+        "--property",
+        "sasl.username=alice",
+        "--property",
+        "sasl.password=alice-secret",
+        "--property",
+        &ca,
     ];
     for verb in [&["create", "mine"][..], &["delete", "theirs", "--yes"], &["describe", "theirs"]] {
         let (code, _, error) = run(&[&["topics"], verb, &alice[..]].concat());
-        assert!(code == 1 && error.contains("Kafka does not allow it") && error.lines().count() == 1, "{verb:?}: {error}");
+        assert!(
+            code == 1 && error.contains("Kafka does not allow it") && error.lines().count() == 1,
+            "{verb:?}: {error}"
+        );
         assert!(!error.contains("alice-secret"), "{error}");
     }
     assert_eq!(kafka.script(&["topics"], &["--list"]).trim(), "theirs");

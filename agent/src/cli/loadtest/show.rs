@@ -23,7 +23,9 @@ impl Bar {
     pub fn new(planned: Option<u64>) -> Bar {
         let bar = std::io::stderr().is_terminal().then(|| {
             let (bar, template) = match planned {
-                Some(events) => (ProgressBar::new(events), "{bar:40} {human_pos}/{human_len} events, {msg}, {eta} left"),
+                Some(events) => {
+                    (ProgressBar::new(events), "{bar:40} {human_pos}/{human_len} events, {msg}, {eta} left")
+                }
                 None => (ProgressBar::no_length(), "{spinner} {human_pos} events in {elapsed}, {msg}"),
             };
             bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
@@ -128,7 +130,10 @@ pub fn ladder(tests: &[pb::LoadTest]) -> String {
     ];
     if tests.iter().any(|test| test.verification.is_some()) {
         let count = |heading, of: fn(&pb::Verification) -> u64| {
-            Column::number(heading, tests.iter().map(move |t| t.verification.map_or("".into(), |v| human::count(of(&v)))))
+            Column::number(
+                heading,
+                tests.iter().map(move |t| t.verification.map_or("".into(), |v| human::count(of(&v)))),
+            )
         };
         columns.extend([
             count("LOST", |v| v.lost),

@@ -41,7 +41,8 @@ pub async fn run(args: &ApplyArgs, server: &Server, output: Output) -> anyhow::R
     for topic in &wanted {
         steps.extend(plan(topic, actual(server, topic).await?.as_ref()));
     }
-    let (cannot, todo): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| matches!(step, Step::Cannot { .. }));
+    let (cannot, todo): (Vec<Step>, Vec<Step>) =
+        steps.into_iter().partition(|step| matches!(step, Step::Cannot { .. }));
     if output == Output::Table {
         cannot.iter().chain(&todo).for_each(|step| print!("{}", text(step)));
         if todo.is_empty() {
@@ -56,7 +57,11 @@ pub async fn run(args: &ApplyArgs, server: &Server, output: Output) -> anyhow::R
     if go {
         for (at, step) in todo.iter().enumerate() {
             if let Err(status) = carry_out(server, step, false).await {
-                anyhow::bail!("{}; {at} of {} changes were made, apply again goes on from here", status.message(), todo.len());
+                anyhow::bail!(
+                    "{}; {at} of {} changes were made, apply again goes on from here",
+                    status.message(),
+                    todo.len()
+                );
             }
         }
     }

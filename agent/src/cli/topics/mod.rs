@@ -155,12 +155,8 @@ async fn list(server: &Server, name: String, internal: bool, output: Output) -> 
     let mut topics = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = pb::ListTopicsRequest {
-            page_size: 0,
-            page_token,
-            name_pattern: name.clone(),
-            include_internal: internal,
-        };
+        let request =
+            pb::ListTopicsRequest { page_size: 0, page_token, name_pattern: name.clone(), include_internal: internal };
         let page = server.list_topics(request).await.map_err(client::refused)?;
         topics.extend(page.topics);
         page_token = page.next_page_token;

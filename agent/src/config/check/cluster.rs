@@ -23,7 +23,9 @@ fn topics(check: &mut Checker, raw: &RawTopics) -> Topics {
     }
     let allow: BTreeSet<TopicChange> = raw.allow.iter().map(|change| change_of(*change)).collect();
     if allow.contains(&TopicChange::Delete) {
-        check.warn("cluster.topics.allow has delete: whoever reaches grpc.listen can delete topics that are not protected");
+        check.warn(
+            "cluster.topics.allow has delete: whoever reaches grpc.listen can delete topics that are not protected",
+        );
     }
     Topics {
         allow,

@@ -1,8 +1,10 @@
 //! One admin call of librdkafka: asked, waited for, and its answer kept until it was read. Brokers say in words what they
 //! refuse, and rdkafka's own wrapper throws these words away.
 
+use super::super::{Context, Settings};
 use super::Admin;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka_sys as sys;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -48,18 +50,46 @@ impl Drop for Event {
 }
 
 /// The objects that `submit` needs: client, options, queue.
-pub(super) type Submission<'a> = dyn Fn(*mut sys::rd_kafka_t, *const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t) + 'a;
+pub(super) type Submission<'a> =
+    dyn Fn(*mut sys::rd_kafka_t, *const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t) + 'a;
 
-impl Admin {
+/// A client for the topics of a cluster. A producer, because rdkafka's admin client drops what its connections complain of.
+pub struct TopicAdmin {
+    pub(super) producer: BaseProducer<Context>,
+    pub(super) timeout: Duration,
+}
+
+impl TopicAdmin {
+    /// `timeout` bounds each call.
+    ///
+    /// # Errors
+    /// Which property librdkafka refuses, and not its value: that may be a password.
+    pub fn create(settings: &Settings, timeout: Duration) -> Result<TopicAdmin, String> {
+        let producer = settings.plain().create_with_context(Context::default()).map_err(|error| match error {
+            KafkaError::ClientConfig(_, reason, name, _) if !name.is_empty() => format!("{name}: {reason}"),
+            KafkaError::ClientCreation(reason) => reason,
+            other => other.to_string(),
+        })?;
+        Ok(TopicAdmin { producer, timeout })
+    }
+}
+
+/// A client to ask with.
+pub(super) trait Asks {
+    fn handle(&self) -> *mut sys::rd_kafka_t;
+    fn timeout(&self) -> Duration;
+    /// Why no broker can be reached, if the client said so last.
+    fn unreachable(&self) -> Option<String>;
+
     /// Submits a call of this kind and waits for its result event.
-    pub(super) fn ask(
+    fn ask(
         &self,
         kind: sys::rd_kafka_admin_op_t,
         validate_only: bool,
         submit: &Submission<'_>,
     ) -> Result<Event, CallError> {
-        let client = self.client.inner().native_ptr();
-        let timeout = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
+        let client = self.handle();
+        let timeout = i32::try_from(self.timeout().as_millis()).unwrap_or(i32::MAX);
         let mut text: [c_char; 128] = [0; 128];
         // SAFETY: the client lives as long as `self`. Options and queue are destroyed here, once, after their last use; an
         // answer that comes after that is dropped by librdkafka. The texts are within their buffer's length.
@@ -98,7 +128,7 @@ impl Admin {
             {
                 return Err(CallError::Unreachable(reason));
             }
-            if waited >= self.timeout + SPARE {
+            if waited >= self.timeout() + SPARE {
                 return Err(self.silent());
             }
         };
@@ -111,17 +141,42 @@ impl Admin {
             RDKafkaErrorCode::NoError => Ok(event),
             RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => Err(self.silent()),
             RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown => {
-                Err(CallError::Unreachable(self.last_error().unwrap_or(reason)))
+                Err(CallError::Unreachable(self.unreachable().unwrap_or(reason)))
             }
             code => Err(CallError::Refused { code, reason }),
         }
     }
 
     fn silent(&self) -> CallError {
-        self.unreachable().map_or(CallError::Silent(self.timeout), CallError::Unreachable)
+        self.unreachable().map_or(CallError::Silent(self.timeout()), CallError::Unreachable)
+    }
+}
+
+impl Asks for TopicAdmin {
+    fn handle(&self) -> *mut sys::rd_kafka_t {
+        self.producer.client().native_ptr()
     }
 
-    /// Why no broker can be reached, if the client said so last.
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn unreachable(&self) -> Option<String> {
+        // Takes what the client has to tell.
+        (0..8).for_each(|_| self.producer.poll(Duration::ZERO));
+        self.producer.context().unreachable()
+    }
+}
+
+impl Asks for Admin {
+    fn handle(&self) -> *mut sys::rd_kafka_t {
+        self.client.inner().native_ptr()
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     fn unreachable(&self) -> Option<String> {
         self.client.inner().context().unreachable()
     }

@@ -1,8 +1,7 @@
 //! A topic's settings: read with where they come from, and changed one by one. rdkafka wraps only the call that resets
 //! every setting it is not told.
 
-use super::Admin;
-use super::call::{CallError, check, each, text, words};
+use super::call::{Asks, CallError, TopicAdmin, check, each, text, words};
 use super::topics::pairs;
 use rdkafka_sys as sys;
 use std::ptr;
@@ -21,7 +20,7 @@ pub struct Setting {
     pub is_secret: bool,
 }
 
-impl Admin {
+impl TopicAdmin {
     /// Every setting of a topic, by name.
     pub fn settings_of(&self, topic: &str) -> Result<Vec<Setting>, CallError> {
         let name = text(topic)?;
@@ -69,8 +68,7 @@ impl Admin {
                 unsafe {
                     let resource = sys::rd_kafka_ConfigResource_new(TOPIC, name.as_ptr());
                     let add = |key: *const _, change, value: *const _| {
-                        let error =
-                            sys::rd_kafka_ConfigResource_add_incremental_config(resource, key, change, value);
+                        let error = sys::rd_kafka_ConfigResource_add_incremental_config(resource, key, change, value);
                         sys::rd_kafka_error_destroy(error);
                     };
                     for (key, value) in &set {
@@ -87,14 +85,14 @@ impl Admin {
         // SAFETY: the event lives until the end of this function.
         unsafe {
             let result = sys::rd_kafka_event_IncrementalAlterConfigs_result(event.ptr());
-            each(sys::rd_kafka_IncrementalAlterConfigs_result_resources(result, &mut count), count)
-                .iter()
-                .try_for_each(|&resource| {
+            each(sys::rd_kafka_IncrementalAlterConfigs_result_resources(result, &mut count), count).iter().try_for_each(
+                |&resource| {
                     check(
                         sys::rd_kafka_ConfigResource_error(resource),
                         sys::rd_kafka_ConfigResource_error_string(resource),
                     )
-                })
+                },
+            )
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Topic ids: what tells a topic from an earlier one of the same name. rdkafka does not wrap this call.
 
-use super::call::Event;
+use super::call::{Asks, Event};
 use super::{Admin, AdminError, failed};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;

@@ -1,6 +1,6 @@
 //! Consumer groups: which there are, and who is in one with which partitions. rdkafka does not wrap these calls.
 
-use super::call::{Event, words as text};
+use super::call::{Asks, Event, words as text};
 use super::{Admin, AdminError, failed, refusal};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;

@@ -1,8 +1,8 @@
 //! Topics for whoever administers them: described in full, made, grown and deleted, each with what the broker says.
 
-use super::Admin;
-use super::call::{CallError, check, each, text, words};
+use super::call::{Asks, CallError, TopicAdmin, check, each, text, words};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::Producer;
 use rdkafka_sys as sys;
 use std::ffi::c_char;
 use std::ptr;
@@ -38,13 +38,14 @@ pub struct NewTopic {
     pub configs: Vec<(String, String)>,
 }
 
-impl Admin {
+impl TopicAdmin {
     /// All topics of the cluster by name, without their ids.
     ///
     /// # Errors
     /// If no broker answers.
     pub fn list(&self) -> Result<Vec<TopicDescription>, CallError> {
-        let metadata = self.client.inner().fetch_metadata(None, self.timeout).map_err(|error| self.no_answer(&error))?;
+        let metadata =
+            self.producer.client().fetch_metadata(None, self.timeout).map_err(|error| self.no_answer(&error))?;
         let mut topics: Vec<TopicDescription> = metadata
             .topics()
             .iter()
@@ -65,8 +66,7 @@ impl Admin {
     }
 
     fn no_answer(&self, error: &rdkafka::error::KafkaError) -> CallError {
-        let context = self.client.inner().context();
-        match (context.unreachable(), error.rdkafka_error_code()) {
+        match (self.unreachable(), error.rdkafka_error_code()) {
             (Some(reason), _) => CallError::Unreachable(reason),
             (None, Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut)) => {
                 CallError::Silent(self.timeout)
@@ -116,9 +116,8 @@ impl Admin {
         let replication = new.replication.unwrap_or(-1);
         let mut why: [c_char; 256] = [0; 256];
         // SAFETY: the name is copied; null is an error told in `why`.
-        let topic = unsafe {
-            sys::rd_kafka_NewTopic_new(name.as_ptr(), partitions, replication, why.as_mut_ptr(), why.len())
-        };
+        let topic =
+            unsafe { sys::rd_kafka_NewTopic_new(name.as_ptr(), partitions, replication, why.as_mut_ptr(), why.len()) };
         if topic.is_null() {
             // SAFETY: librdkafka has written a text that ends with a zero.
             let reason = unsafe { words(why.as_ptr()) };
