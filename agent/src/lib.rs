@@ -2,13 +2,14 @@
 //!
 //! Dependencies point one way:
 //! `cli → worker → commit, replica → state → aggregate`, with `decode` under `worker` and `kafka` under `commit` and
-//! `replica`; `grpc, http, export → query → state`. `audit` shares nothing with what it checks. `config`, `telemetry`,
+//! `replica`; `grpc, http, export → query → state`, and `grpc, http, export → cluster → kafka`. `audit` shares nothing with what it checks. `config`, `telemetry`,
 //! `clock` and `failpoint` are known to all and know none.
 
 pub mod aggregate;
 pub mod audit;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod commit;
 pub mod config;
 pub mod decode;

@@ -12,18 +12,22 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub type Client = QueryServiceClient<Channel>;
 
-/// Connects to `address`, `http://host:port` or `host:port`.
+/// Connects the client of queries to `address`.
 pub async fn connect(address: &str) -> anyhow::Result<Client> {
+    // The server limits the cells of an answer, not the client its bytes.
+    Ok(QueryServiceClient::new(channel(address).await?).max_decoding_message_size(usize::MAX))
+}
+
+/// A connection to `address`, `http://host:port` or `host:port`.
+pub async fn channel(address: &str) -> anyhow::Result<Channel> {
     let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     let endpoint = Endpoint::from_shared(url).with_context(|| format!("`{address}` is no address such as {GRPC}"))?;
-    let channel = endpoint
+    endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(CALL_TIMEOUT)
         .connect()
         .await
-        .with_context(|| format!("no agent answers at {address}; is it running, and is that its grpc.listen?"))?;
-    // The server limits the cells of an answer, not the client its bytes.
-    Ok(QueryServiceClient::new(channel).max_decoding_message_size(usize::MAX))
+        .with_context(|| format!("no agent answers at {address}; is it running, and is that its grpc.listen?"))
 }
 
 /// What the agent refused, in its own words.

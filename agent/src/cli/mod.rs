@@ -2,6 +2,7 @@
 //! a config that cannot be used.
 
 pub mod audit;
+pub mod cluster;
 mod client;
 mod connect;
 pub mod demo;
@@ -50,6 +51,9 @@ enum Verb {
     Query(query::QueryArgs),
     /// Recount a stretch of the topics independently and compare it with what an agent has published.
     Audit(audit::AuditArgs),
+    /// The Kafka cluster: its health, and how far consumer groups are behind.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterVerb),
     /// Ask an agent whether it is ready.
     Health(health::HealthArgs),
     /// Print the config's JSON schema.
@@ -81,6 +85,7 @@ pub fn main() -> ExitCode {
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
+        Verb::Cluster(verb) => cluster::run(verb),
         Verb::Health(args) => health::run(&args),
         Verb::Schema => ExitCode::from(schema::schema()),
         Verb::Completions { shell } => {

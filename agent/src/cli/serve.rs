@@ -1,10 +1,12 @@
 //! An agent with its servers, assembled from a config: what `run` and `demo` have in common.
 
 use crate::clock::Clock;
+use crate::cluster::{Monitor, View};
 use crate::config::Config;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
+use crate::kafka::cluster::ClusterClient;
 use crate::query::{self, Reader, Readiness};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
@@ -58,6 +60,7 @@ pub struct Serving {
     pub reader: Arc<Reader>,
     pub readiness: Readiness,
     agent: Arc<Agent>,
+    cluster: Option<Arc<Monitor>>,
     ends: mpsc::Receiver<Result<(), WorkerError>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     stop: watch::Sender<()>,
@@ -90,9 +93,10 @@ impl Serving {
             workers.chain(query::not_ready(&registry)).collect()
         });
         let (stop, stopped) = watch::channel(());
-        let servers = serve(listeners, &agent, reader.clone(), readiness.clone(), stopped);
+        let cluster = monitor(&agent).context("cluster")?;
+        let servers = serve(listeners, &agent, reader.clone(), readiness.clone(), cluster.clone(), stopped);
         tracing::info!(%http, %grpc, "serving");
-        Ok(Serving { http, grpc, reader, readiness, agent, ends, threads, stop, servers, result: Ok(()) })
+        Ok(Serving { http, grpc, reader, readiness, agent, cluster, ends, threads, stop, servers, result: Ok(()) })
     }
 
     /// Resolves when a worker has ended by itself; why, [`Serving::stop`] tells.
@@ -108,6 +112,8 @@ impl Serving {
     /// The first reason why a worker ended early or could not stop in order.
     pub async fn stop(mut self) -> Result<(), WorkerError> {
         self.agent.stopping.store(true, Ordering::Release);
+        // Its threads may wait for a broker: they end by themselves, or with the process.
+        self.cluster.iter().for_each(|cluster| cluster.stop());
         while let Some(end) = self.ends.recv().await {
             self.note(end);
         }
@@ -149,12 +155,24 @@ fn assemble(config: Config, topics_given: bool) -> anyhow::Result<Agent> {
     })
 }
 
+/// Looks after the cluster, unless the config switches that off.
+fn monitor(agent: &Agent) -> anyhow::Result<Option<Arc<Monitor>>> {
+    if !agent.config.cluster.enabled {
+        return Ok(None);
+    }
+    let client = ClusterClient::create(&agent.settings, agent.clock.clone(), "cluster")?;
+    let monitor = Arc::new(Monitor::new(client, agent.clock.clone(), agent.config.cluster.clone()));
+    monitor.start()?;
+    Ok(Some(monitor))
+}
+
 /// Serves until the sender of `stopped` is dropped.
 fn serve(
     listeners: Listeners,
     agent: &Agent,
     reader: Arc<Reader>,
     readiness: Readiness,
+    cluster: Option<Arc<Monitor>>,
     stopped: watch::Receiver<()>,
 ) -> Vec<JoinHandle<()>> {
     let metrics = agent.metrics.clone();
@@ -164,11 +182,12 @@ fn serve(
             reader: reader.clone(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            cluster: View { monitor: cluster.clone(), clients: agent.settings.clients().clone() },
             config: agent.config.redacted_yaml().into(),
         },
         ends(stopped.clone()),
     );
-    let grpc = grpc::serve(listeners.grpc, GrpcState { reader, metrics, readiness }, ends(stopped));
+    let grpc = grpc::serve(listeners.grpc, GrpcState { reader, metrics, readiness, cluster }, ends(stopped));
     vec![
         tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),
         tokio::spawn(async move { grpc.await.unwrap_or_else(|e| tracing::error!("gRPC server: {e}")) }),

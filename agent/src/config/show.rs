@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
+use super::cluster::{Cluster, Granularity};
 use super::secret::MASK;
 use super::types::*;
 use super::units::{format_duration, format_size};
@@ -22,6 +23,7 @@ impl Config {
         out.entry(1, "listen", text(&self.http.listen.to_string()));
         out.line(0, "grpc:");
         out.entry(1, "listen", text(&self.grpc.listen.to_string()));
+        cluster(&mut out, &self.cluster);
         limits(&mut out, &self.limits);
         out.line(0, "telemetry:");
         let format = match self.telemetry.log_format {
@@ -252,6 +254,35 @@ fn state(out: &mut Yaml, state: &State) {
     };
     out.entry(1, "on_loss", on_loss);
     out.entry(1, "cache", format_size(state.cache_bytes));
+}
+
+fn cluster(out: &mut Yaml, cluster: &Cluster) {
+    out.line(0, "cluster:");
+    out.entry(1, "enabled", cluster.enabled);
+    out.entry(1, "interval", format_duration(cluster.interval));
+    out.entry(1, "timeout", format_duration(cluster.timeout));
+    let lag = &cluster.lag;
+    out.line(1, "lag:");
+    out.entry(2, "enabled", lag.enabled);
+    out.entry(2, "interval", format_duration(lag.interval));
+    let regexes = [
+        ("groups", &lag.groups),
+        ("exclude_groups", &lag.exclude_groups),
+        ("topics", &lag.topics),
+        ("exclude_topics", &lag.exclude_topics),
+    ];
+    regexes.iter().filter(|(_, regex)| !regex.is_empty()).for_each(|(key, regex)| out.entry(2, key, text(regex)));
+    let granularity = match lag.granularity {
+        Granularity::Partition => "partition",
+        Granularity::Topic => "topic",
+    };
+    out.entry(2, "granularity", granularity);
+    out.entry(2, "max_partitions", lag.max_partitions);
+    out.line(1, "probe:");
+    out.entry(2, "enabled", cluster.probe.enabled);
+    out.entry(2, "topic", text(&cluster.probe.topic));
+    out.entry(2, "interval", format_duration(cluster.probe.interval));
+    out.entry(2, "timeout", format_duration(cluster.probe.timeout));
 }
 
 fn limits(out: &mut Yaml, limits: &Limits) {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cluster::Cluster;
 use super::units::format_duration;
 
 /// The whole checked configuration.
@@ -17,6 +18,7 @@ pub struct Config {
     pub state: State,
     pub http: Http,
     pub grpc: Grpc,
+    pub cluster: Cluster,
     pub limits: Limits,
     pub telemetry: Telemetry,
     /// Worker threads, each with a consumer and a producer of its own.
@@ -47,6 +49,25 @@ pub struct Kafka {
     pub create_topics: bool,
     /// Replication factor of the topics that are created; `None`: the brokers' default.
     pub replication_factor: Option<i32>,
+}
+
+impl Kafka {
+    /// What it takes to reach a cluster without a config file: for the verbs that only ask or administrate.
+    pub fn reaching(bootstrap_servers: &str, properties: BTreeMap<String, String>) -> Kafka {
+        Kafka {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            group_id: "streamgauge".to_owned(),
+            properties,
+            secrets: BTreeSet::new(),
+            session_timeout: Duration::from_secs(10),
+            transaction_timeout: Duration::from_secs(10),
+            membership: Membership::Dynamic,
+            on_shutdown: OnShutdown::Leave,
+            dead_letters: DeadLetters::Stop,
+            create_topics: false,
+            replication_factor: None,
+        }
+    }
 }
 
 /// Shows no secret, so that a config may be logged.

@@ -1,5 +1,7 @@
 //! The gRPC server: thin. It translates requests, calls the read side, and translates back.
 
+mod cluster;
+pub mod cluster_translate;
 mod error;
 mod health;
 mod query;
@@ -8,11 +10,13 @@ mod translate;
 #[cfg(test)]
 mod tests;
 
+use crate::cluster::Monitor;
 use crate::query::{Reader, Readiness};
 use crate::telemetry::Metrics;
 use std::future::Future;
 use std::sync::Arc;
 use streamgauge_proto::FILE_DESCRIPTOR_SET;
+use streamgauge_proto::v1::cluster_service_server::ClusterServiceServer;
 use streamgauge_proto::v1::query_service_server::QueryServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -31,6 +35,8 @@ pub struct GrpcState {
     pub reader: Arc<Reader>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
+    /// `None`: the config switches it off.
+    pub cluster: Option<Arc<Monitor>>,
 }
 
 /// Serves until `shutdown` resolves, then lets open requests finish.
@@ -43,11 +49,14 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     let health = health::Health { readiness: state.readiness.clone() };
+    let cluster = cluster::Cluster { monitor: state.cluster.clone() };
+    let cluster = ClusterServiceServer::new(cluster).max_decoding_message_size(MAX_REQUEST_BYTES);
     let query = QueryServiceServer::new(query::Query { state }).max_decoding_message_size(MAX_REQUEST_BYTES);
     let mut router = Server::builder()
         .tcp_nodelay(true)
         .concurrency_limit_per_connection(MAX_REQUESTS_PER_CONNECTION)
         .add_service(query)
+        .add_service(cluster)
         .add_service(HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES));
     let reflection = || {
         Builder::configure()

@@ -30,6 +30,7 @@ impl Server {
         let is_ready = Arc::new(AtomicBool::new(true));
         let flag = is_ready.clone();
         let state = GrpcState {
+            cluster: None,
             reader: agent.reader.clone(),
             metrics: Arc::new(Metrics::new()),
             readiness: Arc::new(move || if flag.load(Ordering::Relaxed) { vec![] } else { vec!["not yet".into()] }),

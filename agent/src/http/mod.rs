@@ -1,5 +1,6 @@
 //! The HTTP server: `/metrics`, health, readiness, and the config in force. Thin: it calls and translates.
 
+use crate::cluster::View;
 use crate::export::prometheus::{self, Format};
 use crate::query::{Reader, Readiness};
 use crate::telemetry::{Metrics, ProcessStats};
@@ -22,6 +23,7 @@ pub struct HttpState {
     pub reader: Arc<Reader>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
+    pub cluster: View,
     /// The config in force, secrets masked.
     pub config: Arc<str>,
 }
@@ -64,7 +66,7 @@ async fn metrics(State(state): State<HttpState>, headers: HeaderMap) -> Response
     // A large page takes a while: other requests are served meanwhile.
     let page = tokio::task::spawn_blocking(move || {
         let process = ProcessStats::read();
-        prometheus::render(&state.reader, &state.metrics, process.as_ref(), format)
+        prometheus::render(&state.reader, &state.metrics, &state.cluster, process.as_ref(), format)
     });
     match page.await {
         Ok(page) => ([(CONTENT_TYPE, format.content_type())], page).into_response(),

@@ -31,6 +31,7 @@ async fn pages_are_served_until_the_shutdown() {
         readiness: Arc::new(move || {
             if flag.load(Ordering::Relaxed) { Vec::new() } else { vec!["no assignment yet".into(), "b".into()] }
         }),
+        cluster: Default::default(),
         config: "workers: 1\n".into(),
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

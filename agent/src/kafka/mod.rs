@@ -2,6 +2,7 @@
 //! topic administration.
 
 mod admin;
+pub mod cluster;
 mod consumer;
 mod context;
 pub mod event_producer;
@@ -9,6 +10,7 @@ mod mock;
 mod producer;
 mod reader;
 mod settings;
+pub mod stats;
 
 pub use admin::{Admin, AdminError, TopicInfo, TopicSeen, TopicSpec};
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};

@@ -88,7 +88,8 @@ impl TransactionalProducer {
     /// `transactional: false` makes an idempotent producer whose transaction calls do nothing (at-least-once).
     pub fn create(settings: &Settings, identity: &Identity, transactional: bool) -> KafkaResult<Self> {
         let config = settings.producer(identity, transactional);
-        Ok(TransactionalProducer { producer: config.create_with_context(Context::default())?, transactional })
+        let context = Context::shown(settings.clients().client("producer"));
+        Ok(TransactionalProducer { producer: config.create_with_context(context)?, transactional })
     }
 
     /// Ends what an earlier process with this identity left open, and fences it.

@@ -1,5 +1,6 @@
 //! librdkafka's properties for each client we make: the user's, then what the protocol depends on.
 
+use super::stats::Clients;
 use crate::config::{Kafka, Membership};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -24,15 +25,21 @@ impl Identity {
 pub struct Settings {
     kafka: Kafka,
     client_id: String,
+    clients: Clients,
 }
 
 impl Settings {
     pub fn new(kafka: Kafka, client_id: String) -> Self {
-        Settings { kafka, client_id }
+        Settings { kafka, client_id, clients: Clients::default() }
     }
 
     pub fn kafka(&self) -> &Kafka {
         &self.kafka
+    }
+
+    /// Views of the clients that these settings made.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// What all clients share.
@@ -93,6 +100,7 @@ impl Settings {
     pub fn producer(&self, identity: &Identity, transactional: bool) -> ClientConfig {
         let mut config = self.base();
         config.set("linger.ms", "0");
+        config.set("statistics.interval.ms", "5000");
         config.set("compression.type", "lz4");
         config.set("message.max.bytes", "16777216");
         config.set("queue.buffering.max.messages", "200000");

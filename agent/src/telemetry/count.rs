@@ -1,7 +1,7 @@
 //! What happens in the house, said in words; which metric counts it is decided here.
 
 use super::{
-    AggregateLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel, TaskLabels,
+    AggregateLabel, BrokerLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel, TaskLabels,
     TopicLabel,
 };
 use std::time::Duration;
@@ -89,6 +89,25 @@ impl Metrics {
     /// A task left this agent: its series vanish.
     pub fn task_gone(&self, topic: &str, partition: i32) {
         self.state_bytes.remove(&TaskLabels { topic: topic.to_owned(), partition });
+    }
+
+    /// A message of the probe or of a load test was acknowledged.
+    pub fn produced(&self, took: Duration) {
+        self.producer_success.inc();
+        self.producer_send_time.observe(took.as_secs_f64());
+    }
+
+    pub fn probe_sent(&self, broker: i32) {
+        self.probe_sent.get_or_create(&BrokerLabel { broker }).inc();
+    }
+
+    /// A message of the probe was refused, or did not come back in time.
+    pub fn probe_lost(&self, broker: i32) {
+        self.probe_lost.get_or_create(&BrokerLabel { broker }).inc();
+    }
+
+    pub fn probe_returned(&self, broker: i32, took: Duration) {
+        self.probe_roundtrip.get_or_create(&BrokerLabel { broker }).observe(took.as_secs_f64());
     }
 
     /// A query was answered; `refused` is the gRPC status if that was an error.

@@ -59,6 +59,11 @@ pub struct TopicLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BrokerLabel {
+    pub broker: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TaskLabels {
     pub topic: String,
     pub partition: i32,
@@ -90,6 +95,11 @@ pub struct Metrics {
     pub restore_unstable: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub queries_refused: Counters<ReasonLabel>,
     pub query_duration: Durations,
+    pub producer_success: Counter,
+    pub producer_send_time: Durations,
+    pub probe_sent: Counters<BrokerLabel>,
+    pub probe_lost: Counters<BrokerLabel>,
+    pub probe_roundtrip: Family<BrokerLabel, Durations, fn() -> Durations>,
 }
 
 impl Default for Metrics {
@@ -130,6 +140,11 @@ impl Metrics {
                 Name::QueryDuration,
                 Histogram::new(exponential_buckets(2f64.powi(-15), 2.0, 14)),
             ),
+            producer_success: registered(r, Name::ProducerSuccess, Counter::default()),
+            producer_send_time: registered(r, Name::ProducerSendTime, durations()),
+            probe_sent: registered(r, Name::ProbeSent, Family::default()),
+            probe_lost: registered(r, Name::ProbeLost, Family::default()),
+            probe_roundtrip: registered(r, Name::ProbeRoundtrip, Family::new_with_constructor(durations)),
             registry,
         }
     }

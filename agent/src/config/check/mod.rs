@@ -2,6 +2,7 @@
 //! finds them all.
 
 mod aggregate;
+mod cluster;
 mod kafka;
 mod measure;
 mod service;
@@ -27,11 +28,24 @@ pub fn config(raw: &RawConfig, text: &str) -> Result<Config, Vec<Problem>> {
     let sources = source::sources(&mut check, &raw.sources, &kafka.group_id);
     let aggregates = aggregate::aggregates(&mut check, &raw.aggregates, &sources, keys);
     let (http, grpc) = service::listeners(&mut check, &raw.http, &raw.grpc);
+    let cluster = cluster::cluster(&mut check, &raw.cluster, &kafka.group_id);
     let telemetry = service::telemetry(&mut check, &raw.telemetry);
     let workers = check.count(&raw.workers, 1, 1..=256);
     if check.problems.is_empty() {
         let warnings = check.warnings;
-        return Ok(Config { kafka, sources, aggregates, state, http, grpc, limits, telemetry, workers, warnings });
+        return Ok(Config {
+            kafka,
+            sources,
+            aggregates,
+            state,
+            http,
+            grpc,
+            cluster,
+            limits,
+            telemetry,
+            workers,
+            warnings,
+        });
     }
     check.problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
     Err(check.problems)

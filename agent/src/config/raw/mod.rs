@@ -3,9 +3,11 @@
 //!
 //! Whatever can be checked later is read as text here, because serde stops at the first error and the checks do not.
 
+mod cluster;
 mod measure;
 mod scalar;
 
+pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawProbe};
 pub use measure::{Body, Measured, RawCondition, RawMeasure, RawUnit, Tests};
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};
 
@@ -33,6 +35,8 @@ pub struct RawConfig {
     pub http: RawHttp,
     #[serde(default)]
     pub grpc: RawGrpc,
+    #[serde(default)]
+    pub cluster: RawCluster,
     #[serde(default)]
     pub limits: RawLimits,
     #[serde(default)]

@@ -3,6 +3,7 @@
 //! Totals and windows go on as the same series when a partition moves to another agent: they carry an empty `instance`,
 //! which with `honor_labels: true` in the scrape config takes the place of the agent's own. They show only under a lease.
 
+mod cluster;
 mod own;
 mod text;
 mod totals;
@@ -14,6 +15,7 @@ mod tests;
 pub use text::Format;
 
 use crate::aggregate::{AggregatePlan, Cell, WindowSpan, is_overflow, labels};
+use crate::cluster::View;
 use crate::query::{Ask, Gathered, Matchers, Reader, aggregates, gather};
 use crate::state::Task;
 use crate::telemetry::{Metrics, ProcessStats};
@@ -21,13 +23,20 @@ use std::sync::Arc;
 use text::Page;
 
 /// Writes the page as of the last commits.
-pub fn render(reader: &Reader, metrics: &Metrics, process: Option<&ProcessStats>, format: Format) -> String {
+pub fn render(
+    reader: &Reader,
+    metrics: &Metrics,
+    cluster: &View,
+    process: Option<&ProcessStats>,
+    format: Format,
+) -> String {
     let mut page = Page::new(format);
     for (source, plan) in aggregates(&reader.sources) {
         totals::write(&mut page, reader, source, plan);
         windows::write(&mut page, reader, source, plan);
     }
     own::write(&mut page, reader);
+    cluster::write(&mut page, cluster);
     page.openmetrics(&metrics.encode(process));
     page.finish()
 }

@@ -57,7 +57,7 @@ fn lag_seconds(lag: Option<u64>, stream_time: Option<i64>, now: i64) -> Option<N
     }
 }
 
-fn seconds(millis: i64) -> Number {
+pub(super) fn seconds(millis: i64) -> Number {
     Number::Nanos(i128::from(millis) * 1_000_000)
 }
 
@@ -75,7 +75,7 @@ fn labels(task: &Task) -> String {
     labels
 }
 
-fn family(name: Name) -> Family {
+pub(super) fn family(name: Name) -> Family {
     Family {
         name: name.family().to_owned(),
         kind: FamilyType::Gauge,

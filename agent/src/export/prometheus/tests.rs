@@ -63,7 +63,7 @@ fn page(agent: &Agent, format: Format) -> String {
     let metrics = Metrics::new();
     metrics.folded("requests", 8, 0);
     metrics.late("http", 0);
-    render(&agent.reader, &metrics, Some(&process), format)
+    render(&agent.reader, &metrics, &Default::default(), Some(&process), format)
 }
 
 fn series<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
