@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long ago, in seconds, high watermarks are asked for when lag reaches back before what was seen.
-const LOOK_BACK: [i64; 8] = [60, 300, 1_200, 3_600, 14_400, 43_200, 172_800, 604_800];
+const LOOK_BACK: [i64; 10] = [10, 30, 60, 300, 1_200, 3_600, 14_400, 43_200, 172_800, 604_800];
 
 /// What a collection found.
 #[derive(Clone, Debug, Default)]

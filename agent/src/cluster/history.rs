@@ -48,13 +48,18 @@ impl Points {
     /// Adds points from before the first one.
     pub fn before(&mut self, mut earlier: Vec<Point>) {
         earlier.sort_unstable();
-        let first = self.points.first().copied().unwrap_or((i64::MAX, i64::MAX));
-        earlier.retain(|(at, high)| *at < first.0 && *high <= first.1);
-        earlier.dedup_by(|b, a| b.1 <= a.1);
-        earlier.append(&mut self.points);
-        self.points = earlier;
-        let over = self.points.len().saturating_sub(POINTS);
-        self.points.drain(..over);
+        let seen = std::mem::take(self);
+        let first = seen.points.first().copied().unwrap_or((i64::MAX, i64::MAX));
+        // Records may be dated out of order: only what fits to what was seen, and to what came before it, is of use.
+        let mut least = i64::MIN;
+        for (at, high) in earlier {
+            if at < first.0 && high <= first.1 && high >= least {
+                self.note(at, high);
+                least = high;
+            }
+        }
+        seen.points.iter().for_each(|(at, high)| self.note(*at, *high));
+        self.looked_back = seen.looked_back;
     }
 
     /// When the record at `offset` was produced; `None` if that was before the first point, or has not happened.
@@ -151,7 +156,7 @@ mod tests {
     fn earlier_points_are_put_before_what_was_seen() {
         let mut points = points(&[(100_000, 50), (130_000, 60)]);
         points.before(vec![(40_000, 20), (10_000, 10), (10_500, 10), (120_000, 55), (99_000, 70)]);
-        assert_eq!(points.produced_at(10), Some(10_000 + 3_000));
+        assert_eq!(points.produced_at(10), Some(10_500 + 2_950));
         assert_eq!(points.produced_at(49), Some(100_000));
         assert_eq!(points.produced_at(9), None);
     }
