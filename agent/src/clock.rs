@@ -14,6 +14,14 @@ pub enum Clock {
     Manual(Arc<AtomicI64>),
 }
 
+/// How far this process's wall clock has been set off by [`jump`], in milliseconds.
+static OFF: AtomicI64 = AtomicI64::new(0);
+
+/// Sets this process's wall clock forward, or back, as an administrator or a bad time server would. Only for failpoints.
+pub fn jump(millis: i64) {
+    OFF.fetch_add(millis, Ordering::Relaxed);
+}
+
 /// A moment on `CLOCK_BOOTTIME`. Leases are measured on it, because a process that was stopped or a machine that was
 /// suspended must see the time that passed meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +55,8 @@ impl Clock {
     pub fn unix_millis(&self) -> i64 {
         match self {
             Clock::System => {
-                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+                now.map_or(0, |d| d.as_millis() as i64) + OFF.load(Ordering::Relaxed)
             }
             Clock::Manual(now) => now.load(Ordering::Relaxed),
         }

@@ -1,4 +1,4 @@
-//! Named places where a test makes the process die, stall or fail. Off, and one atomic load each, unless
+//! Named places where a test makes the process die, stall or fail, or its clock jump. Off, and one atomic load each, unless
 //! `STREAMGAUGE_FAILPOINTS` names them: `commit.produced=kill@3,commit.after_kafka=sleep:500`.
 
 use parking_lot::Mutex;
@@ -44,6 +44,8 @@ enum Action {
     Sleep(Duration),
     /// The step reports a failure.
     Fail,
+    /// The wall clock jumps by so many milliseconds.
+    Clock(i64),
 }
 
 /// Switches on the failpoints in `spec`.
@@ -69,7 +71,8 @@ fn parse(text: &str) -> Result<(String, Point), String> {
         Some(("sleep", millis)) => {
             Action::Sleep(Duration::from_millis(millis.parse().map_err(|_| format!("not milliseconds: {millis:?}"))?))
         }
-        _ => return Err(format!("no action {action:?}; kill, fail or sleep:MILLIS wanted")),
+        Some(("clock", millis)) => Action::Clock(millis.parse().map_err(|_| format!("not milliseconds: {millis:?}"))?),
+        _ => return Err(format!("no action {action:?}; kill, fail, sleep:MILLIS or clock:MILLIS wanted")),
     };
     let at = at.parse().map_err(|_| format!("not a number of hits: {at:?}"))?;
     Ok((name.to_owned(), Point { action, at, hits: 0 }))
@@ -97,6 +100,10 @@ pub fn hit(name: &'static str) -> bool {
             false
         }
         Some(Action::Fail) => true,
+        Some(Action::Clock(millis)) => {
+            crate::clock::jump(millis);
+            false
+        }
         None => false,
     }
 }
@@ -109,7 +116,8 @@ mod tests {
     fn what_is_no_failpoint_is_refused_with_what_there_is() {
         assert!(parse("commit.begun").unwrap_err().contains("name=action"));
         assert!(parse("commit.begunn=kill").unwrap_err().contains("commit.begun,"));
-        assert!(parse("commit.begun=explode").unwrap_err().contains("kill, fail or sleep"));
+        assert!(parse("commit.begun=explode").unwrap_err().contains("kill, fail, sleep"));
+        assert_eq!(parse("commit.begun=clock:-60000").unwrap().1.action, Action::Clock(-60_000));
         let (name, point) = parse("commit.begun=sleep:5@3").unwrap();
         assert_eq!(
             (name.as_str(), point.at, point.action),

@@ -8,6 +8,7 @@ mod connect;
 pub mod demo;
 pub mod health;
 mod human;
+pub mod init;
 pub mod produce;
 pub mod query;
 pub mod run;
@@ -43,6 +44,8 @@ enum Verb {
         #[arg(long)]
         connect: bool,
     },
+    /// Write a config to begin with, every key explained; to standard output, or to a new FILE.
+    Init(init::InitArgs),
     /// Show it working: an in-process broker, a producer and the agent, and a table of what is counted.
     Demo(demo::DemoArgs),
     /// Produce the example's event stream to a topic.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
     match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Validate { config, connect } => ExitCode::from(validate::validate(&config, connect)),
+        Verb::Init(args) => finish(init::run(&args)),
         Verb::Demo(args) => finish(demo::run(&args)),
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),

@@ -83,7 +83,7 @@ impl Serving {
         }
         let reader = Arc::new(Reader {
             registry: agent.registry.clone(),
-            sources: agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone())).collect(),
+            sources: query::Sources::new(agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone()))),
             clock: agent.clock.clone(),
             max_cells: agent.config.limits.query_cells,
         });

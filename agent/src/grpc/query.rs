@@ -25,7 +25,8 @@ impl pb::query_service_server::QueryService for Query {
             0 => ALL,
             size => size,
         };
-        let mut all: Vec<_> = aggregates(&reader.sources).collect();
+        let sources = reader.sources.now();
+        let mut all: Vec<_> = aggregates(&sources).collect();
         all.sort_by(|a, b| a.1.config.name.cmp(&b.1.config.name));
         // A page begins after the name that the token is: names are unique, so that pages stay right when the config changes.
         all.retain(|(_, plan)| plan.config.name > request.page_token);
@@ -53,7 +54,7 @@ impl pb::query_service_server::QueryService for Query {
         let reasons = (self.state.readiness)();
         let mut partitions = Vec::new();
         let mut totals = Vec::new();
-        for source in &reader.sources {
+        for source in reader.sources.now().iter() {
             let tasks = source.tasks(&reader.registry);
             let timeout = source.plan.aggregates.iter().map(|plan| plan.config.idle_timeout).max().unwrap_or_default();
             partitions.extend(tasks.iter().map(|task| PartitionStatus::of(task, timeout, now)));

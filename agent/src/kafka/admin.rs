@@ -1,6 +1,10 @@
 //! Topics the agent needs: made with the right settings, or refused with the reason.
 
 mod describe;
+mod event;
+mod groups;
+
+pub use groups::{Coordinator, GroupDescription, GroupListing, GroupMember, GroupState};
 
 use super::{Context, Settings};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -135,9 +139,9 @@ impl Admin {
 
 fn refusal(what: String, code: RDKafkaErrorCode) -> AdminError {
     match code {
-        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            AdminError::Denied(what)
-        }
+        RDKafkaErrorCode::TopicAuthorizationFailed
+        | RDKafkaErrorCode::ClusterAuthorizationFailed
+        | RDKafkaErrorCode::GroupAuthorizationFailed => AdminError::Denied(what),
         _ => AdminError::Failed { what, error: code.to_string() },
     }
 }

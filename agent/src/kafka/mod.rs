@@ -12,7 +12,10 @@ mod reader;
 mod settings;
 pub mod stats;
 
-pub use admin::{Admin, AdminError, TopicInfo, TopicSeen, TopicSpec};
+pub use admin::{
+    Admin, AdminError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, TopicInfo, TopicSeen,
+    TopicSpec,
+};
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};
 pub use mock::MockKafka;

@@ -22,7 +22,7 @@ pub use error::QueryError;
 pub use gather::{Ask, Gathered, States, gather};
 pub use matcher::{MatchOp, Matcher, Matchers};
 pub use request::{OrderBy, Request, Time};
-pub use source::{Source, aggregates};
+pub use source::{Source, Sources, aggregates};
 pub use status::{Condition, PartitionStatus, Readiness, not_ready};
 pub use value::{buckets, quantile, sum, value};
 
@@ -38,7 +38,7 @@ use value::OrderStat;
 #[derive(Debug)]
 pub struct Reader {
     pub registry: Arc<Registry>,
-    pub sources: Vec<Source>,
+    pub sources: Sources,
     pub clock: Clock,
     /// More merged cells than this are refused.
     pub max_cells: usize,
@@ -64,6 +64,7 @@ impl Reader {
     /// If the request asks for what there is not, makes no sense, or has too large an answer.
     pub fn query(&self, request: &Request) -> Result<Answer, QueryError> {
         let (source, plan) = self.find(&request.aggregate)?;
+        let plan = &plan;
         let measures = measures(request, plan)?;
         let group_by = group_by(request, plan)?;
         let matchers = Matchers::new(&request.matchers, plan)?;
@@ -106,9 +107,11 @@ impl Reader {
         Ok(Answer { plan: plan.clone(), measures, labels, rows, next_page_token, as_of, missing })
     }
 
-    fn find(&self, name: &str) -> Result<(&Source, &Arc<AggregatePlan>), QueryError> {
-        aggregates(&self.sources).find(|(_, plan)| plan.config.name == name).ok_or_else(|| {
-            let known = aggregates(&self.sources).map(|(_, plan)| plan.config.name.clone()).collect();
+    fn find(&self, name: &str) -> Result<(Source, Arc<AggregatePlan>), QueryError> {
+        let sources = self.sources.now();
+        let found = aggregates(&sources).find(|(_, plan)| plan.config.name == name);
+        found.map(|(source, plan)| (source.clone(), plan.clone())).ok_or_else(|| {
+            let known = aggregates(&sources).map(|(_, plan)| plan.config.name.clone()).collect();
             QueryError::UnknownAggregate { name: name.to_owned(), known }
         })
     }

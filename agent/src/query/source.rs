@@ -3,6 +3,7 @@
 use crate::aggregate::{AggregatePlan, Plan};
 use crate::config;
 use crate::state::{Registry, Task, TaskId};
+use parking_lot::RwLock;
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -68,6 +69,25 @@ impl Source {
     pub fn publisher(&self, registry: &Registry) -> Option<Arc<Task>> {
         let topic = self.topics(registry).into_iter().next()?;
         registry.task(&TaskId { topic, partition: 0 })
+    }
+}
+
+/// The sources of the config in force; a reload replaces them as a whole.
+#[derive(Debug, Default)]
+pub struct Sources(RwLock<Arc<[Source]>>);
+
+impl Sources {
+    pub fn new(sources: impl IntoIterator<Item = Source>) -> Sources {
+        Sources(RwLock::new(sources.into_iter().collect()))
+    }
+
+    /// Those of now: whoever answers keeps them until the answer is complete.
+    pub fn now(&self) -> Arc<[Source]> {
+        self.0.read().clone()
+    }
+
+    pub fn replace(&self, sources: impl IntoIterator<Item = Source>) {
+        *self.0.write() = sources.into_iter().collect();
     }
 }
 

@@ -1,6 +1,6 @@
 //! A registry made by hand: events are folded and committed as a worker would, without Kafka.
 
-use super::{Reader, Source};
+use super::{Reader, Source, Sources};
 use crate::aggregate::{Event, Plan, TaskState, Value};
 use crate::clock::{BootTime, Clock};
 use crate::config::{self, Config};
@@ -74,7 +74,7 @@ impl Agent {
         let plan = Arc::new(Plan::new(source, &config.aggregates));
         registry.set_partitions(source.topics[0].as_str().into(), of);
         let lease = Arc::new(Lease::new(clock.clone(), Duration::from_secs(7)));
-        let sources = vec![Source::new(source, plan.clone())];
+        let sources = Sources::new([Source::new(source, plan.clone())]);
         let mut tasks = Vec::new();
         for partition in 0..here {
             let id = TaskId { topic: source.topics[0].as_str().into(), partition };

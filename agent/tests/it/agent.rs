@@ -10,6 +10,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use streamgauge_proto::v1::query_service_client::QueryServiceClient;
+use streamgauge_proto::v1::{GetStatusRequest, GetStatusResponse};
 use tempfile::TempDir;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,6 +34,13 @@ impl Agent {
 
     /// The same with more environment variables for the process.
     pub fn start_with(bootstrap: &str, config: &str, variables: &[(&str, &str)]) -> Agent {
+        let mut agent = Agent::at_rest(bootstrap, config, variables);
+        agent.restart();
+        agent
+    }
+
+    /// The same without starting the process: [`Agent::restart`] does.
+    pub fn at_rest(bootstrap: &str, config: &str, variables: &[(&str, &str)]) -> Agent {
         let home = TempDir::with_prefix("streamgauge-agent-").expect("a temporary directory");
         let (http, grpc) = (free_address(), free_address());
         let mut all = vec![
@@ -42,9 +51,7 @@ impl Agent {
         ];
         all.extend(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         fs::write(home.path().join("config.yaml"), complete(config)).expect("the config is written");
-        let mut agent = Agent { home, http, grpc, variables: all, child: None };
-        agent.restart();
-        agent
+        Agent { home, http, grpc, variables: all, child: None }
     }
 
     /// Starts the process again with the same config, state and ports. The log goes on in the same file.
@@ -70,6 +77,11 @@ impl Agent {
     pub fn set(&mut self, name: &str, value: Option<&str>) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    /// Whether there is a process, running, stopped or ended by itself.
+    pub fn is_started(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Whether the process ended by itself, and nobody has asked for its status yet.
@@ -153,6 +165,14 @@ impl Agent {
         http_get(self.http, path, Duration::from_secs(30))
     }
 
+    /// What the query service says of the agent; none if it does not answer.
+    pub fn status(&self) -> Option<GetStatusResponse> {
+        crate::kafka::block_on_io(async {
+            let mut client = QueryServiceClient::connect(format!("http://{}", self.grpc)).await.ok()?;
+            Some(client.get_status(GetStatusRequest {}).await.ok()?.into_inner())
+        })
+    }
+
     /// Address of the HTTP listener.
     pub fn http(&self) -> SocketAddr {
         self.http
@@ -187,6 +207,10 @@ impl Drop for Agent {
         if std::thread::panicking() {
             let log = self.log();
             let skip = log.lines().count().saturating_sub(60);
+            let whole = std::env::temp_dir().join(format!("streamgauge-failed-{}.log", self.http.port()));
+            if skip > 0 && fs::write(&whole, &log).is_ok() {
+                eprintln!("agent {}: all of its log is in {}", self.http.port(), whole.display());
+            }
             log.lines().skip(skip).for_each(|line| eprintln!("agent {}: {line}", self.http.port()));
         }
     }

@@ -6,3 +6,6 @@ mod state;
 mod two_agents;
 mod watch;
 mod zombie;
+
+pub use kills::DEATHS;
+pub use watch::Watch;

@@ -3,6 +3,7 @@
 //! A cluster is a `scripts/kafka session`: a process that kills its brokers when its standard input ends. The other end
 //! of that pipe is held by this test process alone, so the brokers end with it: on drop, on panic, and on SIGKILL.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,10 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -184,6 +185,66 @@ impl Kafka {
             metadata.topics().iter().all(|topic| topic.name() != name)
         });
         self.create_topic(name, partitions, &[]);
+    }
+
+    /// Adds partitions to a topic, up to `partitions`, and waits until every one has a leader.
+    pub fn add_partitions(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let request = NewPartitions::new(name, partitions as usize);
+        let results =
+            block_on(admin.create_partitions(&[request], &AdminOptions::new())).expect("the controller answers");
+        results.into_iter().for_each(|r| {
+            r.expect("the partitions are added");
+        });
+        wait_until(&format!("topic {name} has {partitions} leaders"), || {
+            let metadata = admin.inner().fetch_metadata(Some(name), TIMEOUT).expect("metadata");
+            metadata.topics()[0].partitions().iter().filter(|p| p.leader() >= 0).count() == partitions as usize
+        });
+    }
+
+    /// Deletes the records before these offsets, as retention does.
+    pub fn delete_records(&self, topic: &str, before: &BTreeMap<i32, i64>) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let mut list = TopicPartitionList::new();
+        for (&partition, &offset) in before {
+            list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        }
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        let deleted = block_on(admin.delete_records(&list, &options)).expect("the brokers answer");
+        deleted.elements().iter().for_each(|element| element.error().expect("the records are deleted"));
+    }
+
+    /// The group's committed offsets; none for a partition that it has committed nothing of.
+    pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> BTreeMap<i32, i64> {
+        let mut list = TopicPartitionList::new();
+        (0..partitions).for_each(|partition| drop(list.add_partition(topic, partition)));
+        let consumer = self.member_of(group);
+        let found = consumer.committed_offsets(list, TIMEOUT).expect("the coordinator answers");
+        let offsets = found.elements().into_iter().filter_map(|e| Some((e.partition(), e.offset().to_raw()?)));
+        offsets.filter(|(_, offset)| *offset >= 0).collect()
+    }
+
+    /// Sets the committed offsets of a group without members, as an operator's tool does.
+    pub fn commit(&self, group: &str, topic: &str, offsets: &BTreeMap<i32, i64>) {
+        let mut list = TopicPartitionList::new();
+        for (&partition, &offset) in offsets {
+            list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        }
+        self.member_of(group).commit(&list, CommitMode::Sync).expect("the group has no members");
+    }
+
+    fn member_of(&self, group: &str) -> BaseConsumer {
+        self.client().set("group.id", group).set("enable.auto.commit", "false").create().expect("a consumer")
+    }
+
+    /// Waits until all partitions have all their replicas in sync.
+    pub fn wait_in_sync(&self) {
+        let consumer = self.member_of("looker");
+        wait_until("all replicas are in sync", || {
+            let Ok(metadata) = consumer.fetch_metadata(None, Duration::from_secs(5)) else { return false };
+            let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            partitions.all(|p| p.leader() >= 0 && p.isr().len() == p.replicas().len())
+        });
     }
 
     /// Produces (key, value) pairs to one partition and waits until all are acknowledged.

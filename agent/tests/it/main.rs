@@ -11,6 +11,7 @@ mod connect;
 mod demo;
 mod docs;
 mod exactly_once;
+mod faults;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]

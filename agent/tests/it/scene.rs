@@ -7,7 +7,7 @@ mod turn;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use streamgauge_proto::v1::{GetStatusRequest, partition_status::State, query_service_client::QueryServiceClient};
+use streamgauge_proto::v1::partition_status::State;
 
 use crate::agent::{Agent, program, repository};
 use crate::kafka::{Kafka, block_on_io, shared, unique};
@@ -137,10 +137,7 @@ impl Scene {
 
 /// The committed input offset of a partition, if this agent runs it under a lease that holds.
 fn running_at(agent: &Agent, partition: i32) -> Option<i64> {
-    let status = block_on_io(async {
-        let mut client = QueryServiceClient::connect(format!("http://{}", agent.grpc())).await.ok()?;
-        Some(client.get_status(GetStatusRequest {}).await.ok()?.into_inner())
-    })?;
+    let status = agent.status()?;
     let found = status.partitions.into_iter().find(|p| p.partition == partition && p.state() == State::Running)?;
     Some(found.next_offset)
 }

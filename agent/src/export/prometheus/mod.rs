@@ -31,7 +31,7 @@ pub fn render(
     format: Format,
 ) -> String {
     let mut page = Page::new(format);
-    for (source, plan) in aggregates(&reader.sources) {
+    for (source, plan) in aggregates(&reader.sources.now()) {
         totals::write(&mut page, reader, source, plan);
         windows::write(&mut page, reader, source, plan);
     }

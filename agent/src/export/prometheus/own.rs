@@ -33,7 +33,7 @@ pub fn write(page: &mut Page, reader: &Reader) {
 /// Keys and entries of each aggregate in each task.
 fn write_sizes(page: &mut Page, reader: &Reader, tasks: &[Arc<Task>]) {
     let mut sizes = Vec::new();
-    for (source, plan) in aggregates(&reader.sources) {
+    for (source, plan) in aggregates(&reader.sources.now()) {
         for task in tasks.iter().filter(|task| task.source == source.name) {
             let mut text = String::new();
             label(&mut text, "aggregate", &plan.config.name);

@@ -1,14 +1,11 @@
 //! Topic ids: what tells a topic from an earlier one of the same name. rdkafka does not wrap this call.
 
+use super::event::Event;
 use super::{Admin, AdminError};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char};
-use std::ptr;
-
-/// librdkafka gives up by itself after its own timeout; this much later we do.
-const SPARE_MS: i32 = 1_000;
 
 impl Admin {
     /// The ids of `topics` by name, as Kafka's tools print them. A topic that the asked broker does not know (yet), or
@@ -17,55 +14,29 @@ impl Admin {
     /// # Errors
     /// If no broker answers within the timeout, or none knows this call.
     pub fn topic_ids(&self, topics: &[&str]) -> Result<HashMap<String, String>, AdminError> {
-        let failed = |error: String| AdminError::Failed { what: "describe topics".to_owned(), error };
+        let what = "describe topics";
         let names: Result<Vec<CString>, _> = topics.iter().map(|name| CString::new(*name)).collect();
-        let event = self.describe(&names.map_err(|error| failed(error.to_string()))?);
-        if event.is_null() {
-            return Err(failed("no answer".to_owned()));
-        }
-        // SAFETY: a valid event, which only this function has; what is read of it is copied before it is destroyed.
-        unsafe {
-            let code: RDKafkaErrorCode = sys::rd_kafka_event_error(event).into();
-            let ids = if code == RDKafkaErrorCode::NoError { Ok(ids(event)) } else { Err(failed(code.to_string())) };
-            sys::rd_kafka_event_destroy(event);
-            ids
-        }
-    }
-
-    /// Asks, and waits for the result event (null if none came); the caller destroys it.
-    fn describe(&self, names: &[CString]) -> *mut sys::rd_kafka_event_t {
-        let client = self.client.inner().native_ptr();
-        let timeout = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX - SPARE_MS);
-        let mut names: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-        // SAFETY: the client lives as long as `self`; the names are valid and are copied; everything made here is
-        // destroyed here, once, after its last use. An answer that comes after that is dropped by librdkafka.
-        unsafe {
-            let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
-            let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-            let options = sys::rd_kafka_AdminOptions_new(client, operation);
-            sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout, ptr::null_mut(), 0);
-            let queue = sys::rd_kafka_queue_new(client);
+        let names = names.map_err(|error| AdminError::Failed { what: what.to_owned(), error: error.to_string() })?;
+        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        // SAFETY: the handles are valid during the call; the names are valid, and are copied by it.
+        let event = self.ask(what, operation, |client, options, queue| unsafe {
+            let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             sys::rd_kafka_DescribeTopics(client, topics, options, queue);
-            let event = sys::rd_kafka_queue_poll(queue, timeout + SPARE_MS);
-            sys::rd_kafka_queue_destroy(queue);
-            sys::rd_kafka_AdminOptions_destroy(options);
             sys::rd_kafka_TopicCollection_destroy(topics);
-            event
-        }
+        })?;
+        Ok(ids(&event))
     }
 }
 
 /// The ids in a result.
-///
-/// # Safety
-/// `event` is a valid event.
-unsafe fn ids(event: *mut sys::rd_kafka_event_t) -> HashMap<String, String> {
+fn ids(event: &Event) -> HashMap<String, String> {
     let mut found = HashMap::new();
     let mut count = 0;
-    // SAFETY: `event` is valid; of another type it gives a null result. The descriptions and what they point to belong to
-    // the event, and their texts are copied.
+    // SAFETY: the event is valid; of another type it gives a null result. The descriptions and what they point to belong
+    // to the event, and their texts are copied.
     unsafe {
-        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        let result = sys::rd_kafka_event_DescribeTopics_result(event.ptr());
         if result.is_null() {
             return found;
         }

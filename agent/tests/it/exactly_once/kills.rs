@@ -46,7 +46,7 @@ fn a_minute_at_forty_thousand_a_second_with_three_kills_is_exact() {
 }
 
 /// Where to die, and at which of the visits there.
-const DEATHS: &[(&str, u32)] = &[
+pub const DEATHS: &[(&str, u32)] = &[
     ("commit.sealed", 3),
     ("commit.begun", 4),
     ("commit.produced", 3),

@@ -45,10 +45,19 @@ impl Watch {
         Watch { ended, thread }
     }
 
+    /// Ends the watch; gives what was wrong.
+    pub fn complaints(self) -> Vec<String> {
+        self.end().complaints
+    }
+
+    fn end(self) -> Seen {
+        self.ended.store(true, Ordering::Release);
+        self.thread.join().expect("the watch does not panic")
+    }
+
     /// Ends the watch; fails if something was wrong.
     pub fn finish(self) -> Seen {
-        self.ended.store(true, Ordering::Release);
-        let seen = self.thread.join().expect("the watch does not panic");
+        let seen = self.end();
         let shown: Vec<_> = seen.complaints.iter().take(10).map(String::as_str).collect();
         assert!(seen.complaints.is_empty(), "{} complaints:\n{}", seen.complaints.len(), shown.join("\n"));
         seen
@@ -107,7 +116,9 @@ impl Seen {
 /// A group-wide total: a counter or a histogram's part that carries its partition.
 fn is_total(sample: &Sample) -> bool {
     let kinds = ["_total", "_count", "_sum", "_bucket"];
-    sample.name.starts_with("http") && kinds.iter().any(|kind| sample.name.ends_with(kind))
+    !sample.name.starts_with("streamgauge_")
+        && sample.labels.contains_key("partition")
+        && kinds.iter().any(|kind| sample.name.ends_with(kind))
 }
 
 fn name(sample: &Sample) -> String {

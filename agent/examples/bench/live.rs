@@ -1,0 +1,130 @@
+//! The agent under a steady stream that somebody else produces: recovery, freshness, queries, scrapes.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use streamgauge_proto::types;
+use streamgauge_proto::v1::query_service_client::QueryServiceClient;
+use streamgauge_proto::v1::{LabelMatcher, QueryRequest, query_request::Time};
+
+use crate::process::{Agent, load, quantile};
+
+const REQUESTS: &str = "http_requests_total{";
+
+/// Kills the agent again and again; each time measures from the SIGKILL to the first scrape that shows totals at least as high
+/// as the last one before it.
+pub fn recover(binary: &str, path: &str, kills: usize) {
+    let mut agent = Agent::start(binary, path);
+    let mut took = Vec::new();
+    agent.wait_for(REQUESTS, 1.0, Duration::from_millis(5));
+    for kill in 0..kills {
+        // A different moment of the commit interval each time.
+        std::thread::sleep(Duration::from_millis(2_000 + (kill as u64 * 37) % 100));
+        let before = agent.sum(REQUESTS).unwrap();
+        let killed = Instant::now();
+        agent.kill_and_start();
+        agent.wait_for(REQUESTS, before, Duration::from_millis(5));
+        took.push(killed.elapsed().as_secs_f64());
+    }
+    let (median, worst) = (quantile(&mut took, 0.5), quantile(&mut took, 1.0));
+    println!(
+        "{{\"what\": \"recovery\", \"kills\": {kills}, \"median_s\": {median:.2}, \"worst_s\": {worst:.2}, \"all_s\": {took:.2?}}}"
+    );
+}
+
+/// From the acknowledgement of an event to the scrape that counts it, `markers` times, each at another moment of the commit
+/// interval. The markers are events of an endpoint of their own.
+pub fn freshness(binary: &str, path: &str, markers: usize) {
+    let config = load(path);
+    let mut agent = Agent::start(binary, path);
+    agent.wait_for(REQUESTS, 1.0, Duration::from_millis(50));
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &config.kafka.bootstrap_servers)
+        .set("linger.ms", "0")
+        .set("acks", "all")
+        .create()
+        .unwrap();
+    let prefix = "http_requests_total{endpoint=\"/marker\"";
+    let before = agent.sum(prefix).unwrap_or(0.0);
+    let mut took = Vec::new();
+    for marker in 1..=markers {
+        std::thread::sleep(Duration::from_millis((marker as u64 * 37) % 100));
+        let event = format!(
+            "{{\"timestamp\": {}, \"endpoint\": \"/marker\", \"method\": \"GET\", \"status\": 200, \
+             \"response_time_ms\": 1.0, \"region\": \"us-east\", \"user_id\": \"user_000000\", \"message\": \"marker\"}}",
+            SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
+        );
+        let key = marker.to_string();
+        producer.send(BaseRecord::to(&config.sources[0].topics[0]).key(&key).payload(&event)).unwrap();
+        while producer.in_flight_count() > 0 {
+            producer.poll(Duration::from_millis(1));
+        }
+        let acknowledged = Instant::now();
+        agent.wait_for(prefix, before + marker as f64, Duration::from_millis(2));
+        took.push(acknowledged.elapsed().as_secs_f64() * 1e3);
+    }
+    print_milliseconds("freshness", &mut took);
+}
+
+/// `Query` over TCP for the last five minutes of one endpoint, one call after the other on one connection.
+pub fn query(binary: &str, path: &str, calls: usize) {
+    let mut agent = Agent::start(binary, path);
+    agent.wait_for(REQUESTS, 1.0, Duration::from_millis(50));
+    // Until it has caught up and every window of the answer has something in it.
+    std::thread::sleep(Duration::from_secs(10));
+    let endpoint = LabelMatcher { label: "endpoint".into(), value: "/api/users".into(), ..Default::default() };
+    let request = QueryRequest {
+        aggregate: "http".into(),
+        matchers: vec![endpoint],
+        window: Some(types::Duration { seconds: 60, nanos: 0 }),
+        time: Some(Time::Last(types::Duration { seconds: 300, nanos: 0 })),
+        quantiles: vec![0.5, 0.95, 0.99],
+        ..Default::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut took = runtime.block_on(async {
+        let mut client = QueryServiceClient::connect(format!("http://{}", agent.grpc)).await.unwrap();
+        let mut took = Vec::new();
+        for _ in 0..calls {
+            let asked = Instant::now();
+            let answer = client.query(request.clone()).await.unwrap().into_inner();
+            took.push(asked.elapsed().as_secs_f64() * 1e3);
+            assert!(!answer.rows.is_empty() && answer.missing.is_empty(), "{answer:?}");
+        }
+        took
+    });
+    print_milliseconds("query", &mut took);
+}
+
+/// Catches up with `events` events, first undisturbed, then scraped all the time with `pause` between scrapes; both from a state
+/// directory and a group of their own.
+pub fn scrape(binary: &str, alone: &str, scraped: &str, events: u64, pause: Duration) {
+    let calm = Agent::start(binary, alone).catch_up(events, |_| std::thread::sleep(Duration::from_secs(1)));
+    let mut agent = Agent::start(binary, scraped);
+    let (mut took, mut series) = (Vec::new(), 0);
+    let busy = agent.catch_up(events, |agent| {
+        std::thread::sleep(pause);
+        let asked = Instant::now();
+        let Some(page) = agent.page() else { return };
+        took.push(asked.elapsed().as_secs_f64() * 1e3);
+        series = page.lines().filter(|line| !line.starts_with('#')).count();
+    });
+    // All series are there now, and input goes on in the first measurement only if the topic does.
+    for _ in 0..20 {
+        let asked = Instant::now();
+        series = agent.page().unwrap().lines().filter(|line| !line.starts_with('#')).count();
+        took.push(asked.elapsed().as_secs_f64() * 1e3);
+    }
+    let ratio = (busy.events as f64 / busy.seconds) / (calm.events as f64 / calm.seconds);
+    println!("{{\"what\": \"scraped\", \"series\": {series}, \"rate_of_unscraped\": {ratio:.3}}}");
+    print_milliseconds("scrape", &mut took);
+}
+
+fn print_milliseconds(what: &str, took: &mut [f64]) {
+    let [p50, p90, p99, worst] = [0.5, 0.9, 0.99, 1.0].map(|share| quantile(took, share));
+    println!(
+        "{{\"what\": \"{what}\", \"samples\": {}, \"p50_ms\": {p50:.2}, \"p90_ms\": {p90:.2}, \"p99_ms\": {p99:.2}, \"worst_ms\": {worst:.2}}}",
+        took.len()
+    );
+}

@@ -1,0 +1,55 @@
+//! Whole-process measurements for `bench/run` and `bench/live`; each prints lines of JSON. Rates count from the first event
+//! seen, CPU and memory are the process's own.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a benchmark reads the clock, and may fail loudly")]
+
+mod baseline;
+mod growth;
+mod live;
+mod plot;
+mod process;
+
+use std::time::Duration;
+
+use process::{Agent, load, print_line};
+
+const USAGE: &str = "usage:
+  bench poll|batch CONFIG EVENTS               a loop that only consumes and drops
+  bench agent BINARY CONFIG EVENTS             the agent, until it has caught up
+  bench collector BINARY CONFIG ADDRESS EVENTS the OpenTelemetry Collector, the same
+  bench recover BINARY CONFIG KILLS            SIGKILL to the first scrape with all totals (somebody produces meanwhile)
+  bench freshness BINARY CONFIG MARKERS        acknowledged event to scrape (somebody produces meanwhile)
+  bench query BINARY CONFIG CALLS              Query over TCP (somebody produces meanwhile)
+  bench scrape BINARY CONFIG CONFIG2 EVENTS PAUSE_MS   catching up alone, and scraped all the time
+  bench growth BINARY SERVERS DIR EVENTS       cost by keys, partitions, aggregates
+  bench plot RESULTS DIR                       the same as pictures";
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["poll", config, events] => baseline::poll_and_drop(&load(config), number(events)),
+        ["batch", config, events] => baseline::batch_and_drop(&load(config), number(events)),
+        ["collector", binary, config, address, events] => baseline::collector(binary, config, address, number(events)),
+        ["agent", binary, config, events] => {
+            let mut agent = Agent::start(binary, config);
+            let rate = agent.catch_up(number(events), |_| {});
+            print_line("agent", &rate, agent.cost());
+        }
+        ["recover", binary, config, kills] => live::recover(binary, config, number(kills) as usize),
+        ["freshness", binary, config, markers] => live::freshness(binary, config, number(markers) as usize),
+        ["query", binary, config, calls] => live::query(binary, config, number(calls) as usize),
+        ["scrape", binary, alone, scraped, events, pause] => {
+            live::scrape(binary, alone, scraped, number(events), Duration::from_millis(number(pause)));
+        }
+        ["growth", binary, servers, dir, events] => growth::growth(binary, servers, dir.as_ref(), number(events)),
+        ["plot", results, out] => plot::plot(results.as_ref(), out.as_ref()),
+        _ => {
+            eprintln!("{USAGE}");
+            std::process::exit(64);
+        }
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("`{text}` is no number\n{USAGE}"))
+}

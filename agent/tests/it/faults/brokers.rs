@@ -1,0 +1,161 @@
+//! Brokers that die, restart and freeze, and links that break.
+
+use std::time::Duration;
+
+use super::Fault;
+use super::crashes::has_a_share;
+use super::proxy::Proxy;
+use super::stage::{Brokers, PLAIN, Row, Stage};
+use crate::kafka::Kafka;
+
+pub const FAULTS: &[Fault] = &[
+    Fault {
+        name: "leader-killed",
+        about: "kill -9 of one of three brokers, each leads some partitions",
+        times: 6,
+        run: leader_killed,
+    },
+    Fault {
+        name: "brokers-restarted",
+        about: "all three brokers killed at once, and started",
+        times: 3,
+        run: all_restarted,
+    },
+    Fault { name: "broker-frozen", about: "SIGSTOP of one of three brokers for 20 s", times: 3, run: broker_frozen },
+    Fault {
+        name: "cut-off-5",
+        about: "one of two agents cut off from the brokers for 5 s",
+        times: 5,
+        run: |n| cut_off(n, 5),
+    },
+    Fault { name: "cut-off-30", about: "the same for 30 s", times: 3, run: |n| cut_off(n, 30) },
+    Fault { name: "cut-off-90", about: "the same for 90 s", times: 2, run: |n| cut_off(n, 90) },
+    Fault { name: "cut-off-alone", about: "the only agent cut off for 30 s", times: 2, run: cut_off_alone },
+    Fault { name: "slow-link", about: "100 ms each way and 256 kB/s a connection for 20 s", times: 3, run: slow_link },
+];
+
+const THREE: usize = 3;
+
+fn leader_killed(times: u32) -> Row {
+    let mut stage = Stage::on(Brokers::Own(Kafka::start(THREE)), "leader-killed", PLAIN);
+    let (mut one, mut two) = (stage.agent(), stage.agent());
+    stage.begun(&mut [&mut one, &mut two]);
+    stage.watch(&[&one, &two]);
+    for round in 0..times as usize {
+        let broker = 1 + round % THREE;
+        stage.sleep(0.5, 2.0);
+        stage.kafka.kill_broker(broker);
+        stage.sleep(0.0, 6.0);
+        // Whether the others have taken over by now or not.
+        stage.recovered("with two brokers");
+        stage.kafka.start_broker(broker);
+        stage.kafka.wait_in_sync();
+        stage.recovered("with three brokers");
+    }
+    stage.finish(&[&one, &two])
+}
+
+fn all_restarted(times: u32) -> Row {
+    let mut stage = Stage::on(Brokers::Own(Kafka::start(THREE)), "brokers-restarted", PLAIN);
+    let (mut one, mut two) = (stage.agent(), stage.agent());
+    stage.begun(&mut [&mut one, &mut two]);
+    stage.watch(&[&one, &two]);
+    for round in 0..times {
+        stage.sleep(0.5, 2.0);
+        let kafka: &Kafka = &stage.kafka;
+        let each = |work: &(dyn Fn(usize) + Sync)| {
+            std::thread::scope(|scope| (1..=THREE).for_each(|broker| drop(scope.spawn(move || work(broker)))));
+        };
+        if round % 2 == 0 {
+            each(&|broker| kafka.kill_broker(broker))
+        } else {
+            each(&|broker| kafka.stop_broker(broker))
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        // A broker is let in by a quorum only, so they start together.
+        each(&|broker| kafka.start_broker(broker));
+        stage.recovered("all brokers are back");
+        stage.kafka.wait_in_sync();
+    }
+    stage.finish(&[&one, &two])
+}
+
+fn broker_frozen(times: u32) -> Row {
+    let mut stage = Stage::on(Brokers::Own(Kafka::start(THREE)), "broker-frozen", PLAIN);
+    let (mut one, mut two) = (stage.agent(), stage.agent());
+    stage.begun(&mut [&mut one, &mut two]);
+    stage.watch(&[&one, &two]);
+    for round in 0..times as usize {
+        let broker = 1 + round % THREE;
+        stage.sleep(0.5, 2.0);
+        stage.kafka.pause_broker(broker);
+        std::thread::sleep(Duration::from_secs(20));
+        stage.kafka.resume_broker(broker);
+        stage.recovered("SIGCONT to a broker");
+        stage.kafka.wait_in_sync();
+    }
+    stage.finish(&[&one, &two])
+}
+
+/// A broker, and the only way to it for agents that are given its proxied listener.
+pub fn proxied() -> (Proxy, Brokers, String) {
+    let proxy = Proxy::start();
+    let kafka = Kafka::start_with(1, &["--proxy-port", &proxy.port().to_string()]);
+    proxy.lead_to(&kafka.listener("PROXIED"));
+    let address = format!("127.0.0.1:{}", proxy.port());
+    (proxy, Brokers::Own(kafka), address)
+}
+
+fn cut_off(times: u32, seconds: u64) -> Row {
+    let (proxy, kafka, address) = proxied();
+    let mut stage = Stage::on(kafka, "cut-off", PLAIN);
+    let (mut far, mut near) = (stage.agent_with(&address, &[]), stage.agent());
+    stage.begun(&mut [&mut far, &mut near]);
+    stage.watch(&[&far, &near]);
+    for _ in 0..times {
+        stage.sleep(0.5, 2.0);
+        proxy.cut();
+        std::thread::sleep(Duration::from_secs(seconds));
+        if seconds > 2 * u64::from(PLAIN.session) {
+            stage.recovered("the other has taken over");
+            assert!(!far.scrape().contains("numbers_events_total{"), "a cut-off agent shows what others have");
+        }
+        proxy.mend();
+        stage.recovered("the link is mended");
+        has_a_share(&far);
+    }
+    assert!(proxy.carried() > 0, "nothing went through the proxy");
+    stage.finish(&[&far, &near])
+}
+
+fn cut_off_alone(times: u32) -> Row {
+    let (proxy, kafka, address) = proxied();
+    let mut stage = Stage::on(kafka, "cut-off-alone", PLAIN);
+    let mut agent = stage.agent_with(&address, &[]);
+    stage.begun(&mut [&mut agent]);
+    stage.watch(&[&agent]);
+    for _ in 0..times {
+        stage.sleep(0.5, 2.0);
+        proxy.cut();
+        std::thread::sleep(Duration::from_secs(30));
+        proxy.mend();
+        stage.recovered("the link is mended");
+    }
+    stage.finish(&[&agent])
+}
+
+fn slow_link(times: u32) -> Row {
+    let (proxy, kafka, address) = proxied();
+    let mut stage = Stage::on(kafka, "slow-link", PLAIN);
+    let (mut far, mut near) = (stage.agent_with(&address, &[]), stage.agent());
+    stage.begun(&mut [&mut far, &mut near]);
+    stage.watch(&[&far, &near]);
+    for _ in 0..times {
+        stage.sleep(0.5, 2.0);
+        proxy.slow(Duration::from_millis(100), 256 * 1024);
+        std::thread::sleep(Duration::from_secs(20));
+        proxy.mend();
+        stage.recovered("the link is fast again");
+    }
+    stage.finish(&[&far, &near])
+}
