@@ -1,7 +1,7 @@
 //! An agent with its servers, assembled from a config: what `run` and `demo` have in common.
 
 use crate::clock::Clock;
-use crate::cluster::{Monitor, View};
+use crate::cluster::{Monitor, Prober, View};
 use crate::config::Config;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
@@ -163,6 +163,11 @@ fn monitor(agent: &Agent) -> anyhow::Result<Option<Arc<Monitor>>> {
     let client = ClusterClient::create(&agent.settings, agent.clock.clone(), "cluster")?;
     let monitor = Arc::new(Monitor::new(client, agent.clock.clone(), agent.config.cluster.clone()));
     monitor.start()?;
+    let probe = &agent.config.cluster.probe;
+    if probe.enabled {
+        let (clock, metrics) = (agent.clock.clone(), agent.metrics.clone());
+        monitor.probe_with(Prober::new(&agent.settings, probe.clone(), clock, metrics, agent.runtime.clone())?)?;
+    }
     Ok(Some(monitor))
 }
 

@@ -12,6 +12,7 @@ mod health;
 mod history;
 mod lag;
 mod monitor;
+mod probe;
 
 pub use change::changes;
 pub use check::check;
@@ -21,6 +22,7 @@ pub use health::{BrokerHealth, BrokerState, Health, Status, TopicHealth};
 pub use history::History;
 pub use lag::{GroupLag, Log, Logs, PartitionLag, TopicLag};
 pub use monitor::{Monitor, Refused};
+pub use probe::Prober;
 
 use crate::kafka::stats::Clients;
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use super::filter::Filter;
 use super::health::{Health, Status};
 use super::history::History;
 use super::lag::GroupLag;
+use super::probe::Prober;
 use super::check;
 use crate::clock::{BootTime, Clock};
 use crate::config::Cluster;
@@ -130,6 +131,15 @@ impl Monitor {
             threads.push(spawn("cluster-lag", Monitor::collect_on)?);
         }
         Ok(threads)
+    }
+
+    /// Starts the probe beside the other threads.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn probe_with(self: &Arc<Self>, prober: Prober) -> std::io::Result<JoinHandle<()>> {
+        let monitor = self.clone();
+        std::thread::Builder::new().name("cluster-probe".into()).spawn(move || prober.run(&monitor.stopping))
     }
 
     pub fn stop(&self) {

@@ -7,6 +7,7 @@ mod consumer;
 mod context;
 pub mod event_producer;
 mod mock;
+pub mod probe;
 mod producer;
 mod reader;
 mod settings;
