@@ -2,17 +2,20 @@
 //! request.
 
 use super::filter::Filter;
-use super::history::{History, Point};
+use super::history::History;
 use super::lag::{self, GroupLag, Logs};
 use crate::clock::Clock;
-use crate::kafka::cluster::{CallError, ClusterClient, EARLIEST, GroupSeen, LATEST, TopicPartitions};
+use crate::kafka::cluster::{CallError, ClusterClient, EARLIEST, GroupSeen, LATEST, LogOffset, TopicPartitions};
 use parking_lot::Mutex;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long ago, in seconds, high watermarks are asked for when lag reaches back before what was seen.
-const LOOK_BACK: [i64; 10] = [10, 30, 60, 300, 1_200, 3_600, 14_400, 43_200, 172_800, 604_800];
+const LOOK_BACK: [i64; 7] = [30, 300, 3_600, 14_400, 43_200, 172_800, 604_800];
+/// How often the time around an offset is halved then, and how close is close enough.
+const HALVINGS: usize = 6;
+const CLOSE_MS: i64 = 2_000;
 
 /// What a collection found.
 #[derive(Clone, Debug, Default)]
@@ -126,8 +129,8 @@ fn note(history: &mut History, logs: &Logs, partitions: &[(Arc<str>, i32)], now:
     }
 }
 
-/// Fills the history of partitions in which a group is behind what was seen, from the times of the records themselves.
-/// What is not answered stays unknown.
+/// Fills the history of partitions in which a group is behind what was seen, from the times of the records themselves:
+/// first at certain ages, then halving the time around the oldest offset. What is not answered stays unknown.
 fn look_back<'a>(
     client: &ClusterClient,
     history: &Mutex<History>,
@@ -136,33 +139,60 @@ fn look_back<'a>(
     now: i64,
     timeout: Duration,
 ) {
-    let mut known = history.lock();
-    let unknown = wanted.filter(|(topic, partition, offset)| {
-        let behind = logs.log(topic, *partition).and_then(|log| log.high).is_some_and(|high| *offset < high);
-        behind && known.of(topic, *partition).is_none_or(|points| !points.reaches(*offset))
-    });
-    let mut places: Vec<(Arc<str>, i32)> = unknown.map(|(topic, partition, _)| (topic.clone(), partition)).collect();
-    places.sort_unstable();
-    places.dedup();
-    places.retain(|(topic, partition)| known.of_mut(topic, *partition).first_look_back());
-    drop(known);
-    let mut found: HashMap<(Arc<str>, i32), Vec<Point>> = HashMap::new();
+    let places = unknown(&mut history.lock(), logs, wanted);
     if places.is_empty() {
         return;
     }
-    for seconds in LOOK_BACK {
+    for seconds in LOOK_BACK.iter().rev() {
         let time = now - seconds * 1_000;
-        let Ok(offsets) = client.log_offsets(&places, time, timeout) else { break };
-        for offset in offsets {
-            // No record since then: the high watermark was what it is.
-            let high = offset.offset.or_else(|| logs.log(&offset.topic, offset.partition)?.high);
-            if let Some(high) = high {
-                found.entry((offset.topic, offset.partition)).or_default().push((time, high));
-            }
+        learn(client, history, logs, places.keys().map(|place| (place.clone(), time)).collect(), timeout);
+    }
+    for _ in 0..HALVINGS {
+        let known = history.lock();
+        let middle = |((topic, partition), offset): (&(Arc<str>, i32), &i64)| {
+            let time = known.of(topic, *partition)?.between(*offset, CLOSE_MS)?;
+            Some(((topic.clone(), *partition), time))
+        };
+        let asked: Vec<_> = places.iter().filter_map(middle).collect();
+        drop(known);
+        learn(client, history, logs, asked, timeout);
+    }
+}
+
+/// Partitions in which a group is behind what was seen, with the oldest offset; each is given once.
+fn unknown<'a>(
+    history: &mut History,
+    logs: &Logs,
+    wanted: impl Iterator<Item = (&'a Arc<str>, i32, i64)>,
+) -> BTreeMap<(Arc<str>, i32), i64> {
+    let mut places: BTreeMap<(Arc<str>, i32), i64> = BTreeMap::new();
+    for (topic, partition, offset) in wanted {
+        let behind = logs.log(topic, partition).and_then(|log| log.high).is_some_and(|high| offset < high);
+        if behind && history.of(topic, partition).is_none_or(|points| !points.reaches(offset)) {
+            let oldest = places.entry((topic.clone(), partition)).or_insert(offset);
+            *oldest = offset.min(*oldest);
         }
     }
+    places.retain(|(topic, partition), _| history.of_mut(topic, *partition).first_look_back());
+    places
+}
+
+/// Asks what the high watermark was at a moment, for each partition its own.
+fn learn(
+    client: &ClusterClient,
+    history: &Mutex<History>,
+    logs: &Logs,
+    asked: Vec<((Arc<str>, i32), i64)>,
+    timeout: Duration,
+) {
+    let times: HashMap<_, _> = asked.iter().cloned().collect();
+    let Ok(found) = client.log_offsets_at(&asked, timeout) else { return };
     let mut known = history.lock();
-    for ((topic, partition), points) in found {
-        known.of_mut(&topic, partition).before(points);
+    for LogOffset { topic, partition, offset } in found {
+        // No record since then: the high watermark was what it is.
+        let high = offset.or_else(|| logs.log(&topic, partition)?.high);
+        if let (Some(high), Some(time)) = (high, times.get(&(topic.clone(), partition))) {
+            known.of_mut(&topic, partition).add(vec![(*time, high)]);
+        }
     }
 }

@@ -45,21 +45,29 @@ impl Points {
         self.points.push((at, high));
     }
 
-    /// Adds points from before the first one.
-    pub fn before(&mut self, mut earlier: Vec<Point>) {
-        earlier.sort_unstable();
-        let seen = std::mem::take(self);
-        let first = seen.points.first().copied().unwrap_or((i64::MAX, i64::MAX));
-        // Records may be dated out of order: only what fits to what was seen, and to what came before it, is of use.
-        let mut least = i64::MIN;
-        for (at, high) in earlier {
-            if at < first.0 && high <= first.1 && high >= least {
-                self.note(at, high);
-                least = high;
+    /// Adds points that were not noted when they happened. Records may be dated out of order: of these points only what
+    /// fits between its neighbours is kept.
+    pub fn add(&mut self, mut more: Vec<Point>) {
+        more.sort_unstable();
+        let mut seen = std::mem::take(self);
+        let mut more = more.into_iter().peekable();
+        for (at, high) in seen.points.drain(..) {
+            while let Some(point) = more.next_if(|(earlier, _)| *earlier < at) {
+                let least = self.points.last().map_or(i64::MIN, |(_, high)| *high);
+                if (least..=high).contains(&point.1) {
+                    self.note(point.0, point.1);
+                }
             }
+            self.note(at, high);
         }
-        seen.points.iter().for_each(|(at, high)| self.note(*at, *high));
         self.looked_back = seen.looked_back;
+    }
+
+    /// A moment between the two points around the record at `offset`, if they are further apart than `apart`.
+    pub fn between(&self, offset: i64, apart: i64) -> Option<i64> {
+        let at = self.points.partition_point(|(_, high)| *high <= offset);
+        let (end, start) = (self.points.get(at)?.0, self.points.get(at.checked_sub(1)?)?.0);
+        (end - start > apart).then_some(start + (end - start) / 2)
     }
 
     /// When the record at `offset` was produced; `None` if that was before the first point, or has not happened.
@@ -153,11 +161,15 @@ mod tests {
     }
 
     #[test]
-    fn earlier_points_are_put_before_what_was_seen() {
+    fn points_learnt_later_are_put_where_they_fit() {
         let mut points = points(&[(100_000, 50), (130_000, 60)]);
-        points.before(vec![(40_000, 20), (10_000, 10), (10_500, 10), (120_000, 55), (99_000, 70)]);
+        points.add(vec![(40_000, 20), (10_000, 10), (10_500, 10), (99_000, 70)]);
         assert_eq!(points.produced_at(10), Some(10_500 + 2_950));
         assert_eq!(points.produced_at(49), Some(100_000));
         assert_eq!(points.produced_at(9), None);
+        assert_eq!(points.between(15, 5_000), Some(25_250));
+        points.add(vec![(25_250, 19)]);
+        assert_eq!(points.produced_at(19), Some(40_000));
+        assert_eq!((points.between(19, 15_000), points.between(99, 0)), (None, None));
     }
 }

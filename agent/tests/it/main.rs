@@ -7,6 +7,7 @@
 mod agent;
 mod audit;
 mod bad_starts;
+mod cluster;
 mod connect;
 mod demo;
 mod docs;

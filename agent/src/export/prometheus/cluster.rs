@@ -33,6 +33,11 @@ fn int(count: usize) -> Number {
     Number::Int(count as u64)
 }
 
+/// Seconds, which are known to milliseconds.
+fn age(seconds: f32) -> Number {
+    Number::Nanos((f64::from(seconds) * 1e3).round() as i128 * 1_000_000)
+}
+
 fn write_health(page: &mut Page, health: &Health) {
     gauge(page, Name::ClusterBrokersHealthy, int(health.brokers_up()));
     gauge(page, Name::ClusterReachable, Number::Int(u64::from(health.reachable)));
@@ -117,7 +122,7 @@ fn write_lag(page: &mut Page, found: &Collected, config: &ClusterLag) {
     if config.granularity == Granularity::Partition && !too_many {
         write_partitions(page, &found.groups);
     } else {
-        by_topic(page, &found.groups, Name::GroupLagSeconds, &|t| t.seconds().map(|s| Number::Float(s.into())));
+        by_topic(page, &found.groups, Name::GroupLagSeconds, &|t| t.seconds().map(age));
     }
     by_topic(page, &found.groups, Name::GroupOffsetSum, &|t| u64::try_from(t.offset_sum()).ok().map(Number::Int));
     by_topic(page, &found.groups, Name::GroupLagSum, &|t| t.lag().map(Number::Int));
@@ -166,7 +171,7 @@ fn write_partitions(page: &mut Page, groups: &[GroupLag]) {
     };
     each(Name::GroupOffset, &|p| p.committed.and_then(|offset| u64::try_from(offset).ok()).map(Number::Int));
     each(Name::GroupLag, &|p| p.lag.map(Number::Int));
-    each(Name::GroupLagSeconds, &|p| p.seconds.map(|s| Number::Float(s.into())));
+    each(Name::GroupLagSeconds, &|p| p.seconds.map(age));
 }
 
 fn topic_labels(labels: &mut String, group: &GroupLag, topic: &TopicLag) {

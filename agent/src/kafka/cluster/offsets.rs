@@ -34,6 +34,19 @@ impl ClusterClient {
         time: i64,
         timeout: Duration,
     ) -> Result<Vec<LogOffset>, CallError> {
+        let of: Vec<_> = of.iter().map(|place| (place.clone(), time)).collect();
+        self.log_offsets_at(&of, timeout)
+    }
+
+    /// The same, for each partition at a time of its own.
+    ///
+    /// # Errors
+    /// If there is no answer at all within `timeout`.
+    pub fn log_offsets_at(
+        &self,
+        of: &[((Arc<str>, i32), i64)],
+        timeout: Duration,
+    ) -> Result<Vec<LogOffset>, CallError> {
         if of.is_empty() {
             return Ok(Vec::new());
         }
@@ -42,10 +55,10 @@ impl ClusterClient {
         // SAFETY: everything is valid; the list is copied by the call and destroyed here.
         call.ask(operation, 0, None, |client, options, queue| unsafe {
             let list = sys::rd_kafka_topic_partition_list_new(of.len() as i32);
-            for (topic, partition) in of {
+            for ((topic, partition), time) in of {
                 let Ok(name) = CString::new(topic.as_bytes()) else { continue };
                 let element = sys::rd_kafka_topic_partition_list_add(list, name.as_ptr(), *partition);
-                (*element).offset = time;
+                (*element).offset = *time;
             }
             sys::rd_kafka_ListOffsets(client, list, options, queue);
             sys::rd_kafka_topic_partition_list_destroy(list);
