@@ -43,4 +43,4 @@ machine() { # the line under a table
 
 load=$(cut -d' ' -f1 /proc/loadavg)
 agent=target/release/streamgauge bench=target/release/examples/bench
-cargo build --release -p streamgauge --bin streamgauge --example bench
+[[ -n ${STREAMGAUGE_BENCH_AS_BUILT:-} ]] || cargo build --release -p streamgauge --bin streamgauge --example bench # set it to measure what is there

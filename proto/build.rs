@@ -17,6 +17,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
+
+    // Not ours, and no part of what reflection tells.
+    let prometheus = "prometheus/metrics.proto";
+    println!("cargo::rerun-if-changed={prometheus}");
+    tonic_prost_build::configure().compile_fds(protox::compile([prometheus], ["."])?)?;
     Ok(())
 }
 

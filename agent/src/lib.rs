@@ -2,7 +2,8 @@
 //!
 //! Dependencies point one way:
 //! `cli → worker → commit, replica → state → aggregate`, with `decode` under `worker` and `kafka` under `commit` and
-//! `replica`; `grpc, http, export → query → state`, and `grpc, http, export → cluster → kafka`. `audit` shares nothing with what it checks. `config`, `telemetry`,
+//! `replica`; `grpc, http, export → query → state`. `audit` shares nothing with what it checks; `monitoring`
+//! turns a config into rules and dashboards. `config`, `telemetry`,
 //! `clock` and `failpoint` are known to all and know none.
 
 pub mod aggregate;
@@ -19,8 +20,11 @@ pub mod generate;
 pub mod grpc;
 pub mod http;
 pub mod kafka;
+pub mod loadtest;
+pub mod monitoring;
 pub mod query;
 pub mod replica;
 pub mod state;
 pub mod telemetry;
+pub mod topics;
 pub mod worker;

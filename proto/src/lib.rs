@@ -15,5 +15,10 @@ pub mod v1 {
     tonic::include_proto!("streamgauge.v1");
 }
 
+/// Prometheus' protobuf exposition.
+pub mod prometheus {
+    tonic::include_proto!("io.prometheus.client");
+}
+
 /// Descriptors of every message and service, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -10,6 +10,9 @@ use streamgauge::kafka::{Batch, GroupConsumer, Identity, Rebalance, Settings};
 
 use crate::process::{Cost, Rate, page, print_line, stop, sum};
 
+/// Longer than the Collector takes to start and join its group.
+const STANDSTILL: Duration = Duration::from_secs(30);
+
 fn settings(config: &Config) -> (Settings, Identity) {
     let settings = Settings::new(config.kafka.clone(), "bench".into());
     (settings, Identity { instance: format!("bench-{}", std::process::id()), worker: 0 })
@@ -67,26 +70,26 @@ fn report(what: &str, events: u64, bytes: usize, first: Instant) {
     print_line(what, &rate, Cost::of(std::process::id()));
 }
 
-/// Starts the Collector with `config`, whose prometheus exporter listens on `address`, and watches `http_requests_total` until
-/// all events are in it. Its answer says so if they never are: what it lost or counted twice.
+/// Starts the Collector with `config`, whose prometheus exporter listens on `address`, and watches the count of its
+/// histogram until all events are in it; says so if they never are.
 pub fn collector(binary: &str, config: &str, address: &str, events: u64) {
     let mut child = Command::new(binary).args(["--config", config]).spawn().unwrap();
     let (mut first, mut last) = (None, (Instant::now(), 0.0));
     while last.1 < events as f64 {
         std::thread::sleep(Duration::from_millis(250));
         assert!(child.try_wait().unwrap().is_none(), "the Collector ended");
-        let seen = page(address).and_then(|page| sum(&page, "http_requests_total{")).unwrap_or(0.0);
+        let seen = page(address).and_then(|page| sum(&page, "http_duration_milliseconds_count{")).unwrap_or(0.0);
         if seen > 0.0 {
             first.get_or_insert_with(|| (Instant::now(), seen));
         }
         if seen > last.1 {
             last = (Instant::now(), seen);
-        } else if first.is_some() && last.0.elapsed() > Duration::from_secs(15) {
+        } else if last.0.elapsed() > STANDSTILL {
             eprintln!("the Collector stands still at {seen} of {events} events");
             break;
         }
     }
-    let (began, at) = first.unwrap();
+    let (began, at) = first.expect("the Collector counts nothing");
     let rate = Rate { events: (last.1 - at) as u64, seconds: last.0.duration_since(began).as_secs_f64() };
     let cost = Cost::of(child.id());
     // All events count for the CPU: it was read from the process's start.

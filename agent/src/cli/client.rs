@@ -14,17 +14,24 @@ pub type Client = QueryServiceClient<Channel>;
 
 /// Connects the client of queries to `address`.
 pub async fn connect(address: &str) -> anyhow::Result<Client> {
+    let channel = endpoint(address)?.timeout(CALL_TIMEOUT);
     // The server limits the cells of an answer, not the client its bytes.
-    Ok(QueryServiceClient::new(channel(address).await?).max_decoding_message_size(usize::MAX))
+    Ok(QueryServiceClient::new(open(address, channel).await?).max_decoding_message_size(usize::MAX))
 }
 
-/// A connection to `address`, `http://host:port` or `host:port`.
+/// A connection for calls that take as long as they take.
 pub async fn channel(address: &str) -> anyhow::Result<Channel> {
+    open(address, endpoint(address)?).await
+}
+
+fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
     let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let endpoint = Endpoint::from_shared(url).with_context(|| format!("`{address}` is no address such as {GRPC}"))?;
+    Endpoint::from_shared(url).with_context(|| format!("`{address}` is no address such as {GRPC}"))
+}
+
+async fn open(address: &str, endpoint: Endpoint) -> anyhow::Result<Channel> {
     endpoint
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(CALL_TIMEOUT)
         .connect()
         .await
         .with_context(|| format!("no agent answers at {address}; is it running, and is that its grpc.listen?"))

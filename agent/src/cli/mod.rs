@@ -2,18 +2,23 @@
 //! a config that cannot be used.
 
 pub mod audit;
-pub mod cluster;
 mod client;
+pub mod cluster;
+mod columns;
 mod connect;
 pub mod demo;
+pub mod generate;
 pub mod health;
 mod human;
 pub mod init;
+pub mod loadtest;
 pub mod produce;
 pub mod query;
 pub mod run;
 pub mod schema;
 mod serve;
+mod target;
+pub mod topics;
 pub mod validate;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -57,8 +62,15 @@ enum Verb {
     /// The Kafka cluster: its health, and how far consumer groups are behind.
     #[command(subcommand)]
     Cluster(cluster::ClusterVerb),
+    /// Administer topics.
+    Topics(topics::TopicsArgs),
+    /// Measure how fast a topic takes events.
+    Loadtest(loadtest::LoadTestArgs),
     /// Ask an agent whether it is ready.
     Health(health::HealthArgs),
+    /// Write Grafana dashboards, or Prometheus' recording and alert rules, for the aggregates of a config.
+    #[command(subcommand)]
+    Generate(generate::GenerateArgs),
     /// Print the config's JSON schema.
     Schema,
     /// Print the shell's completions of this command line.
@@ -90,7 +102,10 @@ pub fn main() -> ExitCode {
         Verb::Query(args) => finish(query::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
         Verb::Cluster(verb) => cluster::run(verb),
+        Verb::Topics(args) => finish(topics::run(args)),
+        Verb::Loadtest(args) => finish(loadtest::run(&args)),
         Verb::Health(args) => health::run(&args),
+        Verb::Generate(args) => finish(generate::run(&args)),
         Verb::Schema => ExitCode::from(schema::schema()),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "streamgauge", &mut std::io::stdout());

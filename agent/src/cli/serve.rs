@@ -3,13 +3,16 @@
 use crate::clock::Clock;
 use crate::cluster::{Monitor, Prober, View};
 use crate::config::Config;
+use crate::export::otlp;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
 use crate::kafka::cluster::ClusterClient;
+use crate::loadtest::{LoadTests, Sources};
 use crate::query::{self, Reader, Readiness};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
+use crate::topics::{Policy, Topics};
 use crate::worker::{Agent, SourcePlan, WorkerError, WorkerStatus};
 use anyhow::Context;
 use std::io;
@@ -73,6 +76,26 @@ impl Serving {
     pub async fn start(config: Config, listeners: Listeners, topics_given: bool) -> anyhow::Result<Serving> {
         let agent = Arc::new(assemble(config, topics_given)?);
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
+        let reader = Arc::new(Reader {
+            registry: agent.registry.clone(),
+            sources: query::Sources::new(agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone()))),
+            clock: agent.clock.clone(),
+            max_cells: agent.config.limits.query_cells,
+        });
+        let (stop, stopped) = watch::channel(());
+        let mut servers = Vec::new();
+        if let Some(config) = &agent.config.otlp {
+            let sender = otlp::Sender { group_id: &agent.config.kafka.group_id, instance: agent.state_dir.instance() };
+            let dir = agent.state_dir.otlp_dir();
+            servers.extend(otlp::start(
+                config.clone(),
+                sender,
+                reader.clone(),
+                agent.metrics.clone(),
+                &dir,
+                stopped.clone(),
+            )?);
+        }
         let (ended, ends) = mpsc::channel(agent.config.workers);
         let mut statuses = Vec::new();
         let mut threads = Vec::new();
@@ -81,20 +104,13 @@ impl Serving {
             statuses.push(status.clone());
             threads.push(spawn_worker(agent.clone(), number, status, ended.clone()).context("worker")?);
         }
-        let reader = Arc::new(Reader {
-            registry: agent.registry.clone(),
-            sources: query::Sources::new(agent.sources.iter().map(|s| query::Source::new(&s.source, s.plan.clone()))),
-            clock: agent.clock.clone(),
-            max_cells: agent.config.limits.query_cells,
-        });
         let registry = agent.registry.clone();
         let readiness: Readiness = Arc::new(move || {
             let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
-        let (stop, stopped) = watch::channel(());
         let cluster = monitor(&agent).context("cluster")?;
-        let servers = serve(listeners, &agent, reader.clone(), readiness.clone(), cluster.clone(), stopped);
+        servers.extend(serve(listeners, &agent, reader.clone(), readiness.clone(), cluster.clone(), stopped));
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving { http, grpc, reader, readiness, agent, cluster, ends, threads, stop, servers, result: Ok(()) })
     }
@@ -157,13 +173,13 @@ fn assemble(config: Config, topics_given: bool) -> anyhow::Result<Agent> {
 
 /// Looks after the cluster, unless the config switches that off.
 fn monitor(agent: &Agent) -> anyhow::Result<Option<Arc<Monitor>>> {
-    if !agent.config.cluster.enabled {
+    if !agent.config.cluster.watch.enabled {
         return Ok(None);
     }
     let client = ClusterClient::create(&agent.settings, agent.clock.clone(), "cluster")?;
-    let monitor = Arc::new(Monitor::new(client, agent.clock.clone(), agent.config.cluster.clone()));
+    let monitor = Arc::new(Monitor::new(client, agent.clock.clone(), agent.config.cluster.watch.clone()));
     monitor.start()?;
-    let probe = &agent.config.cluster.probe;
+    let probe = &agent.config.cluster.watch.probe;
     if probe.enabled {
         let (clock, metrics) = (agent.clock.clone(), agent.metrics.clone());
         monitor.probe_with(Prober::new(&agent.settings, probe.clone(), clock, metrics, agent.runtime.clone())?)?;
@@ -188,15 +204,31 @@ fn serve(
             metrics: metrics.clone(),
             readiness: readiness.clone(),
             cluster: View { monitor: cluster.clone(), clients: agent.settings.clients().clone() },
+            histograms: agent.config.http.histograms,
             config: agent.config.redacted_yaml().into(),
         },
         ends(stopped.clone()),
     );
-    let grpc = grpc::serve(listeners.grpc, GrpcState { reader, metrics, readiness, cluster }, ends(stopped));
+    let grpc = grpc::serve(listeners.grpc, grpc_state(agent, reader, readiness, cluster), ends(stopped));
     vec![
         tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),
         tokio::spawn(async move { grpc.await.unwrap_or_else(|e| tracing::error!("gRPC server: {e}")) }),
     ]
+}
+
+fn grpc_state(agent: &Agent, reader: Arc<Reader>, readiness: Readiness, cluster: Option<Arc<Monitor>>) -> GrpcState {
+    let config = &agent.config;
+    let topics = Topics::new(agent.settings.clone(), &config.cluster.topics, Policy::of(config));
+    let load_tests = LoadTests::new(
+        agent.settings.clone(),
+        topics.clone(),
+        config.cluster.load_tests.clone(),
+        Sources::of(config),
+        agent.clock.clone(),
+        Some(agent.metrics.clone()),
+    );
+    let (metrics, load_tests) = (agent.metrics.clone(), Arc::new(load_tests));
+    GrpcState { reader, metrics, readiness, cluster, topics, load_tests }
 }
 
 /// Resolves when the sender is gone.

@@ -101,12 +101,15 @@ mod tests {
         use BrokerState::{Down, Up};
         let first = health(Status::Healthy, &[(1, Up), (2, Up)], &[]);
         let then = health(Status::Degraded, &[(1, Up), (2, Down), (3, Up)], &[4, 5]);
-        assert_eq!(changes(&first, &then), [
-            "the cluster was healthy, is degraded",
-            "broker 2 was up, is down",
-            "broker 3 is new, and up",
-            "under-replicated partitions: 2, before 0",
-        ]);
+        assert_eq!(
+            changes(&first, &then),
+            [
+                "the cluster was healthy, is degraded",
+                "broker 2 was up, is down",
+                "broker 3 is new, and up",
+                "under-replicated partitions: 2, before 0",
+            ]
+        );
         let other = health(Status::Degraded, &[(1, Up), (2, Down), (3, Up)], &[5, 6]);
         assert_eq!(changes(&then, &other), ["other partitions are concerned: t (2 partitions)"]);
         let gone = Health { status: Status::Unhealthy, ..Health::default() };

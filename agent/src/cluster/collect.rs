@@ -117,7 +117,8 @@ pub fn one(
 }
 
 fn partitions(topics: &[TopicPartitions]) -> Vec<(Arc<str>, i32)> {
-    let of = |topic: &TopicPartitions| -> Vec<_> { topic.partitions.iter().map(|p| (topic.name.clone(), p.id)).collect() };
+    let of =
+        |topic: &TopicPartitions| -> Vec<_> { topic.partitions.iter().map(|p| (topic.name.clone(), p.id)).collect() };
     topics.iter().flat_map(of).collect()
 }
 

@@ -50,9 +50,9 @@ impl Filter {
 pub fn whole(pattern: &str) -> Result<Option<Regex>, String> {
     match pattern {
         "" => Ok(None),
-        _ => Regex::new(&format!("^(?:{pattern})$")).map(Some).map_err(|_| {
-            format!("`{pattern}` is not a regular expression; write one such as `orders-.*`")
-        }),
+        _ => Regex::new(&format!("^(?:{pattern})$"))
+            .map(Some)
+            .map_err(|_| format!("`{pattern}` is not a regular expression; write one such as `orders-.*`")),
     }
 }
 

@@ -321,7 +321,11 @@ mod tests {
             false => (*id, Ok(Duration::from_millis(2))),
         };
         Facts {
-            nodes: Nodes { cluster_id: "c".into(), controller: Some(1), nodes: listed.iter().map(|id| node(*id)).collect() },
+            nodes: Nodes {
+                cluster_id: "c".into(),
+                controller: Some(1),
+                nodes: listed.iter().map(|id| node(*id)).collect(),
+            },
             answers: listed.iter().map(answer).collect(),
             topics: vec![TopicPartitions { name: "t".into(), partitions: (0..3).map(partition).collect() }].into(),
             min_isr: Ok(HashMap::from([("t".to_owned(), 2)])),
@@ -345,10 +349,10 @@ mod tests {
         let before = check(&Health::default(), facts(&[1, 2, 3], &[]), 5);
         let health = check(&before, facts(&[1, 3], &[]), 6);
         assert_eq!((health.status, health.brokers_up(), health.under_replicated()), (Status::Degraded, 2, 3));
-        assert_eq!(health.problems, [
-            "broker 2 (k:9093) is down: the cluster does not list it",
-            "3 partitions under-replicated: t-0, t-1, t-2",
-        ]);
+        assert_eq!(
+            health.problems,
+            ["broker 2 (k:9093) is down: the cluster does not list it", "3 partitions under-replicated: t-0, t-1, t-2",]
+        );
         assert_eq!((health.status_since, health.reachable_since), (6, 5));
     }
 
@@ -363,10 +367,13 @@ mod tests {
     fn what_a_silent_broker_leads_cannot_be_used() {
         let health = check(&Health::default(), facts(&[1, 2, 3], &[2]), 5);
         assert_eq!((health.status, health.silent(), health.under_replicated()), (Status::Unhealthy, 1, 0));
-        assert_eq!(health.problems, [
-            "1 partition led by a broker that does not answer: t-1",
-            "broker 2 (k:9093) does not answer: no answer in time",
-        ]);
+        assert_eq!(
+            health.problems,
+            [
+                "1 partition led by a broker that does not answer: t-1",
+                "broker 2 (k:9093) does not answer: no answer in time",
+            ]
+        );
     }
 
     #[test]

@@ -136,7 +136,8 @@ pub fn group(
             }
         }
     }
-    let (state, members) = seen.map_or_else(|| ("Unknown".to_owned(), None), |s| (s.state.clone(), Some(s.members.len())));
+    let (state, members) =
+        seen.map_or_else(|| ("Unknown".to_owned(), None), |s| (s.state.clone(), Some(s.members.len())));
     let mut group = GroupLag { name: name.to_owned(), state, members, topics };
     group.sort();
     group
@@ -160,9 +161,11 @@ impl GroupLag {
     /// Kafka answers in no certain order.
     fn sort(&mut self) {
         self.topics.sort_by(|a, b| a.topic.cmp(&b.topic));
-        self.topics.dedup_by(|b, a| a.topic == b.topic && {
-            a.partitions.append(&mut b.partitions);
-            true
+        self.topics.dedup_by(|b, a| {
+            a.topic == b.topic && {
+                a.partitions.append(&mut b.partitions);
+                true
+            }
         });
         for topic in &mut self.topics {
             topic.partitions.sort_unstable_by_key(|p| p.partition);
@@ -206,7 +209,10 @@ mod tests {
     }
 
     fn committed(offsets: &[(&str, i32, i64)]) -> Vec<Committed> {
-        offsets.iter().map(|(t, partition, offset)| Committed { topic: (*t).into(), partition: *partition, offset: *offset }).collect()
+        offsets
+            .iter()
+            .map(|(t, partition, offset)| Committed { topic: (*t).into(), partition: *partition, offset: *offset })
+            .collect()
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! The threads that check and collect at intervals, and on demand. Readers take what was found last; nobody but these
 //! threads waits for a broker.
 
+use super::check;
 use super::collect::{self, Collected};
 use super::filter::Filter;
 use super::health::{Health, Status};
 use super::history::History;
 use super::lag::GroupLag;
 use super::probe::Prober;
-use super::check;
 use crate::clock::{BootTime, Clock};
-use crate::config::Cluster;
+use crate::config::Watch;
 use crate::kafka::cluster::{CallError, ClusterClient, GroupSeen};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub enum Refused {
 pub struct Monitor {
     client: ClusterClient,
     clock: Clock,
-    config: Cluster,
+    config: Watch,
     filter: Filter,
     health: Topic<Health>,
     lag: Topic<Result<Collected, CallError>>,
@@ -103,7 +103,7 @@ impl<T> Topic<T> {
 }
 
 impl Monitor {
-    pub fn new(client: ClusterClient, clock: Clock, config: Cluster) -> Monitor {
+    pub fn new(client: ClusterClient, clock: Clock, config: Watch) -> Monitor {
         Monitor {
             client,
             clock,
@@ -146,7 +146,7 @@ impl Monitor {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
-    pub fn config(&self) -> &Cluster {
+    pub fn config(&self) -> &Watch {
         &self.config
     }
 

@@ -45,7 +45,8 @@ impl Outstanding {
 
     /// Gives up what is older than `timeout`; whom it was sent to.
     pub fn late(&mut self, now: BootTime, timeout: Duration) -> Vec<i32> {
-        let (late, waiting) = std::mem::take(&mut self.sent).into_iter().partition(|(_, (_, at))| now.since(*at) > timeout);
+        let (late, waiting) =
+            std::mem::take(&mut self.sent).into_iter().partition(|(_, (_, at))| now.since(*at) > timeout);
         self.sent = waiting;
         let late: BTreeMap<u64, (i32, BootTime)> = late;
         late.into_values().map(|(broker, _)| broker).collect()
@@ -256,7 +257,8 @@ mod tests {
 
     #[test]
     fn without_a_leader_it_is_the_preferred_one_that_fails() {
-        let seen = |leader| PartitionSeen { id: 0, leader, replicas: [2, 3].into_iter().collect(), ..Default::default() };
+        let seen =
+            |leader| PartitionSeen { id: 0, leader, replicas: [2, 3].into_iter().collect(), ..Default::default() };
         assert_eq!([tried(&seen(Some(3))), tried(&seen(None))], [Some(3), Some(2)]);
     }
 }

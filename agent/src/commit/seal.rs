@@ -106,6 +106,7 @@ fn offset_record(view: &View, epoch: &TaskEpoch, now: i64, sums: &Sums) -> Offse
             live_entries,
             closed_through: published_through,
             published_through,
+            pushed_through: epoch.task.pushed_through(id).max(last.and_then(|progress| progress.pushed_through)),
         }
     });
     // Aggregates this config does not know are carried unread: another version in the group may know them.

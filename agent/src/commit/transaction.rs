@@ -8,6 +8,7 @@ use crate::kafka::{Delivered, SendError, TopicPartition, TxnError};
 use crate::state::TaskId;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ impl Work {
             self.settings.consumer.commit_async(&offsets).map_err(Failure::kafka)?;
             return Ok(delivered);
         }
-        self.send_offsets(&offsets, &metadata)?;
+        self.send_offsets(&offsets, &Arc::new(metadata))?;
         if failpoint::hit("commit.offsets_sent") {
             return Err(Failure::kafka("failpoint commit.offsets_sent"));
         }
@@ -135,7 +136,7 @@ impl Work {
     /// refusal names the cause; should it succeed, the abort that follows takes it back.
     fn why_purged(&self, offsets: &[(TopicPartition, i64)], text: &str) -> Failure {
         let Some(metadata) = self.settings.consumer.group_metadata() else { return Failure::kafka(text) };
-        match self.producer.send_offsets(offsets, &metadata, CALL_TIMEOUT) {
+        match self.producer.send_offsets(offsets, &Arc::new(metadata), CALL_TIMEOUT) {
             Err(TxnError::Abortable { code, message }) if is_refusal(code) => Failure::Refused(message),
             Err(TxnError::Fatal { message, .. }) => Failure::Producer { undecided: false, detail: message },
             Err(error) => Failure::kafka(error),
@@ -157,7 +158,7 @@ impl Work {
     fn send_offsets(
         &self,
         offsets: &[(TopicPartition, i64)],
-        metadata: &crate::kafka::GroupMetadata,
+        metadata: &Arc<crate::kafka::GroupMetadata>,
     ) -> Result<(), Failure> {
         let deadline = Deadline::new(&self.settings.clock, self.settings.settings.kafka().transaction_timeout);
         loop {

@@ -1,10 +1,10 @@
-//! The checked `cluster` section.
+//! The part of the checked `cluster` section that only looks.
 
 use std::time::Duration;
 
-/// The Kafka cluster beside the agent.
+/// How the agent looks after the Kafka cluster.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cluster {
+pub struct Watch {
     pub enabled: bool,
     /// Between two health checks.
     pub interval: Duration,
@@ -45,9 +45,9 @@ pub struct Probe {
     pub timeout: Duration,
 }
 
-impl Default for Cluster {
+impl Default for Watch {
     fn default() -> Self {
-        Cluster {
+        Watch {
             enabled: true,
             interval: Duration::from_secs(30),
             timeout: Duration::from_secs(3),

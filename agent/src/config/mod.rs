@@ -17,7 +17,7 @@ mod units;
 
 use std::path::Path;
 
-pub use cluster::{Cluster, ClusterLag, Granularity, Probe};
+pub use cluster::{ClusterLag, Granularity, Probe, Watch};
 pub use error::ConfigError;
 pub use names::*;
 pub use types::*;
@@ -56,7 +56,7 @@ fn process_env(name: &str) -> Option<String> {
 /// The error has all that the checks found, or what the YAML parser stopped at.
 pub fn parse(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
     let raw = parser::read(text, env).map_err(|problem| ConfigError::new(name, text, &[problem]))?;
-    check::config(&raw, text).map_err(|problems| ConfigError::new(name, text, &problems))
+    check::config(&raw, text, env).map_err(|problems| ConfigError::new(name, text, &problems))
 }
 
 /// The JSON schema of the config file, for editors and as the reference of its keys.
@@ -64,5 +64,7 @@ pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(raw::RawConfig).to_value()
 }
 
+#[cfg(test)]
+mod otlp_tests;
 #[cfg(test)]
 mod tests;

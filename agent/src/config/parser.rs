@@ -9,8 +9,7 @@ use super::error::{Problem, suggest};
 use super::raw::RawConfig;
 
 /// Keys that the design has and this version has not.
-const LATER: [&str; 9] =
-    ["otlp", "ingest", "cluster", "session", "distinct", "top_k", "anomaly", "loadtest", "gateway"];
+const LATER: [&str; 7] = ["ingest", "session", "distinct", "top_k", "anomaly", "loadtest", "gateway"];
 
 /// Keys of the file's first level that must be there.
 const SECTIONS: [&str; 3] = ["kafka", "sources", "aggregates"];

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
-use super::cluster::{Cluster, Granularity};
+use super::cluster::Granularity;
 use super::secret::MASK;
 use super::types::*;
 use super::units::{format_duration, format_size};
@@ -21,9 +21,16 @@ impl Config {
         state(&mut out, &self.state);
         out.line(0, "http:");
         out.entry(1, "listen", text(&self.http.listen.to_string()));
+        let histograms = match self.http.histograms {
+            Histograms::Classic => "classic",
+            Histograms::Native => "native",
+            Histograms::Both => "both",
+        };
+        out.entry(1, "histograms", histograms);
         out.line(0, "grpc:");
         out.entry(1, "listen", text(&self.grpc.listen.to_string()));
         cluster(&mut out, &self.cluster);
+        self.otlp.iter().for_each(|each| otlp(&mut out, each));
         limits(&mut out, &self.limits);
         out.line(0, "telemetry:");
         let format = match self.telemetry.log_format {
@@ -258,10 +265,11 @@ fn state(out: &mut Yaml, state: &State) {
 
 fn cluster(out: &mut Yaml, cluster: &Cluster) {
     out.line(0, "cluster:");
-    out.entry(1, "enabled", cluster.enabled);
-    out.entry(1, "interval", format_duration(cluster.interval));
-    out.entry(1, "timeout", format_duration(cluster.timeout));
-    let lag = &cluster.lag;
+    let watch = &cluster.watch;
+    out.entry(1, "enabled", watch.enabled);
+    out.entry(1, "interval", format_duration(watch.interval));
+    out.entry(1, "timeout", format_duration(watch.timeout));
+    let lag = &watch.lag;
     out.line(1, "lag:");
     out.entry(2, "enabled", lag.enabled);
     out.entry(2, "interval", format_duration(lag.interval));
@@ -279,10 +287,47 @@ fn cluster(out: &mut Yaml, cluster: &Cluster) {
     out.entry(2, "granularity", granularity);
     out.entry(2, "max_partitions", lag.max_partitions);
     out.line(1, "probe:");
-    out.entry(2, "enabled", cluster.probe.enabled);
-    out.entry(2, "topic", text(&cluster.probe.topic));
-    out.entry(2, "interval", format_duration(cluster.probe.interval));
-    out.entry(2, "timeout", format_duration(cluster.probe.timeout));
+    out.entry(2, "enabled", watch.probe.enabled);
+    out.entry(2, "topic", text(&watch.probe.topic));
+    out.entry(2, "interval", format_duration(watch.probe.interval));
+    out.entry(2, "timeout", format_duration(watch.probe.timeout));
+    out.line(1, "topics:");
+    let allow: Vec<&str> = cluster.topics.allow.iter().map(|change| change.word()).collect();
+    out.entry(2, "allow", format_args!("[{}]", allow.join(", ")));
+    let protected: Vec<String> = cluster.topics.protected.iter().map(|pattern| quoted(pattern)).collect();
+    out.entry(2, "protected", format_args!("[{}]", protected.join(", ")));
+    out.entry(2, "timeout", format_duration(cluster.topics.timeout));
+    let tests = &cluster.load_tests;
+    out.line(1, "load_tests:");
+    out.entry(2, "allow", tests.allow);
+    out.entry(2, "max_events", tests.max_events);
+    out.entry(2, "max_duration", format_duration(tests.max_duration));
+    out.entry(2, "max_rate", tests.max_rate);
+    out.entry(2, "max_event_size", format_size(tests.max_event_size as u64));
+}
+
+fn otlp(out: &mut Yaml, otlp: &Otlp) {
+    out.line(0, "otlp:");
+    out.entry(1, "endpoint", text(&otlp.endpoint));
+    let protocol = match otlp.protocol {
+        OtlpProtocol::Grpc => "grpc",
+        OtlpProtocol::Http => "http/protobuf",
+    };
+    out.entry(1, "protocol", protocol);
+    if !otlp.headers.0.is_empty() {
+        out.line(1, "headers:");
+    }
+    otlp.headers.0.keys().for_each(|name| out.entry(2, &text(name), text(MASK)));
+    out.entry(1, "compression", if otlp.gzip { "gzip" } else { "none" });
+    out.entry(1, "timeout", format_duration(otlp.timeout));
+    out.entry(1, "interval", format_duration(otlp.interval));
+    if let Some(path) = &otlp.certificate {
+        out.entry(1, "certificate", text(&path.display().to_string()));
+    }
+    out.line(1, "resource:");
+    otlp.resource.iter().for_each(|(name, value)| out.entry(2, &text(name), text(value)));
+    out.entry(1, "backlog_size", format_size(otlp.backlog_bytes));
+    out.entry(1, "backlog_age", format_duration(otlp.backlog_age));
 }
 
 fn limits(out: &mut Yaml, limits: &Limits) {

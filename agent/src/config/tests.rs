@@ -143,8 +143,21 @@ aggregates:
       time: { buckets: { field: x, bounds: [0.1, 1, 2.5e1] }, unit: ns }
   all: { source: b, measures: { n: count } }
 state: { dir: "/var/lib/a b", commit_interval: 1s, processing_guarantee: at_least_once, on_loss: continue, cache: 1GiB }
-http: { listen: "0.0.0.0:80" }
+http: { listen: "0.0.0.0:80", histograms: native }
 grpc: { listen: "[::1]:81" }
+cluster:
+  topics: { allow: [delete, grow, create], protected: ["pay-.*"], timeout: 3s }
+  load_tests: { allow: true, max_events: 9, max_duration: 1m, max_rate: 8, max_event_size: 2KiB }
+otlp:
+  endpoint: https://otel.example:4317
+  protocol: grpc
+  compression: gzip
+  timeout: 3s
+  interval: 15s
+  certificate: /etc/ssl/otel.pem
+  resource: { service.name: shop, deployment.environment.name: "test 1" }
+  backlog_size: 1MiB
+  backlog_age: 2h
 limits: { event_size: 2000, entry_size: 1MB, query_cells: 5, label_size: 3KiB, keys_per_aggregate: 7 }
 telemetry: { log_format: json, log_level: "streamgauge=debug,info" }
 workers: 4
@@ -166,7 +179,9 @@ fn every_key_is_understood() {
     assert_eq!(some[3], &Test::In(list));
     assert_eq!(web.measures[2].filter.len(), 5);
     assert_eq!(config.aggregates[1].key_limit, 7);
-    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert_eq!(config.cluster.topics.allow.len(), 3);
+    assert_eq!((config.cluster.load_tests.max_rate, config.cluster.load_tests.max_event_size), (8, 2048));
+    assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
 }
 
 #[test]
@@ -219,7 +234,7 @@ fn errors_of_the_text_are_told() {
             ("bad indentation", unknown("  bootstrap", "    group_id: x\n  bootstrap")),
             ("unknown key", unknown("bootstrap_servers", "bootstrap_server")),
             ("unknown key, nothing near", unknown("  bootstrap_servers", "  zebra: 1\n  bootstrap_servers")),
-            ("key of a later version", format!("{MINIMAL}otlp: {{}}\n")),
+            ("key of a later version", format!("{MINIMAL}gateway: {{}}\n")),
             ("missing section", unknown("kafka:\n  bootstrap_servers: localhost:9092\n", "")),
             ("missing field", unknown("    timestamp: { from: kafka }\n", "")),
             ("wrong type: a mapping for a list", unknown("[log-events]", "{ a: b }")),

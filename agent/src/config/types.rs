@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cluster::Cluster;
+use super::cluster::Watch;
 use super::units::format_duration;
 
 /// The whole checked configuration.
@@ -19,6 +19,8 @@ pub struct Config {
     pub http: Http,
     pub grpc: Grpc,
     pub cluster: Cluster,
+    /// `None`: nothing is pushed.
+    pub otlp: Option<Otlp>,
     pub limits: Limits,
     pub telemetry: Telemetry,
     /// Worker threads, each with a consumer and a producer of its own.
@@ -52,13 +54,13 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// What it takes to reach a cluster without a config file: for the verbs that only ask or administrate.
-    pub fn reaching(bootstrap_servers: &str, properties: BTreeMap<String, String>) -> Kafka {
+    /// For a client that has no config file: brokers and librdkafka's properties, and defaults for the rest.
+    pub fn direct(bootstrap_servers: &str, properties: BTreeMap<String, String>) -> Kafka {
         Kafka {
             bootstrap_servers: bootstrap_servers.to_owned(),
             group_id: "streamgauge".to_owned(),
+            secrets: properties.keys().filter(|name| super::secret::is_secret(name)).cloned().collect(),
             properties,
-            secrets: BTreeSet::new(),
             session_timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(10),
             membership: Membership::Dynamic,
@@ -339,11 +341,131 @@ pub enum OnLoss {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Http {
     pub listen: SocketAddr,
+    pub histograms: Histograms,
+}
+
+/// Which buckets histograms have in the protobuf exposition. Text knows classic ones only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Histograms {
+    Classic,
+    Native,
+    Both,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grpc {
     pub listen: SocketAddr,
+}
+
+/// The services for the cluster itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cluster {
+    /// Health, lag and probe.
+    pub watch: Watch,
+    pub topics: Topics,
+    pub load_tests: LoadTests,
+}
+
+/// What the topic service may change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topics {
+    pub allow: BTreeSet<TopicChange>,
+    /// Regular expressions for whole names.
+    pub protected: Vec<String>,
+    /// How long a call waits for the brokers.
+    pub timeout: Duration,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Topics { allow: BTreeSet::new(), protected: Vec::new(), timeout: Duration::from_secs(10) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TopicChange {
+    Create,
+    Update,
+    Grow,
+    Delete,
+}
+
+impl TopicChange {
+    pub const ALL: [TopicChange; 4] = [Self::Create, Self::Update, Self::Grow, Self::Delete];
+
+    /// As the config writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            TopicChange::Create => "create",
+            TopicChange::Update => "update",
+            TopicChange::Grow => "grow",
+            TopicChange::Delete => "delete",
+        }
+    }
+}
+
+/// How much a load test may ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadTests {
+    pub allow: bool,
+    pub max_events: u64,
+    pub max_duration: Duration,
+    /// Events per second.
+    pub max_rate: u64,
+    /// Bytes.
+    pub max_event_size: usize,
+}
+
+impl Default for LoadTests {
+    fn default() -> Self {
+        LoadTests {
+            allow: false,
+            max_events: 10_000_000,
+            max_duration: Duration::from_secs(600),
+            max_rate: 1_000_000,
+            max_event_size: 64 << 10,
+        }
+    }
+}
+
+/// Where and how metrics are pushed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otlp {
+    /// URL; over HTTP with the path of the metrics.
+    pub endpoint: String,
+    pub protocol: OtlpProtocol,
+    /// Sent with every push; names are in lower case.
+    pub headers: Secrets,
+    pub gzip: bool,
+    /// How long the receiver may take.
+    pub timeout: Duration,
+    /// How often totals are pushed.
+    pub interval: Duration,
+    /// PEM file with the authority to trust instead of the system's.
+    pub certificate: Option<PathBuf>,
+    /// Attributes of the resource; `service.name` is always there.
+    pub resource: BTreeMap<String, String>,
+    /// Limits of what waits on disk for the receiver.
+    pub backlog_bytes: u64,
+    pub backlog_age: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    Grpc,
+    /// Protobuf over HTTP/1.1.
+    Http,
+}
+
+/// Values that are shown nowhere, by their names.
+#[derive(Clone, Default, PartialEq)]
+pub struct Secrets(pub BTreeMap<String, String>);
+
+/// Shows the names alone.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// Everything that can grow has a limit.

@@ -13,10 +13,7 @@ pub fn timestamp(millis: i64) -> Timestamp {
 }
 
 fn duration(duration: Duration) -> PbDuration {
-    PbDuration {
-        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        nanos: duration.subsec_nanos() as i32,
-    }
+    PbDuration { seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), nanos: duration.subsec_nanos() as i32 }
 }
 
 fn count(count: usize) -> u32 {

@@ -2,6 +2,7 @@
 
 use crate::cluster::Refused;
 use crate::query::QueryError;
+use crate::topics::{Kind, TopicError};
 use tonic::{Code, Status};
 
 impl From<QueryError> for Status {
@@ -31,6 +32,22 @@ impl From<Refused> for Status {
             Refused::Call(_) => Code::Unavailable,
         };
         Status::new(code, refused.to_string())
+    }
+}
+
+impl From<TopicError> for Status {
+    fn from(error: TopicError) -> Status {
+        let code = match error.kind {
+            Kind::Exists => Code::AlreadyExists,
+            Kind::Missing => Code::NotFound,
+            Kind::Invalid => Code::InvalidArgument,
+            Kind::Denied => Code::PermissionDenied,
+            Kind::Unavailable => Code::Unavailable,
+            Kind::Deadline => Code::DeadlineExceeded,
+            Kind::Precondition => Code::FailedPrecondition,
+            Kind::Failed => Code::Internal,
+        };
+        Status::new(code, error.message)
     }
 }
 

@@ -4,20 +4,29 @@ mod cluster;
 pub mod cluster_translate;
 mod error;
 mod health;
+mod loadtest;
 mod query;
+mod topic;
 mod translate;
 
 #[cfg(test)]
 mod tests;
 
 use crate::cluster::Monitor;
+pub use loadtest::{LoadTestApi, request as load_test_request};
+pub use topic::TopicApi;
+
+use crate::loadtest::LoadTests;
 use crate::query::{Reader, Readiness};
 use crate::telemetry::Metrics;
+use crate::topics::Topics;
 use std::future::Future;
 use std::sync::Arc;
 use streamgauge_proto::FILE_DESCRIPTOR_SET;
 use streamgauge_proto::v1::cluster_service_server::ClusterServiceServer;
+use streamgauge_proto::v1::load_test_service_server::LoadTestServiceServer;
 use streamgauge_proto::v1::query_service_server::QueryServiceServer;
+use streamgauge_proto::v1::topic_service_server::TopicServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
@@ -37,6 +46,8 @@ pub struct GrpcState {
     pub readiness: Readiness,
     /// `None`: the config switches it off.
     pub cluster: Option<Arc<Monitor>>,
+    pub topics: Topics,
+    pub load_tests: Arc<LoadTests>,
 }
 
 /// Serves until `shutdown` resolves, then lets open requests finish.
@@ -51,12 +62,16 @@ pub async fn serve(
     let health = health::Health { readiness: state.readiness.clone() };
     let cluster = cluster::Cluster { monitor: state.cluster.clone() };
     let cluster = ClusterServiceServer::new(cluster).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let topics = TopicServiceServer::new(TopicApi { topics: state.topics.clone() });
+    let load_tests = LoadTestServiceServer::new(LoadTestApi { tests: state.load_tests.clone() });
     let query = QueryServiceServer::new(query::Query { state }).max_decoding_message_size(MAX_REQUEST_BYTES);
     let mut router = Server::builder()
         .tcp_nodelay(true)
         .concurrency_limit_per_connection(MAX_REQUESTS_PER_CONNECTION)
         .add_service(query)
         .add_service(cluster)
+        .add_service(topics.max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(load_tests.max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES));
     let reflection = || {
         Builder::configure()

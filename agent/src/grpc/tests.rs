@@ -1,8 +1,12 @@
 //! The services over a real socket, as a client sees them.
 
 use super::{GrpcState, serve};
+use crate::config::Kafka;
+use crate::kafka::Settings;
+use crate::loadtest::{LoadTests, Sources};
 use crate::query::testing::{Agent, MINUTE, T0, event};
 use crate::telemetry::Metrics;
+use crate::topics::{Policy, Topics};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,11 +33,18 @@ impl Server {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let is_ready = Arc::new(AtomicBool::new(true));
         let flag = is_ready.clone();
+        let kafka = Kafka::direct("127.0.0.1:1", Default::default());
+        let settings = Settings::new(kafka, "test".into());
+        let topics = Topics::new(settings.clone(), &Default::default(), Policy::open());
+        let clock = agent.reader.clock.clone();
+        let tests = LoadTests::new(settings, topics.clone(), Default::default(), Sources::default(), clock, None);
         let state = GrpcState {
             cluster: None,
             reader: agent.reader.clone(),
             metrics: Arc::new(Metrics::new()),
             readiness: Arc::new(move || if flag.load(Ordering::Relaxed) { vec![] } else { vec!["not yet".into()] }),
+            topics,
+            load_tests: Arc::new(tests),
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let task = tokio::spawn(serve(listener, state, async move {

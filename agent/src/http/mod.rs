@@ -1,19 +1,22 @@
 //! The HTTP server: `/metrics`, health, readiness, and the config in force. Thin: it calls and translates.
 
 use crate::cluster::View;
-use crate::export::prometheus::{self, Format};
+use crate::config::Histograms;
+use crate::export::prometheus::{Format, Style, accepts_gzip};
 use crate::query::{Reader, Readiness};
-use crate::telemetry::{Metrics, ProcessStats};
+use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
+mod page;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +27,8 @@ pub struct HttpState {
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
     pub cluster: View,
+    /// Which buckets histograms have on `/metrics` for servers that ask for protobuf.
+    pub histograms: Histograms,
     /// The config in force, secrets masked.
     pub config: Arc<str>,
 }
@@ -41,9 +46,10 @@ pub async fn serve(
 }
 
 fn router(state: HttpState) -> Router {
+    let pages = Arc::new(Semaphore::new(page::PAGES_AT_A_TIME));
     Router::new()
         .route("/", get(index))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(move |State(state), headers| metrics(state, headers, pages.clone())))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
         .route("/-/config", get(config))
@@ -60,21 +66,15 @@ async fn index() -> Html<&'static str> {
     )
 }
 
-async fn metrics(State(state): State<HttpState>, headers: HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let format = Format::negotiate(accept);
-    // A large page takes a while: other requests are served meanwhile.
-    let page = tokio::task::spawn_blocking(move || {
-        let process = ProcessStats::read();
-        prometheus::render(&state.reader, &state.metrics, &state.cluster, process.as_ref(), format)
-    });
-    match page.await {
-        Ok(page) => ([(CONTENT_TYPE, format.content_type())], page).into_response(),
-        Err(error) => {
-            tracing::error!("/metrics failed: {error}");
-            (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be written; the log says why\n").into_response()
-        }
-    }
+async fn metrics(state: HttpState, headers: HeaderMap, pages: Arc<Semaphore>) -> Response {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let style = Style { format: Format::negotiate(header(ACCEPT)), histograms: state.histograms };
+    let gzip = accepts_gzip(header(ACCEPT_ENCODING));
+    // It is closed by nobody.
+    let Ok(permit) = pages.acquire_owned().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let kind = [(CONTENT_TYPE, style.format.content_type()), (VARY, "accept, accept-encoding")];
+    let encoding = gzip.then_some([(CONTENT_ENCODING, "gzip")]);
+    (kind, encoding, page::stream(state, style, gzip, permit)).into_response()
 }
 
 /// Never depends on Kafka: a restart would not help it.

@@ -1,20 +1,27 @@
 //! The server over a real socket.
 
 use super::{HttpState, serve};
+use crate::config::Histograms;
 use crate::query::testing::{Agent, T0, event};
 use crate::telemetry::Metrics;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 async fn get(address: std::net::SocketAddr, path: &str, accept: &str) -> String {
+    String::from_utf8(get_bytes(address, path, &format!("Accept: {accept}\r\n")).await).unwrap()
+}
+
+async fn get_bytes(address: std::net::SocketAddr, path: &str, headers: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+    // HTTP/1.0: the body comes as it is, not in chunks.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    text
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    answer
 }
 
 #[tokio::test]
@@ -32,6 +39,7 @@ async fn pages_are_served_until_the_shutdown() {
             if flag.load(Ordering::Relaxed) { Vec::new() } else { vec!["no assignment yet".into(), "b".into()] }
         }),
         cluster: Default::default(),
+        histograms: Histograms::Both,
         config: "workers: 1\n".into(),
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -43,14 +51,25 @@ async fn pages_are_served_until_the_shutdown() {
     assert!(page.contains("text/plain; version=0.0.4") && page.contains("\nhttp_requests_total{"), "{page}");
     let page = get(address, "/metrics", "application/openmetrics-text").await;
     assert!(page.contains("application/openmetrics-text") && page.contains("# EOF"), "{page}");
+    let plain = "Accept: application/openmetrics-text\r\n";
+    let zipped = get_bytes(address, "/metrics", &format!("{plain}Accept-Encoding: gzip\r\n")).await;
+    let body = zipped.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+    assert!(String::from_utf8_lossy(&zipped[..body]).contains("content-encoding: gzip"));
+    let mut unzipped = String::new();
+    flate2::read::GzDecoder::new(&zipped[body..]).read_to_string(&mut unzipped).unwrap();
+    assert!(unzipped.starts_with("# HELP http_requests ") && unzipped.ends_with("# EOF\n"), "{unzipped}");
+    let protobuf =
+        "Accept: application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited\r\n";
+    let answer = get_bytes(address, "/metrics", protobuf).await;
+    assert!(String::from_utf8_lossy(&answer).contains("encoding=delimited"), "the content type");
     let page = get(address, "/-/ready", "*/*").await;
-    assert!(page.starts_with("HTTP/1.1 503") && page.ends_with("\r\n\r\nno assignment yet\nb\n"), "{page}");
-    assert!(get(address, "/-/healthy", "*/*").await.starts_with("HTTP/1.1 200"), "it lives although it is not ready");
+    assert!(page.starts_with("HTTP/1.0 503") && page.ends_with("\r\n\r\nno assignment yet\nb\n"), "{page}");
+    assert!(get(address, "/-/healthy", "*/*").await.starts_with("HTTP/1.0 200"), "it lives although it is not ready");
     is_ready.store(true, Ordering::Relaxed);
-    assert!(get(address, "/-/ready", "*/*").await.starts_with("HTTP/1.1 200"));
+    assert!(get(address, "/-/ready", "*/*").await.starts_with("HTTP/1.0 200"));
     assert!(get(address, "/-/config", "*/*").await.ends_with("workers: 1\n"));
     assert!(get(address, "/", "*/*").await.contains("href=\"/metrics\""));
-    assert!(get(address, "/nothing", "*/*").await.starts_with("HTTP/1.1 404"));
+    assert!(get(address, "/nothing", "*/*").await.starts_with("HTTP/1.0 404"));
 
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();

@@ -1,13 +1,19 @@
 //! Topics the agent needs: made with the right settings, or refused with the reason.
 
+mod call;
+mod configs;
 mod describe;
-mod event;
 mod groups;
 
 pub use groups::{Coordinator, GroupDescription, GroupListing, GroupMember, GroupState};
+mod topics;
+
+pub use call::CallError;
+pub use configs::Setting;
+pub use topics::{NewTopic, PartitionDescription, TopicDescription, is_internal};
 
 use super::{Context, Settings};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NewTopicRequest, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -89,7 +95,7 @@ impl Admin {
     /// Makes a topic; one that exists already is fine.
     pub async fn create_topic(&self, spec: &TopicSpec<'_>) -> Result<(), AdminError> {
         let replication = TopicReplication::Fixed(spec.replication.unwrap_or(-1));
-        let mut topic = NewTopic::new(spec.name, spec.partitions, replication);
+        let mut topic = NewTopicRequest::new(spec.name, spec.partitions, replication);
         for (key, value) in spec.settings {
             topic = topic.set(key, value);
         }
@@ -143,5 +149,13 @@ fn refusal(what: String, code: RDKafkaErrorCode) -> AdminError {
         | RDKafkaErrorCode::ClusterAuthorizationFailed
         | RDKafkaErrorCode::GroupAuthorizationFailed => AdminError::Denied(what),
         _ => AdminError::Failed { what, error: code.to_string() },
+    }
+}
+
+/// The same of a call that `call` made.
+fn failed(what: &str, error: CallError) -> AdminError {
+    match error {
+        CallError::Refused { code, .. } => refusal(what.to_owned(), code),
+        error => AdminError::Failed { what: what.to_owned(), error: error.to_string() },
     }
 }

@@ -305,11 +305,22 @@ fn bytes<'a>(start: *mut std::ffi::c_void, length: usize) -> Option<&'a [u8]> {
 /// Member and generation, to be sent along with a transaction's offsets.
 pub struct GroupMetadata(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
 
+// SAFETY: a plain value in librdkafka: made, read and destroyed, never changed.
+unsafe impl Send for GroupMetadata {}
+// SAFETY: as above.
+unsafe impl Sync for GroupMetadata {}
+
 impl GroupMetadata {
     /// The group's generation as this member knows it; negative while it is in none.
     pub fn generation(&self) -> i32 {
         // SAFETY: ours and valid.
         unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(self.0.as_ptr()) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(group: &CStr) -> Option<GroupMetadata> {
+        // SAFETY: a valid name, which is copied; the result is ours.
+        NonNull::new(unsafe { sys::rd_kafka_consumer_group_metadata_new(group.as_ptr()) }).map(GroupMetadata)
     }
 
     pub(super) fn ptr(&self) -> *const sys::rd_kafka_consumer_group_metadata_t {

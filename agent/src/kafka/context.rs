@@ -31,6 +31,7 @@ pub struct Context {
     watermarks: Mutex<HashMap<(String, i32), Watermarks>>,
     fatal: Mutex<Option<(RDKafkaErrorCode, String)>>,
     last_error: Mutex<Option<String>>,
+    unreachable: Mutex<Option<String>>,
     pub(super) deliveries: Mutex<Deliveries>,
     /// Where this client's view of the brokers is shown.
     client: Arc<stats::Client>,
@@ -59,6 +60,12 @@ impl Context {
     /// The latest error the client reported by itself (a broker that is down, a failed authentication).
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().clone()
+    }
+
+    /// Why no broker can be reached, if that is what the client said last: refused, an unknown host, no authentication. A
+    /// broker that takes connections and answers nothing is not among it.
+    pub fn unreachable(&self) -> Option<String> {
+        self.unreachable.lock().clone()
     }
 }
 
@@ -101,6 +108,17 @@ impl ClientContext for Context {
             tracing::error!(target: "librdkafka", "fatal: {reason}");
         } else {
             tracing::warn!(target: "librdkafka", "{reason}");
+        }
+        match error.rdkafka_error_code() {
+            // It follows on the reason why, and says less.
+            Some(RDKafkaErrorCode::AllBrokersDown) => {}
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::Authentication,
+            ) => *self.unreachable.lock() = Some(reason.to_owned()),
+            _ => *self.unreachable.lock() = None,
         }
         *self.last_error.lock() = Some(reason.to_owned());
     }

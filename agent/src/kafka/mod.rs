@@ -6,7 +6,9 @@ pub mod cluster;
 mod consumer;
 mod context;
 pub mod event_producer;
+pub mod load_producer;
 mod mock;
+mod offsets;
 pub mod probe;
 mod producer;
 mod reader;
@@ -14,8 +16,8 @@ mod settings;
 pub mod stats;
 
 pub use admin::{
-    Admin, AdminError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, TopicInfo, TopicSeen,
-    TopicSpec,
+    Admin, AdminError, CallError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, NewTopic,
+    PartitionDescription, Setting, TopicDescription, TopicInfo, TopicSeen, TopicSpec, is_internal,
 };
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};

@@ -1,6 +1,6 @@
 //! The committer's producer: records and offsets in one transaction. Used by one thread.
 
-use super::consumer::list_with_offsets;
+use super::offsets::OffsetSender;
 use super::{Context, GroupMetadata, Identity, Settings, TopicPartition};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
@@ -8,6 +8,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka_sys as sys;
 use std::collections::HashMap;
 use std::ffi::CStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What became of the records sent since the last transaction began.
@@ -80,7 +81,8 @@ impl From<KafkaError> for TxnError {
 }
 
 pub struct TransactionalProducer {
-    producer: BaseProducer<Context>,
+    producer: Arc<BaseProducer<Context>>,
+    offsets: OffsetSender,
     transactional: bool,
 }
 
@@ -89,7 +91,10 @@ impl TransactionalProducer {
     pub fn create(settings: &Settings, identity: &Identity, transactional: bool) -> KafkaResult<Self> {
         let config = settings.producer(identity, transactional);
         let context = Context::shown(settings.clients().client("producer"));
-        Ok(TransactionalProducer { producer: config.create_with_context(context)?, transactional })
+        let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context)?);
+        let offsets = OffsetSender::start(producer.clone())
+            .map_err(|error| KafkaError::ClientCreation(format!("cannot start a thread: {error}")))?;
+        Ok(TransactionalProducer { producer, offsets, transactional })
     }
 
     /// Ends what an earlier process with this identity left open, and fences it.
@@ -148,23 +153,16 @@ impl TransactionalProducer {
     }
 
     /// Adds input offsets to the transaction under `metadata`.
+    ///
+    /// # Errors
+    /// [`TxnError::Fatal`] also if librdkafka does not return in time; this producer has to be replaced then.
     pub fn send_offsets(
         &self,
         offsets: &[(TopicPartition, i64)],
-        metadata: &GroupMetadata,
+        metadata: &Arc<GroupMetadata>,
         timeout: Duration,
     ) -> Result<(), TxnError> {
-        let list = list_with_offsets(offsets)?;
-        // SAFETY: valid producer, list and metadata; the error, if any, is ours.
-        let error = unsafe {
-            sys::rd_kafka_send_offsets_to_transaction(
-                self.producer.client().native_ptr(),
-                list.ptr(),
-                metadata.ptr(),
-                timeout.as_millis() as i32,
-            )
-        };
-        take_error(error)
+        self.offsets.send(offsets, metadata, timeout)
     }
 
     pub fn commit(&self, timeout: Duration) -> Result<(), TxnError> {
@@ -199,7 +197,7 @@ impl TransactionalProducer {
 }
 
 /// Turns librdkafka's error object into ours and frees it.
-fn take_error(error: *mut sys::rd_kafka_error_t) -> Result<(), TxnError> {
+pub(super) fn take_error(error: *mut sys::rd_kafka_error_t) -> Result<(), TxnError> {
     if error.is_null() {
         return Ok(());
     }

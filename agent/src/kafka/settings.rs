@@ -15,7 +15,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    fn member(&self) -> String {
+    /// The name that the group knows the worker by.
+    pub fn member(&self) -> String {
         format!("{}-{}", self.instance, self.worker)
     }
 }
@@ -65,6 +66,16 @@ impl Settings {
     /// A client without a group or a transaction.
     pub fn plain(&self) -> ClientConfig {
         self.with_user_properties(self.base(), is_common)
+    }
+
+    /// A load test's producer; the test itself sets how it produces.
+    pub fn load(&self) -> ClientConfig {
+        let mut config = self.base();
+        // As the producers of others: the same key goes to the same partition, whoever produced it.
+        config.set("partitioner", "murmur2_random");
+        config.set("message.timeout.ms", "120000");
+        config.set("reconnect.backoff.max.ms", "1000");
+        self.with_user_properties(config, |key| !is_consumer_only(key))
     }
 
     /// The worker's consumer.

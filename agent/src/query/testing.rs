@@ -1,14 +1,14 @@
 //! A registry made by hand: events are folded and committed as a worker would, without Kafka.
 
 use super::{Reader, Source, Sources};
-use crate::aggregate::{Event, Plan, TaskState, Value};
+use crate::aggregate::{AggregatePlan, Event, Plan, TaskState, Value};
 use crate::clock::{BootTime, Clock};
 use crate::config::{self, Config};
 use crate::state::{Committed, EntryHash, Lease, Phase, Registry, Task, TaskId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use streamgauge_proto::storage::v1::OffsetRecord;
+use streamgauge_proto::storage::v1::{AggregateProgress, OffsetRecord};
 
 /// A minute, milliseconds.
 pub const MINUTE: i64 = 60_000;
@@ -128,7 +128,13 @@ impl Agent {
             let hash = EntryHash::of(&key.encode(), &bytes);
             (key, Committed { cell, hash })
         });
+        let progress = |plan: &Arc<AggregatePlan>| AggregateProgress {
+            id: plan.id.0,
+            start_time_ms: T0,
+            ..AggregateProgress::default()
+        };
         let record = OffsetRecord {
+            aggregates: state.plan().aggregates.iter().map(progress).collect(),
             next_offset: *next_offset,
             stream_time: frozen.stream_time,
             written_at_ms: now,

@@ -48,6 +48,11 @@ impl StateDir {
         &self.instance
     }
 
+    /// Where what is to be pushed over OTLP waits.
+    pub fn otlp_dir(&self) -> PathBuf {
+        self.path.join("otlp")
+    }
+
     /// Where a task's redb file is.
     pub fn task_file(&self, topic: &str, partition: i32) -> PathBuf {
         self.path.join("tasks").join(topic).join(format!("{partition}.redb"))

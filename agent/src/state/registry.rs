@@ -1,7 +1,7 @@
 //! All tasks of this agent: workers put theirs in and take them out, readers look.
 
 use super::{Lease, View};
-use crate::aggregate::Plan;
+use crate::aggregate::{AggregateId, Plan};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,6 +46,7 @@ pub struct Task {
     /// No record stands from the first of these input offsets up to the second.
     nothing_between: Mutex<(i64, i64)>,
     topic_id: OnceLock<Arc<str>>,
+    pushed_through: Mutex<Vec<(AggregateId, i64)>>,
 }
 
 impl Task {
@@ -62,6 +63,7 @@ impl Task {
             publish_from: AtomicI64::new(0),
             nothing_between: Mutex::new((-1, -1)),
             topic_id: OnceLock::new(),
+            pushed_through: Mutex::default(),
         }
     }
 
@@ -104,6 +106,20 @@ impl Task {
     /// Notes that input offsets hold transaction markers and aborted records only: no reader will ever pass them.
     pub fn set_nothing_between(&self, from: i64, to: i64) {
         *self.nothing_between.lock() = (from, to);
+    }
+
+    /// Every closed window of the aggregate up to this end (Unix milliseconds) was pushed: for the next commit to keep.
+    pub fn set_pushed_through(&self, aggregate: AggregateId, end: i64) {
+        let mut pushed = self.pushed_through.lock();
+        match pushed.iter_mut().find(|(known, _)| *known == aggregate) {
+            Some((_, through)) => *through = end.max(*through),
+            None => pushed.push((aggregate, end)),
+        }
+    }
+
+    /// What [`Task::set_pushed_through`] was told last.
+    pub fn pushed_through(&self, aggregate: AggregateId) -> Option<i64> {
+        self.pushed_through.lock().iter().find(|(known, _)| *known == aggregate).map(|(_, end)| *end)
     }
 
     /// Committed input offset against the partition's end, in messages; `None` while unknown.

@@ -1,8 +1,8 @@
 //! What happens in the house, said in words; which metric counts it is decided here.
 
 use super::{
-    AggregateLabel, BrokerLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel, TaskLabels,
-    TopicLabel,
+    AggregateLabel, BrokerLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel,
+    TaskLabels, TopicLabel,
 };
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ impl Metrics {
         self.state_bytes.remove(&TaskLabels { topic: topic.to_owned(), partition });
     }
 
-    /// A message of the probe or of a load test was acknowledged.
+    /// Kafka acknowledged an event of ours, this long after it was due.
     pub fn produced(&self, took: Duration) {
         self.producer_success.inc();
         self.producer_send_time.observe(took.as_secs_f64());
@@ -110,11 +110,37 @@ impl Metrics {
         self.probe_roundtrip.get_or_create(&BrokerLabel { broker }).observe(took.as_secs_f64());
     }
 
+    /// Kafka did not acknowledge an event of ours.
+    pub fn not_produced(&self) {
+        self.producer_failure.inc();
+    }
+
     /// A query was answered; `refused` is the gRPC status if that was an error.
     pub fn queried(&self, took: Duration, refused: Option<&'static str>) {
         self.query_duration.observe(took.as_secs_f64());
         if let Some(reason) = refused {
             self.queries_refused.get_or_create(&ReasonLabel { reason }).inc();
         }
+    }
+
+    /// A request to the OTLP receiver was `taken`, `failed` or `refused`.
+    pub fn otlp_push(&self, result: &'static str) {
+        self.otlp_pushes.get_or_create(&CommitLabels { result }).inc();
+    }
+
+    pub fn otlp_rejected(&self, points: u64) {
+        self.otlp_rejected.inc_by(points);
+    }
+
+    /// Windows that were not pushed.
+    pub fn otlp_dropped(&self, reason: &'static str, windows: u64) {
+        if windows > 0 {
+            self.otlp_dropped.get_or_create(&ReasonLabel { reason }).inc_by(windows);
+        }
+    }
+
+    pub fn otlp_backlog(&self, windows: u64, bytes: u64) {
+        self.otlp_queued_windows.set(i64::try_from(windows).unwrap_or(i64::MAX));
+        self.otlp_queued_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 }

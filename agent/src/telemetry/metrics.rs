@@ -100,6 +100,12 @@ pub struct Metrics {
     pub probe_sent: Counters<BrokerLabel>,
     pub probe_lost: Counters<BrokerLabel>,
     pub probe_roundtrip: Family<BrokerLabel, Durations, fn() -> Durations>,
+    pub producer_failure: Counter,
+    pub otlp_pushes: Counters<CommitLabels>,
+    pub otlp_rejected: Counter,
+    pub otlp_queued_windows: Gauge,
+    pub otlp_queued_bytes: Gauge,
+    pub otlp_dropped: Counters<ReasonLabel>,
 }
 
 impl Default for Metrics {
@@ -145,6 +151,12 @@ impl Metrics {
             probe_sent: registered(r, Name::ProbeSent, Family::default()),
             probe_lost: registered(r, Name::ProbeLost, Family::default()),
             probe_roundtrip: registered(r, Name::ProbeRoundtrip, Family::new_with_constructor(durations)),
+            producer_failure: registered(r, Name::ProducerFailure, Counter::default()),
+            otlp_pushes: registered(r, Name::OtlpPushes, Family::default()),
+            otlp_rejected: registered(r, Name::OtlpRejected, Counter::default()),
+            otlp_queued_windows: registered(r, Name::OtlpQueuedWindows, Gauge::default()),
+            otlp_queued_bytes: registered(r, Name::OtlpQueuedBytes, Gauge::default()),
+            otlp_dropped: registered(r, Name::OtlpDropped, Family::default()),
             registry,
         }
     }

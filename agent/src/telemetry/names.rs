@@ -92,10 +92,6 @@ names! {
         "How long the current restore has waited for an open transaction on the changelog to end";
     QueriesRefused Counter "streamgauge_queries_refused" ["reason"], "Queries answered with an error, by its gRPC status";
     QueryDuration Histogram "streamgauge_query_duration_seconds" [], "Time a query took, translation included";
-    ProducerSuccess Counter "kafka_producer_success" [],
-        "Messages of the probe and of load tests that were acknowledged";
-    ProducerSendTime Histogram "kafka_producer_send_time_seconds" [],
-        "Time from handing a message of the probe or of a load test over to its acknowledgement";
     ProbeSent Counter "streamgauge_probe_sent" ["broker"], "Messages that the probe sent to a partition the broker leads";
     ProbeLost Counter "streamgauge_probe_lost" ["broker"],
         "Messages of the probe that were refused, or had not come back in time";
@@ -160,6 +156,17 @@ names! {
         "Requests that the agent's clients have not sent yet";
     Throttle Gauge "streamgauge_kafka_throttle_seconds" ["client", "broker"],
         "Longest time the broker told the agent's clients to hold back, over their last statistics interval";
+    ProducerSuccess Counter "kafka_producer_success" [], "Events that Kafka acknowledged to load tests and probes";
+    ProducerFailure Counter "kafka_producer_failure" [], "Events of load tests and probes that Kafka did not acknowledge";
+    ProducerSendTime Histogram "kafka_producer_send_time_seconds" [],
+        "Time from when such an event was due to its acknowledgement";
+    OtlpPushes Counter "streamgauge_otlp_pushes" ["result"],
+        "Requests to the OTLP receiver: taken, failed (to be sent again), refused for good";
+    OtlpRejected Counter "streamgauge_otlp_rejected_points" [], "Points that the OTLP receiver refused out of requests it took";
+    OtlpQueuedWindows Gauge "streamgauge_otlp_queued_windows" [], "Closed windows on disk that the OTLP receiver has not taken yet";
+    OtlpQueuedBytes Gauge "streamgauge_otlp_queued_bytes" [], "Size of the push's backlog on disk";
+    OtlpDropped Counter "streamgauge_otlp_dropped_windows" ["reason"],
+        "Closed windows that were not pushed: the backlog was full (size), they waited too long (age), expired first, were refused, or their file was damaged";
     ProcessMemory Gauge "process_resident_memory_bytes" [], "Resident memory";
     ProcessCpu Counter "process_cpu_seconds" [], "User and system CPU time spent";
     ProcessStart Gauge "process_start_time_seconds" [], "Start of the process since the Unix epoch";

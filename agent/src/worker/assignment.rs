@@ -139,7 +139,7 @@ impl Worker<'_> {
     }
 
     /// Takes tasks out, running or restoring. Returns the partitions whose records were being fetched.
-    fn drop_tasks(&mut self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
+    pub(super) fn drop_tasks(&mut self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
         self.index.clear();
         let gone = |id: &TaskId| partitions.iter().any(|(topic, p)| *topic == id.topic && *p == id.partition);
         let mut held = Vec::new();

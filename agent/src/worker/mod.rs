@@ -2,6 +2,7 @@
 
 mod assignment;
 mod context;
+mod fenced;
 mod fold;
 mod freeze;
 mod run;

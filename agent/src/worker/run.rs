@@ -2,6 +2,7 @@
 
 use super::assignment::cancel;
 use super::context::{Agent, WorkerError, WorkerStatus};
+use super::fenced::wait_until_free;
 use super::fold::{Index, LiveTask, SourceWork};
 use super::topics::{Prepared, TopicError, changelog_topic, prepare};
 use crate::clock::BootTime;
@@ -93,13 +94,24 @@ pub(super) struct Worker<'a> {
     missed_topics: u32,
 }
 
-/// Runs one worker until the agent stops or something ends it.
+/// Runs one worker until the agent stops or something ends it. One that the group has put out by its own name joins again.
 pub fn run(agent: &Arc<Agent>, number: usize, status: Arc<WorkerStatus>) -> Result<(), WorkerError> {
-    let mut worker = Worker::start(agent, number, status)?;
-    let result = worker.work();
-    let closed = worker.close();
-    worker.committer.join();
-    result.and(closed)
+    loop {
+        let mut worker = Worker::start(agent, number, status.clone())?;
+        let result = worker.work();
+        let fenced = worker.is_fenced();
+        let closed = worker.close();
+        worker.let_go();
+        let identity = worker.identity.clone();
+        worker.committer.join();
+        if !fenced || agent.is_stopping() {
+            return result.and(closed);
+        }
+        wait_until_free(agent, &identity, &status)?;
+        if agent.is_stopping() {
+            return Ok(());
+        }
+    }
 }
 
 impl<'a> Worker<'a> {
@@ -174,6 +186,11 @@ impl<'a> Worker<'a> {
         })
     }
 
+    /// Whether another member has this worker's identity, as far as the group says.
+    fn is_fenced(&self) -> bool {
+        self.consumer.fatal_error().is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
+    }
+
     fn work(&mut self) -> Result<(), WorkerError> {
         let mut batch = Batch::default();
         while !self.agent.is_stopping() {
@@ -243,11 +260,11 @@ impl<'a> Worker<'a> {
     /// What is worth a look every second: fatal errors, a doubt about our membership, the logs' ends, counters.
     fn look_around(&mut self) -> Result<(), WorkerError> {
         let now = self.agent.clock.boot_time();
-        if let Some((code, reason)) = self.consumer.fatal_error() {
-            return Err(match code {
-                RDKafkaErrorCode::FencedInstanceId => WorkerError::SecondProcess(self.identity.instance.clone()),
-                _ => WorkerError::Commit(format!("the consumer failed: {reason}")),
-            });
+        if self.is_fenced() {
+            return Err(WorkerError::SecondProcess(self.identity.instance.clone()));
+        }
+        if let Some((_, reason)) = self.consumer.fatal_error() {
+            return Err(WorkerError::Commit(format!("the consumer failed: {reason}")));
         }
         if self.owned.is_empty() && now.since(self.last_topic_look) >= TOPICS_EVERY {
             self.last_topic_look = now;
@@ -340,6 +357,13 @@ impl<'a> Worker<'a> {
         } else {
             Ok(())
         }
+    }
+
+    /// Drops what is held still: a consumer that has failed revokes nothing, and whoever is next opens the same files.
+    fn let_go(&mut self) {
+        self.assignment.bump();
+        let held: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
+        self.drop_tasks(&held);
     }
 
     fn serve_closing(&mut self) -> Result<(), WorkerError> {

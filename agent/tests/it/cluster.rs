@@ -36,7 +36,10 @@ fn health_and_lag_are_what_kafkas_own_tools_say_also_while_a_broker_is_down() {
     scene.wait_for("all is well again", |health| health.status() == pb::HealthStatus::Healthy);
     scene.equals_the_tools();
     let changes = watch.join().expect("the watcher does not panic");
-    assert!(changes.iter().any(|change| change == "broker 2 was up, is down" || change == "broker 2 was up, is silent"), "{changes:?}");
+    assert!(
+        changes.iter().any(|change| change == "broker 2 was up, is down" || change == "broker 2 was up, is silent"),
+        "{changes:?}"
+    );
     assert!(changes.iter().any(|change| change.ends_with("is healthy")), "{changes:?}");
     what_is_gone_leaves_no_series(&scene);
 }
@@ -62,7 +65,16 @@ fn healthy_cluster(scene: &Scene) {
     }
     let (code, text) = command(&["cluster", "lag", "--agent", &scene.agent.grpc().to_string(), "--max-lag", "5"]);
     assert_eq!(code, Some(2), "a group is further behind than 5\n{text}");
-    let (code, _) = command(&["cluster", "lag", "--agent", &scene.agent.grpc().to_string(), "--group", "caught-up", "--max-lag", "5"]);
+    let (code, _) = command(&[
+        "cluster",
+        "lag",
+        "--agent",
+        &scene.agent.grpc().to_string(),
+        "--group",
+        "caught-up",
+        "--max-lag",
+        "5",
+    ]);
     assert_eq!(code, Some(0));
 }
 
@@ -74,7 +86,8 @@ fn bad_questions(scene: &Scene) {
     };
     refused(scene.group("nobody").map(drop), Code::NotFound, "`nobody`");
     refused(scene.group("").map(drop), Code::InvalidArgument, "group is missing");
-    let listing = |group: &str, page_size| pb::ListConsumerGroupsRequest { group: group.into(), page_size, ..Default::default() };
+    let listing =
+        |group: &str, page_size| pb::ListConsumerGroupsRequest { group: group.into(), page_size, ..Default::default() };
     refused(scene.groups(listing("a(", 0)).map(drop), Code::InvalidArgument, "`a(` is not a regular expression");
     refused(scene.groups(listing("", -1)).map(drop), Code::InvalidArgument, "page_size");
     let mut request = listing("", 1);
@@ -98,7 +111,9 @@ fn what_is_gone_leaves_no_series(scene: &Scene) {
     scene.kafka.script(&["topics"], &["--delete", "--topic", "spare"]);
     wait_until("group and topic are gone", || {
         let page = scene.page();
-        !page.contains("consumergroup=\"behind\"") && !page.contains("topic=\"spare\"") && !page.contains("{group=\"behind\"}")
+        !page.contains("consumergroup=\"behind\"")
+            && !page.contains("topic=\"spare\"")
+            && !page.contains("{group=\"behind\"}")
     });
     let page = scene.page();
     assert!(page.contains("kafka_consumergroup_lag{consumergroup=\"caught-up\""), "the others stay");

@@ -102,3 +102,13 @@ fn a_run_with_one_event_exchanged_for_another_is_not_clean() {
 fn kills_at_random_moments_lose_nothing() {
     survives("kill9", 3);
 }
+
+#[test]
+fn an_agent_put_out_of_the_group_by_a_member_that_is_gone_comes_back_by_itself() {
+    survives("ghost", 1);
+}
+
+#[test]
+fn a_term_signal_in_the_middle_of_a_commit_loses_nothing() {
+    survives("sigterm", 2);
+}

@@ -7,6 +7,7 @@
 mod agent;
 mod audit;
 mod bad_starts;
+mod calls;
 mod cluster;
 mod connect;
 mod demo;
@@ -15,13 +16,19 @@ mod exactly_once;
 mod faults;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
+mod loadtest;
+mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
+mod otlp;
 mod produce;
+#[allow(dead_code, reason = "a fixture offers more than today's tests use")]
+mod receiver;
 mod recreated;
 mod scene;
 mod smoke;
 mod tidy;
+mod topics;
 
 /// True under `scripts/test --all`, which also runs what takes many minutes.
 pub fn heavy_tests() -> bool {

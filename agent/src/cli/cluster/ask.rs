@@ -43,11 +43,11 @@ impl Asker {
         let (kafka, filter, timeout) = match (&target.bootstrap_servers, &target.config) {
             (Some(servers), _) => {
                 let properties = target.properties.iter().cloned().collect();
-                (Kafka::reaching(servers, properties), Filter::default(), TIMEOUT)
+                (Kafka::direct(servers, properties), Filter::default(), TIMEOUT)
             }
             (None, Some(file)) => {
                 let config = config::load(file).map_err(|error| Wrong(error.to_string()))?;
-                (config.kafka, Filter::of(&config.cluster.lag), config.cluster.timeout)
+                (config.kafka, Filter::of(&config.cluster.watch.lag), config.cluster.watch.timeout)
             }
             (None, None) => {
                 let client = ClusterServiceClient::new(client::channel(&target.agent).await?);
@@ -152,7 +152,9 @@ impl Direct {
         self.client.serve(Duration::ZERO);
         let said = self.client.last_error().unwrap_or_else(|| error.to_string());
         match error.is_silence() {
-            true => anyhow!("Kafka at {} does not answer ({said}); is it running, and is that its address?", self.servers),
+            true => {
+                anyhow!("Kafka at {} does not answer ({said}); is it running, and is that its address?", self.servers)
+            }
             false => anyhow!("{error}"),
         }
     }

@@ -65,7 +65,8 @@ fn table(health: &pb::ClusterHealth) -> String {
             number(health.offline_partitions),
         );
     }
-    let mut rows = vec![["BROKER", "ADDRESS", "STATE", "ANSWERED IN", "LEADS", "REPLICAS", "IN SYNC"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["BROKER", "ADDRESS", "STATE", "ANSWERED IN", "LEADS", "REPLICAS", "IN SYNC"].map(str::to_owned).to_vec()];
     for broker in &health.brokers {
         rows.push(vec![
             broker.id.to_string(),
@@ -87,7 +88,9 @@ fn topics(health: &pb::ClusterHealth) -> String {
     if health.unhealthy_topics.is_empty() {
         return String::new();
     }
-    let mut rows = vec![["TOPIC", "PARTITIONS", "UNDER-REPLICATED", "UNDER MIN ISR", "OFFLINE", "SILENT"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["TOPIC", "PARTITIONS", "UNDER-REPLICATED", "UNDER MIN ISR", "OFFLINE", "SILENT"].map(str::to_owned).to_vec(),
+    ];
     for topic in health.unhealthy_topics.iter().take(TOPICS_SHOWN) {
         let lists = [&topic.under_replicated, &topic.under_min_isr, &topic.offline, &topic.silent];
         let mut row = vec![topic.name.clone(), topic.partitions.to_string()];

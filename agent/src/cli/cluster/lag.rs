@@ -44,7 +44,9 @@ pub async fn ask(asker: &mut Asker, args: &LagArgs) -> anyhow::Result<Shown> {
     };
     let text = match args.show.output {
         Output::Table => table(&groups, args.by),
-        Output::Json => json(&json!({ "groups": groups.iter().map(|group| value(group, args.by)).collect::<Vec<_>>() }))?,
+        Output::Json => {
+            json(&json!({ "groups": groups.iter().map(|group| value(group, args.by)).collect::<Vec<_>>() }))?
+        }
     };
     let well = groups.iter().all(|group| holds(group, args.max_lag, args.max_seconds));
     Ok(Shown { text, well })

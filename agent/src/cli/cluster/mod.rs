@@ -115,7 +115,8 @@ fn print(output: Output, shown: Shown, again: bool) {
 
 /// Columns as wide as their widest cell, two spaces apart; those named in `right` are numbers.
 fn columns(rows: &[Vec<String>], right: &[usize]) -> String {
-    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width =
+        |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows.iter().map(Vec::len).max().unwrap_or(0)).map(width).collect();
     let mut text = String::new();
     for row in rows {

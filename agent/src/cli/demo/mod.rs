@@ -138,7 +138,7 @@ fn configure(args: &DemoArgs, cluster: &Cluster, home: &Home) -> anyhow::Result<
     }
     config.state.dir = home.0.clone();
     // The mock knows no consumer groups and no settings.
-    config.cluster.enabled = !cluster.is_mock();
+    config.cluster.watch.enabled = !cluster.is_mock();
     config.telemetry.log_level = args.log_level.clone();
     Ok((config, topic))
 }

@@ -1,67 +1,61 @@
-//! Checks of `cluster`.
+//! Checks of `cluster`: which changes are allowed, which names are protected, how much load may be asked for.
+
+use std::collections::BTreeSet;
 
 use regex::Regex;
 
-use super::super::at::At;
-use super::super::cluster::{Cluster, ClusterLag, Granularity, Probe};
-use super::super::raw::{RawCluster, RawClusterLag, RawGranularity, RawProbe};
-use super::{Checker, HOUR, MILLISECOND, MINUTE, SECOND};
+use super::super::raw::{RawCluster, RawLoadTests, RawTopicChange, RawTopics};
+use super::super::types::{Cluster, LoadTests, TopicChange, Topics};
+use super::watch::watch;
+use super::{Checker, HOUR, MINUTE, SECOND};
 
-/// `group` is the consumer group, which the probe's topic is named after.
 pub fn cluster(check: &mut Checker, raw: &RawCluster, group: &str) -> Cluster {
-    let default = Cluster::default();
     Cluster {
-        enabled: raw.enabled.unwrap_or(default.enabled),
-        interval: check.duration(&raw.interval, default.interval, SECOND..=HOUR),
-        timeout: check.duration(&raw.timeout, default.timeout, 100 * MILLISECOND..=MINUTE),
-        lag: lag(check, &raw.lag),
-        probe: probe(check, &raw.probe, group),
+        watch: watch(check, raw, group),
+        topics: topics(check, &raw.topics),
+        load_tests: load_tests(check, &raw.load_tests),
     }
 }
 
-fn lag(check: &mut Checker, raw: &RawClusterLag) -> ClusterLag {
-    let default = ClusterLag::default();
-    ClusterLag {
-        enabled: raw.enabled.unwrap_or(default.enabled),
-        interval: check.duration(&raw.interval, default.interval, SECOND..=HOUR),
-        groups: regex(check, &raw.groups),
-        exclude_groups: regex(check, &raw.exclude_groups),
-        topics: regex(check, &raw.topics),
-        exclude_topics: regex(check, &raw.exclude_topics),
-        granularity: match raw.granularity {
-            Some(RawGranularity::Topic) => Granularity::Topic,
-            Some(RawGranularity::Partition) | None => Granularity::Partition,
-        },
-        max_partitions: check.count(&raw.max_partitions, default.max_partitions, 0..=10_000_000),
-    }
-}
-
-fn regex(check: &mut Checker, raw: &Option<At<String>>) -> String {
-    let Some(raw) = raw else { return String::new() };
-    check.no_quoted_reference(raw.place, &raw.value);
-    if Regex::new(&format!("^(?:{})$", raw.value)).is_err() {
-        let message = format!("`{}` is not a regular expression", raw.value);
-        check.error(raw.place, message, "it has to match whole names, such as `orders-.*` or `orders|payments`");
-    }
-    raw.value.clone()
-}
-
-fn probe(check: &mut Checker, raw: &RawProbe, group: &str) -> Probe {
-    let topic = match &raw.topic {
-        None => format!("streamgauge-{group}-probe"),
-        Some(topic) => {
-            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-            if topic.value.is_empty() || topic.value.len() > 249 || !topic.value.chars().all(fits) {
-                let help = "use up to 249 letters, digits, `.`, `_` and `-`; the probe creates it";
-                check.error(topic.place, format!("`{}` is not a valid topic", topic.value), help);
-            }
-            topic.value.clone()
+fn topics(check: &mut Checker, raw: &RawTopics) -> Topics {
+    for pattern in &raw.protected {
+        if let Err(error) = Regex::new(&pattern.value) {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default().trim().to_owned();
+            let help = "it has to match a whole name: `payments-.*`";
+            check.error(pattern.place, format!("`{}` is not a regular expression: {reason}", pattern.value), help);
         }
-    };
-    Probe {
-        enabled: raw.enabled.unwrap_or(false),
-        topic,
-        interval: check.duration(&raw.interval, SECOND, 10 * MILLISECOND..=HOUR),
-        timeout: check.duration(&raw.timeout, 5 * SECOND, 100 * MILLISECOND..=MINUTE),
+    }
+    let allow: BTreeSet<TopicChange> = raw.allow.iter().map(|change| change_of(*change)).collect();
+    if allow.contains(&TopicChange::Delete) {
+        check.warn(
+            "cluster.topics.allow has delete: whoever reaches grpc.listen can delete topics that are not protected",
+        );
+    }
+    Topics {
+        allow,
+        protected: raw.protected.iter().map(|pattern| pattern.value.clone()).collect(),
+        timeout: check.duration(&raw.timeout, 10 * SECOND, SECOND..=5 * MINUTE),
+    }
+}
+
+fn change_of(raw: RawTopicChange) -> TopicChange {
+    match raw {
+        RawTopicChange::Create => TopicChange::Create,
+        RawTopicChange::Update => TopicChange::Update,
+        RawTopicChange::Grow => TopicChange::Grow,
+        RawTopicChange::Delete => TopicChange::Delete,
+    }
+}
+
+fn load_tests(check: &mut Checker, raw: &RawLoadTests) -> LoadTests {
+    let default = LoadTests::default();
+    let size = check.size(&raw.max_event_size, default.max_event_size as u64, 1..=16 << 20);
+    LoadTests {
+        allow: raw.allow.unwrap_or(default.allow),
+        max_events: check.count(&raw.max_events, default.max_events as usize, 1..=1_000_000_000) as u64,
+        max_duration: check.duration(&raw.max_duration, default.max_duration, SECOND..=24 * HOUR),
+        max_rate: check.count(&raw.max_rate, default.max_rate as usize, 1..=100_000_000) as u64,
+        max_event_size: usize::try_from(size).unwrap_or(default.max_event_size),
     }
 }

@@ -177,7 +177,7 @@ fn refuse(check: &mut Checker, key: &At<String>) {
 }
 
 /// The content of a file without the newline at its end.
-fn from_file(check: &mut Checker, place: Place, name: &str, path: &str) -> String {
+pub(super) fn from_file(check: &mut Checker, place: Place, name: &str, path: &str) -> String {
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(LARGEST_SECRET + 1).read_to_string(&mut text));
     match read {

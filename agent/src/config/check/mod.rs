@@ -5,8 +5,10 @@ mod aggregate;
 mod cluster;
 mod kafka;
 mod measure;
+mod otlp;
 mod service;
 mod source;
+mod watch;
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -18,8 +20,9 @@ use super::raw::{RawConfig, RawDuration, RawSize};
 use super::types::{Config, FieldPath};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 
-/// Checks everything; `text` is the file, to see how a value was written.
-pub fn config(raw: &RawConfig, text: &str) -> Result<Config, Vec<Problem>> {
+/// Checks everything; `text` is the file, to see how a value was written; `env` has the variables of
+/// OpenTelemetry.
+pub fn config(raw: &RawConfig, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Problem>> {
     let mut check = Checker { text, problems: Vec::new(), warnings: Vec::new() };
     let state = service::state(&mut check, &raw.state);
     let place = raw.state.commit_interval.as_ref().map(|interval| interval.place).unwrap_or_default();
@@ -29,6 +32,7 @@ pub fn config(raw: &RawConfig, text: &str) -> Result<Config, Vec<Problem>> {
     let aggregates = aggregate::aggregates(&mut check, &raw.aggregates, &sources, keys);
     let (http, grpc) = service::listeners(&mut check, &raw.http, &raw.grpc);
     let cluster = cluster::cluster(&mut check, &raw.cluster, &kafka.group_id);
+    let otlp = otlp::otlp(&mut check, &raw.otlp, env);
     let telemetry = service::telemetry(&mut check, &raw.telemetry);
     let workers = check.count(&raw.workers, 1, 1..=256);
     if check.problems.is_empty() {
@@ -41,6 +45,7 @@ pub fn config(raw: &RawConfig, text: &str) -> Result<Config, Vec<Problem>> {
             http,
             grpc,
             cluster,
+            otlp,
             limits,
             telemetry,
             workers,

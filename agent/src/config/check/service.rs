@@ -7,8 +7,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::super::at::At;
 use super::super::error::suggest;
-use super::super::raw::{RawGrpc, RawGuarantee, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry};
-use super::super::types::{Grpc, Guarantee, Http, Limits, LogFormat, OnLoss, State, Telemetry};
+use super::super::raw::{
+    RawGrpc, RawGuarantee, RawHistograms, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry,
+};
+use super::super::types::{Grpc, Guarantee, Histograms, Http, Limits, LogFormat, OnLoss, State, Telemetry};
 use super::{Checker, MILLISECOND, SECOND};
 
 const KIB: u64 = 1 << 10;
@@ -65,7 +67,12 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         let place = grpc.listen.as_ref().or(http.listen.as_ref()).map(|at| at.place).unwrap_or_default();
         check.error(place, "`http.listen` and `grpc.listen` are the same", "give each a port of its own");
     }
-    (Http { listen: http_listen }, Grpc { listen: grpc_listen })
+    let histograms = match http.histograms {
+        Some(RawHistograms::Classic) => Histograms::Classic,
+        Some(RawHistograms::Native) => Histograms::Native,
+        Some(RawHistograms::Both) | None => Histograms::Both,
+    };
+    (Http { listen: http_listen, histograms }, Grpc { listen: grpc_listen })
 }
 
 fn listen(check: &mut Checker, what: &str, raw: &Option<At<String>>, port: u16) -> SocketAddr {

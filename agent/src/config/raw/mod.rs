@@ -5,10 +5,12 @@
 
 mod cluster;
 mod measure;
+mod otlp;
 mod scalar;
 
-pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawProbe};
+pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawProbe, RawTopicChange, RawTopics};
 pub use measure::{Body, Measured, RawCondition, RawMeasure, RawUnit, Tests};
+pub use otlp::{RawCompression, RawOtlp, RawProtocol};
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};
 
 use schemars::JsonSchema;
@@ -35,6 +37,7 @@ pub struct RawConfig {
     pub http: RawHttp,
     #[serde(default)]
     pub grpc: RawGrpc,
+    pub otlp: Option<RawOtlp>,
     #[serde(default)]
     pub cluster: RawCluster,
     #[serde(default)]
@@ -245,6 +248,18 @@ pub enum RawOnLoss {
 pub struct RawHttp {
     /// Address and port. Default: `127.0.0.1:9746`.
     pub listen: Option<At<String>>,
+    /// Which buckets histograms have for servers that ask for protobuf (Prometheus with `scrape_native_histograms`):
+    /// `classic`, `native` or `both`. Text formats have classic buckets only. Default: `both`.
+    pub histograms: Option<RawHistograms>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Histograms")]
+pub enum RawHistograms {
+    Classic,
+    Native,
+    Both,
 }
 
 /// The query service.

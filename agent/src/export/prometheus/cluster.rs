@@ -2,15 +2,14 @@
 //! agent itself). Written from the last check and the last collection; nothing is asked here.
 
 use super::own::{family, seconds};
-use super::text::{Number, Page, label};
+use super::page::{Labels, Number, Page, Point};
 use crate::cluster::{Collected, GroupLag, Health, PartitionLag, Status, TopicLag, View};
 use crate::config::{ClusterLag, Granularity};
 use crate::kafka::cluster::PartitionSeen;
 use crate::kafka::stats::{BrokerView, Clients};
 use crate::telemetry::Name;
-use std::fmt::Write;
 
-pub fn write(page: &mut Page, view: &View) {
+pub fn write(page: &mut Page<'_>, view: &View) {
     if let Some(monitor) = &view.monitor {
         let health = monitor.health();
         if health.check > 0 {
@@ -24,9 +23,15 @@ pub fn write(page: &mut Page, view: &View) {
     write_clients(page, &view.clients);
 }
 
-fn gauge(page: &mut Page, name: Name, value: Number) {
-    page.family(&family(name));
-    page.sample(name.family(), "", "", value);
+fn gauge(page: &mut Page<'_>, name: Name, value: Number) {
+    page.family(family(name));
+    point(page, &[], value);
+}
+
+/// A point of the family that was begun last.
+fn point(page: &mut Page<'_>, labels: &[(&str, &str)], value: Number) {
+    let labels = Labels::of(page.style.format, labels);
+    page.point(&labels.bytes, None, &Point::Value(value));
 }
 
 fn int(count: usize) -> Number {
@@ -38,22 +43,21 @@ fn age(seconds: f32) -> Number {
     Number::Nanos((f64::from(seconds) * 1e3).round() as i128 * 1_000_000)
 }
 
-fn write_health(page: &mut Page, health: &Health) {
+fn write_health(page: &mut Page<'_>, health: &Health) {
     gauge(page, Name::ClusterBrokersHealthy, int(health.brokers_up()));
     gauge(page, Name::ClusterReachable, Number::Int(u64::from(health.reachable)));
     gauge(page, Name::ClusterHealthy, Number::Int(u64::from(health.status == Status::Healthy)));
     gauge(page, Name::ClusterChecked, seconds(health.checked_at));
     gauge(page, Name::ClusterCheckTime, Number::Float(health.took.as_secs_f64()));
-    page.family(&family(Name::BrokerUp));
+    page.family(family(Name::BrokerUp));
     for broker in &health.brokers {
         let up = Number::Int(u64::from(broker.state == crate::cluster::BrokerState::Up));
-        page.sample(Name::BrokerUp.family(), "", &format!("broker=\"{}\"", broker.node.id), up);
+        point(page, &[("broker", &broker.node.id.to_string())], up);
     }
-    page.family(&family(Name::BrokerLatency));
+    page.family(family(Name::BrokerLatency));
     for broker in &health.brokers {
         if let Some(latency) = broker.latency {
-            let labels = format!("broker=\"{}\"", broker.node.id);
-            page.sample(Name::BrokerLatency.family(), "", &labels, Number::Float(latency.as_secs_f64()));
+            point(page, &[("broker", &broker.node.id.to_string())], Number::Float(latency.as_secs_f64()));
         }
     }
     // What a cluster that does not answer has is not known.
@@ -63,14 +67,13 @@ fn write_health(page: &mut Page, health: &Health) {
     }
 }
 
-fn write_nodes(page: &mut Page, health: &Health) {
+fn write_nodes(page: &mut Page<'_>, health: &Health) {
     let listed = || health.brokers.iter().filter(|b| b.state != crate::cluster::BrokerState::Down);
     gauge(page, Name::KafkaBrokers, int(listed().count()));
-    page.family(&family(Name::KafkaBrokerInfo));
+    page.family(family(Name::KafkaBrokerInfo));
     for broker in listed() {
-        let mut labels = format!("id=\"{}\",", broker.node.id);
-        label(&mut labels, "address", &format!("{}:{}", broker.node.host, broker.node.port));
-        page.sample(Name::KafkaBrokerInfo.family(), "", &labels, Number::Int(1));
+        let (id, address) = (broker.node.id.to_string(), format!("{}:{}", broker.node.host, broker.node.port));
+        point(page, &[("id", &id), ("address", &address)], Number::Int(1));
     }
     gauge(page, Name::ClusterTopicsHealthy, int(health.topics_healthy()));
     gauge(page, Name::ClusterUnderReplicated, int(health.under_replicated()));
@@ -82,25 +85,23 @@ fn write_nodes(page: &mut Page, health: &Health) {
 }
 
 /// Topics and partitions as the last health check saw them.
-fn write_topics(page: &mut Page, health: &Health) {
-    page.family(&family(Name::TopicPartitions));
+fn write_topics(page: &mut Page<'_>, health: &Health) {
+    page.family(family(Name::TopicPartitions));
     for topic in health.topics.iter() {
-        let mut labels = String::new();
-        label(&mut labels, "topic", &topic.name);
-        page.sample(Name::TopicPartitions.family(), "", &labels, int(topic.partitions.len()));
+        point(page, &[("topic", &topic.name)], int(topic.partitions.len()));
     }
     let mut each = |name: Name, value: &dyn Fn(&PartitionSeen) -> Option<u64>| {
-        page.family(&family(name));
-        let mut labels = String::new();
+        page.family(family(name));
+        let mut labels = Labels::new(page.style.format);
         for topic in health.topics.iter() {
-            labels.clear();
-            label(&mut labels, "topic", &topic.name);
-            let begin = labels.len();
+            labels.bytes.clear();
+            labels.push("topic", &topic.name);
+            let begin = labels.bytes.len();
             for partition in &topic.partitions {
-                labels.truncate(begin);
-                let _ = write!(labels, ",partition=\"{}\"", partition.id);
+                labels.bytes.truncate(begin);
+                labels.push("partition", &partition.id.to_string());
                 if let Some(value) = value(partition) {
-                    page.sample(name.family(), "", &labels, Number::Int(value));
+                    page.point(&labels.bytes, None, &Point::Value(Number::Int(value)));
                 }
             }
         }
@@ -112,7 +113,7 @@ fn write_topics(page: &mut Page, health: &Health) {
     each(Name::PartitionUnderReplicated, &|p| Some(u64::from(p.in_sync.len() < p.replicas.len())));
 }
 
-fn write_lag(page: &mut Page, found: &Collected, config: &ClusterLag) {
+fn write_lag(page: &mut Page<'_>, found: &Collected, config: &ClusterLag) {
     gauge(page, Name::LagCollected, seconds(found.at));
     gauge(page, Name::LagCollectTime, Number::Float(found.took.as_secs_f64()));
     write_offsets(page, found);
@@ -130,20 +131,20 @@ fn write_lag(page: &mut Page, found: &Collected, config: &ClusterLag) {
     by_group(page, &found.groups, Name::ConsumerLag, "group", &|g| g.lag().map(Number::Int));
 }
 
-fn write_offsets(page: &mut Page, found: &Collected) {
+fn write_offsets(page: &mut Page<'_>, found: &Collected) {
     let mut each = |name: Name, value: &dyn Fn(crate::cluster::Log) -> Option<i64>| {
-        page.family(&family(name));
-        let mut labels = String::new();
+        page.family(family(name));
+        let mut labels = Labels::new(page.style.format);
         for topic in found.topics.iter() {
-            labels.clear();
-            label(&mut labels, "topic", &topic.name);
-            let begin = labels.len();
+            labels.bytes.clear();
+            labels.push("topic", &topic.name);
+            let begin = labels.bytes.len();
             for partition in &topic.partitions {
-                labels.truncate(begin);
-                let _ = write!(labels, ",partition=\"{}\"", partition.id);
+                labels.bytes.truncate(begin);
+                labels.push("partition", &partition.id.to_string());
                 let offset = found.logs.log(&topic.name, partition.id).and_then(value);
                 if let Some(offset) = offset.and_then(|offset| u64::try_from(offset).ok()) {
-                    page.sample(name.family(), "", &labels, Number::Int(offset));
+                    page.point(&labels.bytes, None, &Point::Value(Number::Int(offset)));
                 }
             }
         }
@@ -152,19 +153,18 @@ fn write_offsets(page: &mut Page, found: &Collected) {
     each(Name::PartitionOldestOffset, &|log| log.oldest);
 }
 
-fn write_partitions(page: &mut Page, groups: &[GroupLag]) {
+fn write_partitions(page: &mut Page<'_>, groups: &[GroupLag]) {
     let mut each = |name: Name, value: &dyn Fn(&PartitionLag) -> Option<Number>| {
-        page.family(&family(name));
-        let mut labels = String::new();
+        page.family(family(name));
+        let mut labels = Labels::new(page.style.format);
         for (group, topic) in groups.iter().flat_map(|group| group.topics.iter().map(move |topic| (group, topic))) {
-            labels.clear();
             topic_labels(&mut labels, group, topic);
-            let begin = labels.len();
+            let begin = labels.bytes.len();
             for partition in &topic.partitions {
-                labels.truncate(begin);
-                let _ = write!(labels, ",partition=\"{}\"", partition.partition);
+                labels.bytes.truncate(begin);
+                labels.push("partition", &partition.partition.to_string());
                 if let Some(value) = value(partition) {
-                    page.sample(name.family(), "", &labels, value);
+                    page.point(&labels.bytes, None, &Point::Value(value));
                 }
             }
         }
@@ -174,51 +174,49 @@ fn write_partitions(page: &mut Page, groups: &[GroupLag]) {
     each(Name::GroupLagSeconds, &|p| p.seconds.map(age));
 }
 
-fn topic_labels(labels: &mut String, group: &GroupLag, topic: &TopicLag) {
-    label(labels, "consumergroup", &group.name);
-    labels.push(',');
-    label(labels, "topic", &topic.topic);
+/// In place of what was there.
+fn topic_labels(labels: &mut Labels, group: &GroupLag, topic: &TopicLag) {
+    labels.bytes.clear();
+    labels.push("consumergroup", &group.name);
+    labels.push("topic", &topic.topic);
 }
 
-fn by_topic(page: &mut Page, groups: &[GroupLag], name: Name, value: &dyn Fn(&TopicLag) -> Option<Number>) {
-    page.family(&family(name));
-    let mut labels = String::new();
+fn by_topic(page: &mut Page<'_>, groups: &[GroupLag], name: Name, value: &dyn Fn(&TopicLag) -> Option<Number>) {
+    page.family(family(name));
+    let mut labels = Labels::new(page.style.format);
     for (group, topic) in groups.iter().flat_map(|group| group.topics.iter().map(move |topic| (group, topic))) {
-        labels.clear();
         topic_labels(&mut labels, group, topic);
         if let Some(value) = value(topic) {
-            page.sample(name.family(), "", &labels, value);
+            page.point(&labels.bytes, None, &Point::Value(value));
         }
     }
 }
 
 fn by_group(
-    page: &mut Page,
+    page: &mut Page<'_>,
     groups: &[GroupLag],
     name: Name,
     group_label: &str,
     value: &dyn Fn(&GroupLag) -> Option<Number>,
 ) {
-    page.family(&family(name));
+    page.family(family(name));
     for group in groups {
-        let mut labels = String::new();
-        label(&mut labels, group_label, &group.name);
         if let Some(value) = value(group) {
-            page.sample(name.family(), "", &labels, value);
+            point(page, &[(group_label, &group.name)], value);
         }
     }
 }
 
-fn write_clients(page: &mut Page, clients: &Clients) {
+fn write_clients(page: &mut Page<'_>, clients: &Clients) {
     let views = clients.views();
     if views.is_empty() {
         return;
     }
     let mut each = |name: Name, value: &dyn Fn(&BrokerView) -> Option<Number>| {
-        page.family(&family(name));
+        page.family(family(name));
         for ((client, broker), view) in &views {
             if let Some(value) = value(view) {
-                page.sample(name.family(), "", &format!("client=\"{client}\",broker=\"{broker}\""), value);
+                point(page, &[("client", client), ("broker", &broker.to_string())], value);
             }
         }
     };

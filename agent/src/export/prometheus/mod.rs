@@ -4,7 +4,11 @@
 //! which with `honor_labels: true` in the scrape config takes the place of the agent's own. They show only under a lease.
 
 mod cluster;
+mod format;
 mod own;
+mod own_families;
+mod page;
+mod protobuf;
 mod text;
 mod totals;
 mod windows;
@@ -12,94 +16,137 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
-pub use text::Format;
+pub use format::{Format, accepts_gzip};
+pub use own_families::{OwnFamily, OwnValue, families};
+pub use page::{Number, Style};
+pub use totals::{start_time, task_totals, whole_group};
+pub use windows::number as window_number;
 
-use crate::aggregate::{AggregatePlan, Cell, WindowSpan, is_overflow, labels};
+use crate::aggregate::{AggregatePlan, Cell, KeyBytes, WindowSpan, is_overflow, labels};
 use crate::cluster::View;
-use crate::query::{Ask, Gathered, Matchers, Reader, aggregates, gather};
+use crate::config::Histograms;
+use crate::query::{Ask, Gathered, Matchers, Reader, States, aggregates, gather};
 use crate::state::Task;
 use crate::telemetry::{Metrics, ProcessStats};
+use page::{Labels, Page};
+use std::io::{self, Write};
 use std::sync::Arc;
-use text::Page;
 
-/// Writes the page as of the last commits.
+/// Writes the page as of the last commits, piece by piece. No lock is held while `sink` takes one.
+///
+/// # Errors
+/// If `sink` fails.
 pub fn render(
     reader: &Reader,
     metrics: &Metrics,
     cluster: &View,
     process: Option<&ProcessStats>,
-    format: Format,
-) -> String {
-    let mut page = Page::new(format);
+    style: Style,
+    sink: &mut dyn Write,
+) -> io::Result<()> {
+    let mut page = Page::new(style, sink);
     for (source, plan) in aggregates(&reader.sources.now()) {
         totals::write(&mut page, reader, source, plan);
         windows::write(&mut page, reader, source, plan);
     }
     own::write(&mut page, reader);
     cluster::write(&mut page, cluster);
-    page.openmetrics(&metrics.encode(process));
+    let since = process.map(|process| (process.start_seconds * 1_000.0) as i64);
+    page.openmetrics(&metrics.encode(process), since);
     page.finish()
 }
 
+/// What this agent tells of itself, in OpenMetrics text without its end.
+pub fn own_text(reader: &Reader, metrics: &Metrics, process: Option<&ProcessStats>) -> String {
+    let mut text = Vec::new();
+    let style = Style { format: Format::Text, histograms: Histograms::Classic };
+    let mut page = Page::new(style, &mut text);
+    own::write(&mut page, reader);
+    // Writing to a vector cannot fail, and gauges look the same in both text formats.
+    let _ = page.finish();
+    String::from_utf8_lossy(&text).into_owned() + &metrics.encode(process)
+}
+
 /// Cells to show, each with its labels, which are written once and used by every family.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Series {
-    /// `name="value",…` of all series, one after the other.
-    text: String,
-    /// Where each one's labels end, and its cell.
-    cells: Vec<(usize, Arc<Cell>)>,
+    labels: Labels,
+    cells: Vec<Shown>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    /// Where its labels end.
+    end: usize,
+    cell: Arc<Cell>,
+    /// When what it counts began, Unix milliseconds.
+    since: Option<i64>,
 }
 
 impl Series {
+    fn new(format: Format) -> Series {
+        Series { labels: Labels::new(format), cells: Vec::new() }
+    }
+
     /// Adds a cell; `more` are labels besides the aggregate's own, already written.
-    fn push(&mut self, plan: &AggregatePlan, key: &[u8], more: &str, cell: Arc<Cell>) {
+    fn push(&mut self, plan: &AggregatePlan, key: &[u8], more: &Labels, cell: Arc<Cell>, since: Option<i64>) {
         let values = labels(key).unwrap_or_default();
         if is_overflow(key) {
-            text::label(&mut self.text, "otel_metric_overflow", "true");
-            self.text.push(',');
+            self.labels.push("otel_metric_overflow", "true");
         }
         for (by, value) in plan.config.by.iter().zip(values) {
-            text::label(&mut self.text, &by.label, value);
-            self.text.push(',');
+            self.labels.push(&by.label, value);
         }
-        self.text.push_str(more);
-        self.cells.push((self.text.len(), cell));
+        self.labels.append(more);
+        self.cells.push(Shown { end: self.labels.end(), cell, since });
     }
 
     /// Merges the tasks' totals, or their panes in `span`, into one cell per key.
-    fn merged(plan: &AggregatePlan, span: Option<WindowSpan>, more: &str, tasks: &[Arc<Task>]) -> Series {
-        let mut series = Series::default();
-        let measures: Vec<usize> = (0..plan.measures.len()).collect();
-        let spans = span.as_slice();
-        let ask = Ask {
-            plan,
-            spans: span.is_some().then_some(spans),
-            matchers: &Matchers::default(),
-            group_by: None,
-            measures: &measures,
-            limit: usize::MAX,
-        };
-        // Without a limit nothing is refused.
-        let Ok(Gathered { groups, cells, .. }) = gather(&ask, tasks) else { return series };
-        let mut rows: Vec<_> =
-            cells.into_iter().map(|((group, _), measures)| (&groups[group as usize], measures)).collect();
-        rows.sort_unstable_by_key(|&(key, _)| key);
-        for (key, measures) in rows {
-            series.push(plan, key, more, Arc::new(Cell { measures, last_seen: i64::MIN }));
+    fn merged(
+        plan: &AggregatePlan,
+        span: Option<WindowSpan>,
+        more: &Labels,
+        tasks: &[Arc<Task>],
+        format: Format,
+    ) -> Series {
+        let mut series = Series::new(format);
+        let since = if span.is_none() { tasks.iter().filter_map(|task| start_time(task, plan)).min() } else { None };
+        for (key, measures) in merge(plan, span, tasks) {
+            series.push(plan, &key, more, Arc::new(Cell { measures, last_seen: i64::MIN }), since);
         }
         series
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&str, &Cell)> {
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &Shown)> {
         let mut start = 0;
-        self.cells.iter().map(move |(end, cell)| {
-            let labels = &self.text[start..*end];
-            start = *end;
-            (labels, cell.as_ref())
+        self.cells.iter().map(move |shown| {
+            let labels = &self.labels.bytes[start..shown.end];
+            start = shown.end;
+            (labels, shown)
         })
     }
 
     fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }
+}
+
+/// All keys with the tasks' totals, or their panes in `span`, merged; in the keys' order.
+pub fn merge(plan: &AggregatePlan, span: Option<WindowSpan>, tasks: &[Arc<Task>]) -> Vec<(KeyBytes, States)> {
+    let measures: Vec<usize> = (0..plan.measures.len()).collect();
+    let spans = span.as_slice();
+    let ask = Ask {
+        plan,
+        spans: span.is_some().then_some(spans),
+        matchers: &Matchers::default(),
+        group_by: None,
+        measures: &measures,
+        limit: usize::MAX,
+    };
+    // Without a limit nothing is refused.
+    let Ok(Gathered { groups, cells, .. }) = gather(&ask, tasks) else { return Vec::new() };
+    let mut rows: Vec<_> =
+        cells.into_iter().map(|((group, _), measures)| (groups[group as usize].clone(), measures)).collect();
+    rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    rows
 }

@@ -1,22 +1,21 @@
 //! What follows from the registry about this agent itself: lag, stream time, keys, leases, restores.
 
-use super::text::{Number, Page, label};
+use super::page::{Labels, Number, Page, Point};
 use crate::config::{Family, FamilyType};
 use crate::query::{Reader, aggregates};
 use crate::state::{Phase, Task};
 use crate::telemetry::Name;
-use std::fmt::Write;
 use std::sync::Arc;
 
-pub fn write(page: &mut Page, reader: &Reader) {
+pub fn write(page: &mut Page<'_>, reader: &Reader) {
     let tasks = reader.registry.tasks();
     let now = reader.clock.unix_millis();
-    let labelled: Vec<(String, &Task)> = tasks.iter().map(|task| (labels(task), task.as_ref())).collect();
+    let labelled: Vec<(Labels, &Task)> = tasks.iter().map(|task| (labels(page, task), task.as_ref())).collect();
     let mut gauge = |name: Name, value: &dyn Fn(&Task) -> Option<Number>| {
-        page.family(&family(name));
+        page.family(family(name));
         for (labels, task) in &labelled {
             if let Some(value) = value(task) {
-                page.sample(name.family(), "", labels, value);
+                page.point(&labels.bytes, None, &Point::Value(value));
             }
         }
     };
@@ -31,22 +30,21 @@ pub fn write(page: &mut Page, reader: &Reader) {
 }
 
 /// Keys and entries of each aggregate in each task.
-fn write_sizes(page: &mut Page, reader: &Reader, tasks: &[Arc<Task>]) {
+fn write_sizes(page: &mut Page<'_>, reader: &Reader, tasks: &[Arc<Task>]) {
     let mut sizes = Vec::new();
     for (source, plan) in aggregates(&reader.sources.now()) {
         for task in tasks.iter().filter(|task| task.source == source.name) {
-            let mut text = String::new();
-            label(&mut text, "aggregate", &plan.config.name);
-            let _ = write!(text, ",{}", labels(task));
+            let mut text = Labels::of(page.style.format, &[("aggregate", &plan.config.name)]);
+            text.append(&labels(page, task));
             let view = task.view.read();
             let size = view.aggregate(plan.id).map_or((0, 0), |view| (view.keys() as u64, view.entries()));
             sizes.push((text, size));
         }
     }
-    page.family(&family(Name::Keys));
-    sizes.iter().for_each(|(text, (keys, _))| page.sample(Name::Keys.family(), "", text, Number::Int(*keys)));
-    page.family(&family(Name::Entries));
-    sizes.iter().for_each(|(text, (_, entries))| page.sample(Name::Entries.family(), "", text, Number::Int(*entries)));
+    page.family(family(Name::Keys));
+    sizes.iter().for_each(|(text, (keys, _))| page.point(&text.bytes, None, &Point::Value(Number::Int(*keys))));
+    page.family(family(Name::Entries));
+    sizes.iter().for_each(|(text, (_, entries))| page.point(&text.bytes, None, &Point::Value(Number::Int(*entries))));
 }
 
 /// 0 when caught up, never negative, absent when unknown.
@@ -68,11 +66,8 @@ fn restoring(task: &Task) -> Option<(u64, u64)> {
     }
 }
 
-fn labels(task: &Task) -> String {
-    let mut labels = String::new();
-    label(&mut labels, "topic", &task.id.topic);
-    let _ = write!(labels, ",partition=\"{}\"", task.id.partition);
-    labels
+fn labels(page: &Page<'_>, task: &Task) -> Labels {
+    Labels::of(page.style.format, &[("topic", &task.id.topic), ("partition", &task.id.partition.to_string())])
 }
 
 pub(super) fn family(name: Name) -> Family {

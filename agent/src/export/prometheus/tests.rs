@@ -1,9 +1,12 @@
 //! The page, as a whole and by its properties.
 
-use super::{Format, render};
+use super::{Format, Style, render};
+use crate::config::Histograms;
 use crate::query::testing::{Agent, MINUTE, Request, T0, event};
 use crate::state::Phase;
 use crate::telemetry::{Metrics, ProcessStats};
+use prost::Message;
+use streamgauge_proto::prometheus::MetricFamily;
 
 const CONFIG: &str = "
 kafka: { bootstrap_servers: localhost:9092, group_id: streamgauge }
@@ -58,12 +61,18 @@ fn agent() -> Agent {
 }
 
 fn page(agent: &Agent, format: Format) -> String {
+    String::from_utf8(bytes(agent, Style { format, histograms: Histograms::Both })).unwrap()
+}
+
+fn bytes(agent: &Agent, style: Style) -> Vec<u8> {
     let process =
         ProcessStats { resident_bytes: 50_000_000, cpu_seconds: 1.25, start_seconds: 1_763_596_000.0, open_files: 20 };
     let metrics = Metrics::new();
     metrics.folded("requests", 8, 0);
     metrics.late("http", 0);
-    render(&agent.reader, &metrics, &Default::default(), Some(&process), format)
+    let mut page = Vec::new();
+    render(&agent.reader, &metrics, &Default::default(), Some(&process), style, &mut page).unwrap();
+    page
 }
 
 fn series<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
@@ -174,4 +183,108 @@ fn merged_totals_show_only_while_every_partition_is_here() {
     };
     assert_eq!(whole(2, 2), ["http_requests_total{endpoint=\"/a\",instance=\"\"} 2"]);
     assert!(whole(2, 3).is_empty());
+}
+
+/// The page in protobuf, as Prometheus reads it.
+fn families(agent: &Agent, histograms: Histograms) -> Vec<MetricFamily> {
+    let bytes = bytes(agent, Style { format: Format::Protobuf, histograms });
+    let mut rest = bytes.as_slice();
+    let mut families = Vec::new();
+    while !rest.is_empty() {
+        families.push(MetricFamily::decode_length_delimited(&mut rest).unwrap());
+    }
+    families
+}
+
+/// A metric's samples as the text has them, without its labels' order mattering.
+fn samples(family: &MetricFamily) -> Vec<(String, f64)> {
+    let mut samples = Vec::new();
+    for metric in &family.metric {
+        let pairs: Vec<_> = metric.label.iter().map(|pair| format!("{}={:?}", pair.name, pair.value)).collect();
+        let mut add = |suffix: &str, le: Option<f64>, value: f64| {
+            let le = le.map(|le| format!("le=\"{}\"", if le.is_finite() { format!("{le:?}") } else { "+Inf".into() }));
+            let labels: Vec<_> = pairs.iter().cloned().chain(le).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+            samples.push((format!("{}{suffix}{labels}", family.name), value));
+        };
+        if let Some(counter) = &metric.counter {
+            add("", None, counter.value);
+        } else if let Some(gauge) = &metric.gauge {
+            add("", None, gauge.value);
+        } else if let Some(summary) = &metric.summary {
+            add("_sum", None, summary.sample_sum);
+            add("_count", None, summary.sample_count as f64);
+        } else {
+            let histogram = metric.histogram.as_ref().unwrap();
+            for bucket in &histogram.bucket {
+                add("_bucket", Some(bucket.upper_bound), bucket.cumulative_count as f64);
+            }
+            add("_sum", None, histogram.sample_sum);
+            add("_count", None, histogram.sample_count as f64);
+        }
+    }
+    samples
+}
+
+/// A bound as `{:?}` writes it, however the text does.
+fn same_le(series: &str) -> String {
+    let Some((head, rest)) = series.split_once("le=\"") else { return series.to_owned() };
+    let (bound, tail) = rest.split_once('"').unwrap();
+    match bound.parse::<f64>() {
+        Ok(number) if number.is_finite() => format!("{head}le=\"{number:?}\"{tail}"),
+        _ => series.to_owned(),
+    }
+}
+
+#[test]
+fn protobuf_has_the_samples_of_the_text() {
+    let agent = agent();
+    let mut from_protobuf: Vec<_> = families(&agent, Histograms::Both).iter().flat_map(samples).collect();
+    let text = page(&agent, Format::Text);
+    let lines = text.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap());
+    let mut from_text: Vec<_> = lines.map(|(series, value)| (same_le(series), value.parse::<f64>().unwrap())).collect();
+    from_protobuf.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    from_text.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(from_protobuf, from_text);
+    let head = |line: &str| text.lines().any(|other| other == line);
+    for family in families(&agent, Histograms::Both) {
+        let kind = family.r#type().as_str_name().to_lowercase();
+        assert!(head(&format!("# TYPE {} {kind}", family.name)), "{}", family.name);
+        assert!(!family.help.is_empty() && family.name.trim_end_matches("_total").ends_with(&family.unit));
+    }
+}
+
+#[test]
+fn one_key_chooses_the_buckets_of_protobuf_and_buckets_of_ones_own_stay_classic() {
+    let agent = agent();
+    for (histograms, classic, native) in
+        [(Histograms::Classic, true, false), (Histograms::Native, false, true), (Histograms::Both, true, true)]
+    {
+        let families = families(&agent, histograms);
+        let find = |name: &str| families.iter().find(|family| family.name == name).unwrap();
+        for metric in &find("http_duration_seconds").metric {
+            let histogram = metric.histogram.as_ref().unwrap();
+            let spans = histogram.positive_span.len() + histogram.negative_span.len();
+            assert_eq!((!histogram.bucket.is_empty(), spans > 0), (classic, native), "{histograms:?}");
+        }
+        for metric in &find("traffic_sizes_bytes").metric {
+            let histogram = metric.histogram.as_ref().unwrap();
+            assert!(histogram.bucket.len() == 3 && histogram.positive_span.is_empty());
+        }
+    }
+}
+
+#[test]
+fn totals_and_own_counters_say_since_when_they_count_and_gauges_do_not() {
+    let families = families(&agent(), Histograms::Both);
+    let since = |name: &str| {
+        let metric = &families.iter().find(|family| family.name == name).unwrap().metric[0];
+        let counter = metric.counter.as_ref().and_then(|counter| counter.created_timestamp);
+        let histogram = metric.histogram.as_ref().and_then(|histogram| histogram.created_timestamp);
+        counter.or(histogram).map(|timestamp| timestamp.seconds)
+    };
+    assert_eq!(since("http_requests_total"), Some(T0 / 1_000));
+    assert_eq!(since("http_duration_seconds"), Some(T0 / 1_000));
+    assert_eq!(since("streamgauge_events_total"), Some(1_763_596_000));
+    assert_eq!(since("http_window_requests"), None);
 }

@@ -1,97 +1,115 @@
 //! Totals since the state began: durable counters and histograms.
 
-use super::Series;
-use super::text::{Number, Page, label};
-use crate::aggregate::{AggregatePlan, Histogram, MeasureState};
-use crate::config::{Family, FamilyType, MeasureKind, Publish};
+use super::page::{Bound, Labels, Number, Page, Point};
+use super::{Format, Series};
+use crate::aggregate::{AggregatePlan, Cell, Histogram, KeyBytes, MeasureState};
+use crate::config::{FamilyType, MeasureKind, Publish};
 use crate::query::{Reader, Source};
 use crate::state::Task;
-use std::fmt::Write;
+use std::sync::Arc;
 
 /// Writes an aggregate's totals.
-pub fn write(page: &mut Page, reader: &Reader, source: &Source, plan: &AggregatePlan) {
+pub fn write(page: &mut Page<'_>, reader: &Reader, source: &Source, plan: &AggregatePlan) {
+    let format = page.style.format;
     let series = match plan.config.publish {
-        Publish::PerPartition => per_partition(reader, source, plan),
-        Publish::Merged => merged(reader, source, plan),
+        Publish::PerPartition => per_partition(reader, source, plan, format),
+        Publish::Merged => merged(reader, source, plan, format),
     };
     if series.is_empty() {
         return;
     }
     for (at, measure) in plan.config.measures.iter().enumerate() {
         let family = plan.config.total_family(measure);
-        page.family(&family);
-        write_family(page, &family, &series, at, &measure.kind);
+        let unit = family.unit;
+        let kind = family.kind;
+        page.family(family);
+        write_family(page, (kind, unit), &series, at, &measure.kind);
     }
 }
 
 /// Each task's totals under its own labels. Only its owner shows them, and only under its lease.
-fn per_partition(reader: &Reader, source: &Source, plan: &AggregatePlan) -> Series {
-    let mut series = Series::default();
-    let mut cells = Vec::new();
+fn per_partition(reader: &Reader, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
+    let mut series = Series::new(format);
     for task in source.tasks(&reader.registry).iter().filter(|task| task.is_published()) {
-        {
-            // Only references are taken under the lock: the next commit does not wait for the page.
-            let view = task.view.read();
-            let totals = view.aggregate(plan.id).into_iter().flat_map(|aggregate| aggregate.totals());
-            cells.extend(totals.map(|(key, committed)| (key.clone(), committed.cell.clone())));
+        let partition = task.id.partition.to_string();
+        let labels = [("topic", &*task.id.topic), ("partition", &partition), ("instance", "")];
+        let (more, since) = (Labels::of(format, &labels), start_time(task, plan));
+        for (key, cell) in task_totals(task, plan) {
+            series.push(plan, &key, &more, cell, since);
         }
-        cells.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        let more = task_labels(task);
-        cells.drain(..).for_each(|(key, cell)| series.push(plan, &key, &more, cell));
     }
     series
 }
 
-fn task_labels(task: &Task) -> String {
-    let mut labels = String::new();
-    label(&mut labels, "topic", &task.id.topic);
-    let _ = write!(labels, ",partition=\"{}\",", task.id.partition);
-    label(&mut labels, "instance", "");
-    labels
+/// A task's totals in the keys' order.
+pub fn task_totals(task: &Task, plan: &AggregatePlan) -> Vec<(KeyBytes, Arc<Cell>)> {
+    let mut cells: Vec<_> = {
+        // Only references are taken under the lock: the next commit does not wait for the page.
+        let view = task.view.read();
+        let totals = view.aggregate(plan.id).into_iter().flat_map(|aggregate| aggregate.totals());
+        totals.map(|(key, committed)| (key.clone(), committed.cell.clone())).collect()
+    };
+    cells.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    cells
+}
+
+/// Since when a task has counted for an aggregate, Unix milliseconds; `None` before its first commit.
+pub fn start_time(task: &Task, plan: &AggregatePlan) -> Option<i64> {
+    let view = task.view.read();
+    let progress = view.record().aggregates.iter().find(|progress| progress.id == plan.id.0)?;
+    (progress.start_time_ms > 0).then_some(progress.start_time_ms)
 }
 
 /// The group's totals, shown by the publisher, and only while it has every partition: otherwise the series would go back.
-fn merged(reader: &Reader, source: &Source, plan: &AggregatePlan) -> Series {
-    let tasks = source.tasks(&reader.registry);
-    let publishes = source.publisher(&reader.registry).is_some_and(|task| task.is_published());
-    let whole = source.missing(&reader.registry, &tasks).is_empty() && tasks.iter().all(|task| task.is_published());
-    if publishes && whole { Series::merged(plan, None, "instance=\"\"", &tasks) } else { Series::default() }
-}
-
-fn write_family(page: &mut Page, family: &Family, series: &Series, at: usize, kind: &MeasureKind) {
-    let exponents = exponents(family.unit);
-    let bounds: Vec<String> = match kind {
-        MeasureKind::Buckets(bounds) => bounds.iter().map(|bound| format!("{bound:?}")).collect(),
-        _ => exponents.iter().map(|&exponent| format!("{:?}", f64::from(exponent).exp2())).collect(),
-    };
-    let mut counts = Vec::new();
-    for (labels, cell) in series.iter() {
-        let state = &cell.measures[at];
-        match family.kind {
-            FamilyType::Histogram => {
-                cumulative(state, &exponents, &mut counts);
-                for (le, &count) in bounds.iter().zip(&counts) {
-                    page.bucket(&family.name, "_bucket", labels, le, Number::Int(count));
-                }
-                let count = state.count().unwrap_or_default();
-                page.bucket(&family.name, "_bucket", labels, "+Inf", Number::Int(count));
-                write_sum_and_count(page, family, labels, state);
-            }
-            FamilyType::Summary => write_sum_and_count(page, family, labels, state),
-            FamilyType::Counter => page.sample(&family.name, "_total", labels, number(state)),
-            FamilyType::Gauge => {
-                // Absent before the first value.
-                if let Some(value) = state.min().or(state.max()) {
-                    page.sample(&family.name, "", labels, Number::Float(value));
-                }
-            }
-        }
+fn merged(reader: &Reader, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
+    let labels = Labels::of(format, &[("instance", "")]);
+    match whole_group(reader, source) {
+        Some(tasks) => Series::merged(plan, None, &labels, &tasks, format),
+        None => Series::new(format),
     }
 }
 
-fn write_sum_and_count(page: &mut Page, family: &Family, labels: &str, state: &MeasureState) {
-    page.sample(&family.name, "_sum", labels, Number::Nanos(state.sum_nanos().unwrap_or_default()));
-    page.sample(&family.name, "_count", labels, Number::Int(state.count().unwrap_or_default()));
+/// All of the source's tasks, if this agent has every one of them and publishes for the group.
+pub fn whole_group(reader: &Reader, source: &Source) -> Option<Vec<Arc<Task>>> {
+    let tasks = source.tasks(&reader.registry);
+    let publishes = source.publisher(&reader.registry).is_some_and(|task| task.is_published());
+    let whole = source.missing(&reader.registry, &tasks).is_empty() && tasks.iter().all(|task| task.is_published());
+    (publishes && whole).then_some(tasks)
+}
+
+fn write_family(
+    page: &mut Page<'_>,
+    (family, unit): (FamilyType, &str),
+    series: &Series,
+    at: usize,
+    kind: &MeasureKind,
+) {
+    let exponents = exponents(unit);
+    let bounds: Vec<Bound> = match kind {
+        MeasureKind::Buckets(bounds) => bounds.iter().copied().map(Bound::new).collect(),
+        _ => exponents.iter().map(|&exponent| Bound::new(f64::from(exponent).exp2())).collect(),
+    };
+    let mut counts = Vec::new();
+    for (labels, shown) in series.iter() {
+        let state = &shown.cell.measures[at];
+        let (sum, count) = (Number::Nanos(state.sum_nanos().unwrap_or_default()), state.count().unwrap_or_default());
+        let point = match family {
+            FamilyType::Histogram => {
+                cumulative(state, &exponents, &mut counts);
+                let native =
+                    if let MeasureState::Histogram(histogram) = state { Some(histogram.as_ref()) } else { None };
+                Point::Histogram { bounds: &bounds, counts: &counts, sum, count, native }
+            }
+            FamilyType::Summary => Point::Summary { sum, count },
+            FamilyType::Counter => Point::Value(number(state)),
+            // Absent before the first value.
+            FamilyType::Gauge => match state.min().or(state.max()) {
+                Some(value) => Point::Value(Number::Float(value)),
+                None => continue,
+            },
+        };
+        page.point(labels, shown.since, &point);
+    }
 }
 
 fn number(state: &MeasureState) -> Number {

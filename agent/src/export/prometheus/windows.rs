@@ -1,7 +1,7 @@
 //! The newest closed window of each kind: gauges, published once for the group.
 
-use super::Series;
-use super::text::{Number, Page, label};
+use super::page::{Labels, Number, Page, Point};
+use super::{Format, Series};
 use crate::aggregate::{AggregatePlan, MeasureState, WindowGrid, WindowSpan};
 use crate::config::{Measure, Stat, Window, format_duration};
 use crate::query::{Closing, Progress, Reader, Source, oldest_pane_end, value};
@@ -9,13 +9,13 @@ use crate::query::{Closing, Progress, Reader, Source, oldest_pane_end, value};
 /// One kind of window.
 struct Closed {
     /// `window="5m",hop="1m",instance=""`.
-    labels: String,
+    labels: Labels,
     span: WindowSpan,
     series: Series,
 }
 
 /// Writes an aggregate's closed windows if this agent publishes them.
-pub fn write(page: &mut Page, reader: &Reader, source: &Source, plan: &AggregatePlan) {
+pub fn write(page: &mut Page<'_>, reader: &Reader, source: &Source, plan: &AggregatePlan) {
     if !source.publisher(&reader.registry).is_some_and(|task| task.is_published()) {
         return;
     }
@@ -27,8 +27,8 @@ pub fn write(page: &mut Page, reader: &Reader, source: &Source, plan: &Aggregate
     let closed = |window: &Window| {
         let grid = WindowGrid::from(*window);
         let span = grid.span(closing.newest_shown(grid, plan.grace_ms, oldest_end)?);
-        let labels = window_labels(window);
-        let series = Series::merged(plan, Some(span), &labels, &tasks);
+        let labels = window_labels(window, page.style.format);
+        let series = Series::merged(plan, Some(span), &labels, &tasks, page.style.format);
         Some(Closed { labels, span, series })
     };
     let windows: Vec<Closed> = plan.config.windows.iter().filter_map(closed).collect();
@@ -39,31 +39,31 @@ pub fn write(page: &mut Page, reader: &Reader, source: &Source, plan: &Aggregate
         write_measure(page, plan, &windows, at, measure);
     }
     let end = plan.config.window_end_family();
-    page.family(&end);
+    page.family(end);
     for window in &windows {
-        page.sample(&end.name, "", &window.labels, Number::Nanos(i128::from(window.span.end) * 1_000_000));
+        let end = Number::Nanos(i128::from(window.span.end) * 1_000_000);
+        page.point(&window.labels.bytes, None, &Point::Value(end));
     }
-    let family = plan.config.window_complete_family();
-    page.family(&family);
+    page.family(plan.config.window_complete_family());
     for window in &windows {
-        page.sample(&family.name, "", &window.labels, Number::Int(u64::from(complete)));
+        page.point(&window.labels.bytes, None, &Point::Value(Number::Int(u64::from(complete))));
     }
 }
 
-fn write_measure(page: &mut Page, plan: &AggregatePlan, windows: &[Closed], at: usize, measure: &Measure) {
+fn write_measure(page: &mut Page<'_>, plan: &AggregatePlan, windows: &[Closed], at: usize, measure: &Measure) {
     for (stat, family) in plan.config.window_families(measure) {
-        page.family(&family);
-        for (labels, cell) in windows.iter().flat_map(|window| window.series.iter()) {
+        page.family(family);
+        for (labels, shown) in windows.iter().flat_map(|window| window.series.iter()) {
             // A key without a value of this measure has no sample, rather than a made-up one.
-            if let Some(number) = number(&cell.measures[at], measure, stat) {
-                page.sample(&family.name, "", labels, number);
+            if let Some(number) = number(&shown.cell.measures[at], measure, stat) {
+                page.point(labels, None, &Point::Value(number));
             }
         }
     }
 }
 
 /// Counts and sums exactly, everything else as a float.
-fn number(state: &MeasureState, measure: &Measure, stat: Stat) -> Option<Number> {
+pub fn number(state: &MeasureState, measure: &Measure, stat: Stat) -> Option<Number> {
     match (stat, state) {
         (Stat::Value, MeasureState::Count(count)) => Some(Number::Int(*count)),
         (Stat::Value, MeasureState::Sum(sum)) => Some(Number::Nanos(sum.get())),
@@ -71,12 +71,7 @@ fn number(state: &MeasureState, measure: &Measure, stat: Stat) -> Option<Number>
     }
 }
 
-fn window_labels(window: &Window) -> String {
-    let mut labels = String::new();
-    label(&mut labels, "window", &format_duration(window.size));
-    labels.push(',');
-    label(&mut labels, "hop", &format_duration(window.hop));
-    labels.push(',');
-    label(&mut labels, "instance", "");
-    labels
+fn window_labels(window: &Window, format: Format) -> Labels {
+    let (size, hop) = (format_duration(window.size), format_duration(window.hop));
+    Labels::of(format, &[("window", &size), ("hop", &hop), ("instance", "")])
 }

@@ -1,7 +1,7 @@
 //! Topic ids: what tells a topic from an earlier one of the same name. rdkafka does not wrap this call.
 
-use super::event::Event;
-use super::{Admin, AdminError};
+use super::call::Event;
+use super::{Admin, AdminError, failed};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use std::collections::HashMap;
@@ -17,14 +17,15 @@ impl Admin {
         let what = "describe topics";
         let names: Result<Vec<CString>, _> = topics.iter().map(|name| CString::new(*name)).collect();
         let names = names.map_err(|error| AdminError::Failed { what: what.to_owned(), error: error.to_string() })?;
-        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+        let pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
         // SAFETY: the handles are valid during the call; the names are valid, and are copied by it.
-        let event = self.ask(what, operation, |client, options, queue| unsafe {
-            let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        let event = self.ask(operation, false, &|client, options, queue| unsafe {
+            let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_ptr().cast_mut(), pointers.len());
             sys::rd_kafka_DescribeTopics(client, topics, options, queue);
             sys::rd_kafka_TopicCollection_destroy(topics);
-        })?;
+        });
+        let event = event.map_err(|error| failed(what, error))?;
         Ok(ids(&event))
     }
 }

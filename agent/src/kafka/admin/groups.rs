@@ -1,10 +1,10 @@
 //! Consumer groups: which there are, and who is in one with which partitions. rdkafka does not wrap these calls.
 
-use super::event::Event;
-use super::{Admin, AdminError, refusal};
+use super::call::{Event, words as text};
+use super::{Admin, AdminError, failed, refusal};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CString, c_char};
 
 /// A group as its coordinator describes it. One that does not exist is described as [`GroupState::Dead`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,12 +92,13 @@ impl Admin {
         let what = "describe groups";
         let names: Result<Vec<CString>, _> = groups.iter().map(|name| CString::new(*name)).collect();
         let names = names.map_err(|error| AdminError::Failed { what: what.to_owned(), error: error.to_string() })?;
-        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+        let pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
         // SAFETY: the handles and names are valid during the call, which copies the names.
-        let event = self.ask(what, operation, |client, options, queue| unsafe {
-            sys::rd_kafka_DescribeConsumerGroups(client, pointers.as_mut_ptr(), pointers.len(), options, queue);
-        })?;
+        let event = self.ask(operation, false, &|client, options, queue| unsafe {
+            sys::rd_kafka_DescribeConsumerGroups(client, pointers.as_ptr().cast_mut(), pointers.len(), options, queue);
+        });
+        let event = event.map_err(|error| failed(what, error))?;
         Ok(descriptions(&event))
     }
 
@@ -108,9 +109,10 @@ impl Admin {
     pub fn list_groups(&self) -> Result<(Vec<GroupListing>, usize), AdminError> {
         let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS;
         // SAFETY: the handles are valid during the call.
-        let event = self.ask("list groups", operation, |client, options, queue| unsafe {
+        let event = self.ask(operation, false, &|client, options, queue| unsafe {
             sys::rd_kafka_ListConsumerGroups(client, options, queue);
-        })?;
+        });
+        let event = event.map_err(|error| failed("list groups", error))?;
         Ok(listings(&event))
     }
 }
@@ -199,16 +201,4 @@ fn listings(event: &Event) -> (Vec<GroupListing>, usize) {
         };
         ((0..count).map(listing).collect(), errors)
     }
-}
-
-/// A copy; empty for null.
-///
-/// # Safety
-/// `text` is null, or NUL-terminated and valid.
-unsafe fn text(text: *const c_char) -> String {
-    if text.is_null() {
-        return String::new();
-    }
-    // SAFETY: not null, so valid.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }

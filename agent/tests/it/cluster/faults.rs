@@ -27,13 +27,33 @@ fn each_broker_fault_is_noticed_named_and_over_when_it_is_over() {
     let scene = Scene::start(&kafka);
     let mut rows = Vec::new();
     for broker in 1..=3 {
-        rows.push(fault(&scene, &format!("broker {broker} stopped"), &[broker], Kafka::stop_broker, Kafka::start_broker));
-        rows.push(fault(&scene, &format!("broker {broker} killed"), &[broker], Kafka::kill_broker, Kafka::start_broker));
-        rows.push(fault(&scene, &format!("broker {broker} paused"), &[broker], Kafka::pause_broker, Kafka::resume_broker));
+        rows.push(fault(
+            &scene,
+            &format!("broker {broker} stopped"),
+            &[broker],
+            Kafka::stop_broker,
+            Kafka::start_broker,
+        ));
+        rows.push(fault(
+            &scene,
+            &format!("broker {broker} killed"),
+            &[broker],
+            Kafka::kill_broker,
+            Kafka::start_broker,
+        ));
+        rows.push(fault(
+            &scene,
+            &format!("broker {broker} paused"),
+            &[broker],
+            Kafka::pause_broker,
+            Kafka::resume_broker,
+        ));
     }
     rows.push(fault(&scene, "brokers 1 and 2 killed", &[1, 2], Kafka::kill_broker, start_together));
     rows.push(fault(&scene, "all killed", &[1, 2, 3], Kafka::kill_broker, start_together));
-    println!("| fault | noticed after | status, exit code | what is said first | healthy after |\n|---|---|---|---|---|");
+    println!(
+        "| fault | noticed after | status, exit code | what is said first | healthy after |\n|---|---|---|---|---|"
+    );
     for row in rows {
         let (noticed, again) = (row.noticed.as_secs_f64(), row.well_again.as_secs_f64());
         let code = row.code.map_or(String::new(), |code| code.to_string());

@@ -108,5 +108,9 @@ pub fn same_answer(answer: &pb::ConsumerGroup, expected: &Lag) -> Result<(), Str
         ((topic, p.partition), (p.current_offset.unwrap_or(-1), p.log_end_offset.unwrap_or(-1), lag))
     });
     let found: Lag = found.collect();
-    if found == *expected { Ok(()) } else { Err(format!("{}: the tool says {expected:?}, the agent {found:?}", answer.name)) }
+    if found == *expected {
+        Ok(())
+    } else {
+        Err(format!("{}: the tool says {expected:?}, the agent {found:?}", answer.name))
+    }
 }

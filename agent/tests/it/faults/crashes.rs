@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use rand::RngExt;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::Fault;
 use super::stage::{PLAIN, Plan, Row, Stage};
@@ -35,6 +36,12 @@ pub const FAULTS: &[Fault] = &[
         about: "a second agent on a copy of the state directory",
         times: 3,
         run: copied_state,
+    },
+    Fault {
+        name: "ghost",
+        about: "a group member with the agent's own identity that is gone as soon as it has joined",
+        times: 3,
+        run: ghost,
     },
     Fault {
         name: "clock-jumps",
@@ -238,6 +245,33 @@ fn copied_state(times: u32) -> Row {
         }
     }
     stage.finish(&[&first])
+}
+
+/// What a coordinator that moves can do to an agent: its identity is given to a member that nobody is behind.
+fn ghost(times: u32) -> Row {
+    let mut stage = Stage::new("ghost", PLAIN);
+    let mut agent = stage.agent();
+    stage.begun(&mut [&mut agent]);
+    stage.watch(&[&agent]);
+    let instance = std::fs::read_to_string(agent.state_dir().join("instance-id")).expect("the agent's identity");
+    for _ in 0..times {
+        stage.sleep(0.5, 2.0);
+        let mut client = stage.kafka.client();
+        client.set("group.id", &stage.group).set("group.instance.id", format!("{}-0", instance.trim()));
+        client.set("session.timeout.ms", (PLAIN.session * 1_000).to_string()).set("enable.auto.commit", "false");
+        client.set("partition.assignment.strategy", "cooperative-sticky");
+        let ghost: BaseConsumer = client.create().expect("a consumer");
+        ghost.subscribe(&[&stage.topic]).expect("subscribed");
+        wait_until("the ghost is a member", || {
+            ghost.poll(Duration::from_millis(100));
+            ghost.assignment().is_ok_and(|assignment| assignment.count() > 0)
+        });
+        // A static member does not leave the group when it ends.
+        drop(ghost);
+        stage.recovered("a ghost had the agent's identity");
+    }
+    assert!(agent.log().contains("joining the group again"), "{}", agent.log());
+    stage.finish(&[&agent])
 }
 
 fn clock_jumps(times: u32) -> Row {

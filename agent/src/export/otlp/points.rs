@@ -1,0 +1,274 @@
+//! Committed state as OTLP's metrics: closed windows at their own times, totals since they began.
+//!
+//! Names are those of `/metrics`, suffixes and units included: whoever adds suffixes finds them there already, so that the
+//! same quantity has the same name scraped and pushed.
+
+use super::super::prometheus::{
+    Number, OwnFamily, OwnValue, merge, start_time, task_totals, whole_group, window_number,
+};
+use crate::aggregate::{
+    AggregatePlan, Dense, Histogram, KeyBytes, MeasureState, WindowSpan, is_overflow, labels, nanos_to_f64,
+};
+use crate::config::{Family, FamilyType, MeasureKind, Publish, Window, format_duration};
+use crate::query::{Reader, Source, States};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1 as otlp;
+use otlp::exponential_histogram_data_point::Buckets;
+use otlp::metric::Data;
+use otlp::number_data_point::Value;
+
+/// A key in one closed window.
+pub struct WindowRow {
+    pub span: WindowSpan,
+    pub key: KeyBytes,
+    pub states: States,
+}
+
+/// Gauges of one kind of window, each point with its window's start and end.
+pub fn windows(plan: &AggregatePlan, window: &Window, rows: &[WindowRow]) -> Vec<otlp::Metric> {
+    let more = [attribute("window", &format_duration(window.size)), attribute("hop", &format_duration(window.hop))];
+    let mut metrics = Vec::new();
+    for (at, measure) in plan.config.measures.iter().enumerate() {
+        for (stat, family) in plan.config.window_families(measure) {
+            let points = rows.iter().filter_map(|row| {
+                let value = window_number(&row.states[at], measure, stat)?;
+                Some(number_point(attributes(plan, &row.key, &more), row.span.start, row.span.end, value.to_otlp()))
+            });
+            metrics.push(gauge(&family, points.collect()));
+        }
+    }
+    metrics
+}
+
+/// What is told once of each window: when it ended, and whether a partition was left out.
+pub fn window_ends(
+    plan: &AggregatePlan,
+    window: &Window,
+    spans: impl Iterator<Item = WindowSpan> + Clone,
+    complete: bool,
+) -> Vec<otlp::Metric> {
+    let more = [attribute("window", &format_duration(window.size)), attribute("hop", &format_duration(window.hop))];
+    let point = |span: WindowSpan, value| number_point(more.to_vec(), span.start, span.end, value);
+    let ended = spans.clone().map(|span| point(span, Value::AsDouble(span.end as f64 / 1_000.0)));
+    let whole = spans.map(|span| point(span, Value::AsInt(i64::from(complete))));
+    vec![
+        gauge(&plan.config.window_end_family(), ended.collect()),
+        gauge(&plan.config.window_complete_family(), whole.collect()),
+    ]
+}
+
+/// An aggregate's totals as of the last commits, at `now` (Unix milliseconds).
+pub fn totals(reader: &Reader, source: &Source, plan: &AggregatePlan, now: i64) -> Vec<otlp::Metric> {
+    let mut rows: Vec<(Vec<KeyValue>, Option<i64>, States)> = Vec::new();
+    match plan.config.publish {
+        Publish::PerPartition => {
+            for task in source.tasks(&reader.registry).iter().filter(|task| task.is_published()) {
+                let partition = task.id.partition.to_string();
+                let (more, since) =
+                    ([attribute("topic", &task.id.topic), attribute("partition", &partition)], start_time(task, plan));
+                let cells = task_totals(task, plan).into_iter();
+                rows.extend(cells.map(|(key, cell)| {
+                    (attributes(plan, &key, &more), since, cell.measures.iter().cloned().collect())
+                }));
+            }
+        }
+        Publish::Merged => {
+            let tasks = whole_group(reader, source).unwrap_or_default();
+            let since = tasks.iter().filter_map(|task| start_time(task, plan)).min();
+            let merged = merge(plan, None, &tasks).into_iter();
+            rows.extend(merged.map(|(key, states)| (attributes(plan, &key, &[]), since, states)));
+        }
+    }
+    let metric = |(at, measure): (usize, &crate::config::Measure)| {
+        let family = plan.config.total_family(measure);
+        let points = rows.iter().map(|(attributes, since, states)| (attributes, *since, &states[at]));
+        total(&family, &measure.kind, points, now)
+    };
+    let metrics = plan.config.measures.iter().enumerate().map(metric);
+    if rows.is_empty() { Vec::new() } else { metrics.collect() }
+}
+
+fn total<'a>(
+    family: &Family,
+    kind: &MeasureKind,
+    points: impl Iterator<Item = (&'a Vec<KeyValue>, Option<i64>, &'a MeasureState)>,
+    now: i64,
+) -> otlp::Metric {
+    let cumulative = otlp::AggregationTemporality::Cumulative as i32;
+    let sum = |state: &MeasureState| state.sum_nanos().map(nanos_to_f64).unwrap_or_default();
+    let count = |state: &MeasureState| state.count().unwrap_or_default();
+    let since = |since: Option<i64>| nanos(since.unwrap_or(0));
+    let data = match (family.kind, kind) {
+        (FamilyType::Counter, _) => {
+            let point = |(attributes, begun, state): (&Vec<KeyValue>, Option<i64>, &MeasureState)| {
+                let value = match state {
+                    MeasureState::Sum(_) => Value::AsDouble(sum(state)),
+                    _ => Number::Int(count(state)).to_otlp(),
+                };
+                number_point(attributes.clone(), begun.unwrap_or(0), now, value)
+            };
+            Data::Sum(otlp::Sum {
+                data_points: points.map(point).collect(),
+                aggregation_temporality: cumulative,
+                is_monotonic: true,
+            })
+        }
+        (FamilyType::Gauge, _) => {
+            let points = points.filter_map(|(attributes, begun, state)| {
+                let value = state.min().or(state.max())?;
+                Some(number_point(attributes.clone(), begun.unwrap_or(0), now, Value::AsDouble(value)))
+            });
+            Data::Gauge(otlp::Gauge { data_points: points.collect() })
+        }
+        (FamilyType::Summary, _) => {
+            let points = points.map(|(attributes, begun, state)| otlp::SummaryDataPoint {
+                attributes: attributes.clone(),
+                start_time_unix_nano: since(begun),
+                time_unix_nano: nanos(now),
+                count: count(state),
+                sum: sum(state),
+                ..Default::default()
+            });
+            Data::Summary(otlp::Summary { data_points: points.collect() })
+        }
+        (FamilyType::Histogram, MeasureKind::Buckets(bounds)) => {
+            let points = points.map(|(attributes, begun, state)| otlp::HistogramDataPoint {
+                attributes: attributes.clone(),
+                start_time_unix_nano: since(begun),
+                time_unix_nano: nanos(now),
+                count: count(state),
+                sum: Some(sum(state)),
+                bucket_counts: if let MeasureState::Buckets(buckets) = state {
+                    buckets.counts.to_vec()
+                } else {
+                    vec![]
+                },
+                explicit_bounds: bounds.clone(),
+                ..Default::default()
+            });
+            Data::Histogram(otlp::Histogram { data_points: points.collect(), aggregation_temporality: cumulative })
+        }
+        (FamilyType::Histogram, _) => {
+            let points = points.filter_map(|(attributes, begun, state)| {
+                let MeasureState::Histogram(histogram) = state else { return None };
+                Some(exponential(attributes.clone(), since(begun), nanos(now), histogram))
+            });
+            Data::ExponentialHistogram(otlp::ExponentialHistogram {
+                data_points: points.collect(),
+                aggregation_temporality: cumulative,
+            })
+        }
+    };
+    metric(family, data)
+}
+
+fn exponential(
+    attributes: Vec<KeyValue>,
+    start_time_unix_nano: u64,
+    time_unix_nano: u64,
+    histogram: &Histogram,
+) -> otlp::ExponentialHistogramDataPoint {
+    let buckets = |side: &Dense| Some(Buckets { offset: side.offset(), bucket_counts: side.counts().to_vec() });
+    otlp::ExponentialHistogramDataPoint {
+        attributes,
+        start_time_unix_nano,
+        time_unix_nano,
+        count: histogram.count(),
+        sum: Some(nanos_to_f64(histogram.sum_nanos())),
+        scale: histogram.scale(),
+        zero_count: histogram.zero_count(),
+        positive: buckets(histogram.positive()),
+        negative: buckets(histogram.negative()),
+        min: histogram.min(),
+        max: histogram.max(),
+        ..Default::default()
+    }
+}
+
+/// One of the agent's own families, which count since `since`; both times in Unix milliseconds.
+pub fn own(family: &OwnFamily, since: i64, now: i64) -> otlp::Metric {
+    let cumulative = otlp::AggregationTemporality::Cumulative as i32;
+    let attributes = |labels: &[(String, String)]| labels.iter().map(|(name, value)| attribute(name, value)).collect();
+    let numbers = family.points.iter().filter_map(|(labels, value)| {
+        let OwnValue::Number(value) = value else { return None };
+        Some(number_point(attributes(labels), since, now, Value::AsDouble(*value)))
+    });
+    let histograms = family.points.iter().filter_map(|(labels, value)| {
+        let OwnValue::Histogram { bounds, counts, sum, count } = value else { return None };
+        let mut before = 0;
+        let each = counts.iter().chain([count]).map(|&cumulative| {
+            let own = cumulative.saturating_sub(before);
+            before = cumulative;
+            own
+        });
+        Some(otlp::HistogramDataPoint {
+            attributes: attributes(labels),
+            start_time_unix_nano: nanos(since),
+            time_unix_nano: nanos(now),
+            count: *count,
+            sum: Some(*sum),
+            bucket_counts: each.collect(),
+            explicit_bounds: bounds.iter().map(|bound| bound.value).collect(),
+            ..Default::default()
+        })
+    });
+    let data = match family.family.kind {
+        FamilyType::Counter => Data::Sum(otlp::Sum {
+            data_points: numbers.collect(),
+            aggregation_temporality: cumulative,
+            is_monotonic: true,
+        }),
+        FamilyType::Histogram => {
+            Data::Histogram(otlp::Histogram { data_points: histograms.collect(), aggregation_temporality: cumulative })
+        }
+        _ => Data::Gauge(otlp::Gauge { data_points: numbers.collect() }),
+    };
+    metric(&family.family, data)
+}
+
+fn gauge(family: &Family, data_points: Vec<otlp::NumberDataPoint>) -> otlp::Metric {
+    metric(family, Data::Gauge(otlp::Gauge { data_points }))
+}
+
+fn metric(family: &Family, data: Data) -> otlp::Metric {
+    // A gauge of unit "1" would be called a ratio by Prometheus: what has no unit says none.
+    let unit = match family.unit {
+        "seconds" => "s",
+        "bytes" => "By",
+        "ratio" => "1",
+        _ => "",
+    };
+    otlp::Metric {
+        name: family.text_name(),
+        description: family.help.clone(),
+        unit: unit.to_owned(),
+        metadata: Vec::new(),
+        data: Some(data),
+    }
+}
+
+fn attributes(plan: &AggregatePlan, key: &[u8], more: &[KeyValue]) -> Vec<KeyValue> {
+    let values = labels(key).unwrap_or_default();
+    let overflow = is_overflow(key).then(|| attribute("otel_metric_overflow", "true"));
+    let by = plan.config.by.iter().zip(values).map(|(by, value)| attribute(&by.label, value));
+    overflow.into_iter().chain(by).chain(more.iter().cloned()).collect()
+}
+
+pub fn attribute(key: &str, value: &str) -> KeyValue {
+    let value = AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) };
+    KeyValue { key: key.to_owned(), value: Some(value), ..Default::default() }
+}
+
+fn number_point(attributes: Vec<KeyValue>, start: i64, end: i64, value: Value) -> otlp::NumberDataPoint {
+    otlp::NumberDataPoint {
+        attributes,
+        start_time_unix_nano: nanos(start),
+        time_unix_nano: nanos(end),
+        value: Some(value),
+        ..Default::default()
+    }
+}
+
+fn nanos(millis: i64) -> u64 {
+    u64::try_from(millis).unwrap_or(0).saturating_mul(1_000_000)
+}

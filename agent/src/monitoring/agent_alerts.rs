@@ -1,0 +1,214 @@
+//! Alerts on the agents themselves. The first one is the page: whatever is wrong, the numbers fall behind.
+
+use super::Options;
+use super::grafana::AGENT_UID;
+use super::rule::{Alert, Group, Rule, Severity};
+
+pub fn group(options: &Options) -> Group {
+    let alerts = freshness(options).into_iter().chain(lifecycle(options)).chain(events(options)).chain(size(options));
+    Group { name: "streamgauge".into(), rules: alerts.map(Rule::Alert).collect() }
+}
+
+/// What differs from one alert to the next.
+struct Draft {
+    name: &'static str,
+    expr: String,
+    hold: &'static str,
+    keep: &'static str,
+    severity: Severity,
+    summary: &'static str,
+    description: &'static str,
+    page: &'static str,
+}
+
+impl Draft {
+    fn finish(self, options: &Options) -> Alert {
+        Alert {
+            name: self.name,
+            expr: self.expr,
+            hold: self.hold,
+            keep: self.keep,
+            severity: self.severity,
+            summary: self.summary.to_owned(),
+            description: self.description.to_owned(),
+            runbook_url: options.runbook(self.page),
+            dashboard_url: options.dashboard(AGENT_UID),
+        }
+    }
+}
+
+fn finished<const N: usize>(drafts: [Draft; N], options: &Options) -> Vec<Alert> {
+    drafts.into_iter().map(|draft| draft.finish(options)).collect()
+}
+
+fn freshness(options: &Options) -> Vec<Alert> {
+    let drafts = [
+        Draft {
+            name: "StreamgaugeEventTimeBehind",
+            expr: "max by (job, topic) (streamgauge_lag_seconds) > 30".into(),
+            hold: "30s",
+            keep: "",
+            severity: Severity::Critical,
+            summary: "{{ $labels.topic }}: the metrics are {{ $value | humanizeDuration }} behind",
+            description: "What is committed of {{ $labels.topic }} ends {{ $value | humanizeDuration }} before now in event \
+                          time, although there are newer events. Dashboards and alerts made from it tell of the past.",
+            page: "event-time-behind",
+        },
+        lag("StreamgaugeLagAbove1000", 1_000, Severity::Warning),
+        lag("StreamgaugeLagAbove10000", 10_000, Severity::Critical),
+        Draft {
+            name: "StreamgaugeCommitSlow",
+            expr: "histogram_quantile(0.99, sum by (job, instance, le) (rate(streamgauge_commit_duration_seconds_bucket[5m]))) \
+                   > 0.1"
+                .into(),
+            hold: "10m",
+            keep: "5m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.instance }}: the slowest commits take {{ $value | humanizeDuration }}",
+            description: "1 % of the Kafka transactions take longer than {{ $value | humanizeDuration }} (target 100 ms). \
+                          Metrics are as much later; throughput suffers only when commits take seconds.",
+            page: "commit-slow",
+        },
+    ];
+    finished(drafts, options)
+}
+
+/// Of the partition that is furthest behind, as Kafka Streams' `records_lag_max`.
+fn lag(name: &'static str, limit: u32, severity: Severity) -> Draft {
+    Draft {
+        name,
+        expr: format!("max by (job, topic) (streamgauge_lag_messages) > {limit}"),
+        hold: "5m",
+        keep: "1m",
+        severity,
+        summary: "{{ $labels.topic }}: {{ $value | humanize }} messages behind",
+        description: "The partition of {{ $labels.topic }} that is furthest behind has {{ $value | humanize }} messages that \
+                      are not committed, and has had too many for 5 minutes.",
+        page: "lag",
+    }
+}
+
+fn lifecycle(options: &Options) -> Vec<Alert> {
+    let job = &options.job;
+    let drafts = [
+        Draft {
+            name: "StreamgaugeDown",
+            expr: format!("up{{job=\"{job}\"}} == 0\nor\nabsent(up{{job=\"{job}\"}})"),
+            hold: "30s",
+            keep: "",
+            severity: Severity::Critical,
+            summary: "{{ $labels.instance }}: the agent does not answer",
+            description: "Prometheus cannot scrape {{ $labels.instance }} of job {{ $labels.job }}. Its partitions are not \
+                          shown until it is back or another agent has taken them over; nothing is lost from the counts.",
+            page: "agent-down",
+        },
+        Draft {
+            name: "StreamgaugeRestoreStuck",
+            expr: "(\n  sum by (job, instance, topic) (streamgauge_restore_target_records - streamgauge_restore_done_records) > 0\n  \
+                   and\n  sum by (job, instance, topic) (changes(streamgauge_restore_done_records[2m])) == 0\n)\nor\n\
+                   max by (job, instance) (streamgauge_restore_unstable_seconds) > 60"
+                .into(),
+            hold: "3m",
+            keep: "",
+            severity: Severity::Critical,
+            summary: "{{ $labels.instance }}: a restore does not go on",
+            description: "A partition on {{ $labels.instance }} is being restored and has read nothing for 5 minutes, or has \
+                          waited as long for an open transaction on the changelog. It is not counted meanwhile.",
+            page: "restore-stuck",
+        },
+        Draft {
+            name: "StreamgaugeRebalanceStorm",
+            expr: "sum by (job, instance) (increase(streamgauge_rebalances_total[10m])) > 10".into(),
+            hold: "",
+            keep: "10m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.instance }}: {{ $value | humanize }} rebalances in 10 minutes",
+            description: "The assignment of {{ $labels.instance }} has changed {{ $value | humanize }} times within 10 minutes; \
+                          each change stops counting for a moment. Some agent joins and leaves, or is taken for dead.",
+            page: "rebalance-storm",
+        },
+    ];
+    finished(drafts, options)
+}
+
+/// Share of all events of the last 5 minutes: a word about one bad event among millions wakes nobody.
+fn share(counter: &str, label: &str) -> String {
+    format!(
+        "sum by (job, {label}) (rate({counter}[5m]))\n/ on (job) group_left ()\n\
+         sum by (job) (rate(streamgauge_events_total[5m])) > 0.01"
+    )
+}
+
+fn events(options: &Options) -> Vec<Alert> {
+    // A counter that appears with its first increment has no increase: it was absent before, which counts as well.
+    let lost = "sum by (job, topic) (\n  (streamgauge_records_lost_total unless streamgauge_records_lost_total offset 1h)\n  or\n  \
+                increase(streamgauge_records_lost_total[1h])\n) > 0";
+    let drafts = [
+        Draft {
+            name: "StreamgaugeDecodeErrors",
+            expr: "sum by (job, source) (rate(streamgauge_decode_errors_total[5m]))\n/\n\
+                   (\n  sum by (job, source) (rate(streamgauge_decode_errors_total[5m]))\n  \
+                   + (sum by (job, source) (rate(streamgauge_events_total[5m])) or 0 * sum by (job, source) \
+                   (rate(streamgauge_decode_errors_total[5m])))\n) > 0.01"
+                .into(),
+            hold: "1m",
+            keep: "5m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.source }}: {{ $value | humanizePercentage }} of the events cannot be used",
+            description: "{{ $value | humanizePercentage }} of the events of source {{ $labels.source }} become dead letters and \
+                          are missing from every count. Usually a producer has changed its format.",
+            page: "decode-errors",
+        },
+        Draft {
+            name: "StreamgaugeKeyLimit",
+            expr: "sum by (job, aggregate) (rate(streamgauge_overflow_events_total[5m])) > 0".into(),
+            hold: "1m",
+            keep: "15m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.aggregate }}: more keys than its limit",
+            description: "{{ $value | humanize }} events/s of aggregate {{ $labels.aggregate }} have new keys beyond the limit and \
+                          are counted in its overflow series. Sums over all keys are right, the new keys are not told apart.",
+            page: "key-limit",
+        },
+        Draft {
+            name: "StreamgaugeLateEvents",
+            expr: share("streamgauge_late_events_total", "aggregate"),
+            hold: "5m",
+            keep: "5m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.aggregate }}: {{ $value | humanizePercentage }} of the events come late",
+            description: "{{ $value | humanizePercentage }} of the events come after the grace of aggregate {{ $labels.aggregate }}: \
+                          they count in its totals, but are missing from its windows.",
+            page: "late-events",
+        },
+        Draft {
+            name: "StreamgaugeRecordsLost",
+            expr: lost.into(),
+            hold: "",
+            keep: "15m",
+            severity: Severity::Critical,
+            summary: "{{ $labels.topic }}: Kafka deleted {{ $value | humanize }} records before they were read",
+            description: "Retention of {{ $labels.topic }} has overtaken the agent. These records are missing from the counts for \
+                          good.",
+            page: "records-lost",
+        },
+    ];
+    finished(drafts, options)
+}
+
+fn size(options: &Options) -> Vec<Alert> {
+    let drafts = [Draft {
+        name: "StreamgaugeStateGrowth",
+        expr: "sum by (job, aggregate) (streamgauge_entries)\n/\n\
+               (sum by (job, aggregate) (streamgauge_entries offset 1h) > 1000) > 2"
+            .into(),
+        hold: "15m",
+        keep: "",
+        severity: Severity::Warning,
+        summary: "{{ $labels.aggregate }}: its state is {{ $value | humanize }} times as large as an hour ago",
+        description: "Memory, disk and restores grow with it. Usually a label has begun to hold something with many values, such \
+                      as an id.",
+        page: "state-growth",
+    }];
+    finished(drafts, options)
+}

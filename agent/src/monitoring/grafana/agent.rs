@@ -1,0 +1,304 @@
+//! The dashboard of the agents: how far behind, how they commit, restore and rebalance, and what they need.
+
+use super::AGENT_UID;
+use super::board::Board;
+use super::panel::{Look, Panel};
+
+/// Matchers of the dashboard's variables; `T` is for series with a topic.
+const I: &str = "job=~\"$job\", instance=~\"$instance\"";
+const T: &str = "job=~\"$job\", instance=~\"$instance\", topic=~\"$topic\"";
+
+pub fn board() -> Board {
+    Board::new(AGENT_UID, "Agent", "The agents that count: lag, commits, restores, state, memory, rebalances.")
+        .variable("job", "streamgauge_build_info")
+        .variable("instance", "streamgauge_build_info")
+        .variable("topic", "streamgauge_lag_messages")
+        .row("Now", now())
+        .row("Lag", lag())
+        .row("Commits", commits())
+        .row("Events", events())
+        .row("Restores and rebalances", restores())
+        .row("State and resources", resources())
+        .row("Queries", queries())
+}
+
+fn now() -> Vec<Panel> {
+    let stat =
+        |title: &str, unit: &str, text: &str, expr: String| Panel::new(Look::Stat, title, unit, text).query(expr, "");
+    vec![
+        stat("Agents", "short", "Agents that Prometheus reaches.", format!("count(streamgauge_build_info{{{I}}})")),
+        stat(
+            "Events",
+            "cps",
+            "Events folded into the state.",
+            format!("sum(rate(streamgauge_events_total{{{I}}}[$__rate_interval]))"),
+        ),
+        stat(
+            "Behind",
+            "s",
+            "Event time between what is committed and now, of the worst partition.",
+            format!("max(streamgauge_lag_seconds{{{T}}})"),
+        )
+        .red_from(30.0),
+        stat(
+            "Lag",
+            "short",
+            "Messages not committed, of the worst partition.",
+            format!("max(streamgauge_lag_messages{{{T}}})"),
+        )
+        .red_from(1000.0),
+        stat(
+            "Partitions shown",
+            "short",
+            "Partitions that run under a lease that holds: their totals are on /metrics.",
+            format!("sum(streamgauge_lease_held{{{T}}})"),
+        ),
+        stat("Memory", "bytes", "Resident memory of all agents.", format!("sum(process_resident_memory_bytes{{{I}}})")),
+    ]
+}
+
+fn lines(title: &str, unit: &str, text: &str, expr: String, legend: &str) -> Panel {
+    Panel::new(Look::Lines, title, unit, text).query(expr, legend)
+}
+
+fn lag() -> Vec<Panel> {
+    vec![
+        lines(
+            "Messages behind",
+            "short",
+            "Messages between the committed offset and the end, of the worst partition. Above 1,000 for long: look.",
+            format!("max by (topic) (streamgauge_lag_messages{{{T}}})"),
+            "{{topic}}",
+        )
+        .red_from(1000.0),
+        lines(
+            "Seconds behind",
+            "s",
+            "Event time between what is committed and now; 0 when all is committed.",
+            format!("max by (topic) (streamgauge_lag_seconds{{{T}}})"),
+            "{{topic}}",
+        )
+        .red_from(30.0),
+        lines(
+            "Messages behind, all partitions",
+            "short",
+            "Sum over the partitions; `stable` leaves out what an open transaction of a producer holds back.",
+            format!("sum by (topic) (streamgauge_lag_messages{{{T}}})"),
+            "{{topic}}",
+        )
+        .query(format!("sum by (topic) (streamgauge_stable_lag_messages{{{T}}})"), "{{topic}} stable"),
+    ]
+}
+
+fn commits() -> Vec<Panel> {
+    let quantile = |q: f64| {
+        format!(
+            "histogram_quantile({q}, sum by (le) (rate(streamgauge_commit_duration_seconds_bucket{{{I}}}[$__rate_interval])))"
+        )
+    };
+    vec![
+        lines(
+            "Commit latency",
+            "s",
+            "Time of a Kafka transaction from begin to commit. Target: p99 below 100 ms.",
+            quantile(0.5),
+            "p50",
+        )
+        .query(quantile(0.95), "p95")
+        .query(quantile(0.99), "p99")
+        .red_from(0.1),
+        lines(
+            "Commits",
+            "cps",
+            "Commits per second by result. Aborted ones are tried again.",
+            format!("sum by (instance, result) (rate(streamgauge_commits_total{{{I}}}[$__rate_interval]))"),
+            "{{instance}} {{result}}",
+        ),
+        lines(
+            "Aborted epochs",
+            "cps",
+            "Why transactions were aborted; normal for a moment while partitions move.",
+            format!("sum by (reason) (rate(streamgauge_epochs_aborted_total{{{I}}}[$__rate_interval]))"),
+            "{{reason}}",
+        ),
+    ]
+}
+
+fn events() -> Vec<Panel> {
+    let rate = |metric: &str, by: &str| format!("sum by ({by}) (rate({metric}{{{I}}}[$__rate_interval]))");
+    vec![
+        lines(
+            "Events",
+            "cps",
+            "Events folded into the state, by agent.",
+            rate("streamgauge_events_total", "instance"),
+            "{{instance}}",
+        ),
+        lines(
+            "Decode errors",
+            "cps",
+            "Events that became dead letters, by what was wrong.",
+            rate("streamgauge_decode_errors_total", "source, reason"),
+            "{{source}} {{reason}}",
+        ),
+        lines(
+            "Late events",
+            "cps",
+            "Events after the grace: in the totals, not in windows already closed.",
+            rate("streamgauge_late_events_total", "aggregate"),
+            "{{aggregate}}",
+        ),
+        lines(
+            "Beyond the key limit",
+            "cps",
+            "Events of new keys that went into the overflow series.",
+            rate("streamgauge_overflow_events_total", "aggregate"),
+            "{{aggregate}}",
+        ),
+        lines(
+            "Records lost by Kafka",
+            "short",
+            "Records that retention deleted before they were read, since the agent started.",
+            format!("sum by (topic) (streamgauge_records_lost_total{{{T}}})"),
+            "{{topic}}",
+        ),
+        lines(
+            "Dead letters dropped",
+            "cps",
+            "Dead letters that could not be written and were dropped, as the config allows.",
+            rate("streamgauge_dead_letters_dropped_total", "source"),
+            "{{source}}",
+        ),
+    ]
+}
+
+fn restores() -> Vec<Panel> {
+    vec![
+        lines(
+            "Restores, to be read",
+            "short",
+            "Changelog records that restores have before them.",
+            format!(
+                "sum by (instance, topic) (streamgauge_restore_target_records{{{T}}} - streamgauge_restore_done_records{{{T}}})"
+            ),
+            "{{instance}} {{topic}}",
+        ),
+        lines(
+            "Restored records",
+            "cps",
+            "Changelog records read by restores.",
+            format!("sum by (instance) (rate(streamgauge_restore_records_total{{{I}}}[$__rate_interval]))"),
+            "{{instance}}",
+        ),
+        lines(
+            "Restore time",
+            "s",
+            "From a partition's assignment until it runs, 95 % of all since the agents started.",
+            format!(
+                "histogram_quantile(0.95, sum by (instance, le) (streamgauge_restore_duration_seconds_bucket{{{I}}}))"
+            ),
+            "{{instance}}",
+        ),
+        lines(
+            "Rebalances",
+            "short",
+            "Changes of the assignment within 10 minutes: assigned, revoked, lost. More than 10 is a storm.",
+            format!("sum by (instance, event) (increase(streamgauge_rebalances_total{{{I}}}[10m]))"),
+            "{{instance}} {{event}}",
+        )
+        .red_from(10.0),
+        lines(
+            "Rebalance time",
+            "s",
+            "How long a worker stood still for a change of the assignment, on average.",
+            format!(
+                "sum by (instance) (streamgauge_rebalance_duration_seconds_sum{{{I}}}) / sum by (instance) (streamgauge_rebalance_duration_seconds_count{{{I}}})"
+            ),
+            "{{instance}}",
+        ),
+        lines(
+            "Waiting for an open transaction",
+            "s",
+            "How long a restore has waited for a transaction on the changelog to end.",
+            format!("max by (instance) (streamgauge_restore_unstable_seconds{{{I}}})"),
+            "{{instance}}",
+        )
+        .red_from(60.0),
+    ]
+}
+
+fn resources() -> Vec<Panel> {
+    vec![
+        lines(
+            "Keys",
+            "short",
+            "Keys that have a total.",
+            format!("sum by (aggregate) (streamgauge_keys{{{T}}})"),
+            "{{aggregate}}",
+        ),
+        lines(
+            "Stored cells",
+            "short",
+            "Totals and panes of all keys: what memory, disk and restores grow with.",
+            format!("sum by (aggregate) (streamgauge_entries{{{T}}})"),
+            "{{aggregate}}",
+        ),
+        lines(
+            "Checkpoint failures, rebuilds",
+            "short",
+            "Checkpoints not written and state files rebuilt, since the agents started. The changelog has everything.",
+            format!("sum(streamgauge_checkpoint_failures_total{{{I}}})"),
+            "failures",
+        )
+        .query(format!("sum by (reason) (streamgauge_state_rebuilds_total{{{I}}})"), "rebuilt: {{reason}}"),
+        lines(
+            "Memory",
+            "bytes",
+            "Resident memory of each agent.",
+            format!("process_resident_memory_bytes{{{I}}} and on (instance) streamgauge_build_info"),
+            "{{instance}}",
+        ),
+        lines(
+            "CPU",
+            "percentunit",
+            "CPU time per second; 100 % is one core.",
+            format!(
+                "rate(process_cpu_seconds_total{{{I}}}[$__rate_interval]) and on (instance) streamgauge_build_info"
+            ),
+            "{{instance}}",
+        ),
+        lines(
+            "Open files",
+            "short",
+            "Open file descriptors of each agent.",
+            format!("process_open_fds{{{I}}} and on (instance) streamgauge_build_info"),
+            "{{instance}}",
+        ),
+    ]
+}
+
+fn queries() -> Vec<Panel> {
+    let quantile = |q: f64| {
+        format!(
+            "histogram_quantile({q}, sum by (le) (rate(streamgauge_query_duration_seconds_bucket{{{I}}}[$__rate_interval])))"
+        )
+    };
+    vec![
+        lines(
+            "Queries",
+            "cps",
+            "gRPC queries answered per second.",
+            format!("sum by (instance) (rate(streamgauge_query_duration_seconds_count{{{I}}}[$__rate_interval]))"),
+            "{{instance}}",
+        ),
+        lines("Query time", "s", "Time a query took, translation included.", quantile(0.5), "p50")
+            .query(quantile(0.99), "p99"),
+        lines(
+            "Queries refused",
+            "short",
+            "Queries answered with an error since the agents started, by gRPC status.",
+            format!("sum by (reason) (streamgauge_queries_refused_total{{{I}}})"),
+            "{{reason}}",
+        ),
+    ]
+}

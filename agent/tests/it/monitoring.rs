@@ -1,0 +1,12 @@
+//! The product's face: dashboards, rules, alerts and runbooks, against real servers.
+
+mod alerts;
+mod deploy;
+mod live;
+mod moved;
+mod names;
+mod paged;
+mod servers;
+mod shipped;
+mod stream;
+mod validators;

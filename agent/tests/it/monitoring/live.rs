@@ -1,0 +1,216 @@
+//! Every query of every dashboard, filled in as Grafana does, against a Prometheus that scrapes real agents under load: no
+//! error, nothing empty, and the main numbers are the producer's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::Value;
+use streamgauge_proto::v1::{QueryRequest, query_service_client::QueryServiceClient};
+
+use super::names::queries;
+use super::servers::Prometheus;
+use super::stream::Stream;
+use crate::agent::{Agent, repository};
+use crate::kafka::{block_on, block_on_io, wait_until};
+use crate::oracle::Recount;
+use crate::scene::Scene;
+
+const PARTITIONS: i32 = 4;
+const RATE: f64 = 2_000.0;
+
+/// Dashboards whose metrics no agent of this test has: their queries are only held to be without errors.
+const OF_OTHERS: [&str; 2] = ["streamgauge-kafka", "streamgauge-load"];
+
+/// An aggregate with more keys than its limit.
+const SMALL: &str = "aggregates:\n  small:\n    source: requests\n    by: { user: user_id }\n    limit: 10\n    windows: [1m]\n    \
+                     measures: { requests: count }\n";
+
+fn config(scene: &Scene) -> String {
+    let config = scene.config();
+    assert_eq!(config.matches("\naggregates:\n").count(), 1);
+    config.replace("\naggregates:\n", &format!("\n{SMALL}"))
+}
+
+/// A scene whose first agent has had every misfortune that a panel is there to show: records that Kafka deleted, a
+/// damaged state file, a restore that took its time, dead letters that nobody takes.
+fn unlucky(scene: &Scene) -> Agent {
+    // Dead letters are larger than this topic takes.
+    scene.kafka.create_topic(&format!("{}-dlq", scene.topic), 1, &[("max.message.bytes", "100")]);
+    let mut agent = Agent::start(scene.kafka.bootstrap(), &config(scene));
+    scene.produce_now(4_000, 1);
+    let recount = Recount::read(scene.kafka.bootstrap(), &scene.topic).expect("the topic can be read");
+    scene.wait_caught_up(&[&agent], &recount);
+    assert!(agent.terminate().success());
+    scene.produce_now(4_000, 2);
+    delete_all_records(scene);
+    let file = agent.state_dir().join("tasks").join(&scene.topic).join("0.redb");
+    fs::write(&file, "not a database").expect("the state file is overwritten");
+    agent
+}
+
+fn delete_all_records(scene: &Scene) {
+    let admin: AdminClient<DefaultClientContext> = scene.kafka.client().create().expect("an admin client");
+    let mut ends = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        ends.add_partition_offset(&scene.topic, partition, Offset::End).expect("an offset");
+    }
+    block_on(admin.delete_records(&ends, &AdminOptions::new())).expect("the brokers delete them");
+}
+
+#[test]
+fn every_query_of_every_dashboard_has_an_answer_under_load() {
+    let scene = Scene::new("panels", PARTITIONS).kafka_line("dead_letters: drop_and_count");
+    let mut first = unlucky(&scene);
+    // Aborts a commit, too, once.
+    first.set("STREAMGAUGE_FAILPOINTS", Some("restore.loaded=sleep:3000,commit.produced=fail@20"));
+    // Its address has to be known before it runs.
+    let mut second = Agent::start(scene.kafka.bootstrap(), &config(&scene));
+    second.kill9();
+    let prometheus = Prometheus::start(&[first.http(), second.http()], None);
+    wait_until("Prometheus has begun", || prometheus.query("up{job=\"streamgauge\"}").len() == 2);
+    first.restart();
+    wait_until("the restore is seen", || {
+        prometheus.number("count(streamgauge_restore_target_records)").is_some_and(|restoring| restoring > 0.0)
+    });
+    first.wait_ready();
+    second.restart();
+    // Ten times as fast as time goes, so that windows close.
+    let start = (crate::scene::unix_millis() - 900_000).to_string();
+    let flags = ["--timestamp-start", &start, "--event-rate", "200", "--late-fraction", "0.05", "--late-by", "5m"];
+    let stream = Stream::start(&scene, 70, RATE as u64, &flags);
+    wait_until("both agents have partitions", || {
+        prometheus.query("sum by (instance) (streamgauge_lease_held) > 0").len() == 2
+    });
+    let until = Instant::now() + Duration::from_secs(45);
+    while Instant::now() < until {
+        scene.kafka.produce(&scene.topic, 0, [("k", "not JSON")]);
+        ask(&first);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let empty = unanswered(&prometheus);
+    let wrong = main_numbers(&prometheus);
+    drop(stream);
+    assert!(empty.is_empty(), "without an answer:\n{}", empty.join("\n"));
+    assert!(wrong.is_empty(), "not what was produced:\n{}", wrong.join("\n"));
+}
+
+/// One query that is answered and one that is refused.
+fn ask(agent: &Agent) {
+    block_on_io(async {
+        let mut client = QueryServiceClient::connect(format!("http://{}", agent.grpc())).await.ok()?;
+        for aggregate in ["http", "nothing"] {
+            let request = QueryRequest { aggregate: aggregate.into(), ..QueryRequest::default() };
+            let _ = client.query(request).await;
+        }
+        Some(())
+    });
+}
+
+fn boards() -> Vec<(String, Value)> {
+    let folder = repository().join("grafana/dashboards");
+    let mut boards: Vec<(String, Value)> = fs::read_dir(folder)
+        .expect("the dashboards")
+        .map(|entry| {
+            let path = entry.expect("an entry").path();
+            let text = fs::read_to_string(&path).expect("a dashboard");
+            (
+                path.file_stem().expect("a name").to_string_lossy().into_owned(),
+                serde_json::from_str(&text).expect("JSON"),
+            )
+        })
+        .collect();
+    boards.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(boards.len(), 5);
+    boards
+}
+
+/// What Grafana puts in for its variables; `All` of ours, which is their `allValue`.
+fn filled_in(expr: &str, board: &Value) -> String {
+    let ours = board["templating"]["list"].as_array().into_iter().flatten().filter(|v| v["type"] == "query");
+    let mut values: BTreeMap<String, String> = ours
+        .map(|v| {
+            (v["name"].as_str().unwrap_or_default().to_owned(), v["allValue"].as_str().unwrap_or_default().to_owned())
+        })
+        .collect();
+    // Four scrapes, as Grafana reckons.
+    values.insert("__rate_interval".into(), "4s".into());
+    let filled = values.iter().fold(expr.to_owned(), |text, (name, value)| text.replace(&format!("${name}"), value));
+    assert!(!filled.contains('$'), "a variable that the dashboard does not have: {filled}");
+    filled
+}
+
+/// Queries that fail, or are empty without being allowed to.
+fn unanswered(prometheus: &Prometheus) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, board) in boards() {
+        for (what, expr) in queries(&board) {
+            let answer = match expr.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')) {
+                Some(of) => values_of_label(prometheus, of),
+                None => series(prometheus, &filled_in(&expr, &board)),
+            };
+            match answer {
+                Err(error) => wrong.push(format!("{name}, {what}: {error}: {expr}")),
+                Ok(0) if !OF_OTHERS.contains(&name.as_str()) => wrong.push(format!("{name}, {what}: empty: {expr}")),
+                Ok(_) => {}
+            }
+        }
+    }
+    wrong
+}
+
+fn values_of_label(prometheus: &Prometheus, metric_and_label: &str) -> Result<usize, String> {
+    let (metric, label) = metric_and_label.rsplit_once(", ").ok_or("no label")?;
+    let found = prometheus.get(&format!("label/{label}/values"), &[("match[]", metric)])?;
+    Ok(found.as_array().map_or(0, Vec::len))
+}
+
+/// How many series a range query over the last two minutes gives that have a number.
+fn series(prometheus: &Prometheus, expr: &str) -> Result<usize, String> {
+    let now = crate::scene::unix_millis() / 1000;
+    let (start, end) = ((now - 120).to_string(), now.to_string());
+    let data = prometheus.get("query_range", &[("query", expr), ("start", &start), ("end", &end), ("step", "2")])?;
+    let result = data["result"].as_array().cloned().unwrap_or_default();
+    let with_number = result
+        .iter()
+        .filter(|series| series["values"].as_array().into_iter().flatten().any(|sample| sample[1] != "NaN"));
+    Ok(with_number.count())
+}
+
+/// The stats of the dashboard of requests against what the producer sends: 2,000 events/s, 10 % of them errors, 2 % with
+/// 500; durations as the generator draws them, exact to a bucket.
+fn main_numbers(prometheus: &Prometheus) -> Vec<String> {
+    let expected: [(&str, &str, f64, f64); 6] = [
+        ("requests", "Requests", RATE * 0.9, RATE * 1.1),
+        ("requests", "Errors", 0.08, 0.12),
+        ("requests", "Duration p50", 0.0625, 0.125),
+        ("requests", "Duration p99", 0.25, 0.5),
+        ("streamgauge-agent", "Events", RATE * 0.9, RATE * 1.1),
+        ("streamgauge-agent", "Partitions shown", f64::from(PARTITIONS), f64::from(PARTITIONS)),
+    ];
+    let boards: BTreeMap<String, Value> = boards().into_iter().collect();
+    let mut wrong = Vec::new();
+    for (board, title, least, most) in expected {
+        let board = &boards[board];
+        let panels = board["panels"].as_array().expect("panels");
+        let panel = panels.iter().find(|panel| panel["title"] == title).unwrap_or_else(|| panic!("no panel {title}"));
+        let expr = filled_in(panel["targets"][0]["expr"].as_str().expect("a query"), board);
+        let found = prometheus.number(&expr);
+        if !found.is_some_and(|value| (least..=most).contains(&value)) {
+            wrong.push(format!("{title} is {found:?}, should be {least} to {most}: {expr}"));
+        }
+    }
+    let by_endpoint = prometheus.query("sum by (endpoint) (rate(http_requests_total[20s]))");
+    let known: BTreeSet<&str> = by_endpoint.iter().filter_map(|(labels, _)| labels["endpoint"].as_str()).collect();
+    for endpoint in streamgauge::generate::ENDPOINTS.iter() {
+        let expected = RATE * f64::from(endpoint.weight) / 100.0;
+        let found = by_endpoint.iter().find(|(labels, _)| labels["endpoint"] == endpoint.path).map(|(_, rate)| *rate);
+        if !found.is_some_and(|rate| (rate / expected - 1.0).abs() < 0.25) {
+            wrong.push(format!("{} has {found:?}, should have about {expected} (of {known:?})", endpoint.path));
+        }
+    }
+    wrong
+}
