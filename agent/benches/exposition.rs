@@ -11,6 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use flate2::{Compression, write::GzEncoder};
 use streamgauge::aggregate::{Event, Plan, TaskState, Value};
 use streamgauge::clock::Clock;
+use streamgauge::cluster::View;
 use streamgauge::config::{self, Histograms};
 use streamgauge::export::prometheus::{Format, Style, render};
 use streamgauge::query::{Reader, Source, Sources};
@@ -102,9 +103,11 @@ fn page(reader: &Reader, metrics: &Metrics, style: Style, gzip: bool) -> usize {
     let mut out = Counting(0);
     if gzip {
         let mut encoder = GzEncoder::new(&mut out, Compression::fast());
-        render(reader, metrics, None, style, &mut encoder).and_then(|()| encoder.finish().map(drop)).expect("a page");
+        render(reader, metrics, &View::default(), None, style, &mut encoder)
+            .and_then(|()| encoder.finish().map(drop))
+            .expect("a page");
     } else {
-        render(reader, metrics, None, style, &mut out).expect("a page");
+        render(reader, metrics, &View::default(), None, style, &mut out).expect("a page");
     }
     out.0
 }

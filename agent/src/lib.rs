@@ -10,6 +10,7 @@ pub mod aggregate;
 pub mod audit;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod commit;
 pub mod config;
 pub mod decode;

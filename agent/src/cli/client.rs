@@ -12,7 +12,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub type Client = QueryServiceClient<Channel>;
 
-/// Connects to `address`, `http://host:port` or `host:port`.
+/// Connects the client of queries to `address`.
 pub async fn connect(address: &str) -> anyhow::Result<Client> {
     let channel = endpoint(address)?.timeout(CALL_TIMEOUT);
     // The server limits the cells of an answer, not the client its bytes.

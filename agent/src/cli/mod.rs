@@ -3,6 +3,7 @@
 
 pub mod audit;
 mod client;
+pub mod cluster;
 mod columns;
 mod connect;
 pub mod demo;
@@ -64,6 +65,9 @@ enum Verb {
     /// Look at, check or reset the stored state of a stopped agent.
     #[command(subcommand)]
     State(state::StateVerb),
+    /// The Kafka cluster: its health, and how far consumer groups are behind.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterVerb),
     /// Administer topics.
     Topics(topics::TopicsArgs),
     /// Measure how fast a topic takes events.
@@ -104,6 +108,7 @@ pub fn main() -> ExitCode {
         Verb::Query(args) => finish(query::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
         Verb::State(verb) => finish(state::run(&verb)),
+        Verb::Cluster(verb) => cluster::run(verb),
         Verb::Topics(args) => finish(topics::run(args)),
         Verb::Loadtest(args) => finish(loadtest::run(&args)),
         Verb::Health(args) => health::run(&args),

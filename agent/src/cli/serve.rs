@@ -2,13 +2,15 @@
 
 use super::reload::{self, Reload};
 use crate::clock::Clock;
+use crate::cluster::{Monitor, Prober, View};
 use crate::config::{Config, Guarantee};
 use crate::export::otlp;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
+use crate::kafka::cluster::ClusterClient;
 use crate::loadtest::{LoadTests, Sources};
-use crate::query::{self, Cluster, Reader, Readiness};
+use crate::query::{self, GroupReader, Reader, Readiness};
 use crate::replica::{Files, Publishers, ReplicaSettings, Replicas, SourceOf, Watch};
 use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
 use crate::telemetry::Metrics;
@@ -66,6 +68,7 @@ pub struct Serving {
     pub readiness: Readiness,
     pub reload: Arc<Reload>,
     agent: Arc<Agent>,
+    monitor: Option<Arc<Monitor>>,
     ends: mpsc::Receiver<Result<(), WorkerError>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     stop: watch::Sender<()>,
@@ -115,7 +118,7 @@ impl Serving {
         }
         let state = &agent.config.state;
         let (standbys, global_view) = (state.standby_replicas, state.global_view);
-        let cluster = Cluster::new(reader.clone(), directory.clone(), agent.metrics.clone(), standbys, global_view);
+        let group = GroupReader::new(reader.clone(), directory.clone(), agent.metrics.clone(), standbys, global_view);
         threads.push(spawn_watch(agent.clone(), directory).context("members")?);
         if agent.replicas.are_wanted() {
             threads.push(spawn_replicas(agent.clone()).context("replicas")?);
@@ -126,9 +129,32 @@ impl Serving {
             let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
-        servers.extend(serve(listeners, &agent, Arc::new(cluster), readiness.clone(), reload.clone(), stopped));
+        let monitor = monitor(&agent).context("cluster")?;
+        let pages = HttpState {
+            reader: reader.clone(),
+            metrics: agent.metrics.clone(),
+            readiness: readiness.clone(),
+            control: reload.clone(),
+            cluster: View { monitor: monitor.clone(), clients: agent.settings.clients().clone() },
+            histograms: agent.config.http.histograms,
+        };
+        let services = grpc_state(&agent, Arc::new(group), readiness.clone(), monitor.clone());
+        servers.extend(serve(listeners, pages, services, stopped));
         tracing::info!(%http, %grpc, "serving");
-        Ok(Serving { http, grpc, reader, readiness, reload, agent, ends, threads, stop, servers, result: Ok(()) })
+        Ok(Serving {
+            http,
+            grpc,
+            reader,
+            readiness,
+            reload,
+            agent,
+            monitor,
+            ends,
+            threads,
+            stop,
+            servers,
+            result: Ok(()),
+        })
     }
 
     /// Resolves when a worker has ended by itself; why, [`Serving::stop`] tells.
@@ -144,6 +170,8 @@ impl Serving {
     /// The first reason why a worker ended early or could not stop in order.
     pub async fn stop(mut self) -> Result<(), WorkerError> {
         self.agent.stopping.store(true, Ordering::Release);
+        // Its threads may wait for a broker: they end by themselves, or with the process.
+        self.monitor.iter().for_each(|monitor| monitor.stop());
         while let Some(end) = self.ends.recv().await {
             self.note(end);
         }
@@ -259,34 +287,33 @@ fn publishers(plans: &InForce, registry: &Arc<Registry>) -> Publishers {
     })
 }
 
+/// Looks after the cluster, unless the config switches that off.
+fn monitor(agent: &Agent) -> anyhow::Result<Option<Arc<Monitor>>> {
+    if !agent.config.cluster.watch.enabled {
+        return Ok(None);
+    }
+    let client = ClusterClient::create(&agent.settings, agent.clock.clone(), "cluster")?;
+    let monitor = Arc::new(Monitor::new(client, agent.clock.clone(), agent.config.cluster.watch.clone()));
+    monitor.start()?;
+    let probe = &agent.config.cluster.watch.probe;
+    if probe.enabled {
+        let (clock, metrics) = (agent.clock.clone(), agent.metrics.clone());
+        monitor.probe_with(Prober::new(&agent.settings, probe.clone(), clock, metrics, agent.runtime.clone())?)?;
+    }
+    Ok(Some(monitor))
+}
+
 /// Serves until the sender of `stopped` is dropped.
-fn serve(
-    listeners: Listeners,
-    agent: &Agent,
-    cluster: Arc<Cluster>,
-    readiness: Readiness,
-    control: Arc<Reload>,
-    stopped: watch::Receiver<()>,
-) -> Vec<JoinHandle<()>> {
-    let http = http::serve(
-        listeners.http,
-        HttpState {
-            reader: cluster.reader.clone(),
-            metrics: agent.metrics.clone(),
-            readiness: readiness.clone(),
-            control,
-            histograms: agent.config.http.histograms,
-        },
-        ends(stopped.clone()),
-    );
-    let (publishing, until) = (cluster.clone(), ends(stopped.clone()));
+fn serve(listeners: Listeners, http: HttpState, grpc: GrpcState, stopped: watch::Receiver<()>) -> Vec<JoinHandle<()>> {
+    let (group, until) = (grpc.group.clone(), ends(stopped.clone()));
     let publish = async move {
         tokio::select! {
-            () = publishing.publish_windows() => {}
+            () = group.publish_windows() => {}
             () = until => {}
         }
     };
-    let grpc = grpc::serve(listeners.grpc, grpc_state(agent, cluster, readiness), ends(stopped));
+    let http = http::serve(listeners.http, http, ends(stopped.clone()));
+    let grpc = grpc::serve(listeners.grpc, grpc, ends(stopped));
     vec![
         tokio::spawn(publish),
         tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),
@@ -294,7 +321,12 @@ fn serve(
     ]
 }
 
-fn grpc_state(agent: &Agent, cluster: Arc<Cluster>, readiness: Readiness) -> GrpcState {
+fn grpc_state(
+    agent: &Agent,
+    group: Arc<GroupReader>,
+    readiness: Readiness,
+    monitor: Option<Arc<Monitor>>,
+) -> GrpcState {
     let config = &agent.config;
     let topics = Topics::new(agent.settings.clone(), &config.cluster.topics, Policy::of(config));
     let load_tests = LoadTests::new(
@@ -305,7 +337,8 @@ fn grpc_state(agent: &Agent, cluster: Arc<Cluster>, readiness: Readiness) -> Grp
         agent.clock.clone(),
         Some(agent.metrics.clone()),
     );
-    GrpcState { cluster, metrics: agent.metrics.clone(), readiness, topics, load_tests: Arc::new(load_tests) }
+    let (metrics, load_tests) = (agent.metrics.clone(), Arc::new(load_tests));
+    GrpcState { group, metrics, readiness, monitor, topics, load_tests }
 }
 
 /// Resolves when the sender is gone.

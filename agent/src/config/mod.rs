@@ -5,6 +5,7 @@
 
 mod at;
 mod check;
+mod cluster;
 mod error;
 mod names;
 mod parser;
@@ -16,6 +17,7 @@ mod units;
 
 use std::path::Path;
 
+pub use cluster::{ClusterLag, Granularity, Probe, Watch};
 pub use error::ConfigError;
 pub use names::*;
 pub use types::*;

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
+use super::cluster::Granularity;
 use super::secret::MASK;
 use super::types::*;
 use super::units::{format_duration, format_size};
@@ -271,6 +272,32 @@ fn state(out: &mut Yaml, state: &State) {
 
 fn cluster(out: &mut Yaml, cluster: &Cluster) {
     out.line(0, "cluster:");
+    let watch = &cluster.watch;
+    out.entry(1, "enabled", watch.enabled);
+    out.entry(1, "interval", format_duration(watch.interval));
+    out.entry(1, "timeout", format_duration(watch.timeout));
+    let lag = &watch.lag;
+    out.line(1, "lag:");
+    out.entry(2, "enabled", lag.enabled);
+    out.entry(2, "interval", format_duration(lag.interval));
+    let regexes = [
+        ("groups", &lag.groups),
+        ("exclude_groups", &lag.exclude_groups),
+        ("topics", &lag.topics),
+        ("exclude_topics", &lag.exclude_topics),
+    ];
+    regexes.iter().filter(|(_, regex)| !regex.is_empty()).for_each(|(key, regex)| out.entry(2, key, text(regex)));
+    let granularity = match lag.granularity {
+        Granularity::Partition => "partition",
+        Granularity::Topic => "topic",
+    };
+    out.entry(2, "granularity", granularity);
+    out.entry(2, "max_partitions", lag.max_partitions);
+    out.line(1, "probe:");
+    out.entry(2, "enabled", watch.probe.enabled);
+    out.entry(2, "topic", text(&watch.probe.topic));
+    out.entry(2, "interval", format_duration(watch.probe.interval));
+    out.entry(2, "timeout", format_duration(watch.probe.timeout));
     out.line(1, "topics:");
     let allow: Vec<&str> = cluster.topics.allow.iter().map(|change| change.word()).collect();
     out.entry(2, "allow", format_args!("[{}]", allow.join(", ")));

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cluster::Watch;
 use super::units::format_duration;
 
 /// The whole checked configuration.
@@ -369,6 +370,8 @@ pub struct Grpc {
 /// The services for the cluster itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cluster {
+    /// Health, lag and probe.
+    pub watch: Watch,
     pub topics: Topics,
     pub load_tests: LoadTests,
 }

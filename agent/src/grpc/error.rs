@@ -1,5 +1,6 @@
 //! The one place that turns errors into gRPC statuses.
 
+use crate::cluster::Refused;
 use crate::query::QueryError;
 use crate::topics::{Kind, TopicError};
 use tonic::{Code, Status};
@@ -17,6 +18,20 @@ impl From<QueryError> for Status {
             | QueryError::BadPageToken => Code::InvalidArgument,
         };
         Status::new(code, error.to_string())
+    }
+}
+
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Status {
+        let code = match &refused {
+            Refused::Deadline => Code::DeadlineExceeded,
+            Refused::NoGroup(_) => Code::NotFound,
+            Refused::LagOff => Code::FailedPrecondition,
+            Refused::Call(error) if error.is_denied() => Code::PermissionDenied,
+            Refused::Call(error) if error.is_deadline() => Code::DeadlineExceeded,
+            Refused::Call(_) => Code::Unavailable,
+        };
+        Status::new(code, refused.to_string())
     }
 }
 

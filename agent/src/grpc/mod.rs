@@ -1,5 +1,7 @@
 //! The gRPC server: thin. It translates requests, calls the read side, and translates back.
 
+mod cluster;
+pub mod cluster_translate;
 mod error;
 mod health;
 mod loadtest;
@@ -9,21 +11,23 @@ mod topic;
 mod translate;
 
 #[cfg(test)]
-mod cluster_tests;
+mod group_tests;
 #[cfg(test)]
 mod tests;
 
+use crate::cluster::Monitor;
 pub use loadtest::{LoadTestApi, request as load_test_request};
 pub use topic::TopicApi;
 
 use crate::loadtest::LoadTests;
-use crate::query::{Cluster, Readiness};
+use crate::query::{GroupReader, Readiness};
 use crate::telemetry::Metrics;
 use crate::topics::Topics;
 use std::future::Future;
 use std::sync::Arc;
 use streamgauge_proto::FILE_DESCRIPTOR_SET;
 use streamgauge_proto::peer::v1::peer_service_server::PeerServiceServer;
+use streamgauge_proto::v1::cluster_service_server::ClusterServiceServer;
 use streamgauge_proto::v1::load_test_service_server::LoadTestServiceServer;
 use streamgauge_proto::v1::query_service_server::QueryServiceServer;
 use streamgauge_proto::v1::topic_service_server::TopicServiceServer;
@@ -43,9 +47,11 @@ const MAX_REQUESTS_PER_CONNECTION: usize = 64;
 /// What the services need.
 #[derive(Clone)]
 pub struct GrpcState {
-    pub cluster: Arc<Cluster>,
+    pub group: Arc<GroupReader>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
+    /// `None`: the config switches it off.
+    pub monitor: Option<Arc<Monitor>>,
     pub topics: Topics,
     pub load_tests: Arc<LoadTests>,
 }
@@ -62,6 +68,8 @@ pub async fn serve(
     let health = health::Health { readiness: state.readiness.clone() };
     let peer =
         PeerServiceServer::new(peer::Peer { state: state.clone() }).max_decoding_message_size(MAX_PEER_REQUEST_BYTES);
+    let cluster = cluster::Cluster { monitor: state.monitor.clone() };
+    let cluster = ClusterServiceServer::new(cluster).max_decoding_message_size(MAX_REQUEST_BYTES);
     let topics = TopicServiceServer::new(TopicApi { topics: state.topics.clone() });
     let load_tests = LoadTestServiceServer::new(LoadTestApi { tests: state.load_tests.clone() });
     let query = QueryServiceServer::new(query::Query { state }).max_decoding_message_size(MAX_REQUEST_BYTES);
@@ -70,6 +78,7 @@ pub async fn serve(
         .concurrency_limit_per_connection(MAX_REQUESTS_PER_CONNECTION)
         .add_service(query)
         .add_service(peer)
+        .add_service(cluster)
         .add_service(topics.max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(load_tests.max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(HealthServer::new(health).max_decoding_message_size(MAX_REQUEST_BYTES));

@@ -16,7 +16,7 @@ pub struct Peer {
 #[tonic::async_trait]
 impl peer::peer_service_server::PeerService for Peer {
     async fn read(&self, request: Request<peer::ReadRequest>) -> Result<Response<peer::ReadResponse>, Status> {
-        let answer = query::serve(&self.state.cluster.reader, request.into_inner())?;
+        let answer = query::serve(&self.state.group.reader, request.into_inner())?;
         if answer.encoded_len() > MAX_ANSWER_BYTES {
             return Err(Status::resource_exhausted("the partial answer is too large"));
         }

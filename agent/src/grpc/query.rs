@@ -20,7 +20,7 @@ impl pb::query_service_server::QueryService for Query {
         request: Request<pb::ListAggregatesRequest>,
     ) -> Result<Response<pb::ListAggregatesResponse>, Status> {
         let request = request.into_inner();
-        let reader = &self.state.cluster.reader;
+        let reader = &self.state.group.reader;
         let page_size = match translate::page_size(request.page_size)? {
             0 => ALL,
             size => size,
@@ -40,7 +40,7 @@ impl pb::query_service_server::QueryService for Query {
     }
 
     async fn query(&self, request: Request<pb::QueryRequest>) -> Result<Response<pb::QueryResponse>, Status> {
-        let clock = &self.state.cluster.reader.clock;
+        let clock = &self.state.group.reader.clock;
         let began = clock.boot_time();
         let answer = self.answer(request.into_inner()).await;
         let refused = answer.as_ref().err().map(|status| error::name(status.code()));
@@ -49,7 +49,7 @@ impl pb::query_service_server::QueryService for Query {
     }
 
     async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::GetStatusResponse>, Status> {
-        let reader = &self.state.cluster.reader;
+        let reader = &self.state.group.reader;
         let now = reader.clock.unix_millis();
         let reasons = (self.state.readiness)();
         let mut partitions = Vec::new();
@@ -87,9 +87,9 @@ impl Query {
         let shown = translate::Shown::of(&request)?;
         let request = translate::request(request)?;
         let answer = match scope {
-            pb::Scope::Cluster => self.state.cluster.query(&request).await?,
+            pb::Scope::Cluster => self.state.group.query(&request).await?,
             pb::Scope::Local => {
-                let mut answer = self.state.cluster.reader.query(&request)?;
+                let mut answer = self.state.group.reader.query(&request)?;
                 answer.missing.clear();
                 answer
             }

@@ -5,7 +5,7 @@ use crate::config::Kafka;
 use crate::kafka::Settings;
 use crate::loadtest::{LoadTests, Sources};
 use crate::query::testing::{Agent, MINUTE, T0, event};
-use crate::query::{Cluster, Readiness};
+use crate::query::{GroupReader, Readiness};
 use crate::telemetry::Metrics;
 use crate::topics::{Policy, Topics};
 use std::sync::Arc;
@@ -36,7 +36,8 @@ pub fn state(agent: &Agent, readiness: Readiness) -> GrpcState {
     let clock = agent.reader.clock.clone();
     let tests = LoadTests::new(settings, topics.clone(), Default::default(), Sources::default(), clock, None);
     GrpcState {
-        cluster: Arc::new(Cluster::alone(agent.reader.clone())),
+        group: Arc::new(GroupReader::alone(agent.reader.clone())),
+        monitor: None,
         metrics: Arc::new(Metrics::new()),
         readiness,
         topics,

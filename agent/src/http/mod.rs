@@ -1,5 +1,6 @@
 //! The HTTP server: `/metrics`, health, readiness, and the config in force. Thin: it calls and translates.
 
+use crate::cluster::View;
 use crate::config::Histograms;
 use crate::export::prometheus::{Format, Style, accepts_gzip};
 use crate::query::{Reader, Readiness};
@@ -36,6 +37,7 @@ pub struct HttpState {
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
     pub control: Arc<dyn Control>,
+    pub cluster: View,
     /// Which buckets histograms have on `/metrics` for servers that ask for protobuf.
     pub histograms: Histograms,
 }

@@ -52,6 +52,7 @@ async fn pages_are_served_until_the_shutdown() {
             if flag.load(Ordering::Relaxed) { Vec::new() } else { vec!["no assignment yet".into(), "b".into()] }
         }),
         control: Arc::new(Fixed),
+        cluster: Default::default(),
         histograms: Histograms::Both,
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -38,7 +38,8 @@ unsafe impl Sync for GroupConsumer {}
 impl GroupConsumer {
     /// Joins the group with a subscription to `topics` (names, or regexes that begin with `^`).
     pub fn join(settings: &Settings, identity: &Identity, topics: &[&str]) -> KafkaResult<Self> {
-        let consumer: BaseConsumer<Context> = settings.consumer(identity).create_with_context(Context::default())?;
+        let context = Context::shown(settings.clients().client("consumer"));
+        let consumer: BaseConsumer<Context> = settings.consumer(identity).create_with_context(context)?;
         // SAFETY: the handle is valid as long as `consumer`, which outlives the queue (see Drop).
         let queue = NonNull::new(unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) })
             .ok_or_else(|| KafkaError::ClientCreation("no queue".into()))?;

@@ -2,6 +2,7 @@
 
 use super::consumer::Rebalance;
 use super::producer::Deliveries;
+use super::stats;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -12,6 +13,7 @@ use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Statistics, TopicPartitionList};
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// Ends of a partition's log as of the last fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +33,16 @@ pub struct Context {
     last_error: Mutex<Option<String>>,
     unreachable: Mutex<Option<String>>,
     pub(super) deliveries: Mutex<Deliveries>,
+    /// Where this client's view of the brokers is shown.
+    client: Arc<stats::Client>,
 }
 
 impl Context {
+    /// For a client whose view of the brokers is shown among those of the same purpose.
+    pub(super) fn shown(client: Arc<stats::Client>) -> Self {
+        Context { client, ..Context::default() }
+    }
+
     pub(super) fn take_rebalance(&self) -> Option<Rebalance> {
         self.rebalances.lock().pop_front()
     }
@@ -76,6 +85,7 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.client.update(&statistics);
         let mut watermarks = self.watermarks.lock();
         watermarks.clear();
         for (name, topic) in statistics.topics {

@@ -2,15 +2,18 @@
 //! topic administration.
 
 mod admin;
+pub mod cluster;
 mod consumer;
 mod context;
 pub mod event_producer;
 pub mod load_producer;
 mod mock;
 mod offsets;
+pub mod probe;
 mod producer;
 mod reader;
 mod settings;
+pub mod stats;
 
 pub use admin::{
     Admin, AdminError, CallError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, NewTopic,

@@ -90,7 +90,8 @@ impl TransactionalProducer {
     /// `transactional: false` makes an idempotent producer whose transaction calls do nothing (at-least-once).
     pub fn create(settings: &Settings, identity: &Identity, transactional: bool) -> KafkaResult<Self> {
         let config = settings.producer(identity, transactional);
-        let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(Context::default())?);
+        let context = Context::shown(settings.clients().client("producer"));
+        let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context)?);
         let offsets = OffsetSender::start(producer.clone())
             .map_err(|error| KafkaError::ClientCreation(format!("cannot start a thread: {error}")))?;
         Ok(TransactionalProducer { producer, offsets, transactional })

@@ -1,5 +1,6 @@
 //! librdkafka's properties for each client we make: the user's, then what the protocol depends on.
 
+use super::stats::Clients;
 use crate::config::{Kafka, Membership};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -27,6 +28,7 @@ pub struct Settings {
     client_id: String,
     /// Where the other agents of the group reach this one.
     advertised: Option<String>,
+    clients: Clients,
 }
 
 /// What stands between a client's name and its advertised address in `client.id`.
@@ -39,7 +41,7 @@ pub fn advertised(client_id: &str) -> Option<&str> {
 
 impl Settings {
     pub fn new(kafka: Kafka, client_id: String) -> Self {
-        Settings { kafka, client_id, advertised: None }
+        Settings { kafka, client_id, advertised: None, clients: Clients::default() }
     }
 
     /// The same for an agent that others reach at `address`: its members of the group say so.
@@ -50,6 +52,11 @@ impl Settings {
 
     pub fn kafka(&self) -> &Kafka {
         &self.kafka
+    }
+
+    /// Views of the clients that these settings made.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// What all clients share.
@@ -125,6 +132,7 @@ impl Settings {
     pub fn producer(&self, identity: &Identity, transactional: bool) -> ClientConfig {
         let mut config = self.base();
         config.set("linger.ms", "0");
+        config.set("statistics.interval.ms", "5000");
         config.set("compression.type", "lz4");
         config.set("message.max.bytes", "16777216");
         config.set("queue.buffering.max.messages", "200000");

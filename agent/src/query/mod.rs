@@ -3,9 +3,9 @@
 
 mod answer;
 mod closing;
-mod cluster;
 mod error;
 mod gather;
+mod group;
 mod matcher;
 mod merged;
 mod peers;
@@ -26,9 +26,9 @@ mod tests;
 
 pub use answer::Row;
 pub use closing::{Closing, Progress};
-pub use cluster::{Cluster, Missing};
 pub use error::QueryError;
 pub use gather::{Ask, Gathered, States, gather};
+pub use group::{GroupReader, Missing};
 pub use matcher::{MatchOp, Matcher, Matchers};
 pub use merged::MergedTotals;
 pub use request::{OrderBy, Request, Time};

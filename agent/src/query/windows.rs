@@ -4,9 +4,9 @@
 //! window has closed, and keeps what it got. What is shown is committed before: a successor does not go back behind it.
 
 use super::closing::{Closing, Progress};
-use super::cluster::Cluster;
 use super::error::QueryError;
 use super::gather::{Ask, Gathered, States, gather};
+use super::group::GroupReader;
 use super::matcher::Matchers;
 use super::status::{Condition, Known};
 use super::{Reader, Source, oldest_pane_end};
@@ -174,7 +174,7 @@ fn progress(
     all.iter().map(one).collect()
 }
 
-impl Cluster {
+impl GroupReader {
     /// Publishes the closed windows of every aggregate that is this agent's to publish, until dropped.
     pub async fn publish_windows(&self) {
         loop {

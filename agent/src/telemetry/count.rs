@@ -1,8 +1,8 @@
 //! What happens in the house, said in words; which metric counts it is decided here.
 
 use super::{
-    AggregateLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel, TaskLabels,
-    TopicLabel,
+    AggregateLabel, BrokerLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel,
+    TaskLabels, TopicLabel,
 };
 use std::time::Duration;
 
@@ -128,6 +128,19 @@ impl Metrics {
     pub fn produced(&self, took: Duration) {
         self.producer_success.inc();
         self.producer_send_time.observe(took.as_secs_f64());
+    }
+
+    pub fn probe_sent(&self, broker: i32) {
+        self.probe_sent.get_or_create(&BrokerLabel { broker }).inc();
+    }
+
+    /// A message of the probe was refused, or did not come back in time.
+    pub fn probe_lost(&self, broker: i32) {
+        self.probe_lost.get_or_create(&BrokerLabel { broker }).inc();
+    }
+
+    pub fn probe_returned(&self, broker: i32, took: Duration) {
+        self.probe_roundtrip.get_or_create(&BrokerLabel { broker }).observe(took.as_secs_f64());
     }
 
     /// Kafka did not acknowledge an event of ours.

@@ -59,6 +59,11 @@ pub struct TopicLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BrokerLabel {
+    pub broker: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TaskLabels {
     pub topic: String,
     pub partition: i32,
@@ -99,8 +104,11 @@ pub struct Metrics {
     pub queries_refused: Counters<ReasonLabel>,
     pub query_duration: Durations,
     pub producer_success: Counter,
-    pub producer_failure: Counter,
     pub producer_send_time: Durations,
+    pub probe_sent: Counters<BrokerLabel>,
+    pub probe_lost: Counters<BrokerLabel>,
+    pub probe_roundtrip: Family<BrokerLabel, Durations, fn() -> Durations>,
+    pub producer_failure: Counter,
     pub otlp_pushes: Counters<CommitLabels>,
     pub otlp_rejected: Counter,
     pub otlp_queued_windows: Gauge,
@@ -155,8 +163,11 @@ impl Metrics {
                 Histogram::new(exponential_buckets(2f64.powi(-15), 2.0, 14)),
             ),
             producer_success: registered(r, Name::ProducerSuccess, Counter::default()),
-            producer_failure: registered(r, Name::ProducerFailure, Counter::default()),
             producer_send_time: registered(r, Name::ProducerSendTime, durations()),
+            probe_sent: registered(r, Name::ProbeSent, Family::default()),
+            probe_lost: registered(r, Name::ProbeLost, Family::default()),
+            probe_roundtrip: registered(r, Name::ProbeRoundtrip, Family::new_with_constructor(durations)),
+            producer_failure: registered(r, Name::ProducerFailure, Counter::default()),
             otlp_pushes: registered(r, Name::OtlpPushes, Family::default()),
             otlp_rejected: registered(r, Name::OtlpRejected, Counter::default()),
             otlp_queued_windows: registered(r, Name::OtlpQueuedWindows, Gauge::default()),

@@ -8,7 +8,7 @@ mod process;
 
 pub use logging::{LoggingError, init_logging};
 pub use metrics::{
-    AggregateLabel, CommitLabels, Counters, DecodeErrorLabels, Durations, Gauges, Metrics, ReasonLabel,
+    AggregateLabel, BrokerLabel, CommitLabels, Counters, DecodeErrorLabels, Durations, Gauges, Metrics, ReasonLabel,
     RebalanceLabels, SourceLabel, TaskLabels, TopicLabel,
 };
 pub use names::{Kind, Name};

@@ -107,6 +107,70 @@ names! {
         "How long the current restore has waited for an open transaction on the changelog to end";
     QueriesRefused Counter "streamgauge_queries_refused" ["reason"], "Queries answered with an error, by its gRPC status";
     QueryDuration Histogram "streamgauge_query_duration_seconds" [], "Time a query took, translation included";
+    ProbeSent Counter "streamgauge_probe_sent" ["broker"], "Messages that the probe sent to a partition the broker leads";
+    ProbeLost Counter "streamgauge_probe_lost" ["broker"],
+        "Messages of the probe that were refused, or had not come back in time";
+    ProbeRoundtrip Histogram "streamgauge_probe_roundtrip_seconds" ["broker"],
+        "Time from producing a message of the probe to consuming it";
+    ClusterBrokersHealthy Gauge "kafka_cluster_brokers_healthy" [],
+        "Brokers that the cluster lists and that answer; 0 when none answers";
+    ClusterTopicsHealthy Gauge "kafka_cluster_topics_healthy" [],
+        "Topics without a partition that is offline, under-replicated, under min.insync.replicas or led by a silent broker";
+    KafkaBrokers Gauge "kafka_brokers" [], "Brokers that the cluster lists";
+    KafkaBrokerInfo Gauge "kafka_broker_info" ["id", "address"], "1 for each broker that the cluster lists";
+    TopicPartitions Gauge "kafka_topic_partitions" ["topic"], "Partitions of the topic";
+    PartitionCurrentOffset Gauge "kafka_topic_partition_current_offset" ["topic", "partition"],
+        "Offset of the partition's next message";
+    PartitionOldestOffset Gauge "kafka_topic_partition_oldest_offset" ["topic", "partition"],
+        "Offset of the oldest message that is still there";
+    PartitionInSync Gauge "kafka_topic_partition_in_sync_replica" ["topic", "partition"], "Replicas that are in sync";
+    PartitionLeader Gauge "kafka_topic_partition_leader" ["topic", "partition"],
+        "Id of the partition's leader; absent if it has none";
+    PartitionPreferred Gauge "kafka_topic_partition_leader_is_preferred" ["topic", "partition"],
+        "1 if the first of the replicas leads the partition";
+    PartitionReplicas Gauge "kafka_topic_partition_replicas" ["topic", "partition"], "Replicas of the partition";
+    PartitionUnderReplicated Gauge "kafka_topic_partition_under_replicated_partition" ["topic", "partition"],
+        "1 if a replica is not in sync";
+    GroupOffset Gauge "kafka_consumergroup_current_offset" ["consumergroup", "topic", "partition"],
+        "Offset that the group has committed";
+    GroupOffsetSum Gauge "kafka_consumergroup_current_offset_sum" ["consumergroup", "topic"],
+        "Sum of the offsets that the group has committed";
+    GroupLag Gauge "kafka_consumergroup_lag" ["consumergroup", "topic", "partition"],
+        "Messages that the group has not committed";
+    GroupLagSum Gauge "kafka_consumergroup_lag_sum" ["consumergroup", "topic"],
+        "Messages of all partitions that the group has not committed; absent when one of them is unknown";
+    GroupLagSeconds Gauge "kafka_consumergroup_lag_seconds" ["consumergroup", "topic", "partition"],
+        "Age of the oldest message that the group has not committed; without `partition` at topic granularity";
+    GroupMembers Gauge "kafka_consumergroup_members" ["consumergroup"], "Members of the group";
+    ConsumerLag Gauge "kafka_consumer_lag" ["group"],
+        "Messages of all topics that the group has not committed; absent when a partition is unknown";
+    ClusterReachable Gauge "streamgauge_cluster_reachable" [], "1 if a broker answered the last health check";
+    ClusterHealthy Gauge "streamgauge_cluster_healthy" [], "1 if the last health check found nothing wrong";
+    ClusterChecked Gauge "streamgauge_cluster_checked_timestamp_seconds" [], "When the last health check ended";
+    ClusterCheckTime Gauge "streamgauge_cluster_check_time_seconds" [], "What the last health check took";
+    ClusterUnderReplicated Gauge "streamgauge_cluster_under_replicated_partitions" [], "Partitions with a replica not in sync";
+    ClusterUnderMinIsr Gauge "streamgauge_cluster_under_min_isr_partitions" [],
+        "Partitions with fewer replicas in sync than min.insync.replicas; absent if topic settings cannot be read";
+    ClusterOffline Gauge "streamgauge_cluster_offline_partitions" [], "Partitions without a leader";
+    ClusterSilent Gauge "streamgauge_cluster_silent_partitions" [], "Partitions led by a broker that does not answer";
+    BrokerUp Gauge "streamgauge_cluster_broker_up" ["broker"],
+        "1 if the broker is listed and answers, 0 if it is silent or down";
+    BrokerLatency Gauge "streamgauge_cluster_broker_latency_seconds" ["broker"],
+        "What the broker took to answer the last health check";
+    LagCollected Gauge "streamgauge_cluster_lag_collected_timestamp_seconds" [], "When lag was collected last";
+    LagCollectTime Gauge "streamgauge_cluster_lag_collect_time_seconds" [], "What the last collection of lag took";
+    LagLeftOut Gauge "streamgauge_cluster_lag_partitions_left_out" [],
+        "Partitions of groups that are shown in sums only, because there are more than cluster.lag.max_partitions";
+    RequestLatencyMean Gauge "streamgauge_kafka_request_latency_mean_seconds" ["client", "broker"],
+        "Mean time that the broker took to answer the agent's clients, over their last statistics interval";
+    RequestLatencyHigh Gauge "streamgauge_kafka_request_latency_p99_seconds" ["client", "broker"],
+        "99th percentile of the same";
+    RequestsInFlight Gauge "streamgauge_kafka_requests_in_flight" ["client", "broker"],
+        "Requests that the agent's clients have sent and that are not answered";
+    RequestsQueued Gauge "streamgauge_kafka_requests_queued" ["client", "broker"],
+        "Requests that the agent's clients have not sent yet";
+    Throttle Gauge "streamgauge_kafka_throttle_seconds" ["client", "broker"],
+        "Longest time the broker told the agent's clients to hold back, over their last statistics interval";
     ProducerSuccess Counter "kafka_producer_success" [], "Events that Kafka acknowledged to load tests and probes";
     ProducerFailure Counter "kafka_producer_failure" [], "Events of load tests and probes that Kafka did not acknowledge";
     ProducerSendTime Histogram "kafka_producer_send_time_seconds" [],

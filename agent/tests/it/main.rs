@@ -8,6 +8,7 @@ mod agent;
 mod audit;
 mod bad_starts;
 mod calls;
+mod cluster;
 mod connect;
 mod demo;
 mod docs;

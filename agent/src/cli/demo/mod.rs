@@ -137,6 +137,8 @@ fn configure(args: &DemoArgs, cluster: &Cluster, home: &Home) -> anyhow::Result<
         source.start = if args.topic.is_some() { Start::Latest } else { Start::Earliest };
     }
     config.state.dir = home.0.clone();
+    // The mock knows no consumer groups and no settings.
+    config.cluster.watch.enabled = !cluster.is_mock();
     config.telemetry.log_level = args.log_level.clone();
     Ok((config, topic))
 }

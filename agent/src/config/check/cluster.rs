@@ -6,10 +6,15 @@ use regex::Regex;
 
 use super::super::raw::{RawCluster, RawLoadTests, RawTopicChange, RawTopics};
 use super::super::types::{Cluster, LoadTests, TopicChange, Topics};
+use super::watch::watch;
 use super::{Checker, HOUR, MINUTE, SECOND};
 
-pub fn cluster(check: &mut Checker, raw: &RawCluster) -> Cluster {
-    Cluster { topics: topics(check, &raw.topics), load_tests: load_tests(check, &raw.load_tests) }
+pub fn cluster(check: &mut Checker, raw: &RawCluster, group: &str) -> Cluster {
+    Cluster {
+        watch: watch(check, raw, group),
+        topics: topics(check, &raw.topics),
+        load_tests: load_tests(check, &raw.load_tests),
+    }
 }
 
 fn topics(check: &mut Checker, raw: &RawTopics) -> Topics {

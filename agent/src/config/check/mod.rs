@@ -8,6 +8,7 @@ mod measure;
 mod otlp;
 mod service;
 mod source;
+mod watch;
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -30,7 +31,7 @@ pub fn config(raw: &RawConfig, text: &str, env: &dyn Fn(&str) -> Option<String>)
     let sources = source::sources(&mut check, &raw.sources, &kafka.group_id);
     let aggregates = aggregate::aggregates(&mut check, &raw.aggregates, &sources, keys);
     let (http, grpc) = service::listeners(&mut check, &raw.http, &raw.grpc);
-    let cluster = cluster::cluster(&mut check, &raw.cluster);
+    let cluster = cluster::cluster(&mut check, &raw.cluster, &kafka.group_id);
     let otlp = otlp::otlp(&mut check, &raw.otlp, env);
     let telemetry = service::telemetry(&mut check, &raw.telemetry);
     let workers = check.count(&raw.workers, 1, 1..=256);

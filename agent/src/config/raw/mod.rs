@@ -8,7 +8,7 @@ mod measure;
 mod otlp;
 mod scalar;
 
-pub use cluster::{RawCluster, RawLoadTests, RawTopicChange, RawTopics};
+pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawProbe, RawTopicChange, RawTopics};
 pub use measure::{Body, Measured, RawCondition, RawMeasure, RawUnit, Tests};
 pub use otlp::{RawCompression, RawOtlp, RawProtocol};
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};

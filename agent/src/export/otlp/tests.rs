@@ -303,7 +303,7 @@ async fn the_same_quantity_has_the_same_name_scraped_and_pushed() {
     let mut page = Vec::new();
     let style = Style { format: Format::Text, histograms: crate::config::Histograms::Both };
     let process = crate::telemetry::ProcessStats::read();
-    render(&agent.reader, &pushing.metrics, process.as_ref(), style, &mut page).unwrap();
+    render(&agent.reader, &pushing.metrics, &Default::default(), process.as_ref(), style, &mut page).unwrap();
     let page = String::from_utf8(page).unwrap();
     let scraped: BTreeSet<&str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

@@ -3,6 +3,7 @@
 //! Totals and windows go on as the same series when a partition moves to another agent: they carry an empty `instance`,
 //! which with `honor_labels: true` in the scrape config takes the place of the agent's own. They show only under a lease.
 
+mod cluster;
 mod format;
 mod own;
 mod own_families;
@@ -22,6 +23,7 @@ pub use totals::{start_time, task_totals, whole_group};
 pub use windows::number as window_number;
 
 use crate::aggregate::{AggregatePlan, Cell, KeyBytes, WindowSpan, is_overflow, labels};
+use crate::cluster::View;
 use crate::config::Histograms;
 use crate::query::{Ask, Gathered, Matchers, Reader, States, aggregates, gather};
 use crate::state::Task;
@@ -37,6 +39,7 @@ use std::sync::Arc;
 pub fn render(
     reader: &Reader,
     metrics: &Metrics,
+    cluster: &View,
     process: Option<&ProcessStats>,
     style: Style,
     sink: &mut dyn Write,
@@ -47,6 +50,7 @@ pub fn render(
         windows::write(&mut page, reader, source, plan);
     }
     own::write(&mut page, reader);
+    cluster::write(&mut page, cluster);
     let since = process.map(|process| (process.start_seconds * 1_000.0) as i64);
     page.openmetrics(&metrics.encode(process), since);
     page.finish()

@@ -80,7 +80,7 @@ fn lag_seconds(lag: Option<u64>, stream_time: Option<i64>, now: i64) -> Option<N
     }
 }
 
-fn seconds(millis: i64) -> Number {
+pub(super) fn seconds(millis: i64) -> Number {
     Number::Nanos(i128::from(millis) * 1_000_000)
 }
 
@@ -95,7 +95,7 @@ fn labels(page: &Page<'_>, task: &Task) -> Labels {
     Labels::of(page.style.format, &[("topic", &task.id.topic), ("partition", &task.id.partition.to_string())])
 }
 
-fn family(name: Name) -> Family {
+pub(super) fn family(name: Name) -> Family {
     Family {
         name: name.family().to_owned(),
         kind: FamilyType::Gauge,

@@ -71,7 +71,7 @@ fn bytes(agent: &Agent, style: Style) -> Vec<u8> {
     metrics.folded("requests", 8, 0);
     metrics.late("http", 0);
     let mut page = Vec::new();
-    render(&agent.reader, &metrics, Some(&process), style, &mut page).unwrap();
+    render(&agent.reader, &metrics, &Default::default(), Some(&process), style, &mut page).unwrap();
     page
 }
 

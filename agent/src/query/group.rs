@@ -34,7 +34,7 @@ impl Missing {
 
 /// The group, read from this agent.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct GroupReader {
     pub reader: Arc<Reader>,
     pub directory: Arc<Directory>,
     peers: Arc<Peers>,
@@ -57,21 +57,21 @@ pub(super) struct Round {
 /// What to ask of others; `None`: only how far they are.
 type Wanted<'a> = Option<(&'a Ask<'a>, &'a [Matcher])>;
 
-impl Cluster {
+impl GroupReader {
     pub fn new(
         reader: Arc<Reader>,
         directory: Arc<Directory>,
         metrics: Arc<Metrics>,
         standbys: usize,
         global_view: bool,
-    ) -> Cluster {
+    ) -> GroupReader {
         let peers = Arc::new(Peers::new(reader.clock.clone(), metrics));
-        Cluster { reader, directory, peers, standbys, global_view }
+        GroupReader { reader, directory, peers, standbys, global_view }
     }
 
     /// An agent that knows of no others.
-    pub fn alone(reader: Arc<Reader>) -> Cluster {
-        Cluster::new(reader, Arc::default(), Arc::default(), 0, false)
+    pub fn alone(reader: Arc<Reader>) -> GroupReader {
+        GroupReader::new(reader, Arc::default(), Arc::default(), 0, false)
     }
 
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::serve;
 use crate::query::testing::{Agent, MINUTE, Request as Event, T0, event};
-use crate::query::{Answer, Cluster, Condition, QueryError, Request, Time, quantile};
+use crate::query::{Answer, Condition, GroupReader, QueryError, Request, Time, quantile};
 use crate::state::{Address, Directory, Group, TaskId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,11 @@ async fn serving(agent: &Agent) -> Address {
 }
 
 /// The group as `agent` sees it, with others that have what they have.
-fn cluster(agent: &Agent, others: &[(Address, &[i32])]) -> Cluster {
+fn group(agent: &Agent, others: &[(Address, &[i32])]) -> GroupReader {
     let directory = Directory::new(Some("self:1".into()));
     let others = others.iter().map(|(address, has)| (address.clone(), has.iter().map(|p| id(*p)).collect()));
     directory.set(Group::new(others.chain([("self:1".into(), vec![id(0)])])));
-    Cluster::new(agent.reader.clone(), Arc::new(directory), Arc::default(), 0, false)
+    GroupReader::new(agent.reader.clone(), Arc::new(directory), Arc::default(), 0, false)
 }
 
 /// Events of three partitions over some minutes, many keys, durations from 1 ms to 3 s.
@@ -39,7 +39,7 @@ fn events(partition: i64) -> Vec<Event> {
 }
 
 /// One agent with everything, and the same split over three.
-async fn split() -> (Agent, Cluster, [Agent; 3]) {
+async fn split() -> (Agent, GroupReader, [Agent; 3]) {
     let mut whole = Agent::new(3, 3);
     let mut parts = [Agent::having(0..1, 3), Agent::having(1..2, 3), Agent::having(2..3, 3)];
     for (at, part) in parts.iter_mut().enumerate() {
@@ -47,8 +47,8 @@ async fn split() -> (Agent, Cluster, [Agent; 3]) {
         part.commit(0, &events(at as i64), 0);
     }
     let others = [(serving(&parts[1]).await, &[1][..]), (serving(&parts[2]).await, &[2][..])];
-    let cluster = cluster(&parts[0], &others);
-    (whole, cluster, parts)
+    let group = group(&parts[0], &others);
+    (whole, group, parts)
 }
 
 fn requests() -> Vec<Request> {
@@ -80,13 +80,13 @@ fn assert_same(one: &Answer, other: &Answer) {
 
 #[tokio::test]
 async fn three_agents_answer_as_one_with_everything_does() {
-    let (whole, cluster, _parts) = split().await;
+    let (whole, group, _parts) = split().await;
     for request in requests() {
         let expect = whole.reader.query(&request).unwrap();
         assert!(!expect.rows.is_empty());
-        assert_same(&expect, &cluster.query(&request).await.unwrap());
+        assert_same(&expect, &group.query(&request).await.unwrap());
     }
-    let answer = cluster.query(&requests()[1]).await.unwrap();
+    let answer = group.query(&requests()[1]).await.unwrap();
     let (at, plan) = (2, &answer.plan);
     let p99 = quantile(&answer.rows[0].states[at], &plan.measures[at].kind, 0.99).unwrap();
     let mut all: Vec<f64> = (0..3).flat_map(events).map(|event| event.millis / 1_000.0).collect();
@@ -97,13 +97,13 @@ async fn three_agents_answer_as_one_with_everything_does() {
 }
 
 #[tokio::test]
-async fn pages_of_the_cluster_are_the_whole_answer_cut_up() {
-    let (whole, cluster, _parts) = split().await;
+async fn pages_of_the_group_are_the_whole_answer_cut_up() {
+    let (whole, group, _parts) = split().await;
     let request = requests().remove(3);
     let expect = whole.reader.query(&request).unwrap().rows;
     let (mut rows, mut page_token) = (Vec::new(), String::new());
     loop {
-        let answer = cluster.query(&Request { page_size: 4, page_token, ..request.clone() }).await.unwrap();
+        let answer = group.query(&Request { page_size: 4, page_token, ..request.clone() }).await.unwrap();
         rows.extend(answer.rows);
         page_token = answer.next_page_token;
         if page_token.is_empty() {
@@ -121,10 +121,10 @@ async fn whoever_does_not_answer_is_named_and_waited_for_once() {
     let gone: Address = nobody.local_addr().unwrap().to_string().into();
     drop(nobody);
     let others = [(silent.local_addr().unwrap().to_string().into(), &[1][..]), (gone, &[2][..])];
-    let cluster = cluster(&parts[0], &others);
+    let group = group(&parts[0], &others);
     let totals = requests().remove(0);
     let patience = Duration::from_secs(10);
-    let first = tokio::time::timeout(patience, cluster.query(&totals)).await.unwrap().unwrap();
+    let first = tokio::time::timeout(patience, group.query(&totals)).await.unwrap().unwrap();
     let missing: Vec<_> = first.missing.iter().map(|missing| missing.id.partition).collect();
     assert_eq!(missing, [1, 2]);
     assert!(first.missing[0].reason.contains("did not answer within 1 s"), "{:?}", first.missing);
@@ -132,7 +132,7 @@ async fn whoever_does_not_answer_is_named_and_waited_for_once() {
     assert!(!first.rows.is_empty() && first.as_of.len() == 1);
     // The clock of the agents stands still, so both are left alone, and nothing is waited for.
     let soon = Duration::from_millis(500);
-    let second = tokio::time::timeout(soon, cluster.query(&totals)).await.expect("no second wait").unwrap();
+    let second = tokio::time::timeout(soon, group.query(&totals)).await.expect("no second wait").unwrap();
     assert_eq!(second.missing, first.missing);
 }
 
@@ -140,8 +140,8 @@ async fn whoever_does_not_answer_is_named_and_waited_for_once() {
 async fn what_an_owner_lost_meanwhile_is_missing_and_what_nobody_has_is_named() {
     let (_, _, parts) = split().await;
     let other = serving(&parts[1]).await;
-    let cluster = cluster(&parts[0], &[(other, &[1, 2])]);
-    let answer = cluster.query(&requests()[0]).await.unwrap();
+    let group = group(&parts[0], &[(other, &[1, 2])]);
+    let answer = group.query(&requests()[0]).await.unwrap();
     assert_eq!(answer.missing.len(), 1);
     assert_eq!((answer.missing[0].id.partition, answer.as_of.len()), (2, 2));
     assert!(answer.missing[0].reason.contains("does not have it"), "{:?}", answer.missing);
@@ -157,8 +157,8 @@ async fn a_partition_without_an_answering_owner_is_read_from_a_replica() {
         copy.set_phase(crate::state::Phase::Replica { behind: Some(7) });
         parts[0].reader.registry.insert_replica(copy);
     }
-    let cluster = cluster(&parts[0], &[]);
-    let answer = cluster.query(&requests()[0]).await.unwrap();
+    let group = group(&parts[0], &[]);
+    let answer = group.query(&requests()[0]).await.unwrap();
     assert!(answer.missing.is_empty());
     let conditions: Vec<_> = answer.as_of.iter().map(|p| (p.condition, p.behind)).collect();
     let copy = (Condition::Replica, Some(7));
@@ -167,11 +167,11 @@ async fn a_partition_without_an_answering_owner_is_read_from_a_replica() {
 
 #[tokio::test]
 async fn an_answer_too_large_is_refused_wherever_that_shows() {
-    let (_, cluster, mut parts) = split().await;
-    drop(cluster);
+    let (_, group, mut parts) = split().await;
+    drop(group);
     Arc::get_mut(&mut parts[0].reader).unwrap().max_cells = 7;
     let others = [(serving(&parts[1]).await, &[1][..])];
-    let cluster = self::cluster(&parts[0], &others);
+    let group = self::group(&parts[0], &others);
     let request = requests().remove(3);
-    assert_eq!(cluster.query(&request).await.unwrap_err(), QueryError::TooManyCells { limit: 7 });
+    assert_eq!(group.query(&request).await.unwrap_err(), QueryError::TooManyCells { limit: 7 });
 }

@@ -1,0 +1,147 @@
+//! `streamgauge cluster health`.
+
+use super::ask::{Asker, json};
+use super::{Output, Show, Shown, Target, columns};
+use crate::cli::human;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use streamgauge_proto::types;
+use streamgauge_proto::v1 as pb;
+
+/// Topics that are listed; the rest are counted.
+const TOPICS_SHOWN: usize = 20;
+
+#[derive(clap::Args)]
+pub struct HealthArgs {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub show: Show,
+}
+
+pub async fn ask(asker: &mut Asker, args: &HealthArgs) -> anyhow::Result<Shown> {
+    let health = asker.health().await?;
+    let text = match args.show.output {
+        Output::Table => table(&health),
+        Output::Json => json(&value(&health))?,
+    };
+    Ok(Shown { text, well: health.status() == pb::HealthStatus::Healthy })
+}
+
+fn word(status: pb::HealthStatus) -> &'static str {
+    match status {
+        pb::HealthStatus::Unknown => "unknown",
+        pb::HealthStatus::Healthy => "healthy",
+        pb::HealthStatus::Degraded => "degraded",
+        pb::HealthStatus::Unhealthy => "unhealthy",
+    }
+}
+
+fn state(broker: &pb::BrokerHealth) -> &'static str {
+    match broker.state() {
+        pb::BrokerState::Up => "up",
+        pb::BrokerState::Silent => "silent",
+        pb::BrokerState::Down => "down",
+        pb::BrokerState::Unknown => "unknown",
+    }
+}
+
+fn table(health: &pb::ClusterHealth) -> String {
+    let mut text = format!("cluster {} is {}\n", health.cluster_id, word(health.status()));
+    health.problems.iter().for_each(|problem| text.extend(["  ", problem, "\n"]));
+    health.notes.iter().for_each(|note| text.extend(["  note: ", note, "\n"]));
+    let number = |count: u32| human::count(count.into());
+    if health.reachable {
+        let unknown = || "unknown".to_owned();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{} of {} topics healthy; {} partitions: {} under-replicated, {} under min.insync.replicas, {} offline",
+            number(health.topics_healthy),
+            number(health.topics),
+            number(health.partitions),
+            number(health.under_replicated_partitions),
+            health.under_min_isr_partitions.map_or_else(unknown, number),
+            number(health.offline_partitions),
+        );
+    }
+    let mut rows =
+        vec![["BROKER", "ADDRESS", "STATE", "ANSWERED IN", "LEADS", "REPLICAS", "IN SYNC"].map(str::to_owned).to_vec()];
+    for broker in &health.brokers {
+        rows.push(vec![
+            broker.id.to_string(),
+            broker.address.clone(),
+            state(broker).to_owned(),
+            broker.latency.map_or_else(|| "-".to_owned(), |latency| human::seconds(seconds(&latency))),
+            number(broker.leads),
+            number(broker.replicas),
+            number(broker.in_sync),
+        ]);
+    }
+    if !health.brokers.is_empty() {
+        let _ = write!(text, "\n{}", columns(&rows, &[3, 4, 5, 6]));
+    }
+    text + &topics(health)
+}
+
+fn topics(health: &pb::ClusterHealth) -> String {
+    if health.unhealthy_topics.is_empty() {
+        return String::new();
+    }
+    let mut rows = vec![
+        ["TOPIC", "PARTITIONS", "UNDER-REPLICATED", "UNDER MIN ISR", "OFFLINE", "SILENT"].map(str::to_owned).to_vec(),
+    ];
+    for topic in health.unhealthy_topics.iter().take(TOPICS_SHOWN) {
+        let lists = [&topic.under_replicated, &topic.under_min_isr, &topic.offline, &topic.silent];
+        let mut row = vec![topic.name.clone(), topic.partitions.to_string()];
+        row.extend(lists.map(|list| list.len().to_string()));
+        rows.push(row);
+    }
+    let more = match health.unhealthy_topics.len().saturating_sub(TOPICS_SHOWN) {
+        0 => String::new(),
+        more => format!("and {more} topics more; -o json lists all\n"),
+    };
+    format!("\n{}{more}", columns(&rows, &[1, 2, 3, 4, 5]))
+}
+
+fn seconds(duration: &types::Duration) -> f64 {
+    duration.seconds as f64 + f64::from(duration.nanos) / 1e9
+}
+
+fn unix(time: &Option<types::Timestamp>) -> Option<f64> {
+    time.as_ref().map(|time| time.seconds as f64 + f64::from(time.nanos / 1_000_000) / 1e3)
+}
+
+/// Times are Unix seconds; what is not known is null.
+fn value(health: &pb::ClusterHealth) -> Value {
+    let broker = |broker: &pb::BrokerHealth| {
+        json!({
+            "id": broker.id, "address": broker.address, "rack": broker.rack, "state": state(broker),
+            "latency_seconds": broker.latency.as_ref().map(seconds),
+            "leads": broker.leads, "replicas": broker.replicas, "in_sync": broker.in_sync,
+        })
+    };
+    let topic = |topic: &pb::TopicHealth| {
+        json!({
+            "name": topic.name, "partitions": topic.partitions, "under_replicated": topic.under_replicated,
+            "under_min_isr": topic.under_min_isr, "offline": topic.offline, "silent": topic.silent,
+            "min_insync_replicas": topic.min_insync_replicas,
+        })
+    };
+    let known = |count: u32| health.reachable.then_some(count);
+    json!({
+        "status": word(health.status()), "status_since": unix(&health.status_since),
+        "checked_at": unix(&health.checked_at), "check_took_seconds": health.check_took.as_ref().map(seconds),
+        "reachable": health.reachable, "reachable_since": unix(&health.reachable_since),
+        "problems": health.problems, "notes": health.notes,
+        "cluster_id": health.cluster_id, "controller": health.controller,
+        "brokers_up": health.brokers_up, "brokers_down": health.brokers_down,
+        "topics": known(health.topics), "topics_healthy": known(health.topics_healthy),
+        "partitions": known(health.partitions),
+        "under_replicated_partitions": known(health.under_replicated_partitions),
+        "under_min_isr_partitions": health.under_min_isr_partitions,
+        "offline_partitions": known(health.offline_partitions), "silent_partitions": known(health.silent_partitions),
+        "brokers": health.brokers.iter().map(broker).collect::<Vec<_>>(),
+        "unhealthy_topics": health.unhealthy_topics.iter().map(topic).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,171 @@
+//! `streamgauge cluster lag`.
+
+use super::ask::{Asker, json};
+use super::{Output, Show, Shown, Target, columns};
+use crate::cli::human;
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use streamgauge_proto::v1 as pb;
+
+#[derive(clap::Args)]
+pub struct LagArgs {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub show: Show,
+    /// Only groups whose whole name matches this regular expression.
+    #[arg(long, value_name = "REGEX", default_value = "", hide_default_value = true)]
+    group: String,
+    /// Only topics whose whole name matches this regular expression.
+    #[arg(long, value_name = "REGEX", default_value = "", hide_default_value = true)]
+    topic: String,
+    /// One row for each.
+    #[arg(long, value_enum, default_value_t = By::Topic)]
+    by: By,
+    /// Exit code 2 if a group is behind by more messages than this, or by an unknown number.
+    #[arg(long, value_name = "MESSAGES")]
+    max_lag: Option<u64>,
+    /// Exit code 2 if a group is behind by more seconds than this, or by an unknown time.
+    #[arg(long, value_name = "SECONDS")]
+    max_seconds: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    Group,
+    Topic,
+    Partition,
+}
+
+pub async fn ask(asker: &mut Asker, args: &LagArgs) -> anyhow::Result<Shown> {
+    let groups = match args.by {
+        By::Partition => asker.groups_in_full(&args.group, &args.topic).await?,
+        _ => asker.groups(&args.group, &args.topic).await?,
+    };
+    let text = match args.show.output {
+        Output::Table => table(&groups, args.by),
+        Output::Json => {
+            json(&json!({ "groups": groups.iter().map(|group| value(group, args.by)).collect::<Vec<_>>() }))?
+        }
+    };
+    let well = groups.iter().all(|group| holds(group, args.max_lag, args.max_seconds));
+    Ok(Shown { text, well })
+}
+
+/// Whether a group is within the limits that were given.
+fn holds(group: &pb::ConsumerGroup, max_lag: Option<u64>, max_seconds: Option<f64>) -> bool {
+    max_lag.is_none_or(|max| group.lag_messages.is_some_and(|lag| lag <= max))
+        && max_seconds.is_none_or(|max| group.lag_seconds.is_some_and(|seconds| seconds <= max))
+}
+
+fn messages(lag: Option<u64>) -> String {
+    lag.map_or_else(|| "?".to_owned(), human::count)
+}
+
+fn age(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "?".to_owned(), human::seconds)
+}
+
+fn table(groups: &[pb::ConsumerGroup], by: By) -> String {
+    if groups.is_empty() {
+        return "no consumer groups\n".to_owned();
+    }
+    let offset = |offset: Option<i64>| offset.map_or_else(|| "-".to_owned(), |offset| offset.to_string());
+    let mut rows = Vec::new();
+    for group in groups {
+        let members = group.member_count.to_string();
+        match by {
+            By::Group => rows.push(vec![
+                group.name.clone(),
+                group.state.clone(),
+                members,
+                messages(group.lag_messages),
+                age(group.lag_seconds),
+            ]),
+            By::Topic => {
+                for topic in &group.topics {
+                    rows.push(vec![
+                        group.name.clone(),
+                        group.state.clone(),
+                        members.clone(),
+                        topic.topic.clone(),
+                        topic.partition_count.to_string(),
+                        messages(topic.lag_messages),
+                        age(topic.lag_seconds),
+                    ]);
+                }
+            }
+            By::Partition => {
+                for (topic, p) in group.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (t, p))) {
+                    let unused = p.current_offset.is_none();
+                    rows.push(vec![
+                        group.name.clone(),
+                        topic.topic.clone(),
+                        p.partition.to_string(),
+                        offset(p.current_offset),
+                        offset(p.log_end_offset),
+                        if unused { "-".to_owned() } else { messages(p.lag_messages) },
+                        if unused { "-".to_owned() } else { age(p.lag_seconds) },
+                        p.member.clone(),
+                    ]);
+                }
+            }
+        }
+    }
+    let (head, right): (&[&str], &[usize]) = match by {
+        By::Group => (&["GROUP", "STATE", "MEMBERS", "LAG", "BEHIND"], &[2, 3, 4]),
+        By::Topic => (&["GROUP", "STATE", "MEMBERS", "TOPIC", "PARTITIONS", "LAG", "BEHIND"], &[2, 4, 5, 6]),
+        By::Partition => {
+            (&["GROUP", "TOPIC", "PARTITION", "OFFSET", "END", "LAG", "BEHIND", "MEMBER"], &[2, 3, 4, 5, 6])
+        }
+    };
+    rows.insert(0, head.iter().map(|text| text.to_string()).collect());
+    columns(&rows, right)
+}
+
+/// What is not known is null.
+fn value(group: &pb::ConsumerGroup, by: By) -> Value {
+    let partition = |p: &pb::PartitionLag| {
+        json!({
+            "partition": p.partition, "current_offset": p.current_offset, "log_end_offset": p.log_end_offset,
+            "lag_messages": p.lag_messages, "lag_seconds": p.lag_seconds, "member": p.member,
+        })
+    };
+    let topic = |topic: &pb::TopicLag| {
+        let mut value = json!({
+            "topic": topic.topic, "lag_messages": topic.lag_messages, "lag_seconds": topic.lag_seconds,
+            "partition_count": topic.partition_count,
+        });
+        if by == By::Partition {
+            value["partitions"] = topic.partitions.iter().map(partition).collect();
+        }
+        value
+    };
+    let mut value = json!({
+        "group": group.name, "state": group.state, "members": group.member_count,
+        "lag_messages": group.lag_messages, "lag_seconds": group.lag_seconds,
+    });
+    if by != By::Group {
+        value["topics"] = group.topics.iter().map(topic).collect();
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_holds_only_for_a_lag_that_is_known() {
+        let group = |lag: Option<u64>, seconds: Option<f64>| pb::ConsumerGroup {
+            lag_messages: lag,
+            lag_seconds: seconds,
+            ..Default::default()
+        };
+        assert!(holds(&group(None, None), None, None));
+        assert!(holds(&group(Some(10), None), Some(10), None));
+        assert!(!holds(&group(Some(11), None), Some(10), None));
+        assert!(!holds(&group(None, None), Some(10), None));
+        assert!(!holds(&group(Some(0), Some(3.0)), Some(10), Some(2.5)));
+    }
+}

@@ -1,0 +1,141 @@
+//! `streamgauge cluster`: the health of a Kafka cluster and the lag of its consumer groups, asked of Kafka itself or of
+//! an agent. Both ways give the same messages, so that they are shown alike.
+
+mod ask;
+mod health;
+mod lag;
+
+use super::{USAGE, client};
+use crate::cli::produce::{parse_duration, parse_property};
+use ask::{Asker, Wrong};
+use clap::{Args, Subcommand, ValueEnum};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// A check did not hold.
+const NOT_WELL: u8 = 2;
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+#[derive(Subcommand)]
+pub enum ClusterVerb {
+    /// Brokers, partitions that are not as they should be, and what to look at. Exit code 2 when not healthy.
+    Health(health::HealthArgs),
+    /// How far consumer groups are behind, in messages and seconds. With --max-lag, exit code 2 when one is further.
+    Lag(lag::LagArgs),
+}
+
+/// Whom to ask: without any of these, the agent on this machine.
+#[derive(Args)]
+pub struct Target {
+    /// Ask these brokers: host:port, separated by commas.
+    #[arg(long, value_name = "SERVERS", conflicts_with_all = ["config", "agent"])]
+    bootstrap_servers: Option<String>,
+    /// Ask the brokers of this config file.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "agent")]
+    config: Option<PathBuf>,
+    /// Ask this agent's gRPC address.
+    #[arg(long, env = "STREAMGAUGE_ADDRESS", default_value = client::GRPC)]
+    agent: String,
+    /// A librdkafka property for --bootstrap-servers, such as security.protocol=SASL_SSL. Can be repeated.
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property, requires = "bootstrap_servers")]
+    properties: Vec<(String, String)>,
+    /// How long each question to the brokers may take [default: 3s, or as the config has it].
+    #[arg(long, value_parser = parse_duration)]
+    timeout: Option<Duration>,
+}
+
+/// How to show it.
+#[derive(Args)]
+pub struct Show {
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// Ask again at this interval, until interrupted [default without a value: 5s].
+    #[arg(long, value_name = "INTERVAL", value_parser = parse_duration, num_args = 0..=1, default_missing_value = "5s")]
+    watch: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
+}
+
+/// What one asking gave: the text to show, and whether the check held.
+struct Shown {
+    text: String,
+    well: bool,
+}
+
+/// Runs the verb.
+pub fn run(verb: ClusterVerb) -> ExitCode {
+    let (target, show) = match &verb {
+        ClusterVerb::Health(args) => (&args.target, &args.show),
+        ClusterVerb::Lag(args) => (&args.target, &args.show),
+    };
+    let result = client::block_on(async {
+        let mut asker = Asker::new(target).await?;
+        loop {
+            let shown = match &verb {
+                ClusterVerb::Health(args) => health::ask(&mut asker, args).await,
+                ClusterVerb::Lag(args) => lag::ask(&mut asker, args).await,
+            };
+            let Some(interval) = show.watch else { return shown };
+            print(show.output, shown.unwrap_or_else(|error| Shown { text: format!("{error:#}\n"), well: false }), true);
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                _ = tokio::signal::ctrl_c() => return Ok(Shown { text: String::new(), well: true }),
+            }
+        }
+    });
+    match result {
+        Ok(shown) => {
+            let well = shown.well;
+            print(show.output, shown, false);
+            if well { ExitCode::SUCCESS } else { ExitCode::from(NOT_WELL) }
+        }
+        Err(error) => {
+            eprintln!("streamgauge: {error:#}");
+            if error.is::<Wrong>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Nobody to read it is no failure.
+fn print(output: Output, shown: Shown, again: bool) {
+    use std::io::IsTerminal;
+    let mut out = std::io::stdout();
+    if again && output == Output::Table && out.is_terminal() {
+        let _ = out.write_all(CLEAR.as_bytes());
+    }
+    let _ = out.write_all(shown.text.as_bytes());
+    let _ = out.flush();
+}
+
+/// Columns as wide as their widest cell, two spaces apart; those named in `right` are numbers.
+fn columns(rows: &[Vec<String>], right: &[usize]) -> String {
+    let width =
+        |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows.iter().map(Vec::len).max().unwrap_or(0)).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (at, cell) in row.iter().enumerate() {
+            let width = widths[at];
+            line += &if right.contains(&at) { format!("{cell:>width$}  ") } else { format!("{cell:<width$}  ") };
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_are_as_wide_as_they_need_to_be() {
+        let rows = [vec!["group".into(), "lag".into()], vec!["a".into(), "12,345".into()]];
+        assert_eq!(super::columns(&rows, &[1]), "group     lag\na      12,345\n");
+    }
+}

@@ -1,0 +1,35 @@
+//! The Kafka cluster beside the agent: is it healthy, and how far are consumer groups behind?
+//!
+//! `health.rs`, `change.rs`, `lag.rs`, `history.rs` and `filter.rs` are pure. `check.rs` and `collect.rs` ask the cluster
+//! through `kafka::cluster`; `monitor.rs` does that at intervals on threads of its own, so that no scrape, call or worker
+//! ever waits for a broker.
+
+mod change;
+mod check;
+mod collect;
+mod filter;
+mod health;
+mod history;
+mod lag;
+mod monitor;
+mod probe;
+
+pub use change::changes;
+pub use check::check;
+pub use collect::{Collected, collect, one};
+pub use filter::{Filter, Names, whole};
+pub use health::{BrokerHealth, BrokerState, Health, Status, TopicHealth};
+pub use history::History;
+pub use lag::{GroupLag, Log, Logs, PartitionLag, TopicLag};
+pub use monitor::{Monitor, Refused};
+pub use probe::Prober;
+
+use crate::kafka::stats::Clients;
+use std::sync::Arc;
+
+/// What is shown of the cluster: by the monitor, if the config has one, and by the agent's own clients.
+#[derive(Clone, Default)]
+pub struct View {
+    pub monitor: Option<Arc<Monitor>>,
+    pub clients: Clients,
+}

@@ -1,0 +1,157 @@
+//! The cluster as a whole, asked from outside any group: nodes, topics, consumer groups, ends of logs. rdkafka's admin
+//! client lacks these calls; `call.rs` is the one place where they are made through librdkafka's own interface.
+
+mod call;
+mod configs;
+mod groups;
+mod nodes;
+mod offsets;
+
+pub use groups::{Committed, GroupMember, GroupSeen, GroupsListed};
+pub use nodes::{Node, Nodes, PartitionSeen, TopicPartitions};
+pub use offsets::{EARLIEST, LATEST, LogOffset};
+
+use super::{Settings, stats};
+use crate::clock::Clock;
+use parking_lot::Mutex;
+use rdkafka::Statistics;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Why a question about the cluster has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {what}: {}", reason(*code))]
+pub struct CallError {
+    pub what: String,
+    pub code: RDKafkaErrorCode,
+}
+
+impl CallError {
+    fn new(what: impl Into<String>, code: RDKafkaErrorCode) -> Self {
+        CallError { what: what.into(), code }
+    }
+
+    /// No broker answered, or not in time.
+    pub fn is_silence(&self) -> bool {
+        matches!(
+            self.code,
+            RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::TimedOutQueue
+                | RDKafkaErrorCode::MessageTimedOut
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::NodeUpdate
+        )
+    }
+
+    /// The time was over before an answer came.
+    pub fn is_deadline(&self) -> bool {
+        matches!(
+            self.code,
+            RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut | RDKafkaErrorCode::TimedOutQueue
+        )
+    }
+
+    /// This user may not ask.
+    pub fn is_denied(&self) -> bool {
+        matches!(
+            self.code,
+            RDKafkaErrorCode::ClusterAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+        )
+    }
+}
+
+fn reason(code: RDKafkaErrorCode) -> String {
+    match code {
+        RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => "no answer in time".to_owned(),
+        code => code.to_string(),
+    }
+}
+
+/// A client that asks. Every call has a deadline; none retries beyond it.
+pub struct ClusterClient {
+    producer: BaseProducer<ClusterContext>,
+    clock: Clock,
+}
+
+impl ClusterClient {
+    /// Makes the client; does not wait for a broker. `name` is what its view of the brokers is shown under.
+    ///
+    /// # Errors
+    /// If librdkafka refuses the properties.
+    pub fn create(settings: &Settings, clock: Clock, name: &'static str) -> Result<Self, KafkaError> {
+        let mut config = settings.plain();
+        // A broker that hangs keeps its connections: without these it would be found out only after a minute.
+        for (key, value) in [("socket.timeout.ms", "10000"), ("api.version.request.timeout.ms", "5000")] {
+            if config.get(key).is_none() {
+                config.set(key, value);
+            }
+        }
+        config.set("statistics.interval.ms", "5000").set("socket.connection.setup.timeout.ms", "5000");
+        let context = ClusterContext { client: settings.clients().client(name), ..Default::default() };
+        Ok(ClusterClient { producer: config.create_with_context(context)?, clock })
+    }
+
+    /// Lets the client tell what it noticed by itself; to be called now and then.
+    pub fn serve(&self, wait: Duration) {
+        self.producer.poll(wait);
+    }
+
+    /// Whether a connection failed since the last call: worth a look at the cluster.
+    pub fn noticed_trouble(&self) -> bool {
+        self.producer.context().trouble.swap(false, Ordering::Relaxed)
+    }
+
+    /// The latest trouble the client reported by itself.
+    pub fn last_error(&self) -> Option<String> {
+        self.producer.context().last_error.lock().clone()
+    }
+
+    /// Topics and their partitions as one broker sees them now.
+    ///
+    /// # Errors
+    /// If no broker answers within `timeout`.
+    pub fn topics(&self, timeout: Duration) -> Result<Vec<TopicPartitions>, CallError> {
+        nodes::topics(&self.producer, timeout)
+    }
+}
+
+#[derive(Default)]
+struct ClusterContext {
+    client: Arc<stats::Client>,
+    last_error: Mutex<Option<String>>,
+    trouble: AtomicBool,
+}
+
+impl ClientContext for ClusterContext {
+    /// What is wrong with the brokers is told by the health check; repeating each failed connection says no more.
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", facility, "{message}");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.client.update(&statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", "{reason}");
+        self.trouble.store(true, Ordering::Relaxed);
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.last_error.lock() = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ProducerContext for ClusterContext {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, _: ()) {}
+}
