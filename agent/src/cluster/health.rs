@@ -251,7 +251,8 @@ fn look_at(topic: &TopicPartitions, facts: &Facts, silent: &[i32]) -> TopicHealt
 /// The status, and why it is not better, the worst first.
 fn problems(health: &Health, answers: &BTreeMap<i32, Result<Duration, String>>) -> (Status, Vec<String>) {
     use Status::{Degraded, Unhealthy};
-    let kinds: [(Status, fn(&TopicHealth) -> &[i32], &str); 4] = [
+    type Partitions = fn(&TopicHealth) -> &[i32];
+    let kinds: [(Status, Partitions, &str); 4] = [
         (Unhealthy, |t| &t.offline, "without a leader, which nobody can read or write"),
         (Unhealthy, |t| &t.silent, "led by a broker that does not answer"),
         (

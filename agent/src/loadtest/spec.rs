@@ -179,17 +179,17 @@ mod tests {
     #[test]
     fn what_is_too_much_or_makes_no_sense_is_refused_with_what_to_do() {
         let limits = Limits { max_duration: Duration::from_secs(60), ..Limits::default() };
-        let long = Some(Duration::from_secs(61));
+        let long = Duration::from_secs(61);
         for (bad, says) in [
             (Spec { events: None, ..spec() }, "needs an end"),
             (Spec { events: Some(0), ..spec() }, "at least one"),
             (Spec { events: Some(10_000_001), ..spec() }, "allows 10000000 (cluster.load_tests.max_events)"),
-            (Spec { duration: long, ..spec() }, "allows 1m (cluster.load_tests.max_duration)"),
+            (Spec { duration: Some(long), ..spec() }, "allows 1m (cluster.load_tests.max_duration)"),
             (Spec { events: Some(100), rate: Some(1), ..spec() }, "max_duration"),
             (Spec { rate: Some(1_000_001), ..spec() }, "max_rate"),
             (Spec { event_bytes: 70_000, ..spec() }, "max_event_size"),
             (Spec { event_bytes: 10, ..spec() }, "the smallest event has"),
-            (Spec { linger: long.unwrap(), ..spec() }, "linger"),
+            (Spec { linger: long, ..spec() }, "linger"),
             (Spec { batch_bytes: 0, ..spec() }, "batch size"),
         ] {
             let error = bad.check(&limits).unwrap_err();

@@ -139,11 +139,12 @@ fn closed(ends: &[(Window, i64)], spans: &[WindowSpan], gathered: Gathered) -> V
     for ((group, span), states) in gathered.cells {
         rows[span as usize].push((gathered.groups[group as usize].clone(), states));
     }
-    let window = |(((window, _), span), mut rows): ((&(Window, i64), &WindowSpan), Vec<(KeyBytes, States)>)| {
+    let mut windows = Vec::with_capacity(rows.len());
+    for (((window, _), span), mut rows) in ends.iter().zip(spans).zip(rows) {
         rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        ClosedWindow { window: *window, span: *span, rows: Arc::new(rows) }
-    };
-    ends.iter().zip(spans).zip(rows).map(window).collect()
+        windows.push(ClosedWindow { window: *window, span: *span, rows: Arc::new(rows) });
+    }
+    windows
 }
 
 /// Pure: how far all of a source's partitions are, as far as closing goes. One that is not seen running counts with what was

@@ -1,7 +1,7 @@
 //! A replica's state file: opened, or thrown away with the reason, and what it holds.
 
 use super::identity::{TopicIds, Unusable, usable};
-use super::manager::Kept;
+use super::manager::{Followed, Kept};
 use super::replay::Replay;
 use super::restore::RestoreError;
 use crate::state::{FORMAT_VERSION, StateDir, Store, StoreError, Task, TaskId};
@@ -123,16 +123,17 @@ impl Files {
             Kept::CatchingUp(mut opened) => {
                 opened.checkpoint = usable(opened.checkpoint, identity, mark).ok()?;
                 opened.from = opened.replay.rewind();
-                (opened.from <= mark).then_some(opened)
+                (opened.from <= mark).then_some(*opened)
             }
-            Kept::Following { view, follow, store, pending } => {
+            Kept::Following(followed) => {
+                let Followed { view, follow, store, pending } = *followed;
                 let checkpoint = usable(pending.checkpoint, identity, mark).ok()?;
                 let from = follow.changelog_next;
                 if from > mark || !follow.serves(&task.plan) {
                     return None;
                 }
                 let record = view.record().clone();
-                *task.view.write() = *view;
+                *task.view.write() = view;
                 let replay = Replay::onto(record, from, follow.foreign, pending.changes, self.lenient);
                 Some(Opened { replay, store, checkpoint, from })
             }

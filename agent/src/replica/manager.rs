@@ -62,14 +62,22 @@ struct Held {
 }
 
 enum Stage {
-    CatchingUp(Opened),
+    CatchingUp(Box<Opened>),
     Following(Follow),
 }
 
 /// A replica on its way to be a task.
 pub enum Kept {
-    CatchingUp(Opened),
-    Following { view: Box<View>, follow: Follow, store: Store, pending: Pending },
+    CatchingUp(Box<Opened>),
+    Following(Box<Followed>),
+}
+
+/// What a replica has that was up to date.
+pub struct Followed {
+    pub view: View,
+    pub follow: Follow,
+    pub store: Store,
+    pub pending: Pending,
 }
 
 impl Replicas {
@@ -90,8 +98,8 @@ impl Replicas {
             Stage::CatchingUp(opened) => Some(Kept::CatchingUp(opened)),
             Stage::Following(follow) => {
                 let (store, pending) = self.settings.checkpointer.take(id)?;
-                let view = Box::new(std::mem::take(&mut *task.view.write()));
-                Some(Kept::Following { view, follow, store, pending })
+                let view = std::mem::take(&mut *task.view.write());
+                Some(Kept::Following(Box::new(Followed { view, follow, store, pending })))
             }
         }
     }
@@ -217,7 +225,7 @@ impl Work<'_> {
         task.set_phase(Phase::Replica { behind });
         tailing.follow(id, opened.from)?;
         tracing::debug!(replica = %id, from = opened.from, to = mark, "catching up");
-        self.replicas.held.lock().insert(id.clone(), Held { task, stage: Stage::CatchingUp(opened) });
+        self.replicas.held.lock().insert(id.clone(), Held { task, stage: Stage::CatchingUp(Box::new(opened)) });
         // It may have become this agent's own in the meantime; then its restore waits for the file.
         if settings.registry.task(id).is_some() {
             self.replicas.drop_replica(id);
@@ -351,7 +359,7 @@ impl Replicas {
         }
         let task = task.clone();
         let Some(Held { stage: Stage::CatchingUp(opened), .. }) = held.remove(id) else { return Ok(()) };
-        let Opened { replay, store, mut checkpoint, from } = opened;
+        let Opened { replay, store, mut checkpoint, from } = *opened;
         let mut promoted = match replay.promote(&task.plan, None) {
             Ok(Some(promoted)) => promoted,
             Ok(None) => return Ok(()),

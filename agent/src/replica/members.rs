@@ -32,7 +32,7 @@ impl Watch {
             std::thread::sleep(LOOK);
             let since = last.map_or(EVERY, |last| self.clock.boot_time().since(last));
             let due = since >= EVERY && !self.has_everything();
-            if !due && !(since >= SOONEST && self.directory.take_wanted()) {
+            if !(due || since >= SOONEST && self.directory.take_wanted()) {
                 continue;
             }
             last = Some(self.clock.boot_time());

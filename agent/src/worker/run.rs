@@ -124,7 +124,7 @@ fn run_until_stopped(agent: &Arc<Agent>, number: usize, status: &Arc<WorkerStatu
         if !fenced || agent.is_stopping() {
             return result.and(closed);
         }
-        wait_until_free(agent, &identity, &status)?;
+        wait_until_free(agent, &identity, status)?;
         if agent.is_stopping() {
             return Ok(());
         }

@@ -235,7 +235,9 @@ impl Kafka {
     /// The group's committed offsets; none for a partition that it has committed nothing of.
     pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> BTreeMap<i32, i64> {
         let mut list = TopicPartitionList::new();
-        (0..partitions).for_each(|partition| drop(list.add_partition(topic, partition)));
+        for partition in 0..partitions {
+            list.add_partition(topic, partition);
+        }
         let consumer = self.member_of(group);
         let found = consumer.committed_offsets(list, TIMEOUT).expect("the coordinator answers");
         let offsets = found.elements().into_iter().filter_map(|e| Some((e.partition(), e.offset().to_raw()?)));

@@ -17,7 +17,7 @@ pub fn partitions(kafka: &Kafka) -> Partitions {
 }
 
 /// `Topic: t  Partition: 0  Leader: 2  Replicas: 2,3,1  Isr: 2,3 …`, tabs in between.
-fn partition(line: &str) -> Option<((String, i32), (Option<i32>, usize, usize))> {
+fn partition(line: &str) -> Option<<Partitions as IntoIterator>::Item> {
     let field = |name: &str| {
         let rest = line.split(&format!("{name}: ")).nth(1)?;
         Some(rest.split(['\t', ' ']).next().unwrap_or_default().trim())

@@ -207,7 +207,7 @@ impl Sender {
     fn send(&self, seq: u64, now: i64, counts: bool) {
         let hash = hash(seq);
         // One in 50 is dated back by up to 4 s: out of order, and half of them late.
-        let time = now - if hash % 50 == 0 { (hash / 50 % 4_000) as i64 } else { 0 };
+        let time = now - if hash.is_multiple_of(50) { (hash / 50 % 4_000) as i64 } else { 0 };
         let partitions = self.partitions.load(Ordering::Acquire) as u64;
         let (partition, key) = ((seq % partitions) as i32, format!("key-{:02}", (hash >> 8) % KEYS));
         let event = format!(r#"{{"timestamp": {time}, "key": "{key}", "seq": {seq}, "hash": {hash}}}"#);

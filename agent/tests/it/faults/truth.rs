@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn what_kafka_lost_or_doubled_shows_against_the_ledger() {
-        assert_eq!(truth(0..5).against_ledger(&[0..5]), (0, 0));
+        assert_eq!(truth(0..5).against_ledger(std::slice::from_ref(&(0..5))), (0, 0));
         assert_eq!(truth([0, 1, 1, 4, 7]).against_ledger(&[0..2, 4..6]), (1, 2));
     }
 
