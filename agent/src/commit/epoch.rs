@@ -34,6 +34,8 @@ pub struct TaskEpoch {
     pub dead_letters: Vec<DeadLetter>,
     /// The next input offset: everything before it is in the state.
     pub next_offset: i64,
+    /// Leader epoch of the last record before it, where known.
+    pub leader_epoch: Option<i32>,
     /// Number of owners this task has had, this one included.
     pub owner_epoch: u64,
     /// End of the newest window that may be shown, by aggregate (publisher's task only).

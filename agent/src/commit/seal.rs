@@ -125,6 +125,7 @@ fn offset_record(view: &View, epoch: &TaskEpoch, now: i64, sums: &Sums) -> Offse
     OffsetRecord {
         format_version: CHANGELOG_FORMAT_VERSION,
         next_offset: epoch.next_offset,
+        leader_epoch: epoch.leader_epoch,
         stream_time: epoch.frozen.stream_time,
         owner_epoch: epoch.owner_epoch,
         written_at_ms: now,

@@ -6,6 +6,7 @@ mod describe;
 mod groups;
 mod topics;
 
+pub(in crate::kafka) use call::{COORDINATOR_TIMEOUT_MS, asks_a_coordinator};
 pub use call::{CallError, TopicAdmin};
 pub use configs::Setting;
 pub use groups::{Coordinator, GroupDescription, GroupListing, GroupMember, GroupState};

@@ -14,6 +14,9 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a seek may take to be taken note of.
+const SEEK_MILLIS: i32 = 5_000;
+
 /// A change of this member's partitions, to be answered with `assign…` or `unassign…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rebalance {
@@ -102,8 +105,15 @@ impl GroupConsumer {
     }
 
     /// Starts reading one partition at `offset`. Its queue is forwarded first: a stop of fetching clears the forward, and
-    /// without a new one records would wait in a queue that nobody reads.
-    pub fn assign(&self, (topic, partition): &TopicPartition, offset: i64) -> KafkaResult<()> {
+    /// without a new one records would wait in a queue that nobody reads. With the leader epoch of the record before
+    /// `offset`, the broker is asked first whether its log still holds that record; if not, there comes an error in a
+    /// record's place, see [`Record::is_truncation`].
+    pub fn assign(
+        &self,
+        (topic, partition): &TopicPartition,
+        offset: i64,
+        leader_epoch: Option<i32>,
+    ) -> KafkaResult<()> {
         let name = CString::new(topic.as_bytes())?;
         // SAFETY: valid handle and name; the partition queue's reference is given back right away.
         unsafe {
@@ -116,9 +126,44 @@ impl GroupConsumer {
         }
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(offset))?;
+        let Some(leader_epoch) = leader_epoch else {
+            self.consumer.incremental_assign(&list)?;
+            // A pause survives unassign and assign.
+            return self.consumer.resume(&list);
+        };
+        // Paused, so that nothing is read before the question is put; only a seek makes librdkafka put it.
+        self.consumer.pause(&list)?;
         self.consumer.incremental_assign(&list)?;
-        // A pause survives unassign and assign.
+        self.seek_checked(&name, *partition, offset, leader_epoch)?;
         self.consumer.resume(&list)
+    }
+
+    /// Moves an assigned partition's position, and has the broker asked about the epoch before it fetches.
+    fn seek_checked(&self, topic: &CStr, partition: i32, offset: i64, leader_epoch: i32) -> KafkaResult<()> {
+        // The fetcher may not have started yet, which librdkafka answers with a state error.
+        for wait in [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000] {
+            std::thread::sleep(Duration::from_millis(wait));
+            // SAFETY: a list of one element, ours until it is destroyed; the name is valid and copied.
+            let code = unsafe {
+                let list = sys::rd_kafka_topic_partition_list_new(1);
+                let element = sys::rd_kafka_topic_partition_list_add(list, topic.as_ptr(), partition);
+                (*element).offset = offset;
+                sys::rd_kafka_topic_partition_set_leader_epoch(element, leader_epoch);
+                let error = sys::rd_kafka_seek_partitions(self.native(), list, SEEK_MILLIS);
+                let code = if error.is_null() { (*element).err } else { sys::rd_kafka_error_code(error) };
+                if !error.is_null() {
+                    sys::rd_kafka_error_destroy(error);
+                }
+                sys::rd_kafka_topic_partition_list_destroy(list);
+                RDKafkaErrorCode::from(code)
+            };
+            match code {
+                RDKafkaErrorCode::NoError => return Ok(()),
+                RDKafkaErrorCode::State => {}
+                code => return Err(KafkaError::Seek(code.to_string())),
+            }
+        }
+        Err(KafkaError::Seek(format!("{}/{partition} is not being read", topic.to_string_lossy())))
     }
 
     /// Stops reading `partitions`, all of which must have been assigned, and gives them back to the group. With none it
@@ -275,6 +320,31 @@ impl<'a> Record<'a> {
     pub fn error(&self) -> Option<RDKafkaErrorCode> {
         let code: RDKafkaErrorCode = self.raw().err.into();
         (code != RDKafkaErrorCode::NoError).then_some(code)
+    }
+
+    /// What librdkafka says about the error; empty for a record.
+    pub fn error_text(&self) -> std::borrow::Cow<'a, str> {
+        match self.error() {
+            Some(_) => String::from_utf8_lossy(self.payload().unwrap_or_default()),
+            None => "".into(),
+        }
+    }
+
+    /// The log was cut below the position that it was to be read from. librdkafka says so within the text of another
+    /// error: there is no policy for where to go on.
+    pub fn is_truncation(&self) -> bool {
+        // SAFETY: librdkafka's descriptions are static, and end with NUL.
+        let said = unsafe {
+            CStr::from_ptr(sys::rd_kafka_err2str(sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__LOG_TRUNCATION))
+        };
+        said.to_str().is_ok_and(|said| self.error_text().contains(said))
+    }
+
+    /// Leader epoch that the record was written under; `None` from brokers that do not tell.
+    pub fn leader_epoch(&self) -> Option<i32> {
+        // SAFETY: valid message.
+        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.message) };
+        (epoch >= 0).then_some(epoch)
     }
 
     /// A number that is the same for records of the same topic while the consumer lives.

@@ -36,7 +36,12 @@ impl Watch {
                 continue;
             }
             last = Some(self.clock.boot_time());
-            match self.look(&mut admin) {
+            let looked = self.look(&mut admin);
+            if looked.is_err() {
+                // What the client still waits for goes with it.
+                admin = None;
+            }
+            match looked {
                 Ok(()) => failing = false,
                 // A cluster that is down is told of elsewhere, and often enough.
                 Err(error) if failing => tracing::debug!("members of the group: {error}"),

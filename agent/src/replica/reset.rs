@@ -11,6 +11,7 @@ pub fn reset_record(before: Option<&OffsetRecord>, next_offset: i64, topic_id: &
     OffsetRecord {
         format_version: CHANGELOG_FORMAT_VERSION,
         next_offset,
+        leader_epoch: None,
         stream_time: None,
         owner_epoch: before.map_or(0, |record| record.owner_epoch) + 1,
         written_at_ms: now,

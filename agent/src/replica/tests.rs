@@ -43,6 +43,7 @@ impl Committing {
             frozen: self.state.freeze(),
             dead_letters: Vec::new(),
             next_offset: self.folded,
+            leader_epoch: None,
             owner_epoch: 1,
             published_through: Vec::new(),
         };

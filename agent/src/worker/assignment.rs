@@ -320,6 +320,8 @@ impl Worker<'_> {
             state.adopt(*backfilled);
         }
         let owner_epoch = promoted.record.owner_epoch + 1;
+        // Beyond a gap it says nothing about the offset to go on from.
+        let leader_epoch = promoted.record.leader_epoch.filter(|_| promoted.record.next_offset == next_offset);
         let foreign = promoted.foreign.keys().filter_map(|key| EntryKey::decode(key)).collect();
         self.look_at_foreign(&task, &promoted.record, foreign, &mut state);
         let entries = promoted.entries.into_iter().map(|(entry, cell, hash)| (entry, Committed { cell, hash }));
@@ -329,7 +331,7 @@ impl Worker<'_> {
         task.set_phase(Phase::Running);
         let partition = (task.id.topic.clone(), task.id.partition);
         if !is_new {
-            self.consumer.assign(&partition, next_offset)?;
+            self.consumer.assign(&partition, next_offset, leader_epoch)?;
         }
         tracing::info!(task = %task.id, next_offset, is_new, "restored");
         self.index.clear();
@@ -339,6 +341,7 @@ impl Worker<'_> {
             source,
             state,
             next_offset,
+            leader_epoch,
             owner_epoch,
             seen: (-1, -1),
             dead_letters: Vec::new(),

@@ -25,6 +25,10 @@ pub enum WorkerError {
     #[error("{0}")]
     Commit(String),
     #[error(
+        "{task}: the state was made of records up to offset {next}, some of which the partition no longer has: an unclean leader election has cut it, and it has grown again since. To begin anew, stop the group's agents and run: streamgauge state reset -c FILE"
+    )]
+    Truncated { task: String, next: i64 },
+    #[error(
         "another process has the identity {0}: state directories must not be copied. Delete instance-id in the copy's state directory, or set kafka.membership: dynamic"
     )]
     SecondProcess(String),

@@ -18,6 +18,8 @@ pub struct LiveTask {
     pub state: TaskState,
     /// The next input offset to fold.
     pub next_offset: i64,
+    /// Leader epoch of the last folded record, where known.
+    pub leader_epoch: Option<i32>,
     pub owner_epoch: u64,
     /// Waiting for the next epoch.
     pub dead_letters: Vec<DeadLetter>,
@@ -67,6 +69,7 @@ impl LiveTask {
             return;
         }
         self.next_offset = offset + 1;
+        self.leader_epoch = record.leader_epoch();
         self.changed = true;
         match fold(&mut self.state, record.payload(), record.timestamp(), source) {
             Ok(()) => source.events += 1,

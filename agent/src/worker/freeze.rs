@@ -90,7 +90,7 @@ impl Worker<'_> {
                 live.assigned = true;
                 let next = live.next_offset;
                 let id = live.task.id.clone();
-                self.consumer.assign(&(id.topic, id.partition), next)?;
+                self.consumer.assign(&(id.topic, id.partition), next, None)?;
             }
         }
         Ok(())
@@ -164,6 +164,7 @@ fn freeze_task(live: &mut LiveTask) -> TaskEpoch {
         frozen: live.state.freeze(),
         dead_letters: std::mem::take(&mut live.dead_letters),
         next_offset: live.next_offset,
+        leader_epoch: live.leader_epoch,
         owner_epoch: live.owner_epoch,
         published_through: live.task.take_to_publish(),
     }

@@ -242,7 +242,12 @@ impl<'a> Worker<'a> {
             match record.error() {
                 None => live.take(&record, &mut self.sources[live.source]),
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                    tracing::error!(task = %live.task.id, "input offset out of range");
+                    // What was folded since the last commit may be what is gone, so only the committed offset decides.
+                    let next = live.next_offset;
+                    if record.is_truncation() && live.task.view.read().record().next_offset == next {
+                        return Err(WorkerError::Truncated { task: live.task.id.to_string(), next });
+                    }
+                    tracing::error!(task = %live.task.id, "input offset out of range: {}", record.error_text());
                     misplaced.push((live.task.id.topic.clone(), live.task.id.partition));
                 }
                 Some(code) => {

@@ -35,6 +35,7 @@ mod smoke;
 mod state_verbs;
 mod tidy;
 mod topics;
+mod truncated;
 
 /// True under `scripts/test --all`, which also runs what takes many minutes.
 pub fn heavy_tests() -> bool {

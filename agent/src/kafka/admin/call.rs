@@ -33,6 +33,17 @@ pub enum CallError {
     Text(String),
 }
 
+/// What librdkafka is given for calls to a group's coordinator, its longest; we stop waiting by ourselves. When such a
+/// call times out while the coordinator is being looked for, and it is found afterwards, librdkafka 2.12 takes its own
+/// bookkeeping for broken and aborts the process (its issue 4605).
+pub(in crate::kafka) const COORDINATOR_TIMEOUT_MS: i32 = 3_600_000;
+
+/// Whether librdkafka looks for a group's coordinator first.
+pub(in crate::kafka) fn asks_a_coordinator(kind: sys::rd_kafka_admin_op_t) -> bool {
+    use sys::rd_kafka_admin_op_t as Kind;
+    matches!(kind, Kind::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS | Kind::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS)
+}
+
 /// Owns a result event.
 pub(super) struct Event(*mut sys::rd_kafka_event_t);
 
@@ -89,7 +100,10 @@ pub(super) trait Asks {
         submit: &Submission<'_>,
     ) -> Result<Event, CallError> {
         let client = self.handle();
-        let timeout = i32::try_from(self.timeout().as_millis()).unwrap_or(i32::MAX);
+        let timeout = match asks_a_coordinator(kind) {
+            true => COORDINATOR_TIMEOUT_MS,
+            false => i32::try_from(self.timeout().as_millis()).unwrap_or(i32::MAX),
+        };
         let mut text: [c_char; 128] = [0; 128];
         // SAFETY: the client lives as long as `self`. Options and queue are destroyed here, once, after their last use; an
         // answer that comes after that is dropped by librdkafka. The texts are within their buffer's length.

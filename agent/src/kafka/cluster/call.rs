@@ -3,6 +3,7 @@
 
 use super::{CallError, ClusterClient};
 use crate::clock::BootTime;
+use crate::kafka::admin::{COORDINATOR_TIMEOUT_MS, asks_a_coordinator};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 use rdkafka_sys as sys;
@@ -41,7 +42,10 @@ impl<'a> Call<'a> {
         ask: impl FnOnce(*mut sys::rd_kafka_t, *mut sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
     ) {
         let client = self.client.producer.client().native_ptr();
-        let millis = i32::try_from(self.left().as_millis()).unwrap_or(i32::MAX).max(1);
+        let millis = match asks_a_coordinator(operation) {
+            true => COORDINATOR_TIMEOUT_MS,
+            false => i32::try_from(self.left().as_millis()).unwrap_or(i32::MAX).max(1),
+        };
         // SAFETY: the client is valid; the options are destroyed once, on drop. The tag is a number, never followed.
         let options = unsafe {
             let options = sys::rd_kafka_AdminOptions_new(client, operation);

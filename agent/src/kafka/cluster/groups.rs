@@ -100,22 +100,34 @@ impl ClusterClient {
         let mut call = Call::new(self, "describe consumer groups", timeout);
         let names: Vec<CString> = groups.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
         let operation = Operation::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-        // SAFETY: everything is valid; the names are copied by the call.
-        call.ask(operation, 0, None, |client, options, queue| unsafe {
-            let mut names: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-            sys::rd_kafka_DescribeConsumerGroups(client, names.as_mut_ptr(), names.len(), options, queue);
-        });
-        let event = call.next_good()?;
-        // SAFETY: the result and what it points to belong to the event, which lives to the end of this block.
-        unsafe {
-            let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.raw());
-            let mut count = 0;
-            let array = match result.is_null() {
-                true => std::ptr::null_mut(),
-                false => sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count),
-            };
-            Ok(elements(array, count).iter().filter_map(|group| described(*group, assignments)).collect())
+        // Each by itself: together they would wait for the slowest coordinator.
+        for name in &names {
+            // SAFETY: everything is valid; the name is copied by the call.
+            call.ask(operation, 0, None, |client, options, queue| unsafe {
+                let mut one: *const c_char = name.as_ptr();
+                sys::rd_kafka_DescribeConsumerGroups(client, &mut one, 1, options, queue);
+            });
         }
+        let (mut answers, mut seen) = (0, Vec::with_capacity(names.len()));
+        for _ in &names {
+            let event = match call.next() {
+                Ok(event) => event,
+                Err(_) if answers > 0 => break,
+                Err(error) => return Err(error),
+            };
+            answers += 1;
+            // SAFETY: the result and what it points to belong to the event, which lives to the end of this block.
+            unsafe {
+                let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.raw());
+                let mut count = 0;
+                let array = match result.is_null() {
+                    true => std::ptr::null_mut(),
+                    false => sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count),
+                };
+                seen.extend(elements(array, count).iter().filter_map(|group| described(*group, assignments)));
+            }
+        }
+        Ok(seen)
     }
 
     /// What each of these groups has committed, handed to `each` with the group's place in `groups`. A group whose

@@ -8,6 +8,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use super::Fault;
 use super::stage::{PLAIN, Plan, Row, Stage};
 use crate::agent::Agent;
+use crate::kafka::wait_until;
 use crate::scene::number;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -71,7 +72,7 @@ fn foreign(times: u32) -> Row {
         stage.recovered("with the transaction open");
         agent.kill9();
         agent.restart();
-        crate::kafka::wait_until("the restore says what it waits for", || {
+        wait_until("the restore says what it waits for", || {
             let page = agent.try_get("/metrics");
             page.is_some_and(|(_, page)| number(&page, "streamgauge_restore_unstable_seconds", &[]) > 3.0)
         });
@@ -119,8 +120,7 @@ fn partitions_added(times: u32) -> Row {
         let partitions = 12 * (round + 1);
         stage.kafka.add_partitions(&stage.topic, partitions);
         stage.widen(partitions);
-        // Some of the events of the new partitions have been acknowledged by then.
-        stage.sleep(1.0, 2.0);
+        wait_until("events go to all partitions", || stage.acknowledged().len() == partitions as usize);
         stage.recovered("partitions were added");
     }
     stage.finish(&[&one, &two])

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientContext;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 
 use crate::kafka::Kafka;
 use crate::scene::unix_millis;
@@ -214,7 +215,9 @@ impl Sender {
         let mut record =
             BaseRecord::with_opaque_to(&self.topic, Box::new(counts)).partition(partition).key(&key).payload(&event);
         while let Err((error, back)) = self.producer.send(record) {
-            assert_eq!(error.rdkafka_error_code(), Some(rdkafka::types::RDKafkaErrorCode::QueueFull), "{error}");
+            // A partition that has just been added is unknown until the next look at the metadata, a second later.
+            let waits = [RDKafkaErrorCode::QueueFull, RDKafkaErrorCode::UnknownPartition];
+            assert!(error.rdkafka_error_code().is_some_and(|code| waits.contains(&code)), "{error}");
             self.producer.poll(STEP);
             record = back;
         }
