@@ -292,7 +292,7 @@ fn monitor(agent: &Agent) -> anyhow::Result<Option<Arc<Monitor>>> {
     if !agent.config.cluster.watch.enabled {
         return Ok(None);
     }
-    let client = ClusterClient::create(&agent.settings, agent.clock.clone(), "cluster")?;
+    let client = ClusterClient::create(&agent.settings, "cluster")?;
     let monitor = Arc::new(Monitor::new(client, agent.clock.clone(), agent.config.cluster.watch.clone()));
     monitor.start()?;
     let probe = &agent.config.cluster.watch.probe;

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub fn check(client: &ClusterClient, clock: &Clock, before: &Health, timeout: Duration) -> Health {
     let began = clock.boot_time();
     let facts = facts(client, timeout).map_err(|error| {
+        // What the client noticed meanwhile says why nobody answers.
+        client.serve(Duration::ZERO);
         let said = client.last_error().filter(|_| error.is_silence());
         said.map_or_else(|| error.to_string(), |said| format!("{error} ({said})"))
     });

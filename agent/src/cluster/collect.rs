@@ -5,7 +5,8 @@ use super::filter::Filter;
 use super::history::History;
 use super::lag::{self, GroupLag, Logs};
 use crate::clock::Clock;
-use crate::kafka::cluster::{CallError, ClusterClient, EARLIEST, GroupSeen, LATEST, LogOffset, TopicPartitions};
+use crate::kafka::cluster::{CallError, ClusterClient, EARLIEST, LATEST, LogOffset};
+use crate::kafka::{GroupDescription, TopicDescription};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub struct Collected {
     /// Brokers did not answer: there may be more groups.
     pub incomplete: bool,
     /// The topics that the filter lets through.
-    pub topics: Arc<[TopicPartitions]>,
+    pub topics: Arc<[TopicDescription]>,
     pub logs: Logs,
     /// By name.
     pub groups: Vec<GroupLag>,
@@ -53,7 +54,7 @@ pub fn collect(
     let listed = client.groups(timeout)?;
     let names: Vec<String> = listed.names.into_iter().filter(|name| filter.group(name)).collect();
     let seen = client.describe_groups(&names, false, timeout)?;
-    let seen: HashMap<&str, &GroupSeen> = seen.iter().map(|group| (group.name.as_str(), group)).collect();
+    let seen: HashMap<&str, &GroupDescription> = seen.iter().map(|group| (group.name.as_str(), group)).collect();
     // Groups first and ends after them: what was produced in between is lag, and never less than none.
     let mut logs = Logs::of(&topics);
     let mut collected = Collected { incomplete: listed.incomplete, ..Collected::default() };
@@ -95,7 +96,7 @@ pub fn one(
     name: &str,
     history: &Mutex<History>,
     timeout: Duration,
-) -> Result<Option<(GroupLag, GroupSeen)>, CallError> {
+) -> Result<Option<(GroupLag, GroupDescription)>, CallError> {
     let names = [name.to_owned()];
     let mut offsets = Ok(Vec::new());
     client.committed(&names, timeout, |_, answer| offsets = answer);
@@ -116,9 +117,9 @@ pub fn one(
     Ok(Some((group, seen)))
 }
 
-fn partitions(topics: &[TopicPartitions]) -> Vec<(Arc<str>, i32)> {
+fn partitions(topics: &[TopicDescription]) -> Vec<(Arc<str>, i32)> {
     let of =
-        |topic: &TopicPartitions| -> Vec<_> { topic.partitions.iter().map(|p| (topic.name.clone(), p.id)).collect() };
+        |topic: &TopicDescription| -> Vec<_> { topic.partitions.iter().map(|p| (topic.name.clone(), p.id)).collect() };
     topics.iter().flat_map(of).collect()
 }
 

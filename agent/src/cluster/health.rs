@@ -1,6 +1,7 @@
 //! What makes a cluster unhealthy, in words. Pure: facts of a check in, a verdict out.
 
-use crate::kafka::cluster::{Node, Nodes, PartitionSeen, TopicPartitions};
+use crate::kafka::cluster::{Node, Nodes};
+use crate::kafka::{PartitionDescription, TopicDescription};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub struct Facts {
     pub nodes: Nodes,
     /// How long each listed broker took to answer, or why it has not.
     pub answers: BTreeMap<i32, Result<Duration, String>>,
-    pub topics: Arc<[TopicPartitions]>,
+    pub topics: Arc<[TopicDescription]>,
     /// `min.insync.replicas` by topic, or why it is not known.
     pub min_isr: Result<HashMap<String, i32>, String>,
 }
@@ -116,7 +117,7 @@ pub struct Health {
     /// `None`: topic settings cannot be read.
     pub under_min_isr: Option<usize>,
     /// All topics; empty when no broker answers.
-    pub topics: Arc<[TopicPartitions]>,
+    pub topics: Arc<[TopicDescription]>,
 }
 
 impl Health {
@@ -232,9 +233,9 @@ fn brokers(before: &Health, facts: &Facts, now: i64) -> Vec<BrokerHealth> {
     brokers.into_values().filter(stays).collect()
 }
 
-fn look_at(topic: &TopicPartitions, facts: &Facts, silent: &[i32]) -> TopicHealth {
+fn look_at(topic: &TopicDescription, facts: &Facts, silent: &[i32]) -> TopicHealth {
     let min_isr = facts.min_isr.as_ref().ok().and_then(|all| all.get(&*topic.name)).copied();
-    let those = |wrong: &dyn Fn(&PartitionSeen) -> bool| {
+    let those = |wrong: &dyn Fn(&PartitionDescription) -> bool| {
         topic.partitions.iter().filter(|partition| wrong(partition)).map(|partition| partition.id).collect()
     };
     TopicHealth {
@@ -315,7 +316,12 @@ mod tests {
         let partition = |id: i32| {
             let replicas: Vec<i32> = (0..3).map(|at| (id + at) % 3 + 1).collect();
             let in_sync: Vec<i32> = replicas.iter().copied().filter(|id| listed.contains(id)).collect();
-            PartitionSeen { id, leader: in_sync.first().copied(), replicas: replicas.into(), in_sync: in_sync.into() }
+            PartitionDescription {
+                id,
+                leader: in_sync.first().copied(),
+                replicas: replicas.into(),
+                in_sync: in_sync.into(),
+            }
         };
         let answer = |id: &i32| match silent.contains(id) {
             true => (*id, Err("no answer in time".to_owned())),
@@ -328,7 +334,12 @@ mod tests {
                 nodes: listed.iter().map(|id| node(*id)).collect(),
             },
             answers: listed.iter().map(answer).collect(),
-            topics: vec![TopicPartitions { name: "t".into(), partitions: (0..3).map(partition).collect() }].into(),
+            topics: vec![TopicDescription {
+                name: "t".into(),
+                partitions: (0..3).map(partition).collect(),
+                ..Default::default()
+            }]
+            .into(),
             min_isr: Ok(HashMap::from([("t".to_owned(), 2)])),
         }
     }

@@ -1,7 +1,8 @@
 //! Lag from offsets. Never negative, and `None` where it is not known; a topic that is gone has none.
 
 use super::history::History;
-use crate::kafka::cluster::{Committed, GroupSeen, LogOffset, TopicPartitions};
+use crate::kafka::cluster::{Committed, LogOffset};
+use crate::kafka::{GroupDescription, TopicDescription};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub struct Logs(HashMap<Arc<str>, Vec<Log>>);
 
 impl Logs {
     /// Logs without offsets, one for each partition.
-    pub fn of<'a>(topics: impl IntoIterator<Item = &'a TopicPartitions>) -> Logs {
+    pub fn of<'a>(topics: impl IntoIterator<Item = &'a TopicDescription>) -> Logs {
         let logs = topics.into_iter().map(|topic| {
             let count = topic.partitions.last().map_or(0, |last| last.id + 1);
             (topic.name.clone(), vec![Log::default(); usize::try_from(count).unwrap_or(0)])
@@ -115,7 +116,7 @@ fn worst(mut all: impl Iterator<Item = Option<f32>>) -> Option<f32> {
 /// A group's lag at `now` (Unix milliseconds). Partitions that are not in `logs` are left out.
 pub fn group(
     name: &str,
-    seen: Option<&GroupSeen>,
+    seen: Option<&GroupDescription>,
     committed: &[Committed],
     logs: &Logs,
     history: &History,
@@ -145,7 +146,7 @@ pub fn group(
 
 impl GroupLag {
     /// Adds partitions that a member has and of which nothing is committed.
-    pub fn add_assigned(&mut self, seen: &GroupSeen, logs: &Logs) {
+    pub fn add_assigned(&mut self, seen: &GroupDescription, logs: &Logs) {
         for (topic, partition) in seen.members.iter().flat_map(|member| &member.partitions) {
             let Some(log) = logs.log(topic, *partition) else { continue };
             let empty = partition_lag(*partition, None, log, |_| None);
@@ -193,11 +194,11 @@ fn partition_lag(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::cluster::{GroupMember, PartitionSeen};
+    use crate::kafka::{GroupMember, PartitionDescription};
 
-    fn topic(name: &str, partitions: i32) -> TopicPartitions {
-        let partitions = (0..partitions).map(|id| PartitionSeen { id, ..Default::default() }).collect();
-        TopicPartitions { name: name.into(), partitions }
+    fn topic(name: &str, partitions: i32) -> TopicDescription {
+        let partitions = (0..partitions).map(|id| PartitionDescription { id, ..Default::default() }).collect();
+        TopicDescription { name: name.into(), partitions, ..Default::default() }
     }
 
     fn logs(high: &[Option<i64>]) -> Logs {
@@ -250,7 +251,7 @@ mod tests {
     #[test]
     fn what_is_assigned_without_an_offset_is_listed_without_a_lag() {
         let members = vec![GroupMember { partitions: vec![("t".into(), 1), ("t".into(), 0)], ..Default::default() }];
-        let seen = GroupSeen { name: "g".into(), state: "Stable".into(), members, ..Default::default() };
+        let seen = GroupDescription { name: "g".into(), state: "Stable".into(), members, ..Default::default() };
         let logs = logs(&[Some(10), Some(3)]);
         let mut group = group("g", Some(&seen), &committed(&[("t", 0, 4)]), &logs, &History::default(), 0);
         group.add_assigned(&seen, &logs);

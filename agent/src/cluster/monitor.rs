@@ -10,7 +10,8 @@ use super::lag::GroupLag;
 use super::probe::Prober;
 use crate::clock::{BootTime, Clock};
 use crate::config::Watch;
-use crate::kafka::cluster::{CallError, ClusterClient, GroupSeen};
+use crate::kafka::GroupDescription;
+use crate::kafka::cluster::{CallError, ClusterClient};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -203,7 +204,7 @@ impl Monitor {
     ///
     /// # Errors
     /// If there is no such group, or it cannot be asked for.
-    pub async fn group(self: &Arc<Self>, name: &str) -> Result<(GroupLag, GroupSeen), Refused> {
+    pub async fn group(self: &Arc<Self>, name: &str) -> Result<(GroupLag, GroupDescription), Refused> {
         let unknown = || Refused::NoGroup(name.to_owned());
         if !self.filter.group(name) {
             return Err(unknown());

@@ -2,8 +2,9 @@
 
 use crate::clock::{BootTime, Clock};
 use crate::config::Probe;
+use crate::kafka::PartitionDescription;
 use crate::kafka::Settings;
-use crate::kafka::cluster::{ClusterClient, LATEST, PartitionSeen};
+use crate::kafka::cluster::{ClusterClient, LATEST};
 use crate::kafka::probe::{ProbeClient, Report};
 use crate::telemetry::Metrics;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +55,7 @@ impl Outstanding {
 }
 
 /// Whom a message to this partition tries: its leader, or whoever should lead it.
-pub fn tried(partition: &PartitionSeen) -> Option<i32> {
+pub fn tried(partition: &PartitionDescription) -> Option<i32> {
     partition.leader.or_else(|| partition.replicas.first().copied())
 }
 
@@ -81,7 +82,7 @@ impl Prober {
         runtime: tokio::runtime::Handle,
     ) -> Result<Self, rdkafka::error::KafkaError> {
         Ok(Prober {
-            client: ClusterClient::create(settings, clock.clone(), "probe")?,
+            client: ClusterClient::create(settings, "probe")?,
             messages: ProbeClient::create(settings, &config.topic, config.timeout)?,
             config,
             clock,
@@ -142,7 +143,7 @@ impl Prober {
         Ok(())
     }
 
-    fn send(&mut self, partition: &PartitionSeen) {
+    fn send(&mut self, partition: &PartitionDescription) {
         let Some(broker) = tried(partition) else { return };
         self.metrics.probe_sent(broker);
         let number = self.outstanding.sent(broker, self.clock.boot_time());
@@ -181,7 +182,7 @@ impl Prober {
     }
 
     /// The topic's partitions, one for each broker; makes what is missing.
-    fn partitions(&self) -> Result<Vec<PartitionSeen>, String> {
+    fn partitions(&self) -> Result<Vec<PartitionDescription>, String> {
         let timeout = self.config.timeout;
         let found = self.look()?;
         let brokers = self.brokers()?;
@@ -201,7 +202,7 @@ impl Prober {
         }
     }
 
-    fn look(&self) -> Result<Vec<PartitionSeen>, String> {
+    fn look(&self) -> Result<Vec<PartitionDescription>, String> {
         let topics = self.client.topics(self.config.timeout).map_err(|error| error.to_string())?;
         let ours = topics.into_iter().find(|topic| *topic.name == *self.config.topic);
         Ok(ours.map(|topic| topic.partitions).unwrap_or_default())
@@ -212,13 +213,13 @@ impl Prober {
         Ok(nodes.nodes.iter().map(|node| node.id).collect())
     }
 
-    fn without_partition(&self, found: &[PartitionSeen]) -> Vec<i32> {
+    fn without_partition(&self, found: &[PartitionDescription]) -> Vec<i32> {
         let preferred = preferred(found);
         self.brokers().unwrap_or_default().into_iter().filter(|id| !preferred.contains(id)).collect()
     }
 }
 
-fn preferred(partitions: &[PartitionSeen]) -> BTreeSet<i32> {
+fn preferred(partitions: &[PartitionDescription]) -> BTreeSet<i32> {
     partitions.iter().filter_map(|partition| partition.replicas.first().copied()).collect()
 }
 
@@ -257,8 +258,12 @@ mod tests {
 
     #[test]
     fn without_a_leader_it_is_the_preferred_one_that_fails() {
-        let seen =
-            |leader| PartitionSeen { id: 0, leader, replicas: [2, 3].into_iter().collect(), ..Default::default() };
+        let seen = |leader| PartitionDescription {
+            id: 0,
+            leader,
+            replicas: [2, 3].into_iter().collect(),
+            ..Default::default()
+        };
         assert_eq!([tried(&seen(Some(3))), tried(&seen(None))], [Some(3), Some(2)]);
     }
 }

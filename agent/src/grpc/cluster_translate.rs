@@ -1,7 +1,7 @@
 //! The cluster's health and lag as messages. The command line makes the same ones when it asks Kafka itself.
 
 use crate::cluster::{BrokerHealth, BrokerState, GroupLag, Health, PartitionLag, Status, TopicHealth, TopicLag};
-use crate::kafka::cluster::GroupSeen;
+use crate::kafka::{GroupDescription, GroupMember};
 use std::collections::HashMap;
 use std::time::Duration;
 use streamgauge_proto::types::{Duration as PbDuration, Timestamp};
@@ -113,7 +113,7 @@ pub fn with_sums(mut group: pb::ConsumerGroup) -> pb::ConsumerGroup {
 }
 
 /// A group with its members and partitions.
-pub fn group_in_full(lag: &GroupLag, seen: &GroupSeen) -> pb::ConsumerGroup {
+pub fn group_in_full(lag: &GroupLag, seen: &GroupDescription) -> pb::ConsumerGroup {
     let mut answer = group(lag, true);
     let mut owners = HashMap::new();
     for member in &seen.members {
@@ -142,7 +142,7 @@ fn partition(lag: &PartitionLag) -> pb::PartitionLag {
     }
 }
 
-fn member(member: &crate::kafka::cluster::GroupMember) -> pb::ConsumerGroupMember {
+fn member(member: &GroupMember) -> pb::ConsumerGroupMember {
     pb::ConsumerGroupMember {
         id: member.id.clone(),
         client_id: member.client_id.clone(),

@@ -47,9 +47,9 @@ impl pb::topic_service_server::TopicService for TopicApi {
         };
         let mut all = self.call(move |topics| topics.list(pattern.as_ref(), request.include_internal)).await?;
         // A page begins after the name that the token is, so that pages stay right when topics come and go.
-        all.retain(|topic| topic.description.name > request.page_token);
+        all.retain(|topic| *topic.description.name > *request.page_token);
         let next_page_token = match all.get(size - 1) {
-            Some(last) if all.len() > size => last.description.name.clone(),
+            Some(last) if all.len() > size => last.description.name.to_string(),
             _ => String::new(),
         };
         all.truncate(size);
@@ -129,7 +129,8 @@ fn topic(topic: Topic) -> pb::Topic {
     let offline = partitions.iter().filter(|partition| partition.leader.is_none()).count();
     let complete = !topic.ends.is_empty() && topic.ends.len() == partitions.len();
     pb::Topic {
-        id: topic.description.id.clone(),
+        // As Kafka's own tools print it.
+        id: topic.description.id.replace('+', "-").replace('/', "_"),
         partition_count: partitions.len() as i32,
         replication_factor: partitions.first().map_or(0, |first| first.replicas.len() as i32),
         internal: topic.description.internal,
@@ -140,12 +141,12 @@ fn topic(topic: Topic) -> pb::Topic {
         partitions: partitions
             .iter()
             .map(|partition| pb::TopicPartition {
-                partition: partition.partition,
+                partition: partition.id,
                 leader: partition.leader,
-                replicas: partition.replicas.clone(),
-                in_sync_replicas: partition.in_sync.clone(),
-                oldest_offset: topic.ends.get(&partition.partition).map(|ends| ends.oldest),
-                current_offset: topic.ends.get(&partition.partition).map(|ends| ends.current),
+                replicas: partition.replicas.to_vec(),
+                in_sync_replicas: partition.in_sync.to_vec(),
+                oldest_offset: topic.ends.get(&partition.id).map(|ends| ends.oldest),
+                current_offset: topic.ends.get(&partition.id).map(|ends| ends.current),
             })
             .collect(),
         configs: topic
@@ -158,6 +159,6 @@ fn topic(topic: Topic) -> pb::Topic {
                 is_secret: setting.is_secret,
             })
             .collect(),
-        name: topic.description.name,
+        name: topic.description.name.to_string(),
     }
 }

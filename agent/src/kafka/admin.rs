@@ -1,16 +1,13 @@
 //! Topics the agent needs: made with the right settings, or refused with the reason.
 
-mod call;
+mod ask;
 mod configs;
 mod describe;
-mod groups;
 mod topics;
 
-pub(in crate::kafka) use call::{COORDINATOR_TIMEOUT_MS, asks_a_coordinator};
-pub use call::{CallError, TopicAdmin};
+pub use ask::{CallError, TopicAdmin};
 pub use configs::Setting;
-pub use groups::{Coordinator, GroupDescription, GroupListing, GroupMember, GroupState};
-pub use topics::{NewTopic, PartitionDescription, TopicDescription, is_internal};
+pub use topics::NewTopic;
 
 use super::{Context, Settings};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NewTopicRequest, ResourceSpecifier, TopicReplication};

@@ -2,9 +2,11 @@
 //! topic administration.
 
 mod admin;
+mod call;
 pub mod cluster;
 mod consumer;
 mod context;
+mod described;
 pub mod event_producer;
 pub mod load_producer;
 mod mock;
@@ -15,12 +17,10 @@ mod reader;
 mod settings;
 pub mod stats;
 
-pub use admin::{
-    Admin, AdminError, CallError, Coordinator, GroupDescription, GroupListing, GroupMember, GroupState, NewTopic,
-    PartitionDescription, Setting, TopicAdmin, TopicDescription, TopicInfo, TopicSeen, TopicSpec, is_internal,
-};
+pub use admin::{Admin, AdminError, CallError, NewTopic, Setting, TopicAdmin, TopicInfo, TopicSeen, TopicSpec};
 pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
 pub use context::{Context, Watermarks};
+pub use described::{GroupDescription, GroupMember, PartitionDescription, TopicDescription, is_internal};
 pub use mock::MockKafka;
 pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer, TxnError};
 pub use reader::{Isolation, PartitionReader, ReadRecord, Reading, is_passing};

@@ -1,7 +1,7 @@
 //! Messages to and from each broker, for the end-to-end probe: a topic with a partition for each broker, a producer, and
 //! a reader without a group.
 
-use super::cluster::PartitionSeen;
+use super::PartitionDescription;
 use super::{Settings, stats};
 use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -101,7 +101,7 @@ impl ProbeClient {
     }
 
     /// Hands a message over; `false`: it cannot be sent at all.
-    pub fn send(&self, partition: &PartitionSeen, number: u64, payload: &[u8]) -> bool {
+    pub fn send(&self, partition: &PartitionDescription, number: u64, payload: &[u8]) -> bool {
         let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, number as usize);
         self.producer.send(record.partition(partition.id).payload(payload)).is_ok()
     }

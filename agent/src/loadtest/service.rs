@@ -137,7 +137,7 @@ impl LoadTests {
         if let Some(dead) = topic.partitions.iter().find(|partition| partition.leader.is_none()) {
             let message = format!(
                 "partition {} of topic {} has no leader; try again when its brokers are up",
-                dead.partition, topic.name
+                dead.id, topic.name
             );
             return Err(TopicError::new(Kind::Unavailable, message));
         }
@@ -145,7 +145,7 @@ impl LoadTests {
             return Ok(None);
         }
         let name: Arc<str> = spec.topic.as_str().into();
-        let partitions = topic.partitions.iter().map(|partition| (name.clone(), partition.partition)).collect();
+        let partitions = topic.partitions.iter().map(|partition| (name.clone(), partition.id)).collect();
         let test = Arc::new(Test {
             id: self.new_id(),
             started: self.clock.unix_millis(),

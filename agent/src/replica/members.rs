@@ -1,7 +1,7 @@
 //! Who is in the group, and who has what: read from Kafka's member list while somebody needs to know.
 
 use crate::clock::Clock;
-use crate::kafka::{Admin, GroupDescription, GroupState, Settings, advertised};
+use crate::kafka::{Admin, GroupDescription, Settings, TopicPartition, advertised};
 use crate::state::{Directory, Group, Registry, TaskId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,11 +77,11 @@ fn group_of(described: GroupDescription, before: &Group) -> Group {
     let state = described.state;
     let members = described.members.into_iter().filter_map(|member| {
         let address = advertised(&member.client_id)?.into();
-        let task = |(topic, partition): (String, i32)| TaskId { topic: topic.into(), partition };
-        Some((address, member.assignment.into_iter().map(task).collect()))
+        let task = |(topic, partition): TopicPartition| TaskId { topic, partition };
+        Some((address, member.partitions.into_iter().map(task).collect()))
     });
     let group = Group::new(members);
-    let rebalancing = matches!(state, GroupState::PreparingRebalance | GroupState::CompletingRebalance);
+    let rebalancing = matches!(state.as_str(), "PreparingRebalance" | "CompletingRebalance");
     if rebalancing && !group.is_assigned() { group.with_owners_of(before) } else { group }
 }
 
@@ -90,28 +90,26 @@ mod tests {
     use super::*;
     use crate::kafka::GroupMember;
 
-    fn described(state: GroupState, members: &[(&str, &[i32])]) -> GroupDescription {
+    fn described(state: &str, members: &[(&str, &[i32])]) -> GroupDescription {
         let member = |(client_id, partitions): &(&str, &[i32])| GroupMember {
-            member_id: String::new(),
-            instance_id: None,
             client_id: (*client_id).to_owned(),
-            host: String::new(),
-            assignment: partitions.iter().map(|p| ("t".to_owned(), *p)).collect(),
+            partitions: partitions.iter().map(|p| ("t".into(), *p)).collect(),
+            ..Default::default()
         };
         let members = members.iter().map(member).collect();
-        GroupDescription { group_id: "g".into(), state, assignor: String::new(), coordinator: None, members }
+        GroupDescription { name: "g".into(), state: state.into(), members, ..Default::default() }
     }
 
     #[test]
     fn agents_are_known_by_what_they_advertise_and_others_are_left_out() {
         let members: &[(&str, &[i32])] = &[("streamgauge@a:1", &[0]), ("console-consumer", &[1])];
-        let group = group_of(described(GroupState::Stable, members), &Group::default());
+        let group = group_of(described("Stable", members), &Group::default());
         let id = |partition| TaskId { topic: "t".into(), partition };
         assert_eq!(group.owner(&id(0)), Some(&"a:1".into()));
         assert_eq!((group.owner(&id(1)), group.agents().count()), (None, 1));
-        let during = group_of(described(GroupState::PreparingRebalance, &[("streamgauge@b:1", &[])]), &group);
+        let during = group_of(described("PreparingRebalance", &[("streamgauge@b:1", &[])]), &group);
         assert_eq!(during.owner(&id(0)), Some(&"a:1".into()));
-        let after = group_of(described(GroupState::Empty, &[]), &during);
+        let after = group_of(described("Empty", &[]), &during);
         assert_eq!(after.owner(&id(0)), None);
     }
 }

@@ -14,12 +14,12 @@ pub struct Ends {
 
 /// The ends of every partition whose leader answers in time; none at all if this user may not read the topic.
 pub fn ends(settings: &Settings, topic: &TopicDescription, timeout: Duration) -> HashMap<i32, Ends> {
-    let name: Arc<str> = topic.name.as_str().into();
+    let name: Arc<str> = topic.name.clone();
     let led: Vec<TopicPartition> = topic
         .partitions
         .iter()
         .filter(|partition| partition.leader.is_some())
-        .map(|partition| (name.clone(), partition.partition))
+        .map(|partition| (name.clone(), partition.id))
         .collect();
     let Ok(reader) = PartitionReader::create(settings, Isolation::ReadUncommitted) else { return HashMap::new() };
     let Ok(oldest) = reader.beginnings(&led, timeout) else { return HashMap::new() };

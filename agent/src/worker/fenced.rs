@@ -48,7 +48,7 @@ fn is_free(agent: &Agent, member: &str) -> Option<bool> {
     let described = Admin::create(&agent.settings, LOOK_TIMEOUT)
         .and_then(|admin| admin.describe_group(&agent.config.kafka.group_id));
     match described {
-        Ok(group) => Some(group.members.iter().all(|other| other.instance_id.as_deref() != Some(member))),
+        Ok(group) => Some(group.members.iter().all(|other| other.instance_id != member)),
         Err(error) => {
             tracing::warn!("cannot see whether another process has the identity {member}: {error}");
             None

@@ -57,7 +57,7 @@ impl Asker {
         };
         let servers = kafka.bootstrap_servers.clone();
         let (settings, clock) = (Settings::new(kafka, "streamgauge-cluster".into()), Clock::System);
-        let client = ClusterClient::create(&settings, clock.clone(), "cluster")
+        let client = ClusterClient::create(&settings, "cluster")
             .map_err(|error| Wrong(format!("librdkafka refuses the properties: {error}")))?;
         Ok(Asker::Kafka(Box::new(Direct {
             client,
@@ -78,10 +78,7 @@ impl Asker {
                 Ok(agent.get_health(request).await.map_err(client::refused)?.into_inner())
             }
             Asker::Kafka(direct) => {
-                direct.client.serve(Duration::ZERO);
                 direct.health = cluster::check(&direct.client, &direct.clock, &direct.health, direct.timeout);
-                // What the client noticed meanwhile says why nobody answers.
-                direct.client.serve(Duration::ZERO);
                 Ok(translate::health(&direct.health, pb::HealthView::Full))
             }
         }

@@ -5,7 +5,7 @@ use super::own::{family, seconds};
 use super::page::{Labels, Number, Page, Point};
 use crate::cluster::{Collected, GroupLag, Health, PartitionLag, Status, TopicLag, View};
 use crate::config::{ClusterLag, Granularity};
-use crate::kafka::cluster::PartitionSeen;
+use crate::kafka::PartitionDescription;
 use crate::kafka::stats::{BrokerView, Clients};
 use crate::telemetry::Name;
 
@@ -90,7 +90,7 @@ fn write_topics(page: &mut Page<'_>, health: &Health) {
     for topic in health.topics.iter() {
         point(page, &[("topic", &topic.name)], int(topic.partitions.len()));
     }
-    let mut each = |name: Name, value: &dyn Fn(&PartitionSeen) -> Option<u64>| {
+    let mut each = |name: Name, value: &dyn Fn(&PartitionDescription) -> Option<u64>| {
         page.family(family(name));
         let mut labels = Labels::new(page.style.format);
         for topic in health.topics.iter() {

@@ -1,13 +1,14 @@
 //! A topic's settings: read with where they come from, and changed one by one. rdkafka wraps only the call that resets
 //! every setting it is not told.
 
-use super::call::{Asks, CallError, TopicAdmin, check, each, text, words};
+use super::super::call::{Operation, elements, texts, words};
+use super::ask::{Asks, CallError, TopicAdmin, check};
 use super::topics::pairs;
 use rdkafka_sys as sys;
+use std::ffi::CString;
 use std::ptr;
 use sys::rd_kafka_AlterConfigOpType_t as Change;
 use sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC as TOPIC;
-use sys::rd_kafka_admin_op_t as Op;
 
 /// A setting as it is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub struct Setting {
 impl TopicAdmin {
     /// Every setting of a topic, by name.
     pub fn settings_of(&self, topic: &str) -> Result<Vec<Setting>, CallError> {
-        let name = text(topic)?;
-        let event = self.ask(Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, false, &|client, options, queue| {
+        let name = CString::new(topic)?;
+        let event = self.ask(Operation::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, false, |client, options, queue| {
             // SAFETY: the name is copied, the call copies the resource, and it is destroyed once.
             unsafe {
                 let resource = sys::rd_kafka_ConfigResource_new(TOPIC, name.as_ptr());
@@ -32,17 +33,13 @@ impl TopicAdmin {
                 sys::rd_kafka_ConfigResource_destroy(resource);
             }
         })?;
-        let (mut count, mut entries) = (0, 0);
-        let mut settings = Vec::new();
+        let (mut entries, mut settings) = (0, Vec::new());
         // SAFETY: the event lives until the end of this function; what is read of it is copied.
         unsafe {
-            let result = sys::rd_kafka_event_DescribeConfigs_result(event.ptr());
-            for &resource in each(sys::rd_kafka_DescribeConfigs_result_resources(result, &mut count), count) {
-                check(
-                    sys::rd_kafka_ConfigResource_error(resource),
-                    sys::rd_kafka_ConfigResource_error_string(resource),
-                )?;
-                let list = each(sys::rd_kafka_ConfigResource_configs(resource, &mut entries), entries);
+            let of = sys::rd_kafka_event_DescribeConfigs_result;
+            for &resource in event.list(of, sys::rd_kafka_DescribeConfigs_result_resources) {
+                accepted(resource)?;
+                let list = elements(sys::rd_kafka_ConfigResource_configs(resource, &mut entries), entries);
                 settings.extend(list.iter().map(|&entry| setting(entry)));
             }
         }
@@ -58,11 +55,11 @@ impl TopicAdmin {
         reset: &[String],
         validate_only: bool,
     ) -> Result<(), CallError> {
-        let name = text(topic)?;
+        let name = CString::new(topic)?;
         let set = pairs(set)?;
-        let reset = reset.iter().map(|key| text(key)).collect::<Result<Vec<_>, _>>()?;
+        let reset = texts(reset)?;
         let event =
-            self.ask(Op::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS, validate_only, &|client, options, queue| {
+            self.ask(Operation::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS, validate_only, |client, options, queue| {
                 // SAFETY: the texts are copied, the call copies the resource, and it is destroyed once. An error object
                 // may be null.
                 unsafe {
@@ -81,20 +78,20 @@ impl TopicAdmin {
                     sys::rd_kafka_ConfigResource_destroy(resource);
                 }
             })?;
-        let mut count = 0;
         // SAFETY: the event lives until the end of this function.
         unsafe {
-            let result = sys::rd_kafka_event_IncrementalAlterConfigs_result(event.ptr());
-            each(sys::rd_kafka_IncrementalAlterConfigs_result_resources(result, &mut count), count).iter().try_for_each(
-                |&resource| {
-                    check(
-                        sys::rd_kafka_ConfigResource_error(resource),
-                        sys::rd_kafka_ConfigResource_error_string(resource),
-                    )
-                },
-            )
+            let of = sys::rd_kafka_event_IncrementalAlterConfigs_result;
+            let found = event.list(of, sys::rd_kafka_IncrementalAlterConfigs_result_resources);
+            found.iter().try_for_each(|&resource| accepted(resource))
         }
     }
+}
+
+/// # Safety
+/// `resource` belongs to a result that lives.
+unsafe fn accepted(resource: *const sys::rd_kafka_ConfigResource_t) -> Result<(), CallError> {
+    // SAFETY: as the caller says.
+    unsafe { check(sys::rd_kafka_ConfigResource_error(resource), sys::rd_kafka_ConfigResource_error_string(resource)) }
 }
 
 /// # Safety

@@ -1,27 +1,33 @@
 //! The cluster as a whole, asked from outside any group: nodes, topics, consumer groups, ends of logs. rdkafka's admin
-//! client lacks these calls; `call.rs` is the one place where they are made through librdkafka's own interface.
+//! client lacks these calls; they are made with `kafka/call.rs`.
 
-mod call;
 mod configs;
+mod coordinators;
 mod groups;
 mod nodes;
 mod offsets;
 
-pub use groups::{Committed, GroupMember, GroupSeen, GroupsListed};
-pub use nodes::{Node, Nodes, PartitionSeen, TopicPartitions};
+pub use groups::{Committed, GroupsListed};
+pub use nodes::{Node, Nodes};
 pub use offsets::{EARLIEST, LATEST, LogOffset};
 
+use super::call::{Call, Event};
+use super::described::{TopicDescription, all_topics};
 use super::{Settings, stats};
-use crate::clock::Clock;
+use coordinators::Coordinators;
 use parking_lot::Mutex;
 use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// What is taken at once of what the client has to tell.
+const MORE: usize = 32;
 
 /// Why a question about the cluster has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +75,15 @@ impl CallError {
     }
 }
 
+/// The call's next answer, if it is not an error as a whole.
+fn answer(call: &Call<'_>, what: &'static str) -> Result<Event, CallError> {
+    let event = call.next().ok_or_else(|| CallError::new(what, RDKafkaErrorCode::OperationTimedOut))?;
+    match event.error() {
+        RDKafkaErrorCode::NoError => Ok(event),
+        code => Err(CallError::new(what, code)),
+    }
+}
+
 fn reason(code: RDKafkaErrorCode) -> String {
     match code {
         RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => "no answer in time".to_owned(),
@@ -79,7 +94,7 @@ fn reason(code: RDKafkaErrorCode) -> String {
 /// A client that asks. Every call has a deadline; none retries beyond it.
 pub struct ClusterClient {
     producer: BaseProducer<ClusterContext>,
-    clock: Clock,
+    coordinators: Coordinators,
 }
 
 impl ClusterClient {
@@ -87,7 +102,7 @@ impl ClusterClient {
     ///
     /// # Errors
     /// If librdkafka refuses the properties.
-    pub fn create(settings: &Settings, clock: Clock, name: &'static str) -> Result<Self, KafkaError> {
+    pub fn create(settings: &Settings, name: &'static str) -> Result<Self, KafkaError> {
         let mut config = settings.plain();
         // A broker that hangs keeps its connections: without these it would be found out only after a minute.
         for (key, value) in [("socket.timeout.ms", "10000"), ("api.version.request.timeout.ms", "5000")] {
@@ -95,14 +110,18 @@ impl ClusterClient {
                 config.set(key, value);
             }
         }
-        config.set("statistics.interval.ms", "5000").set("socket.connection.setup.timeout.ms", "5000");
+        config.set("socket.connection.setup.timeout.ms", "5000");
+        let coordinators = Coordinators::new(config.clone(), &settings.kafka().group_id);
+        config.set("statistics.interval.ms", "5000");
         let context = ClusterContext { client: settings.clients().client(name), ..Default::default() };
-        Ok(ClusterClient { producer: config.create_with_context(context)?, clock })
+        Ok(ClusterClient { producer: config.create_with_context(context)?, coordinators })
     }
 
     /// Lets the client tell what it noticed by itself; to be called now and then.
     pub fn serve(&self, wait: Duration) {
         self.producer.poll(wait);
+        // Each poll takes one thing, and there may be logs before the error that says why.
+        (0..MORE).for_each(|_| self.producer.poll(Duration::ZERO));
     }
 
     /// Whether a connection failed since the last call: worth a look at the cluster.
@@ -119,8 +138,14 @@ impl ClusterClient {
     ///
     /// # Errors
     /// If no broker answers within `timeout`.
-    pub fn topics(&self, timeout: Duration) -> Result<Vec<TopicPartitions>, CallError> {
-        nodes::topics(&self.producer, timeout)
+    pub fn topics(&self, timeout: Duration) -> Result<Vec<TopicDescription>, CallError> {
+        all_topics(self.producer.client(), timeout).map_err(|error| {
+            CallError::new("list the topics", error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+        })
+    }
+
+    fn call(&self, timeout: Duration) -> Call<'_> {
+        Call::new(self.producer.client(), timeout)
     }
 }
 
@@ -149,6 +174,8 @@ impl ClientContext for ClusterContext {
         }
     }
 }
+
+impl ConsumerContext for ClusterContext {}
 
 impl ProducerContext for ClusterContext {
     type DeliveryOpaque = ();

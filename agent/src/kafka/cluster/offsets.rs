@@ -1,10 +1,10 @@
 //! Ends and beginnings of many logs: one request for each leader, whatever the number of partitions.
 
-use super::call::{Call, Operation, elements, partitions};
-use super::{CallError, ClusterClient};
+use super::super::call::{Aim, Names, Operation};
+use super::{CallError, ClusterClient, answer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,10 +50,10 @@ impl ClusterClient {
         if of.is_empty() {
             return Ok(Vec::new());
         }
-        let mut call = Call::new(self, "list offsets", timeout);
+        let mut call = self.call(timeout);
         let operation = Operation::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
         // SAFETY: everything is valid; the list is copied by the call and destroyed here.
-        call.ask(operation, 0, None, |client, options, queue| unsafe {
+        call.ask(operation, Aim::default(), |client, options, queue| unsafe {
             let list = sys::rd_kafka_topic_partition_list_new(of.len() as i32);
             for ((topic, partition), time) in of {
                 let Ok(name) = CString::new(topic.as_bytes()) else { continue };
@@ -63,51 +63,18 @@ impl ClusterClient {
             sys::rd_kafka_ListOffsets(client, list, options, queue);
             sys::rd_kafka_topic_partition_list_destroy(list);
         });
-        let event = call.next_good()?;
+        let event = answer(&call, "list offsets")?;
         let mut names = Names::default();
         // SAFETY: the result and what it points to belong to the event, which lives to the end of this block.
         unsafe {
-            let result = sys::rd_kafka_event_ListOffsets_result(event.raw());
-            let mut count = 0;
-            let array = match result.is_null() {
-                true => std::ptr::null_mut(),
-                false => sys::rd_kafka_ListOffsets_result_infos(result, &mut count),
-            };
-            let found = elements(array, count).iter().filter_map(|info| {
+            let of = sys::rd_kafka_event_ListOffsets_result;
+            let found = event.list(of, sys::rd_kafka_ListOffsets_result_infos).iter().filter_map(|info| {
                 let element = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*info).as_ref()?;
                 let fine = RDKafkaErrorCode::from(element.err) == RDKafkaErrorCode::NoError && element.offset >= 0;
-                let topic = names.of(CStr::from_ptr(element.topic));
-                Some(LogOffset { topic, partition: element.partition, offset: fine.then_some(element.offset) })
+                let (topic, partition) = names.place(element);
+                Some(LogOffset { topic, partition, offset: fine.then_some(element.offset) })
             });
             Ok(found.collect())
         }
     }
-}
-
-/// Copies a topic's name once for all its partitions that stand together.
-#[derive(Default)]
-pub struct Names(Option<Arc<str>>);
-
-impl Names {
-    pub fn of(&mut self, name: &CStr) -> Arc<str> {
-        let name = name.to_string_lossy();
-        match &self.0 {
-            Some(known) if **known == *name => known.clone(),
-            _ => {
-                let new: Arc<str> = name.into();
-                self.0 = Some(new.clone());
-                new
-            }
-        }
-    }
-}
-
-/// Names and numbers of a list of partitions.
-///
-/// # Safety
-/// `list` is null or valid.
-pub unsafe fn listed(list: *const sys::rd_kafka_topic_partition_list_t) -> Vec<(Arc<str>, i32)> {
-    let mut names = Names::default();
-    // SAFETY: as the caller promises; names are valid texts.
-    unsafe { partitions(list).iter().map(|e| (names.of(CStr::from_ptr(e.topic)), e.partition)).collect() }
 }
