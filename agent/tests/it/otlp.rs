@@ -102,7 +102,7 @@ fn an_outage_of_three_minutes_leaves_no_gap() {
 
 /// Names that kafka_exporter gave its metrics, and that dashboards know; promtool would have them otherwise. Frozen: a
 /// name of our own does not come in here.
-const KAFKA_EXPORTER: [&str; 12] = [
+const KAFKA_EXPORTER: [&str; 14] = [
     "kafka_brokers",
     "kafka_topic_partitions",
     "kafka_topic_partition_current_offset",
@@ -113,7 +113,9 @@ const KAFKA_EXPORTER: [&str; 12] = [
     "kafka_topic_partition_replicas",
     "kafka_topic_partition_under_replicated_partition",
     "kafka_consumergroup_current_offset",
+    "kafka_consumergroup_current_offset_sum",
     "kafka_consumergroup_lag",
+    "kafka_consumergroup_lag_sum",
     "kafka_consumergroup_members",
 ];
 

@@ -13,7 +13,7 @@ use streamgauge_proto::v1::load_test_service_client::LoadTestServiceClient;
 use streamgauge_proto::v1::query_service_client::QueryServiceClient;
 use streamgauge_proto::v1::{QueryRequest, StartLoadTestRequest};
 
-use super::names::{looks_after_the_cluster, queries};
+use super::names::queries;
 use super::servers::Prometheus;
 use super::stream::Stream;
 use crate::agent::{Agent, repository};
@@ -24,9 +24,8 @@ use crate::scene::Scene;
 const PARTITIONS: i32 = 4;
 const RATE: f64 = 2_000.0;
 
-/// The dashboard of the cluster. As long as the agent does not look after the cluster, its queries are only held to be
-/// without errors.
-const OF_THE_CLUSTER: &str = "streamgauge-kafka";
+/// Looks after the cluster more often than a production agent would, and probes it.
+const CLUSTER: &str = "cluster:\n  interval: 2s\n  lag: { interval: 2s }\n  probe: { enabled: true }\n  load_tests: { allow: true }\n";
 
 /// An aggregate with more keys than its limit.
 const SMALL: &str = "aggregates:\n  small:\n    source: requests\n    by: { user: user_id }\n    limit: 10\n    windows: [1m]\n    \
@@ -66,11 +65,7 @@ fn delete_all_records(scene: &Scene) {
 
 #[test]
 fn every_query_of_every_dashboard_has_an_answer_under_load() {
-    let scene = Scene::new("panels", PARTITIONS).kafka_line("dead_letters: drop_and_count");
-    let scene = scene.section(match looks_after_the_cluster() {
-        true => "cluster:\n  interval: 2s\n  lag: { interval: 2s }\n  probe: { enabled: true }\n  load_tests: { allow: true }\n",
-        false => "cluster: { load_tests: { allow: true } }\n",
-    });
+    let scene = Scene::new("panels", PARTITIONS).kafka_line("dead_letters: drop_and_count").section(CLUSTER);
     let mut first = unlucky(&scene);
     // Aborts a commit, too, once.
     first.set("STREAMGAUGE_FAILPOINTS", Some("restore.loaded=sleep:3000,commit.produced=fail@20"));
@@ -174,9 +169,7 @@ fn unanswered(prometheus: &Prometheus) -> Vec<String> {
             };
             match answer {
                 Err(error) => wrong.push(format!("{name}, {what}: {error}: {expr}")),
-                Ok(0) if name != OF_THE_CLUSTER || looks_after_the_cluster() => {
-                    wrong.push(format!("{name}, {what}: empty: {expr}"))
-                }
+                Ok(0) => wrong.push(format!("{name}, {what}: empty: {expr}")),
                 Ok(_) => {}
             }
         }
