@@ -142,9 +142,7 @@ fn share(counter: &str, label: &str) -> String {
 
 /// A counter that appears with its first increment has no increase: it was absent before, which counts as well.
 fn any_in_an_hour(counter: &str, label: &str) -> String {
-    format!(
-        "sum by (job, {label}) (\n  ({counter} unless {counter} offset 1h)\n  or\n  increase({counter}[1h])\n) > 0"
-    )
+    format!("sum by (job, {label}) (\n  ({counter} unless {counter} offset 1h)\n  or\n  increase({counter}[1h])\n) > 0")
 }
 
 fn events(options: &Options) -> Vec<Alert> {
