@@ -1,6 +1,78 @@
-//! The part of the checked `cluster` section that only looks.
+//! The checked `cluster` section: what is looked at, and what may be changed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+/// The services for the cluster itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cluster {
+    /// Health, lag and probe.
+    pub watch: Watch,
+    pub topics: Topics,
+    pub load_tests: LoadTests,
+}
+
+/// What the topic service may change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topics {
+    pub allow: BTreeSet<TopicChange>,
+    /// Regular expressions for whole names.
+    pub protected: Vec<String>,
+    /// How long a call waits for the brokers.
+    pub timeout: Duration,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Topics { allow: BTreeSet::new(), protected: Vec::new(), timeout: Duration::from_secs(10) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TopicChange {
+    Create,
+    Update,
+    Grow,
+    Delete,
+}
+
+impl TopicChange {
+    pub const ALL: [TopicChange; 4] = [Self::Create, Self::Update, Self::Grow, Self::Delete];
+
+    /// As the config writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            TopicChange::Create => "create",
+            TopicChange::Update => "update",
+            TopicChange::Grow => "grow",
+            TopicChange::Delete => "delete",
+        }
+    }
+}
+
+/// How much a load test may ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadTests {
+    pub allow: bool,
+    pub max_events: u64,
+    pub max_duration: Duration,
+    /// Events per second.
+    pub max_rate: u64,
+    /// Bytes.
+    pub max_event_size: usize,
+}
+
+impl Default for LoadTests {
+    fn default() -> Self {
+        LoadTests {
+            allow: false,
+            max_events: 10_000_000,
+            max_duration: Duration::from_secs(600),
+            max_rate: 1_000_000,
+            max_event_size: 64 << 10,
+        }
+    }
+}
 
 /// How the agent looks after the Kafka cluster.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,7 +17,7 @@ mod units;
 
 use std::path::Path;
 
-pub use cluster::{ClusterLag, Granularity, Probe, Watch};
+pub use cluster::*;
 pub use error::ConfigError;
 pub use names::*;
 pub use types::*;

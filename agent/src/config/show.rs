@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
+use super::cluster::Cluster;
 use super::cluster::Granularity;
 use super::secret::MASK;
 use super::types::*;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cluster::Watch;
+use super::cluster::Cluster;
 use super::units::format_duration;
 
 /// The whole checked configuration.
@@ -365,77 +365,6 @@ pub struct Grpc {
     pub listen: SocketAddr,
     /// `host:port` that other agents of the group reach this one at; `None`: where it listens.
     pub advertise: Option<String>,
-}
-
-/// The services for the cluster itself.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Cluster {
-    /// Health, lag and probe.
-    pub watch: Watch,
-    pub topics: Topics,
-    pub load_tests: LoadTests,
-}
-
-/// What the topic service may change.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Topics {
-    pub allow: BTreeSet<TopicChange>,
-    /// Regular expressions for whole names.
-    pub protected: Vec<String>,
-    /// How long a call waits for the brokers.
-    pub timeout: Duration,
-}
-
-impl Default for Topics {
-    fn default() -> Self {
-        Topics { allow: BTreeSet::new(), protected: Vec::new(), timeout: Duration::from_secs(10) }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TopicChange {
-    Create,
-    Update,
-    Grow,
-    Delete,
-}
-
-impl TopicChange {
-    pub const ALL: [TopicChange; 4] = [Self::Create, Self::Update, Self::Grow, Self::Delete];
-
-    /// As the config writes it.
-    pub fn word(self) -> &'static str {
-        match self {
-            TopicChange::Create => "create",
-            TopicChange::Update => "update",
-            TopicChange::Grow => "grow",
-            TopicChange::Delete => "delete",
-        }
-    }
-}
-
-/// How much a load test may ask for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LoadTests {
-    pub allow: bool,
-    pub max_events: u64,
-    pub max_duration: Duration,
-    /// Events per second.
-    pub max_rate: u64,
-    /// Bytes.
-    pub max_event_size: usize,
-}
-
-impl Default for LoadTests {
-    fn default() -> Self {
-        LoadTests {
-            allow: false,
-            max_events: 10_000_000,
-            max_duration: Duration::from_secs(600),
-            max_rate: 1_000_000,
-            max_event_size: 64 << 10,
-        }
-    }
 }
 
 /// Where and how metrics are pushed.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
+use super::super::cluster::{Cluster, LoadTests, TopicChange, Topics};
 use super::super::raw::{RawCluster, RawLoadTests, RawTopicChange, RawTopics};
-use super::super::types::{Cluster, LoadTests, TopicChange, Topics};
 use super::watch::watch;
 use super::{Checker, HOUR, MINUTE, SECOND};
 
