@@ -38,8 +38,9 @@ pub struct Wanted {
     /// Where Grafana is; alerts link to it.
     #[arg(long, default_value_t = Options::default().grafana_url, value_name = "URL")]
     pub grafana_url: String,
-    /// Where the folder docs/runbooks is published; alerts link to its pages.
-    #[arg(long, default_value_t = Options::default().runbooks_url, value_name = "URL")]
+    /// Where the folder docs/runbooks is published; alerts link to its pages. The default is a placeholder as long as this
+    /// program's Cargo.toml names no repository.
+    #[arg(long = "runbook-base", alias = "runbooks-url", default_value_t = Options::default().runbooks_url, value_name = "URL")]
     pub runbooks_url: String,
 }
 

@@ -27,7 +27,10 @@ pub fn run(args: &RunArgs) -> ExitCode {
         }
     };
     let failpoints = args.failpoints.as_deref().map_or(Ok(()), failpoint::configure);
-    if let Err(error) = crate::telemetry::init_logging(&config.telemetry).map_err(|e| e.to_string()).and(failpoints) {
+    if let Err(error) = crate::telemetry::init_logging(&config.telemetry, config.otlp.as_ref())
+        .map_err(|e| e.to_string())
+        .and(failpoints)
+    {
         eprintln!("streamgauge: {error}");
         return ExitCode::from(USAGE);
     }

@@ -96,6 +96,7 @@ impl Serving {
         });
         let (stop, stopped) = watch::channel(());
         let mut servers = Vec::new();
+        let monitor = monitor(&agent).context("cluster")?;
         if let Some(config) = &agent.config.otlp {
             let sender = otlp::Sender { group_id: &agent.config.kafka.group_id, instance: agent.state_dir.instance() };
             let dir = agent.state_dir.otlp_dir();
@@ -104,6 +105,7 @@ impl Serving {
                 sender,
                 reader.clone(),
                 agent.metrics.clone(),
+                View { monitor: monitor.clone(), clients: agent.settings.clients().clone() },
                 &dir,
                 stopped.clone(),
             )?);
@@ -129,7 +131,6 @@ impl Serving {
             let workers = statuses.iter().filter_map(|status| status.unready());
             workers.chain(query::not_ready(&registry)).collect()
         });
-        let monitor = monitor(&agent).context("cluster")?;
         let pages = HttpState {
             reader: reader.clone(),
             metrics: agent.metrics.clone(),

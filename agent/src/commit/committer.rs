@@ -33,6 +33,16 @@ pub enum Outcome {
     Failed(String),
 }
 
+impl Outcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Outcome::Committed(_) => "committed",
+            Outcome::Aborted { .. } => "aborted",
+            Outcome::Failed(_) => "failed",
+        }
+    }
+}
+
 /// What a committer is made of.
 pub struct CommitterSettings {
     pub settings: Settings,
@@ -69,7 +79,11 @@ impl Committer {
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let mut work = Work { settings, producer };
             for epoch in inbox {
-                let outcome = work.commit(epoch);
+                // At this level, so that a filter that lets warnings through lets them through with their commit.
+                let span = tracing::error_span!("commit", tasks = epoch.tasks.len(), result = tracing::field::Empty);
+                let outcome = span.in_scope(|| work.commit(epoch));
+                span.record("result", outcome.word());
+                drop(span);
                 if outbox.send(outcome).is_err() {
                     break;
                 }

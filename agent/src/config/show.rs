@@ -334,6 +334,8 @@ fn otlp(out: &mut Yaml, otlp: &Otlp) {
     }
     out.line(1, "resource:");
     otlp.resource.iter().for_each(|(name, value)| out.entry(2, &text(name), text(value)));
+    out.entry(1, "traces", otlp.traces);
+    out.entry(1, "logs", otlp.logs);
     out.entry(1, "backlog_size", format_size(otlp.backlog_bytes));
     out.entry(1, "backlog_age", format_duration(otlp.backlog_age));
 }

@@ -384,6 +384,9 @@ pub struct Otlp {
     pub certificate: Option<PathBuf>,
     /// Attributes of the resource; `service.name` is always there.
     pub resource: BTreeMap<String, String>,
+    /// Whether the agent's own spans and log lines are pushed too.
+    pub traces: bool,
+    pub logs: bool,
     /// Limits of what waits on disk for the receiver.
     pub backlog_bytes: u64,
     pub backlog_age: Duration,

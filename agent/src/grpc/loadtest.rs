@@ -32,7 +32,9 @@ impl pb::load_test_service_server::LoadTestService for LoadTestApi {
         let request = request.into_inner();
         let (spec, validate_only) = (spec(&request)?, request.validate_only);
         let tests = self.tests.clone();
-        let started = tokio::task::spawn_blocking(move || tests.start(spec, validate_only)).await;
+        let span = tracing::Span::current();
+        let start = move || span.in_scope(|| tests.start(spec, validate_only));
+        let started = tokio::task::spawn_blocking(start).await;
         let started = started.map_err(|_| Status::internal("the start panicked; the agent's log says where"))??;
         Ok(Response::new(match started {
             Some(test) => message(&test, test.snapshot()),

@@ -21,7 +21,7 @@ pub use topic::TopicApi;
 
 use crate::loadtest::LoadTests;
 use crate::query::{GroupReader, Readiness};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, RequestSpans};
 use crate::topics::Topics;
 use std::future::Future;
 use std::sync::Arc;
@@ -74,6 +74,7 @@ pub async fn serve(
     let load_tests = LoadTestServiceServer::new(LoadTestApi { tests: state.load_tests.clone() });
     let query = QueryServiceServer::new(query::Query { state }).max_decoding_message_size(MAX_REQUEST_BYTES);
     let mut router = Server::builder()
+        .layer(tower::layer::layer_fn(RequestSpans))
         .tcp_nodelay(true)
         .concurrency_limit_per_connection(MAX_REQUESTS_PER_CONNECTION)
         .add_service(query)

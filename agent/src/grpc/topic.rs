@@ -23,7 +23,8 @@ impl TopicApi {
         call: impl FnOnce(&Topics) -> Result<T, TopicError> + Send + 'static,
     ) -> Result<T, Status> {
         let topics = self.topics.clone();
-        let answer = tokio::task::spawn_blocking(move || call(&topics)).await;
+        let span = tracing::Span::current();
+        let answer = tokio::task::spawn_blocking(move || span.in_scope(|| call(&topics))).await;
         Ok(answer.map_err(|_| Status::internal("the call panicked; the agent's log says where"))??)
     }
 }

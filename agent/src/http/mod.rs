@@ -4,7 +4,7 @@ use crate::cluster::View;
 use crate::config::Histograms;
 use crate::export::prometheus::{Format, Style, accepts_gzip};
 use crate::query::{Reader, Readiness};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, RequestSpans};
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
@@ -63,6 +63,7 @@ fn router(state: HttpState) -> Router {
         .route("/-/ready", get(ready))
         .route("/-/config", get(config))
         .route("/-/reload", post(reload))
+        .layer(tower::layer::layer_fn(RequestSpans))
         .with_state(state)
 }
 
@@ -107,7 +108,8 @@ async fn config(State(state): State<HttpState>) -> Response {
 }
 
 async fn reload(State(state): State<HttpState>) -> Response {
-    let done = tokio::task::spawn_blocking(move || state.control.reload()).await;
+    let span = tracing::Span::current();
+    let done = tokio::task::spawn_blocking(move || span.in_scope(|| state.control.reload())).await;
     match done.unwrap_or_else(|error| Err(error.to_string())) {
         Ok(done) => done.into_response(),
         Err(refused) => (StatusCode::UNPROCESSABLE_ENTITY, refused + "\n").into_response(),

@@ -5,7 +5,8 @@ use super::grafana::AGENT_UID;
 use super::rule::{Alert, Group, Rule, Severity};
 
 pub fn group(options: &Options) -> Group {
-    let alerts = freshness(options).into_iter().chain(lifecycle(options)).chain(events(options)).chain(size(options));
+    let alerts = freshness(options).into_iter().chain(lifecycle(options)).chain(events(options));
+    let alerts = alerts.chain(size(options)).chain(push(options));
     Group { name: "streamgauge".into(), rules: alerts.map(Rule::Alert).collect() }
 }
 
@@ -139,10 +140,12 @@ fn share(counter: &str, label: &str) -> String {
     )
 }
 
+/// A counter that appears with its first increment has no increase: it was absent before, which counts as well.
+fn any_in_an_hour(counter: &str, label: &str) -> String {
+    format!("sum by (job, {label}) (\n  ({counter} unless {counter} offset 1h)\n  or\n  increase({counter}[1h])\n) > 0")
+}
+
 fn events(options: &Options) -> Vec<Alert> {
-    // A counter that appears with its first increment has no increase: it was absent before, which counts as well.
-    let lost = "sum by (job, topic) (\n  (streamgauge_records_lost_total unless streamgauge_records_lost_total offset 1h)\n  or\n  \
-                increase(streamgauge_records_lost_total[1h])\n) > 0";
     let drafts = [
         Draft {
             name: "StreamgaugeDecodeErrors",
@@ -183,7 +186,7 @@ fn events(options: &Options) -> Vec<Alert> {
         },
         Draft {
             name: "StreamgaugeRecordsLost",
-            expr: lost.into(),
+            expr: any_in_an_hour("streamgauge_records_lost_total", "topic"),
             hold: "",
             keep: "15m",
             severity: Severity::Critical,
@@ -210,5 +213,33 @@ fn size(options: &Options) -> Vec<Alert> {
                       as an id.",
         page: "state-growth",
     }];
+    finished(drafts, options)
+}
+
+fn push(options: &Options) -> Vec<Alert> {
+    let drafts = [
+        Draft {
+            name: "StreamgaugePushBehind",
+            expr: "max by (job, instance) (streamgauge_otlp_queued_windows) > 0".into(),
+            hold: "10m",
+            keep: "",
+            severity: Severity::Warning,
+            summary: "{{ $labels.instance }}: {{ $value | humanize }} closed windows wait for the OTLP receiver",
+            description: "{{ $labels.instance }} has had closed windows in its backlog for 10 minutes. None is lost as long as the \
+                          backlog has room; the receiver does not have them yet.",
+            page: "push-behind",
+        },
+        Draft {
+            name: "StreamgaugePushLost",
+            expr: any_in_an_hour("streamgauge_otlp_dropped_windows_total", "reason"),
+            hold: "",
+            keep: "15m",
+            severity: Severity::Critical,
+            summary: "{{ $value | humanize }} closed windows will never reach the OTLP receiver ({{ $labels.reason }})",
+            description: "Within an hour {{ $value | humanize }} closed windows were given up (reason: {{ $labels.reason }}). The \
+                          receiver has a gap there; totals and what is scraped are whole.",
+            page: "push-behind",
+        },
+    ];
     finished(drafts, options)
 }

@@ -34,11 +34,23 @@ impl Default for Options {
         Options {
             job: "streamgauge".into(),
             grafana_url: "http://localhost:3000".into(),
-            runbooks_url: "https://github.com/streamgauge/streamgauge/blob/main/docs/runbooks".into(),
+            runbooks_url: published_runbooks(env!("CARGO_PKG_REPOSITORY")),
             objective: 99.0,
         }
     }
 }
+
+/// Where the runbooks of this version are: in the repository that Cargo.toml names, or else a place that says itself that
+/// it has to be set.
+fn published_runbooks(repository: &str) -> String {
+    match repository.trim_end_matches('/') {
+        "" => PLACEHOLDER.into(),
+        repository => format!("{repository}/blob/main/docs/runbooks"),
+    }
+}
+
+/// A name that is nobody's and never will be (RFC 2606).
+const PLACEHOLDER: &str = "https://set-runbook-base.example/runbooks";
 
 impl Options {
     fn dashboard(&self, uid: &str) -> String {

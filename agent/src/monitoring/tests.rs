@@ -107,3 +107,12 @@ fn rates_in_panels_follow_the_zoom_and_panels_do_not_overlap() {
         }
     }
 }
+
+#[test]
+fn runbooks_are_looked_for_in_the_repository_that_is_named_and_in_no_invented_one() {
+    assert_eq!(
+        published_runbooks("https://git.example/team/sg/"),
+        "https://git.example/team/sg/blob/main/docs/runbooks"
+    );
+    assert_eq!(published_runbooks(""), PLACEHOLDER);
+}

@@ -172,6 +172,13 @@ impl Metrics {
         }
     }
 
+    /// Spans and log lines that were not pushed.
+    pub fn otlp_lost_records(&self, reason: &'static str, records: u64) {
+        if records > 0 {
+            self.otlp_lost_records.get_or_create(&ReasonLabel { reason }).inc_by(records);
+        }
+    }
+
     pub fn otlp_backlog(&self, windows: u64, bytes: u64) {
         self.otlp_queued_windows.set(i64::try_from(windows).unwrap_or(i64::MAX));
         self.otlp_queued_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));

@@ -5,11 +5,13 @@ mod logging;
 mod metrics;
 mod names;
 mod process;
+mod signals;
 
-pub use logging::{LoggingError, init_logging};
+pub use logging::{LoggingError, init_logging, signals};
 pub use metrics::{
     AggregateLabel, BrokerLabel, CommitLabels, Counters, DecodeErrorLabels, Durations, Gauges, Metrics, ReasonLabel,
     RebalanceLabels, SourceLabel, TaskLabels, TopicLabel,
 };
 pub use names::{Kind, Name};
 pub use process::{ProcessStats, resident_bytes};
+pub use signals::{Context, Line, RequestSpans, Signal, Signals, Span};

@@ -182,6 +182,8 @@ names! {
     OtlpQueuedBytes Gauge "streamgauge_otlp_queued_bytes" [], "Size of the push's backlog on disk";
     OtlpDropped Counter "streamgauge_otlp_dropped_windows" ["reason"],
         "Closed windows that were not pushed: the backlog was full (size), they waited too long (age), expired first, were refused, or their file was damaged";
+    OtlpLostRecords Counter "streamgauge_otlp_lost_records" ["reason"],
+        "Spans and log lines that were not pushed: their queue was full, or the receiver refused them for good";
     ProcessMemory Gauge "process_resident_memory_bytes" [], "Resident memory";
     ProcessCpu Counter "process_cpu_seconds" [], "User and system CPU time spent";
     ProcessStart Gauge "process_start_time_seconds" [], "Start of the process since the Unix epoch";

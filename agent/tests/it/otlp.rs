@@ -1,14 +1,15 @@
 //! The push of the whole agent: real Kafka, a receiver that goes away, an agent that is killed, and a real Prometheus.
 
 mod prometheus;
+mod signals;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::agent::Agent;
 use crate::heavy_tests;
 use crate::kafka::wait_until;
-use crate::oracle::{AGGREGATES, GRACE, Recount, WindowId};
+use crate::oracle::{AGGREGATES, GRACE, Recount, WindowId, parse_page};
 use crate::receiver::{Point, Receiver};
 use crate::scene::{Scene, number};
 
@@ -90,7 +91,9 @@ fn an_outage_of_three_minutes_leaves_no_gap() {
     let mut agent = scene.agent();
     agent.wait_ready();
     let producing = scene.produce(300_000, 8, &["--rate", "1000"]);
-    wait_until("the first window", || !receiver.named("http_window_requests").is_empty());
+    // A minute and its grace, at worst two.
+    let first = || !receiver.named("http_window_requests").is_empty();
+    wait_long("the first window", Duration::from_secs(150), first);
     receiver.go_away();
     std::thread::sleep(Duration::from_secs(180));
     receiver.come_back();
@@ -102,7 +105,7 @@ fn an_outage_of_three_minutes_leaves_no_gap() {
 
 /// Names that kafka_exporter gave its metrics, and that dashboards know; promtool would have them otherwise. Frozen: a
 /// name of our own does not come in here.
-const KAFKA_EXPORTER: [&str; 12] = [
+const KAFKA_EXPORTER: [&str; 14] = [
     "kafka_brokers",
     "kafka_topic_partitions",
     "kafka_topic_partition_current_offset",
@@ -113,7 +116,9 @@ const KAFKA_EXPORTER: [&str; 12] = [
     "kafka_topic_partition_replicas",
     "kafka_topic_partition_under_replicated_partition",
     "kafka_consumergroup_current_offset",
+    "kafka_consumergroup_current_offset_sum",
     "kafka_consumergroup_lag",
+    "kafka_consumergroup_lag_sum",
     "kafka_consumergroup_members",
 ];
 
@@ -143,4 +148,27 @@ fn wait_long(what: &str, patience: Duration, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < until, "waited {patience:?} in vain: {what}");
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+#[test]
+fn what_is_known_of_the_cluster_has_the_same_names_scraped_and_pushed() {
+    let receiver = Receiver::start();
+    let section = format!(
+        "otlp: {{ endpoint: \"{}\", interval: 1s }}\ncluster: {{ interval: 2s, lag: {{ interval: 2s }} }}\n",
+        receiver.http()
+    );
+    let scene = Scene::new("cluster-pushed", 2).section(&section);
+    let mut agent = scene.agent();
+    agent.wait_ready();
+    let of_kafka = |name: &String| name.starts_with("kafka_") && !name.starts_with("kafka_producer_");
+    let pushed = || receiver.points().into_iter().map(|point| point.name).filter(of_kafka).collect::<BTreeSet<_>>();
+    let scraped = || {
+        let page = parse_page(&agent.scrape()).expect("a page").into_iter();
+        page.map(|sample| sample.name).filter(of_kafka).collect::<BTreeSet<_>>()
+    };
+    wait_until("lag is known", || pushed().contains("kafka_consumergroup_members"));
+    wait_until("both know the same", || scraped() == pushed());
+    assert!(scraped().len() > 8, "{:?}", scraped());
+    let partitions = receiver.named("kafka_topic_partitions");
+    assert!(partitions.iter().any(|point| point.labels["topic"] == scene.topic && point.value == 2.0));
 }

@@ -9,12 +9,18 @@ use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::runtime::Runtime;
 
@@ -67,6 +73,8 @@ struct Shared {
     attempts: Mutex<u64>,
     headers: Mutex<HeaderMap>,
     taken: Mutex<Vec<ExportMetricsServiceRequest>>,
+    spans: Mutex<Vec<ExportTraceServiceRequest>>,
+    lines: Mutex<Vec<ExportLogsServiceRequest>>,
 }
 
 /// A receiver on its own threads.
@@ -84,6 +92,8 @@ impl Receiver {
             attempts: Mutex::new(0),
             headers: Mutex::default(),
             taken: Mutex::default(),
+            spans: Mutex::default(),
+            lines: Mutex::default(),
         });
         let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut receiver = Receiver { http: nobody, grpc: nobody, shared, runtime: None };
@@ -142,10 +152,13 @@ impl Receiver {
         });
         let service = MetricsServiceServer::new(Grpc(self.shared.clone()))
             .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
+        let traces = TraceServiceServer::new(Grpc(self.shared.clone()));
+        let logs = LogsServiceServer::new(Grpc(self.shared.clone()));
         runtime.spawn(async move {
             let incoming =
                 tokio_stream::wrappers::TcpListenerStream::new(tokio::net::TcpListener::from_std(grpc).unwrap());
-            tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
+            let server = tonic::transport::Server::builder().add_service(service).add_service(traces).add_service(logs);
+            server.serve_with_incoming(incoming).await.unwrap();
         });
         self.runtime = Some(runtime);
     }
@@ -153,6 +166,20 @@ impl Receiver {
     /// Every point taken so far, in the order of arrival.
     pub fn points(&self) -> Vec<Point> {
         self.shared.taken.lock().unwrap().iter().flat_map(points).collect()
+    }
+
+    /// Every span taken so far.
+    pub fn spans(&self) -> Vec<Span> {
+        let taken = self.shared.spans.lock().unwrap();
+        let scopes = taken.iter().flat_map(|r| &r.resource_spans).flat_map(|r| &r.scope_spans);
+        scopes.flat_map(|scope| scope.spans.clone()).collect()
+    }
+
+    /// Every log line taken so far.
+    pub fn lines(&self) -> Vec<LogRecord> {
+        let taken = self.shared.lines.lock().unwrap();
+        let scopes = taken.iter().flat_map(|r| &r.resource_logs).flat_map(|r| &r.scope_logs);
+        scopes.flat_map(|scope| scope.log_records.clone()).collect()
     }
 
     /// The points of this metric.
@@ -192,9 +219,13 @@ async fn export(State(shared): State<Arc<Shared>>, request: Request) -> Response
     } else {
         body.to_vec()
     };
-    assert!(parts.uri.path().ends_with("/v1/metrics"), "{}", parts.uri);
     assert_eq!(parts.headers[header::CONTENT_TYPE], "application/x-protobuf");
-    shared.taken.lock().unwrap().push(ExportMetricsServiceRequest::decode(bytes.as_slice()).unwrap());
+    match parts.uri.path().rsplit('/').next() {
+        Some("metrics") => shared.taken.lock().unwrap().push(Message::decode(bytes.as_slice()).unwrap()),
+        Some("traces") => shared.spans.lock().unwrap().push(Message::decode(bytes.as_slice()).unwrap()),
+        Some("logs") => shared.lines.lock().unwrap().push(Message::decode(bytes.as_slice()).unwrap()),
+        _ => panic!("{}", parts.uri),
+    }
     ExportMetricsServiceResponse::default().encode_to_vec().into_response()
 }
 
@@ -214,6 +245,28 @@ impl MetricsService for Grpc {
         }
         self.0.taken.lock().unwrap().push(message);
         Ok(tonic::Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Grpc {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportTraceServiceRequest>,
+    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+        self.0.spans.lock().unwrap().push(request.into_inner());
+        Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Grpc {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportLogsServiceRequest>,
+    ) -> Result<tonic::Response<ExportLogsServiceResponse>, tonic::Status> {
+        self.0.lines.lock().unwrap().push(request.into_inner());
+        Ok(tonic::Response::new(ExportLogsServiceResponse::default()))
     }
 }
 
@@ -276,7 +329,7 @@ fn points(request: &ExportMetricsServiceRequest) -> Vec<Point> {
     found
 }
 
-fn labels(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+pub fn labels(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     let value = |attribute: &KeyValue| match attribute.value.as_ref().and_then(|value| value.value.clone()) {
         Some(any_value::Value::StringValue(text)) => text,
         other => panic!("{}: {other:?} is no string", attribute.key),

@@ -72,7 +72,7 @@ async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let home = Home::new();
     let cluster = Cluster::start(args)?;
     let (config, topic) = configure(args, &cluster, &home)?;
-    crate::telemetry::init_logging(&config.telemetry)?;
+    crate::telemetry::init_logging(&config.telemetry, config.otlp.as_ref())?;
     println!(
         "Streamgauge demo, {}.",
         if cluster.is_mock() { "on a mock Kafka in this process" } else { "on your Kafka" }

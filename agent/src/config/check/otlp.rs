@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Uri};
 
-use super::super::at::Place;
+use super::super::at::{At, Place};
 use super::super::raw::{RawCompression, RawOtlp, RawProperty, RawProtocol};
 use super::super::types::{Otlp, OtlpProtocol, Secrets};
 use super::kafka::from_file;
@@ -35,8 +35,23 @@ pub fn otlp(check: &mut Checker, raw: &Option<RawOtlp>, env: Env<'_>) -> Option<
     let protocol = protocol(check, section, &variables);
     let interval = variables.millis(check, "OTEL_METRIC_EXPORT_INTERVAL").unwrap_or(MINUTE);
     let timeout = variables.signal_millis(check, "TIMEOUT").unwrap_or(10 * SECOND);
+    let endpoint = endpoint(check, section, &variables, protocol);
+    let has_siblings = protocol == OtlpProtocol::Grpc || endpoint.ends_with("/v1/metrics");
+    let mut own = |raw: &Option<At<bool>>, key: &str, variable: &str| {
+        let asked = raw.as_ref().map_or(variables.is(variable, "otlp"), |at| at.value);
+        if asked && !has_siblings {
+            let place = raw.as_ref().map_or(Place::default(), |at| at.place);
+            let help = "give the receiver's address without a path, or one that ends in /v1/metrics";
+            check.error(place, format!("{key} have no address: the endpoint is one for metrics alone"), help);
+        }
+        asked
+    };
+    let traces = own(&section.traces, "traces", "OTEL_TRACES_EXPORTER");
+    let logs = own(&section.logs, "logs", "OTEL_LOGS_EXPORTER");
     Some(Otlp {
-        endpoint: endpoint(check, section, &variables, protocol),
+        endpoint,
+        traces,
+        logs,
         protocol,
         headers: headers(check, section, &variables),
         gzip: match section.compression {

@@ -32,6 +32,10 @@ pub struct RawOtlp {
     /// Attributes of the resource, such as `service.name`. Default: `service.name: streamgauge`.
     #[serde(default)]
     pub resource: Map<At<String>>,
+    /// Push the agent's own spans too, one for each commit and each request. Default: false.
+    pub traces: Option<At<bool>>,
+    /// Push the agent's own log lines too. Default: false.
+    pub logs: Option<At<bool>>,
     /// Windows that the receiver has not taken are kept on disk up to this size; then the oldest go. Default: `64MiB`.
     pub backlog_size: Option<At<RawSize>>,
     /// They are kept for this long. Default: `1d`.

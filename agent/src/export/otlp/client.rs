@@ -8,15 +8,26 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client as HyperClient, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
-use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message;
+use std::borrow::Cow;
 use std::io::Write;
 use std::time::Duration;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
+
+/// What a request is about; each has a service and a path of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Metrics,
+    Traces,
+    Logs,
+}
 
 /// Largest answer that is read. Bytes.
 const MAX_ANSWER: usize = 64 << 10;
@@ -52,7 +63,7 @@ pub struct Client {
 }
 
 enum Transport {
-    Grpc(Box<MetricsServiceClient<Channel>>),
+    Grpc(Channel),
     Http(Box<HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>>, String),
 }
 
@@ -69,7 +80,7 @@ impl Client {
             Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
         });
         let transport = match config.protocol {
-            OtlpProtocol::Grpc => Transport::Grpc(Box::new(grpc(config)?)),
+            OtlpProtocol::Grpc => Transport::Grpc(grpc(config)?),
             OtlpProtocol::Http => Transport::Http(Box::new(http(config)?), config.endpoint.clone()),
         };
         Ok(Client { transport, headers: headers.collect(), gzip: config.gzip, timeout: config.timeout })
@@ -77,25 +88,42 @@ impl Client {
 
     /// Sends an encoded `ExportMetricsServiceRequest`.
     pub async fn send(&self, request: &[u8]) -> Answer {
+        self.send_as(Kind::Metrics, request).await
+    }
+
+    /// Sends an encoded request of this kind.
+    pub async fn send_as(&self, kind: Kind, request: &[u8]) -> Answer {
         let answer = async {
             match &self.transport {
-                Transport::Grpc(client) => self.send_grpc(client.as_ref().clone(), request).await,
-                Transport::Http(client, endpoint) => self.send_http(client, endpoint, request).await,
+                Transport::Grpc(channel) => self.send_grpc(channel.clone(), kind, request).await,
+                Transport::Http(client, endpoint) => self.send_http(client, &path(endpoint, kind), request).await,
             }
         };
         let late = || Answer::Later { after: None, why: format!("no answer within {:?}", self.timeout) };
         tokio::time::timeout(self.timeout, answer).await.unwrap_or_else(|_| late())
     }
 
-    async fn send_grpc(&self, mut client: MetricsServiceClient<Channel>, request: &[u8]) -> Answer {
-        let Ok(message) = ExportMetricsServiceRequest::decode(request) else {
-            return Answer::Never { why: "what was to be sent is damaged".into() };
-        };
-        let request =
-            tonic::Request::from_parts(MetadataMap::from_headers(self.headers.clone()), Default::default(), message);
-        match client.export(request).await {
-            Ok(response) => taken(response.into_inner()),
-            Err(status) => refused(&status),
+    async fn send_grpc(&self, channel: Channel, kind: Kind, request: &[u8]) -> Answer {
+        // The three services differ in their types alone; `taken` is what a partial success of metrics says.
+        macro_rules! export {
+            ($client:ident, $taken:expr) => {{
+                let Ok(message) = Message::decode(request) else {
+                    return Answer::Never { why: "what was to be sent is damaged".into() };
+                };
+                let client = $client::new(channel).max_decoding_message_size(MAX_ANSWER);
+                let mut client = if self.gzip { client.send_compressed(CompressionEncoding::Gzip) } else { client };
+                let metadata = MetadataMap::from_headers(self.headers.clone());
+                match client.export(tonic::Request::from_parts(metadata, Default::default(), message)).await {
+                    Ok(response) => $taken(response.into_inner()),
+                    Err(status) => refused(&status),
+                }
+            }};
+        }
+        let wholly = || Answer::Taken { rejected: 0, message: String::new() };
+        match kind {
+            Kind::Metrics => export!(MetricsServiceClient, taken),
+            Kind::Traces => export!(TraceServiceClient, |_| wholly()),
+            Kind::Logs => export!(LogsServiceClient, |_| wholly()),
         }
     }
 
@@ -133,7 +161,18 @@ impl Client {
     }
 }
 
-fn grpc(config: &Otlp) -> Result<MetricsServiceClient<Channel>, ClientError> {
+/// Where a kind of request goes, by where metrics go. The config's check has seen to it that others are only asked for if
+/// that ends like this.
+fn path(metrics: &str, kind: Kind) -> Cow<'_, str> {
+    let other = match kind {
+        Kind::Metrics => return metrics.into(),
+        Kind::Traces => "/v1/traces",
+        Kind::Logs => "/v1/logs",
+    };
+    (metrics.trim_end_matches("/v1/metrics").to_owned() + other).into()
+}
+
+fn grpc(config: &Otlp) -> Result<Channel, ClientError> {
     let wrong = |error| ClientError::Endpoint { endpoint: config.endpoint.clone(), error };
     let mut endpoint = Endpoint::from_shared(config.endpoint.clone()).map_err(wrong)?.connect_timeout(config.timeout);
     if config.endpoint.starts_with("https://") {
@@ -143,8 +182,7 @@ fn grpc(config: &Otlp) -> Result<MetricsServiceClient<Channel>, ClientError> {
         };
         endpoint = endpoint.tls_config(tls).map_err(wrong)?;
     }
-    let client = MetricsServiceClient::new(endpoint.connect_lazy()).max_decoding_message_size(MAX_ANSWER);
-    Ok(if config.gzip { client.send_compressed(CompressionEncoding::Gzip) } else { client })
+    Ok(endpoint.connect_lazy())
 }
 
 fn http(config: &Otlp) -> Result<HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>, ClientError> {

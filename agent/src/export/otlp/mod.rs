@@ -9,6 +9,7 @@ mod collect;
 mod due;
 mod points;
 mod resource;
+mod signals;
 mod spool;
 
 #[cfg(test)]
@@ -16,10 +17,11 @@ mod tests;
 
 pub use client::ClientError;
 
+use crate::cluster::View;
 use crate::config::Otlp;
 use crate::export::prometheus::{families, own_text};
 use crate::query::{Reader, aggregates};
-use crate::telemetry::{Metrics, ProcessStats};
+use crate::telemetry::{self, Metrics, ProcessStats};
 use client::{Answer, Client};
 use collect::Collector;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
@@ -56,6 +58,7 @@ struct Push {
     client: Client,
     reader: Arc<Reader>,
     metrics: Arc<Metrics>,
+    cluster: View,
     resources: Arc<Resources>,
     spool: Arc<Mutex<Spool>>,
 }
@@ -77,6 +80,7 @@ pub fn start(
     sender: Sender<'_>,
     reader: Arc<Reader>,
     metrics: Arc<Metrics>,
+    cluster: View,
     dir: &Path,
     stopped: watch::Receiver<()>,
 ) -> Result<Vec<JoinHandle<()>>, OtlpError> {
@@ -96,7 +100,7 @@ pub fn start(
     metrics.otlp_backlog(waiting, bytes);
     let resources = Arc::new(Resources::new(&config, sender.group_id, sender.instance));
     let spool = Arc::new(Mutex::new(spool));
-    let push = Arc::new(Push { config, client, reader, metrics, resources, spool });
+    let push = Arc::new(Push { config, client, reader, metrics, cluster, resources, spool });
     let until = |stopped: watch::Receiver<()>, work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         tokio::spawn(async move {
             tokio::select! {
@@ -105,11 +109,15 @@ pub fn start(
             }
         })
     };
-    Ok(vec![
+    let mut tasks = vec![
         until(stopped.clone(), Box::pin(collect(push.clone()))),
         until(stopped.clone(), Box::pin(drain(push.clone()))),
-        until(stopped, Box::pin(push_totals(push))),
-    ])
+        until(stopped.clone(), Box::pin(push_totals(push.clone()))),
+    ];
+    if let Some(signals) = telemetry::signals() {
+        tasks.push(until(stopped, Box::pin(signals::push_signals(push, signals))));
+    }
+    Ok(tasks)
 }
 
 async fn ended(mut stopped: watch::Receiver<()>) {
@@ -207,9 +215,21 @@ impl Push {
         }
         let process = ProcessStats::read();
         let since = process.map_or(now, |process| (process.start_seconds * 1_000.0) as i64);
-        let own = families(&own_text(&self.reader, &self.metrics, process.as_ref()));
-        let own = own.iter().map(|family| points::own(family, since, now)).collect();
-        requests.push(request(&self.resources.agent, own).encode_to_vec());
+        let own = families(&own_text(&self.reader, &self.metrics, &self.cluster, process.as_ref()));
+        // A large cluster has a few series for each of its many partitions.
+        let own = own.iter().flat_map(|family| split(points::own(family, since, now), POINTS));
+        let mut together = Vec::new();
+        let mut points = 0;
+        for metric in own {
+            points += resource::points_of(&metric);
+            if points > POINTS && !together.is_empty() {
+                let full = std::mem::take(&mut together);
+                requests.push(request(&self.resources.agent, full).encode_to_vec());
+                points = resource::points_of(&metric);
+            }
+            together.push(metric);
+        }
+        requests.push(request(&self.resources.agent, together).encode_to_vec());
         requests
     }
 

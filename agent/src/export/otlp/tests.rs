@@ -5,6 +5,7 @@
 mod receiver;
 
 use super::{Sender, start};
+use crate::cluster::View;
 use crate::config::{Otlp, OtlpProtocol, Secrets};
 use crate::export::prometheus::{Format, Style, render};
 use crate::query::testing::{Agent, MINUTE, T0, event};
@@ -50,6 +51,8 @@ fn config(receiver: &Receiver, protocol: OtlpProtocol) -> Otlp {
         interval: Duration::from_millis(200),
         certificate: None,
         resource: [("service.name".to_owned(), "shop".to_owned())].into(),
+        traces: false,
+        logs: false,
         backlog_bytes: 1 << 20,
         backlog_age: Duration::from_secs(3600),
     }
@@ -65,7 +68,7 @@ fn push(agent: &Agent, config: Otlp, dir: &Path) -> Pushing {
     let (stop, stopped) = watch::channel(());
     let metrics = Arc::new(Metrics::new());
     let sender = Sender { group_id: "the-group", instance: "sg-1" };
-    start(config, sender, agent.reader.clone(), metrics.clone(), dir, stopped).unwrap();
+    start(config, sender, agent.reader.clone(), metrics.clone(), View::default(), dir, stopped).unwrap();
     Pushing { metrics, _stop: stop }
 }
 

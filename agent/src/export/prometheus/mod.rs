@@ -56,12 +56,13 @@ pub fn render(
     page.finish()
 }
 
-/// What this agent tells of itself, in OpenMetrics text without its end.
-pub fn own_text(reader: &Reader, metrics: &Metrics, process: Option<&ProcessStats>) -> String {
+/// What this agent tells of itself and of its cluster, in OpenMetrics text without its end.
+pub fn own_text(reader: &Reader, metrics: &Metrics, view: &View, process: Option<&ProcessStats>) -> String {
     let mut text = Vec::new();
     let style = Style { format: Format::Text, histograms: Histograms::Classic };
     let mut page = Page::new(style, &mut text);
     own::write(&mut page, reader);
+    cluster::write(&mut page, view);
     // Writing to a vector cannot fail, and gauges look the same in both text formats.
     let _ = page.finish();
     String::from_utf8_lossy(&text).into_owned() + &metrics.encode(process)

@@ -244,6 +244,21 @@ fn resources() -> Vec<Panel> {
             "{{aggregate}}",
         ),
         lines(
+            "State files",
+            "bytes",
+            "Size of the partitions' files on disk, by agent. They shrink only when they are compacted.",
+            format!("sum by (instance) (streamgauge_state_bytes{{{T}}})"),
+            "{{instance}}",
+        ),
+        lines(
+            "Windows waiting to be pushed",
+            "short",
+            "Closed windows that the OTLP receiver has not taken yet, and those given up since the agents started.",
+            format!("sum by (instance) (streamgauge_otlp_queued_windows{{{I}}})"),
+            "{{instance}}",
+        )
+        .query(format!("sum(streamgauge_otlp_dropped_windows_total{{{I}}}) or vector(0)"), "given up"),
+        lines(
             "Checkpoint failures, rebuilds",
             "short",
             "Checkpoints not written and state files rebuilt, since the agents started. The changelog has everything.",

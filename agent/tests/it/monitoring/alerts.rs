@@ -51,15 +51,16 @@ fn a_moved_threshold_or_wait_is_noticed() {
     fs::create_dir(home.path().join("tests")).expect("a folder");
     let mut unnoticed = Vec::new();
     for file in FILES {
-        let tests = home.path().join("tests").join(file);
-        fs::copy(repository().join("alerts/tests").join(file), &tests).expect("the tests");
+        let tests = fs::read_to_string(repository().join("alerts/tests").join(file)).expect("the tests");
+        let path_of_tests = home.path().join("tests").join(file);
         let rules = fs::read_to_string(repository().join("alerts").join(file)).expect("the rules");
         let mutants = mutants(&rules);
         assert!(mutants.len() > 10, "{file}: only {} places to change", mutants.len());
-        for (what, mutant) in mutants {
+        for Mutant { alert, what, rules } in mutants {
             let path: PathBuf = home.path().join(file);
-            fs::write(&path, mutant).expect("it is written");
-            if run(promtool, &["test", "rules"], &tests).status.success() {
+            fs::write(&path, rules).expect("it is written");
+            fs::write(&path_of_tests, cases_of(&tests, &alert)).expect("they are written");
+            if run(promtool, &["test", "rules"], &path_of_tests).status.success() {
                 unnoticed.push(format!("{file}: {what}"));
             }
         }
@@ -68,7 +69,21 @@ fn a_moved_threshold_or_wait_is_noticed() {
 }
 
 /// The rule file with one comparison or one wait changed, and what was changed.
-fn mutants(rules: &str) -> Vec<(String, String)> {
+struct Mutant {
+    alert: String,
+    what: String,
+    rules: String,
+}
+
+/// The test file with the cases of this alert alone, which are few, and all the others in vain.
+fn cases_of(tests: &str, alert: &str) -> String {
+    let (head, cases) = tests.split_once("\ntests:\n").expect("cases");
+    let cases: Vec<&str> = cases.split("\n\n").filter(|case| case.contains(&format!("\"{alert}\""))).collect();
+    assert!(!cases.is_empty(), "no case of {alert}");
+    format!("{head}\ntests:\n{}\n", cases.join("\n\n"))
+}
+
+fn mutants(rules: &str) -> Vec<Mutant> {
     let comparison = Regex::new(r"(?:[<>]|==)(?: bool)? (-?[0-9.]+)").expect("a regex");
     let wait = Regex::new(r"^        for: ([0-9]+)([smh])$").expect("a regex");
     let mut found = Vec::new();
@@ -80,7 +95,8 @@ fn mutants(rules: &str) -> Vec<(String, String)> {
         let mut add = |range: std::ops::Range<usize>, new: String| {
             let mut lines: Vec<String> = rules.lines().map(str::to_owned).collect();
             lines[at].replace_range(range, &new);
-            found.push((format!("{alert}, line {}: {}", at + 1, lines[at].trim()), lines.join("\n") + "\n"));
+            let what = format!("{alert}, line {}: {}", at + 1, lines[at].trim());
+            found.push(Mutant { alert: alert.to_owned(), what, rules: lines.join("\n") + "\n" });
         };
         if expression {
             for number in comparison.captures_iter(line).filter_map(|c| c.get(1)) {

@@ -13,7 +13,7 @@ use streamgauge_proto::v1::load_test_service_client::LoadTestServiceClient;
 use streamgauge_proto::v1::query_service_client::QueryServiceClient;
 use streamgauge_proto::v1::{QueryRequest, StartLoadTestRequest};
 
-use super::names::{looks_after_the_cluster, queries};
+use super::names::queries;
 use super::servers::Prometheus;
 use super::stream::Stream;
 use crate::agent::{Agent, repository};
@@ -23,10 +23,12 @@ use crate::scene::Scene;
 
 const PARTITIONS: i32 = 4;
 const RATE: f64 = 2_000.0;
+/// As Grafana reckons `$__rate_interval`.
+const FOUR_SCRAPES: &str = "4s";
 
-/// The dashboard of the cluster. As long as the agent does not look after the cluster, its queries are only held to be
-/// without errors.
-const OF_THE_CLUSTER: &str = "streamgauge-kafka";
+/// Looks after the cluster more often than a production agent would, and probes it.
+const CLUSTER: &str =
+    "cluster:\n  interval: 2s\n  lag: { interval: 2s }\n  probe: { enabled: true }\n  load_tests: { allow: true }\n";
 
 /// An aggregate with more keys than its limit.
 const SMALL: &str = "aggregates:\n  small:\n    source: requests\n    by: { user: user_id }\n    limit: 10\n    windows: [1m]\n    \
@@ -66,11 +68,7 @@ fn delete_all_records(scene: &Scene) {
 
 #[test]
 fn every_query_of_every_dashboard_has_an_answer_under_load() {
-    let scene = Scene::new("panels", PARTITIONS).kafka_line("dead_letters: drop_and_count");
-    let scene = scene.section(match looks_after_the_cluster() {
-        true => "cluster:\n  interval: 2s\n  lag: { interval: 2s }\n  probe: { enabled: true }\n  load_tests: { allow: true }\n",
-        false => "cluster: { load_tests: { allow: true } }\n",
-    });
+    let scene = Scene::new("panels", PARTITIONS).kafka_line("dead_letters: drop_and_count").section(CLUSTER);
     let mut first = unlucky(&scene);
     // Aborts a commit, too, once.
     first.set("STREAMGAUGE_FAILPOINTS", Some("restore.loaded=sleep:3000,commit.produced=fail@20"));
@@ -149,15 +147,14 @@ fn boards() -> Vec<(String, Value)> {
 }
 
 /// What Grafana puts in for its variables; `All` of ours, which is their `allValue`.
-fn filled_in(expr: &str, board: &Value) -> String {
+fn filled_in(expr: &str, board: &Value, rate_interval: &str) -> String {
     let ours = board["templating"]["list"].as_array().into_iter().flatten().filter(|v| v["type"] == "query");
     let mut values: BTreeMap<String, String> = ours
         .map(|v| {
             (v["name"].as_str().unwrap_or_default().to_owned(), v["allValue"].as_str().unwrap_or_default().to_owned())
         })
         .collect();
-    // Four scrapes, as Grafana reckons.
-    values.insert("__rate_interval".into(), "4s".into());
+    values.insert("__rate_interval".into(), rate_interval.into());
     let filled = values.iter().fold(expr.to_owned(), |text, (name, value)| text.replace(&format!("${name}"), value));
     assert!(!filled.contains('$'), "a variable that the dashboard does not have: {filled}");
     filled
@@ -170,13 +167,11 @@ fn unanswered(prometheus: &Prometheus) -> Vec<String> {
         for (what, expr) in queries(&board) {
             let answer = match expr.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')) {
                 Some(of) => values_of_label(prometheus, of),
-                None => series(prometheus, &filled_in(&expr, &board)),
+                None => series(prometheus, &filled_in(&expr, &board, FOUR_SCRAPES)),
             };
             match answer {
                 Err(error) => wrong.push(format!("{name}, {what}: {error}: {expr}")),
-                Ok(0) if name != OF_THE_CLUSTER || looks_after_the_cluster() => {
-                    wrong.push(format!("{name}, {what}: empty: {expr}"))
-                }
+                Ok(0) => wrong.push(format!("{name}, {what}: empty: {expr}")),
                 Ok(_) => {}
             }
         }
@@ -219,7 +214,7 @@ fn main_numbers(prometheus: &Prometheus) -> Vec<String> {
         let board = &boards[board];
         let panels = board["panels"].as_array().expect("panels");
         let panel = panels.iter().find(|panel| panel["title"] == title).unwrap_or_else(|| panic!("no panel {title}"));
-        let expr = filled_in(panel["targets"][0]["expr"].as_str().expect("a query"), board);
+        let expr = filled_in(panel["targets"][0]["expr"].as_str().expect("a query"), board, "20s");
         let found = prometheus.number(&expr);
         if !found.is_some_and(|value| (least..=most).contains(&value)) {
             wrong.push(format!("{title} is {found:?}, should be {least} to {most}: {expr}"));

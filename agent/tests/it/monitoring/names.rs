@@ -10,9 +10,6 @@ use streamgauge::telemetry::Name;
 
 use crate::agent::repository;
 
-/// Of the cluster's health and lag, which land beside this.
-const AWAITED: [&str; 4] = ["kafka_", "streamgauge_cluster_", "streamgauge_kafka_", "streamgauge_probe_"];
-
 /// Not this agent's: Prometheus' own series, and a broker's JMX exporter.
 const OTHERS: [&str; 3] = ["up", "ALERTS", "kafka_network_requestchannel_requestqueuesize"];
 
@@ -90,15 +87,6 @@ fn expressions_of_rules(text: &str) -> Vec<String> {
     expressions
 }
 
-/// Whether the agent has the metrics of the cluster.
-pub fn looks_after_the_cluster() -> bool {
-    Name::ALL.iter().any(|name| name.family() == "kafka_brokers")
-}
-
-fn awaited(metric: &str) -> bool {
-    !looks_after_the_cluster() && AWAITED.iter().any(|prefix| metric.starts_with(prefix))
-}
-
 fn known() -> BTreeSet<String> {
     let config = config::parse(&read("examples/http-requests.yaml"), "example", &|_| None).expect("a valid example");
     let of_config = config.aggregates.iter().flat_map(Aggregate::families).flat_map(|family| family.sample_names());
@@ -127,7 +115,7 @@ fn every_metric_of_a_panel_rule_or_alert_is_exposed() {
     let unknown: BTreeSet<String> = expressions
         .iter()
         .flat_map(|(at, expr)| {
-            metrics(expr).into_iter().filter(|m| !known.contains(m) && !awaited(m)).map(move |m| format!("{at}: {m}"))
+            metrics(expr).into_iter().filter(|m| !known.contains(m)).map(move |m| format!("{at}: {m}"))
         })
         .collect();
     assert!(unknown.is_empty(), "nobody exposes:\n{}", unknown.into_iter().collect::<Vec<_>>().join("\n"));
@@ -189,10 +177,10 @@ fn every_alert_says_what_is_wrong_how_bad_and_where_to_look() {
 #[test]
 fn every_metric_of_a_runbook_is_exposed() {
     let known = known();
-    let word = Regex::new(r"`(streamgauge_[a-z_]+|kafka_[a-z_]+|process_[a-z_]+)").expect("a regex");
+    let word = Regex::new(r"`((?:streamgauge|kafka|process)_[a-z0-9_]+)").expect("a regex");
     for page in files("docs/runbooks", ".md") {
         for found in word.captures_iter(&read(&page)) {
-            assert!(known.contains(&found[1]) || awaited(&found[1]), "{page} speaks of {}", &found[1]);
+            assert!(known.contains(&found[1]), "{page} speaks of {}", &found[1]);
         }
     }
 }
