@@ -96,6 +96,7 @@ fn send(producer: &BaseProducer<Context>, call: &Call) -> Result<(), TxnError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::stats::Clients;
     use rdkafka::ClientConfig;
     use rdkafka::mocking::{MockCluster, MockCoordinator};
     use rdkafka::producer::BaseRecord;
@@ -109,7 +110,10 @@ mod tests {
         cluster.partition_leader("t", 0, Some(1)).unwrap();
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", cluster.bootstrap_servers()).set("transactional.id", "id");
-        let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(Context::default()).unwrap());
+        config.set("statistics.interval.ms", "20");
+        let clients = Clients::default();
+        let context = Context::shown(clients.client("test"));
+        let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context).unwrap());
         let sender = OffsetSender::start(producer.clone()).unwrap();
         let (second, offsets) = (Duration::from_secs(1), [(("t".into(), 0), 1)]);
         let metadata = Arc::new(GroupMetadata::of(c"g").unwrap());
@@ -119,8 +123,21 @@ mod tests {
         sender.send(&offsets, &metadata, second * 10).unwrap();
         producer.commit_transaction(second * 10).unwrap();
 
+        let wait_for_connections = |count| {
+            let connections = || clients.views().get(&("test", 2)).map(|view| view.connections);
+            for _ in 0..500 {
+                if connections() == Some(count) {
+                    return;
+                }
+                producer.poll(second / 50);
+            }
+            panic!("{:?} instead of {count}", connections());
+        };
+        wait_for_connections(1);
         cluster.broker_down(2).unwrap();
         cluster.coordinator(MockCoordinator::Group("g".into()), 3).unwrap();
+        // A client that does not know yet that its coordinator is gone asks for the new one; it is the other that waits.
+        wait_for_connections(0);
         producer.begin_transaction().unwrap();
         let answer = sender.send(&offsets, &metadata, second);
         assert!(matches!(answer, Err(TxnError::Fatal { .. })), "{answer:?}");

@@ -7,7 +7,6 @@ mod crashes;
 mod disk;
 mod input;
 mod prometheus;
-mod proxy;
 mod recovery;
 mod stage;
 mod stream;

@@ -25,6 +25,7 @@ mod oracle;
 mod otlp;
 mod pressure;
 mod produce;
+mod proxy;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod receiver;
 mod recreated;

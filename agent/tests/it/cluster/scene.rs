@@ -28,10 +28,17 @@ cluster: { interval: 2s, lag: { interval: 2s }, probe: { enabled: true } }
 pub struct Scene<'a> {
     pub kafka: &'a Kafka,
     pub agent: Agent,
+    /// Where the agent and the command line reach the brokers.
+    pub servers: String,
 }
 
 impl<'a> Scene<'a> {
     pub fn start(kafka: &'a Kafka) -> Scene<'a> {
+        Scene::through(kafka, kafka.bootstrap())
+    }
+
+    /// The agent and the command line come by these addresses, which may be proxies.
+    pub fn through(kafka: &'a Kafka, servers: &str) -> Scene<'a> {
         kafka.create_topic("orders", PARTITIONS, &[("min.insync.replicas", "2")]);
         kafka.create_topic("spare", 1, &[]);
         for partition in 0..PARTITIONS {
@@ -41,9 +48,9 @@ impl<'a> Scene<'a> {
         commit(kafka, "behind", "orders", &(0..PARTITIONS).map(|p| (p, i64::from(p))).collect::<Vec<_>>());
         commit(kafka, "behind", "spare", &[(0, 0)]);
         commit(kafka, "caught-up", "orders", &(0..PARTITIONS).map(|p| (p, i64::from(10 + p))).collect::<Vec<_>>());
-        let mut agent = Agent::start(kafka.bootstrap(), CONFIG);
+        let mut agent = Agent::start(servers, CONFIG);
         agent.wait_ready();
-        let scene = Scene { kafka, agent };
+        let scene = Scene { kafka, agent, servers: servers.to_owned() };
         wait_until("everything has been counted and collected", || {
             let page = scene.page();
             page.contains("kafka_consumergroup_lag_sum{consumergroup=\"sg\",topic=\"orders\"} 0\n")

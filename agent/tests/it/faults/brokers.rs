@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Fault;
 use super::crashes::has_a_share;
-use super::proxy::Proxy;
 use super::stage::{Brokers, PLAIN, Row, Stage};
 use crate::kafka::Kafka;
+use crate::proxy::Proxy;
 
 pub const FAULTS: &[Fault] = &[
     Fault {

@@ -1,11 +1,13 @@
-//! A small TCP proxy between one agent and a broker: the link can be cut, made slow, and mended.
+//! A small TCP proxy between a client and a broker: the link can be cut, made slow, and mended.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::agent::free_address;
 
 const CHUNK: usize = 16 * 1024;
 
@@ -32,8 +34,23 @@ impl Proxy {
     /// Listens on a free port of 127.0.0.1. Where it leads to is told with [`Proxy::lead_to`], later: a broker has to know
     /// the port before it starts.
     pub fn start() -> Proxy {
-        let address = crate::agent::free_address();
-        let listener = TcpListener::bind(address).expect("the port is free");
+        Proxy::on(TcpListener::bind(free_address()).expect("the port is free"))
+    }
+
+    /// Three on consecutive ports, as `scripts/kafka` wants them for three brokers.
+    pub fn three() -> [Proxy; 3] {
+        loop {
+            let first = free_address().port();
+            let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
+            let listeners: Vec<_> = (first..first + 3).filter_map(bind).collect();
+            if let Ok(three) = <[TcpListener; 3]>::try_from(listeners) {
+                return three.map(Proxy::on);
+            }
+        }
+    }
+
+    fn on(listener: TcpListener) -> Proxy {
+        let port = listener.local_addr().expect("it is bound").port();
         let link = Arc::<Link>::default();
         let own = link.clone();
         std::thread::spawn(move || {
@@ -45,7 +62,7 @@ impl Proxy {
                 std::thread::spawn(move || connect(&link, client));
             }
         });
-        Proxy { link, port: address.port() }
+        Proxy { link, port }
     }
 
     pub fn port(&self) -> u16 {
