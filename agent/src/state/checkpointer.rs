@@ -136,7 +136,7 @@ impl Checkpointer {
 
     fn write(&self, id: &TaskId, slot: &Slot) {
         let mut store = slot.store.lock();
-        let Some(open) = store.as_ref() else { return };
+        let Some(open) = store.as_mut() else { return };
         let (changes, checkpoint) = {
             let mut pending = slot.pending.lock();
             slot.dirty.store(false, Ordering::Release);

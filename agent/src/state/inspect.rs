@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn entries_are_counted_by_aggregate_listed_or_not() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("0.redb"), 1 << 20).unwrap();
+        let mut store = Store::open(&dir.path().join("0.redb"), 1 << 20).unwrap();
         assert_eq!(Contents::read(&store).unwrap(), Contents::default());
         let mut changes = Changes::default();
         for (aggregate, pane, label) in [

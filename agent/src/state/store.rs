@@ -36,11 +36,13 @@ pub enum StoreError {
 /// Changes since the last write: a value, or `None` for a removed entry.
 pub type Changes = std::collections::HashMap<Vec<u8>, Option<Vec<u8>>, rustc_hash::FxBuildHasher>;
 
-#[derive(Debug)]
+type Opening = Box<dyn Fn() -> Result<Database, redb::DatabaseError> + Send + Sync>;
+
 pub struct Store {
-    /// `None` only while it is dropped.
+    /// `None` after a write that failed, until the next one.
     database: Option<Database>,
     path: PathBuf,
+    opening: Opening,
 }
 
 impl Store {
@@ -50,16 +52,25 @@ impl Store {
             std::fs::create_dir_all(parent)
                 .map_err(|e| StoreError::Unwritable { path: path.to_owned(), error: e.to_string() })?;
         }
-        let database = unharmed(path, || {
-            Database::builder().set_cache_size(cache_bytes).create(path).map_err(|error| opening_failed(path, error))
-        })?;
-        let store = Store { database: Some(database), path: path.to_owned() };
+        let file = path.to_owned();
+        Store::made_by(path, Box::new(move || Database::builder().set_cache_size(cache_bytes).create(&file)))
+    }
+
+    fn made_by(path: &Path, opening: Opening) -> Result<Store, StoreError> {
+        let mut store = Store { database: None, path: path.to_owned(), opening };
+        store.open_again()?;
         if let Some(checkpoint) = store.checkpoint()?
             && checkpoint.format_version > FORMAT_VERSION
         {
             return Err(StoreError::Newer { path: path.to_owned(), found: checkpoint.format_version });
         }
         Ok(store)
+    }
+
+    fn open_again(&mut self) -> Result<(), StoreError> {
+        let open = || (self.opening)().map_err(|error| opening_failed(&self.path, error));
+        self.database = Some(unharmed(&self.path, open)?);
+        Ok(())
     }
 
     /// Deletes the file; the next [`Store::open`] begins with an empty one.
@@ -103,9 +114,26 @@ impl Store {
         Ok(())
     }
 
-    /// Writes `changes` and the checkpoint they lead to, in one durable transaction.
-    pub fn write(&self, changes: &Changes, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        unharmed(&self.path, || self.write_all(changes, checkpoint))
+    /// Writes `changes` and the checkpoint they lead to, in one durable transaction. May be tried again after an error.
+    pub fn write(&mut self, changes: &Changes, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        if self.database.is_none() {
+            self.open_again()?;
+        }
+        let result = unharmed(&self.path, || self.write_all(changes, checkpoint));
+        if result.is_err() {
+            // After a failed write redb refuses all others, until the file is opened anew.
+            self.close();
+        }
+        result
+    }
+
+    fn close(&mut self) {
+        let database = self.database.take();
+        // Closing writes, too; what is damaged is found out at the next opening.
+        let _ = unharmed(&self.path, || {
+            drop(database);
+            Ok(())
+        });
     }
 
     fn write_all(&self, changes: &Changes, checkpoint: &Checkpoint) -> Result<(), StoreError> {
@@ -131,7 +159,7 @@ impl Store {
     }
 
     fn database(&self) -> Result<&Database, StoreError> {
-        self.database.as_ref().ok_or_else(|| self.corrupt("closed"))
+        self.database.as_ref().ok_or_else(|| self.unwritable("closed after a write that failed"))
     }
 
     fn corrupt(&self, error: impl std::fmt::Display) -> StoreError {
@@ -145,12 +173,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        let database = self.database.take();
-        // Closing writes, too; what is damaged is found out at the next opening.
-        let _ = unharmed(&self.path, || {
-            drop(database);
-            Ok(())
-        });
+        self.close();
     }
 }
 
@@ -177,6 +200,12 @@ fn opening_failed(path: &Path, error: redb::DatabaseError) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use redb::StorageBackend;
+    use redb::backends::FileBackend;
+    use std::fs::File;
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn checkpoint(offset: i64) -> Checkpoint {
         Checkpoint { format_version: FORMAT_VERSION, changelog_offset: offset, ..Default::default() }
@@ -192,7 +221,7 @@ mod tests {
     fn entries_and_checkpoint_come_back_together() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("topic/0.redb");
-        let store = Store::open(&path, 1 << 20).unwrap();
+        let mut store = Store::open(&path, 1 << 20).unwrap();
         assert_eq!(store.checkpoint().unwrap(), None);
         let mut changes = Changes::default();
         changes.insert(b"a".to_vec(), Some(b"1".to_vec()));
@@ -234,13 +263,77 @@ mod tests {
                 bytes[at] ^= 1 << (nth % 8);
             }
             std::fs::write(&path, bytes).unwrap();
-            let worked = Store::open(&path, 1 << 20).and_then(|store| {
+            let worked = Store::open(&path, 1 << 20).and_then(|mut store| {
                 store.entries(|_, _| {})?;
                 store.write(&changes, &checkpoint(8))
             });
             refused += usize::from(worked.is_err());
         }
         assert!(refused > 10, "{refused} of 60 were refused");
+    }
+
+    /// A file on a disk that can be full: then nothing is written, and the file does not grow.
+    #[derive(Debug)]
+    struct Disk {
+        file: FileBackend,
+        is_full: Arc<AtomicBool>,
+    }
+
+    impl Disk {
+        fn room(&self) -> io::Result<()> {
+            let full = self.is_full.load(Ordering::Relaxed);
+            if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.file.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.room().and_then(|()| self.file.set_len(len))
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.file.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.room().and_then(|()| self.file.write(offset, data))
+        }
+    }
+
+    #[test]
+    fn a_full_disk_keeps_the_last_checkpoint_and_takes_the_next_one_when_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.redb");
+        let is_full = Arc::new(AtomicBool::new(false));
+        let (full, place) = (is_full.clone(), path.clone());
+        let opening = move || {
+            let file = File::options().read(true).write(true).create(true).truncate(false).open(&place)?;
+            Database::builder().create_with_backend(Disk { file: FileBackend::new(file)?, is_full: full.clone() })
+        };
+        let mut store = Store::made_by(&path, Box::new(opening)).unwrap();
+        let change = |key: u32, bytes| Changes::from_iter([(key.to_be_bytes().to_vec(), Some(vec![7; bytes]))]);
+        store.write(&change(1, 10), &checkpoint(7)).unwrap();
+        is_full.store(true, Ordering::Relaxed);
+        // It has to grow for this one.
+        for _ in 0..3 {
+            let refused = store.write(&change(2, 4 << 20), &checkpoint(8));
+            assert!(matches!(refused, Err(StoreError::Unwritable { .. })), "{refused:?}");
+        }
+        is_full.store(false, Ordering::Relaxed);
+        store.write(&change(3, 10), &checkpoint(9)).unwrap();
+        drop(store);
+        let store = Store::open(&path, 1 << 20).unwrap();
+        assert_eq!(store.checkpoint().unwrap(), Some(checkpoint(9)));
+        let keys: Vec<_> = contents(&store).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, [1_u32, 3].map(|key| key.to_be_bytes().to_vec()));
     }
 
     #[test]

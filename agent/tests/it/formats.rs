@@ -10,7 +10,7 @@ use crate::agent::Agent;
 use crate::scene::{Scene, number};
 
 fn rewrite(agent: &Agent, scene: &Scene, version: u32) {
-    let store = Store::open(&agent.state_dir().join("tasks").join(&scene.topic).join("0.redb"), 1 << 20).unwrap();
+    let mut store = Store::open(&agent.state_dir().join("tasks").join(&scene.topic).join("0.redb"), 1 << 20).unwrap();
     let checkpoint = store.checkpoint().unwrap().unwrap();
     store.write(&Changes::default(), &Checkpoint { format_version: version, ..checkpoint }).unwrap();
 }

@@ -78,7 +78,7 @@ fn inspect_shows_what_is_stored_and_verify_finds_a_planted_lie() {
 
 /// Adds one to the requests of some total of `http` in partition 1.
 fn plant_a_lie(agent: &Agent, topic: &str) {
-    let store = Store::open(&agent.state_dir().join("tasks").join(topic).join("1.redb"), 1 << 20).unwrap();
+    let mut store = Store::open(&agent.state_dir().join("tasks").join(topic).join("1.redb"), 1 << 20).unwrap();
     let checkpoint = store.checkpoint().unwrap().unwrap();
     let http = checkpoint.offset_record.as_ref().unwrap().aggregates.iter().find(|a| a.name == "http").unwrap().id;
     let mut changes = Changes::default();
