@@ -16,8 +16,11 @@ use crate::state::{Changes, Pending, Phase, Store, StoreError, Task, View};
 use crate::telemetry::Metrics;
 use rdkafka::error::{KafkaError, KafkaResult};
 use std::collections::HashMap;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 use std::time::Duration;
 use streamgauge_proto::storage::v1::Checkpoint;
 
@@ -135,12 +138,7 @@ pub fn restore(
     let ends = Ends::read(context, &readers, tasks, &input)?;
     step("changelog is stable");
     let mut reader = readers.stable;
-    let mut replicas = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let changelog = (task.changelog.clone(), task.task.id.partition);
-        let mark = ends.changelog[&changelog];
-        replicas.push(Tail::open(context, task, changelog, mark, &ends.cluster_id)?);
-    }
+    let mut replicas = open_all(context, tasks, &ends)?;
     failpoint::hit("restore.loaded");
     step("state files loaded");
     while !replicas.is_empty() {
@@ -160,6 +158,26 @@ pub fn restore(
     failpoint::hit("restore.promoted");
     step("changelog replayed");
     Ok(())
+}
+
+/// Opens the tails of all tasks, on as many threads as there are cores: most of it is bringing files into memory.
+fn open_all(context: &RestoreContext, tasks: &[RestoreTask], ends: &Ends) -> Result<Vec<Tail>, RestoreError> {
+    let next = AtomicUsize::new(0);
+    let open_some = || {
+        let mut opened = Vec::new();
+        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let changelog = (task.changelog.clone(), task.task.id.partition);
+            let mark = ends.changelog[&changelog];
+            opened.push(Tail::open(context, task, changelog, mark, &ends.cluster_id)?);
+        }
+        Ok(opened)
+    };
+    let threads = available_parallelism().map_or(1, NonZero::get).min(tasks.len());
+    let opened: Result<Vec<Vec<Tail>>, RestoreError> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(open_some)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    Ok(opened?.into_iter().flatten().collect())
 }
 
 /// The ends of the logs concerned, read once for all tasks.
