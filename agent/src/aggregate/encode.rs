@@ -46,7 +46,12 @@ impl Cell {
     /// # Errors
     /// If the bytes are not a cell of that aggregate, or of a newer format.
     pub fn decode(plan: &AggregatePlan, bytes: &[u8]) -> Result<Cell, FormatError> {
-        let Version { format_version: found } = Version::decode(bytes)?;
+        let message = pb::Cell::decode(bytes);
+        // A newer format need not be readable to be named.
+        let found = match &message {
+            Ok(message) => message.format_version,
+            Err(_) => Version::decode(bytes)?.format_version,
+        };
         if found > CELL_FORMAT_VERSION {
             return Err(FormatError::Newer { found, known: CELL_FORMAT_VERSION });
         }
@@ -54,7 +59,7 @@ impl Cell {
         if found == 0 {
             return Err(mismatch("it has no format version"));
         }
-        let message = pb::Cell::decode(bytes)?;
+        let message = message?;
         if message.measures.len() != plan.measures.len() {
             return Err(mismatch("it has another number of measures"));
         }

@@ -46,21 +46,34 @@ impl EntryKey {
     /// so that all a task expires of an aggregate is one range.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(Self::PREFIX + self.key.len());
-        out.extend_from_slice(&self.aggregate.0.to_be_bytes());
-        out.extend_from_slice(&((self.pane.end as u64) ^ (1 << 63)).to_be_bytes());
-        out.extend_from_slice(&self.pane.late.to_be_bytes());
+        out.extend_from_slice(&EntryKey::prefix(self.aggregate, self.pane));
         out.extend_from_slice(&self.key);
+        out
+    }
+
+    /// What the byte forms of all of a pane's entries begin with.
+    pub fn prefix(aggregate: AggregateId, pane: Pane) -> [u8; Self::PREFIX] {
+        let mut out = [0; Self::PREFIX];
+        out[..8].copy_from_slice(&aggregate.0.to_be_bytes());
+        out[8..16].copy_from_slice(&((pane.end as u64) ^ (1 << 63)).to_be_bytes());
+        out[16..].copy_from_slice(&pane.late.to_be_bytes());
         out
     }
 
     /// The inverse of [`EntryKey::encode`]; `None` for bytes that are no entry's key.
     pub fn decode(bytes: &[u8]) -> Option<EntryKey> {
+        let (aggregate, pane, key) = EntryKey::split(bytes)?;
+        Some(EntryKey { aggregate, pane, key: key.into() })
+    }
+
+    /// The same, with the labels as they stand in `bytes`.
+    pub fn split(bytes: &[u8]) -> Option<(AggregateId, Pane, &[u8])> {
         let (prefix, key) = bytes.split_at_checked(Self::PREFIX)?;
-        labels(key)?;
+        each_label(key, |_| ())?;
         let aggregate = AggregateId(u64::from_be_bytes(prefix[..8].try_into().ok()?));
         let end = (u64::from_be_bytes(prefix[8..16].try_into().ok()?) ^ (1 << 63)) as i64;
         let late = u16::from_be_bytes(prefix[16..18].try_into().ok()?);
-        Some(EntryKey { aggregate, pane: Pane { end, late }, key: key.into() })
+        Some((aggregate, Pane { end, late }, key))
     }
 }
 
@@ -86,22 +99,28 @@ pub fn is_overflow(key: &[u8]) -> bool {
 
 /// The label values in `key`, in the config's order (none for the overflow key); `None` if the bytes are no key.
 pub fn labels(key: &[u8]) -> Option<Vec<&str>> {
+    let mut values = Vec::new();
+    each_label(key, |value| values.push(value))?;
+    Some(values)
+}
+
+/// Calls `each` with the values that [`labels`] returns, up to where the bytes are no key.
+fn each_label<'a>(key: &'a [u8], mut each: impl FnMut(&'a str)) -> Option<()> {
     let (&kind, mut rest) = key.split_first()?;
     if kind == OVERFLOW && rest.is_empty() {
-        return Some(Vec::new());
+        return Some(());
     }
     if kind != USUAL {
         return None;
     }
-    let mut values = Vec::new();
     while !rest.is_empty() {
         let (length, after) = rest.split_at_checked(4)?;
         let length = u32::from_be_bytes(length.try_into().ok()?) as usize;
         let (value, after) = after.split_at_checked(length)?;
-        values.push(std::str::from_utf8(value).ok()?);
+        each(std::str::from_utf8(value).ok()?);
         rest = after;
     }
-    Some(values)
+    Some(())
 }
 
 #[cfg(test)]

@@ -279,8 +279,8 @@ impl Work {
                 written.push((key, Some(value)));
             }
             written.extend(sealed.removed.into_iter().map(|(_, key)| (key, None)));
+            task.task.view.write().apply(entries, &removed, sealed.record.clone(), now);
             self.settings.checkpointer.committed(id, written, &sealed.record, next);
-            task.task.view.write().apply(entries, &removed, sealed.record, now);
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use super::identity::{TopicIds, Unusable, usable};
 use super::manager::{Followed, Kept};
-use super::replay::Replay;
+use super::replay::{Replay, ReplayError};
 use super::restore::RestoreError;
-use crate::state::{FORMAT_VERSION, StateDir, Store, StoreError, Task, TaskId};
+use crate::aggregate::Plan;
+use crate::state::{FORMAT_VERSION, StateDir, Store, StoreError, Task, TaskId, View};
 use crate::telemetry::Metrics;
-use std::collections::HashMap;
+use parking_lot::RwLock;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,18 +30,36 @@ pub struct Files {
 /// A state to be continued with the changelog.
 pub struct Opened {
     pub replay: Replay,
+    /// What the replay leads to.
+    pub view: Arc<RwLock<View>>,
     pub store: Store,
     pub checkpoint: Checkpoint,
     /// The changelog offset to go on from; 0: from its beginning.
     pub from: i64,
 }
 
-type Entries = HashMap<Vec<u8>, Vec<u8>, rustc_hash::FxBuildHasher>;
+/// Why a file cannot be loaded, for the log.
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Entry(#[from] ReplayError),
+}
 
-fn load(store: &Store) -> Result<Entries, StoreError> {
-    let mut entries = Entries::default();
-    store.entries(|key, value| drop(entries.insert(key.to_vec(), value.to_vec())))?;
-    Ok(entries)
+/// Everything that a file holds, and the view of it.
+fn load(store: &Store, checkpoint: &Checkpoint, plan: &Arc<Plan>) -> Result<(Replay, View), LoadError> {
+    let mut view = View::default();
+    let (record, next) = (checkpoint.offset_record.clone(), checkpoint.changelog_offset);
+    let mut replay = Replay::of_file(plan.clone(), record, next, &mut view);
+    let mut loaded = Ok(());
+    store.entries(|key, value| {
+        if loaded.is_ok() {
+            loaded = replay.load(key, value, &mut view);
+        }
+    })?;
+    loaded?;
+    Ok((replay, view))
 }
 
 impl Files {
@@ -61,7 +80,7 @@ impl Files {
     ///
     /// # Errors
     /// If the disk says no, the file is of a newer format, or nobody waits any more.
-    pub fn open(&self, id: &TaskId, identity: Checkpoint, mark: i64) -> Result<Opened, RestoreError> {
+    pub fn open(&self, id: &TaskId, plan: &Arc<Plan>, identity: Checkpoint, mark: i64) -> Result<Opened, RestoreError> {
         let path = self.state_dir.task_file(&id.topic, id.partition);
         let mut store = self.open_store(id, &path)?;
         let found = match store.checkpoint() {
@@ -75,28 +94,28 @@ impl Files {
         };
         let loaded = match found.map(|found| usable(found, &identity, mark)) {
             Some(Ok(found)) => {
-                load(&store).map(|entries| Some((found, entries))).map_err(|e| ("corrupt", e.to_string()))
+                let loaded = load(&store, &found, plan);
+                loaded.map(|loaded| Some((found, loaded))).map_err(|e| ("corrupt", e.to_string()))
             }
             Some(Err(Unusable::Discard(reason, detail))) => Err((reason, detail)),
             // The changelog tells whether it is to be continued all the same: after a reset it is.
             Some(Err(Unusable::Recreated)) => Err(("identity", "its source topic had another id".to_owned())),
             None => Ok(None),
         };
-        let (checkpoint, replay) = match loaded {
-            Ok(Some((found, entries))) => {
-                let replay = Replay::new(entries, found.offset_record.clone(), found.changelog_offset, self.lenient);
-                (found, replay)
-            }
-            Ok(None) => (identity, Replay::new(HashMap::default(), None, 0, self.lenient)),
+        let nothing = || (Replay::new(plan.clone()), View::default());
+        let (checkpoint, (replay, view)) = match loaded {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => (identity, nothing()),
             Err((reason, detail)) => {
                 drop(store);
                 self.discard(id, &path, reason, &detail)?;
                 store = Store::open(&path, self.cache_bytes)?;
-                (identity, Replay::new(HashMap::default(), None, 0, self.lenient))
+                (identity, nothing())
             }
         };
         let from = checkpoint.changelog_offset;
-        Ok(Opened { replay, store, checkpoint, from })
+        let replay = replay.lenient(self.lenient);
+        Ok(Opened { replay, view: Arc::new(RwLock::new(view)), store, checkpoint, from })
     }
 
     /// Opens or makes the file; a corrupt one is thrown away.
@@ -123,19 +142,18 @@ impl Files {
             Kept::CatchingUp(mut opened) => {
                 opened.checkpoint = usable(opened.checkpoint, identity, mark).ok()?;
                 opened.from = opened.replay.rewind();
-                (opened.from <= mark).then_some(*opened)
+                (opened.from <= mark && opened.replay.serves(&task.plan)).then_some(*opened)
             }
             Kept::Following(followed) => {
-                let Followed { view, follow, store, pending } = *followed;
+                let Followed { view, mut replay, store, pending } = *followed;
                 let checkpoint = usable(pending.checkpoint, identity, mark).ok()?;
-                let from = follow.changelog_next;
-                if from > mark || !follow.serves(&task.plan) {
+                let from = replay.rewind();
+                if from > mark || !replay.serves(&task.plan) {
                     return None;
                 }
-                let record = view.record().clone();
                 *task.view.write() = view;
-                let replay = Replay::onto(record, from, follow.foreign, pending.changes, self.lenient);
-                Some(Opened { replay, store, checkpoint, from })
+                let replay = replay.with_changes(pending.changes, pending.is_file_empty);
+                Some(Opened { replay, view: task.view.clone(), store, checkpoint, from })
             }
         }
     }

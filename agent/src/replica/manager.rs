@@ -4,9 +4,8 @@
 //! to the restore, which then has only the changelog's last records to read.
 
 use super::file::{Files, Opened};
-use super::follow::{Follow, is_sound};
 use super::identity::TopicIds;
-use super::replay::ReplayError;
+use super::replay::{Replay, ReplayError};
 use super::restore::RestoreError;
 use super::tailing::Tailing;
 use crate::aggregate::Plan;
@@ -63,7 +62,7 @@ struct Held {
 
 enum Stage {
     CatchingUp(Box<Opened>),
-    Following(Follow),
+    Following(Replay),
 }
 
 /// A replica on its way to be a task.
@@ -75,7 +74,7 @@ pub enum Kept {
 /// What a replica has that was up to date.
 pub struct Followed {
     pub view: View,
-    pub follow: Follow,
+    pub replay: Replay,
     pub store: Store,
     pub pending: Pending,
 }
@@ -96,10 +95,10 @@ impl Replicas {
         self.settings.registry.remove_replica(id);
         match stage {
             Stage::CatchingUp(opened) => Some(Kept::CatchingUp(opened)),
-            Stage::Following(follow) => {
+            Stage::Following(replay) => {
                 let (store, pending) = self.settings.checkpointer.take(id)?;
                 let view = std::mem::take(&mut *task.view.write());
-                Some(Kept::Following(Box::new(Followed { view, follow, store, pending })))
+                Some(Kept::Following(Box::new(Followed { view, replay, store, pending })))
             }
         }
     }
@@ -218,7 +217,7 @@ impl Work<'_> {
         // Its owner makes the changelog, and begins it; before that there is nothing to follow.
         let Some(mark) = tailing.end_of(id.partition)?.filter(|&end| end > 0) else { return Ok(()) };
         let identity = settings.files.identity(id, &tailing.ids, &tailing.cluster_id);
-        let opened = settings.files.open(id, identity, mark)?;
+        let opened = settings.files.open(id, &plan, identity, mark)?;
         let lease = Arc::new(Lease::new(settings.clock.clone(), Duration::ZERO));
         let task = Arc::new(Task::new(id.clone(), source, plan, lease));
         let behind = Some((mark - opened.from).max(0) as u64);
@@ -329,13 +328,17 @@ impl Replicas {
         let mut held = self.held.lock();
         let Some(Held { task, stage }) = held.get_mut(id) else { return Ok(()) };
         match stage {
-            Stage::CatchingUp(opened) => opened.replay.apply(offset, key, value),
-            Stage::Following(follow) => {
-                if let Some(step) = follow.apply(offset, key, value)? {
-                    let next = follow.changelog_next;
-                    self.settings.checkpointer.committed(id, step.written, &step.record, Some(next));
-                    let at = step.record.written_at_ms;
-                    task.view.write().apply(step.entries, &step.removed, step.record, at);
+            Stage::CatchingUp(opened) => {
+                if let Some(record) = opened.replay.take(offset, key, value)? {
+                    opened.replay.commit(record, &mut opened.view.write())?;
+                }
+                Ok(())
+            }
+            Stage::Following(replay) => {
+                if let Some(record) = replay.take(offset, key, value)? {
+                    replay.commit(record.clone(), &mut task.view.write())?;
+                    let next = replay.changelog_next();
+                    self.settings.checkpointer.committed(id, replay.take_changes().0, &record, Some(next));
                     task.set_changelog_position(next);
                 }
                 Ok(())
@@ -346,40 +349,40 @@ impl Replicas {
     /// Everything there is was read: what is held is as good as its owner's.
     fn at_end(&self, id: &TaskId) -> Result<(), String> {
         let mut held = self.held.lock();
-        let Some(Held { task, stage: Stage::CatchingUp(opened) }) = held.get(id) else {
-            let unsound = held
-                .get(id)
-                .is_some_and(|held| !self.settings.files.lenient && !is_sound(&held.task.plan, &held.task.view.read()));
-            drop(held);
-            return if unsound { Err(self.rebuild(id, "a replica does not match its fingerprint")) } else { Ok(()) };
-        };
-        // Without an offset record there is no state yet.
-        if opened.replay.record().is_none() {
-            return Ok(());
-        }
-        let task = task.clone();
-        let Some(Held { stage: Stage::CatchingUp(opened), .. }) = held.remove(id) else { return Ok(()) };
-        let Opened { replay, store, mut checkpoint, from } = *opened;
-        let mut promoted = match replay.promote(&task.plan, None) {
-            Ok(Some(promoted)) => promoted,
-            Ok(None) => return Ok(()),
-            Err(error) => {
-                drop((held, store));
-                let detail = error.to_string();
-                return Err(if from > 0 { self.rebuild(id, &detail) } else { detail });
+        match held.get(id).map(|held| &held.stage) {
+            None => return Ok(()),
+            Some(Stage::Following(replay)) => {
+                let is_sound = self.settings.files.lenient || replay.is_sound(&held[id].task.view.read());
+                drop(held);
+                return if is_sound {
+                    Ok(())
+                } else {
+                    Err(self.rebuild(id, "a replica does not match its fingerprint"))
+                };
             }
-        };
-        checkpoint.changelog_offset = promoted.changelog_next;
-        checkpoint.offset_record = Some(promoted.record.clone());
-        let pending = Pending { changes: std::mem::take(&mut promoted.changes), checkpoint };
-        self.settings.checkpointer.add_replica(id.clone(), store, pending);
-        let (follow, view) = Follow::new(task.plan.clone(), promoted);
-        *task.view.write() = view;
-        task.set_changelog_position(follow.changelog_next);
+            // Without an offset record there is no state yet.
+            Some(Stage::CatchingUp(opened)) if !opened.replay.has_state() => return Ok(()),
+            Some(Stage::CatchingUp(_)) => {}
+        }
+        let Some(Held { task, stage: Stage::CatchingUp(opened) }) = held.remove(id) else { return Ok(()) };
+        let Opened { mut replay, view, store, mut checkpoint, from } = *opened;
+        let finished = replay.finish(&mut view.write());
+        if let Err(error) = finished {
+            drop((held, store));
+            let detail = error.to_string();
+            return Err(if from > 0 { self.rebuild(id, &detail) } else { detail });
+        }
+        *task.view.write() = std::mem::take(&mut view.write());
+        checkpoint.changelog_offset = replay.changelog_next();
+        checkpoint.offset_record = Some(task.view.read().record().clone());
+        let (changes, is_file_empty) = replay.take_changes();
+        let pending = Pending { changes, checkpoint, is_file_empty };
+        self.settings.checkpointer.add_replica(&task, store, pending);
+        task.set_changelog_position(replay.changelog_next());
         task.set_phase(Phase::Replica { behind: Some(0) });
         task.set_observed_since(self.settings.clock.unix_millis());
         tracing::info!(replica = %id, "caught up; following");
-        held.insert(id.clone(), Held { task: task.clone(), stage: Stage::Following(follow) });
+        held.insert(id.clone(), Held { task: task.clone(), stage: Stage::Following(replay) });
         // Under the lock, so that whoever takes it away finds it to remove.
         self.settings.registry.insert_replica(task);
         Ok(())

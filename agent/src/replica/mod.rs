@@ -1,14 +1,16 @@
 //! Tailing a changelog partition into a task's state. Restoring is a replica that is promoted once it has caught up.
 
 mod file;
-mod follow;
 mod identity;
 mod manager;
 mod members;
 mod position;
+mod reading;
+mod records;
 mod replay;
 mod reset;
 mod restore;
+mod tail;
 mod tailing;
 mod verify;
 
@@ -20,7 +22,7 @@ pub use identity::TopicIds;
 pub use manager::{Publishers, ReplicaSettings, Replicas, SourceOf};
 pub use members::Watch;
 pub use position::LossPolicy;
-pub use replay::{Promoted, Replay, ReplayError, expiry_of};
+pub use replay::{Replay, ReplayError, expiry_of};
 pub use reset::reset_record;
 pub use restore::{Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore};
 pub use verify::{Difference, Verification, Verified};

@@ -1,12 +1,18 @@
-//! Pure: a changelog's records, applied commit by commit, become a state that vouches for itself.
+//! Pure: a changelog's records, applied commit by commit to a view that in the end vouches for itself.
+//!
+//! The same replay restores a task, catches up as a replica, and then follows its owner.
 
+use super::records::Records;
 use crate::aggregate::{AggregateId, Cell, EntryKey, Expiry, Pane, Plan, is_expired};
 use crate::commit::{CHANGELOG_FORMAT_VERSION, OFFSET_RECORD_KEY};
-use crate::state::{Changes, EntryHash, Fingerprint, View};
+use crate::state::{Changes, Committed, EntryHash, Fingerprint, View};
 use prost::Message;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use streamgauge_proto::storage::v1::{self as pb, AggregateProgress, OffsetRecord};
+
+/// Commits with at least so many records are made room for.
+const LARGE_COMMIT: usize = 10_000;
 
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ReplayError {
@@ -24,247 +30,257 @@ pub enum ReplayError {
     Entry { aggregate: String, error: String },
 }
 
-/// A complete state, checked against its fingerprints.
+/// A changelog partition as far as it has been read. The view that it leads to is kept by the caller.
 #[derive(Debug)]
-pub struct Promoted {
-    pub entries: Vec<(EntryKey, Arc<Cell>, EntryHash)>,
-    /// Entries of aggregates that this config does not know.
-    pub foreign: Foreign,
-    pub record: OffsetRecord,
-    /// What the redb file does not hold yet.
-    pub changes: Changes,
-    /// Next changelog offset to read.
-    pub changelog_next: i64,
-}
-
-/// A changelog partition as far as it has been read.
-#[derive(Debug, Default)]
 pub struct Replay {
-    entries: HashMap<Vec<u8>, Vec<u8>, rustc_hash::FxBuildHasher>,
-    record: Option<OffsetRecord>,
-    changelog_next: i64,
+    plan: Arc<Plan>,
     /// Records since the last offset record: a commit that is not whole yet.
-    open: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    open: Records,
+    /// Entries of aggregates that the plan does not know, carried unread.
+    foreign: Foreign,
+    /// Next changelog offset to read, after the last whole commit.
+    changelog_next: i64,
+    /// Whether there was an offset record: without one there is no state.
+    has_record: bool,
+    /// What the state file does not hold yet.
     changes: Changes,
+    /// The file is empty: then `changes` has only what the view does not.
+    is_file_empty: bool,
     /// At-least-once: commits are not atomic, so what follows the last offset record counts, and fingerprints may differ.
     lenient: bool,
-    /// What a replica had read and decoded before: everything else here came after it.
-    base: Option<Base>,
-}
-
-/// What goes with the view that a replay continues.
-#[derive(Debug, Default)]
-struct Base {
-    /// Entries of aggregates that this config does not know, carried unread.
-    foreign: Foreign,
-    /// Keys removed since.
-    removed: HashSet<Vec<u8>>,
 }
 
 /// Hashes of entries that are carried unread, by their key's bytes.
-pub type Foreign = HashMap<Vec<u8>, EntryHash, rustc_hash::FxBuildHasher>;
+type Foreign = HashMap<Vec<u8>, EntryHash, rustc_hash::FxBuildHasher>;
 
 impl Replay {
-    /// Begins with the contents of a redb file (or with nothing), to be continued at `changelog_next`.
-    pub fn new(
-        entries: HashMap<Vec<u8>, Vec<u8>, rustc_hash::FxBuildHasher>,
-        record: Option<OffsetRecord>,
-        changelog_next: i64,
-        lenient: bool,
-    ) -> Self {
-        Replay { entries, record, changelog_next, lenient, ..Replay::default() }
+    /// Begins with nothing.
+    pub fn new(plan: Arc<Plan>) -> Replay {
+        Replay {
+            plan,
+            open: Records::default(),
+            foreign: Foreign::default(),
+            changelog_next: 0,
+            has_record: false,
+            changes: Changes::default(),
+            is_file_empty: true,
+            lenient: false,
+        }
     }
 
-    /// Continues a view, which is to be given to [`Replay::promote`]; `changes`: what of it the redb file does not hold.
-    pub fn onto(record: OffsetRecord, changelog_next: i64, foreign: Foreign, changes: Changes, lenient: bool) -> Self {
-        let base = Some(Base { foreign, ..Base::default() });
-        Replay { record: Some(record), changelog_next, changes, lenient, base, ..Replay::default() }
+    /// Begins with a state file's entries, each of which is to be [loaded](Replay::load), and goes on at `changelog_next`.
+    pub fn of_file(plan: Arc<Plan>, record: Option<OffsetRecord>, changelog_next: i64, view: &mut View) -> Replay {
+        let has_record = record.is_some();
+        view.set_record(record.unwrap_or_default());
+        Replay { changelog_next, has_record, is_file_empty: false, ..Replay::new(plan) }
     }
 
-    /// Applies one record; `value: None` is a tombstone.
-    pub fn apply(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), ReplayError> {
-        if key != OFFSET_RECORD_KEY {
-            self.open.push((key.to_vec(), value.map(<[u8]>::to_vec)));
-            return Ok(());
-        }
-        let Some(value) = value else { return Ok(()) };
-        let record = OffsetRecord::decode(value).map_err(|e| ReplayError::OffsetRecord(e.to_string()))?;
-        if record.format_version > CHANGELOG_FORMAT_VERSION {
-            return Err(ReplayError::Newer { found: record.format_version });
-        }
-        self.close_commit();
-        self.record = Some(record);
-        self.changelog_next = offset + 1;
-        Ok(())
+    /// Whether commits are not atomic.
+    pub fn lenient(self, lenient: bool) -> Replay {
+        Replay { lenient, ..self }
     }
 
-    fn close_commit(&mut self) {
-        for (key, value) in self.open.drain(..) {
-            if let Some(base) = &mut self.base {
-                match &value {
-                    Some(_) => drop(base.removed.remove(&key)),
-                    None => drop(base.removed.insert(key.clone())),
-                }
-            }
-            match &value {
-                Some(value) => drop(self.entries.insert(key.clone(), value.clone())),
-                None => drop(self.entries.remove(&key)),
-            }
-            self.changes.insert(key, value);
-        }
+    /// Goes on with what a state file is still to be told.
+    pub fn with_changes(self, changes: Changes, is_file_empty: bool) -> Replay {
+        Replay { changes, is_file_empty, ..self }
+    }
+
+    /// Whether it keeps just what this plan asks for: what its own plan does not know was not read.
+    pub fn serves(&self, plan: &Plan) -> bool {
+        let knows = |a: &Plan, b: &Plan| b.aggregates.iter().all(|aggregate| a.aggregate(aggregate.id).is_some());
+        knows(&self.plan, plan) && knows(plan, &self.plan)
+    }
+
+    /// Next changelog offset to read, after the last whole commit.
+    pub fn changelog_next(&self) -> i64 {
+        self.changelog_next
+    }
+
+    /// Whether any commit was read.
+    pub fn has_state(&self) -> bool {
+        self.has_record
+    }
+
+    /// Stored entries that the plan does not know.
+    pub fn foreign(&self) -> impl Iterator<Item = EntryKey> {
+        self.foreign.keys().filter_map(|key| EntryKey::decode(key))
+    }
+
+    /// What the state file does not hold yet, and whether it is empty so that all of the view is to be written, too.
+    pub fn take_changes(&mut self) -> (Changes, bool) {
+        (std::mem::take(&mut self.changes), std::mem::take(&mut self.is_file_empty))
     }
 
     /// Forgets what came after the last whole commit; returns the changelog offset to go on from.
     pub fn rewind(&mut self) -> i64 {
-        self.open.clear();
+        self.open = Records::default();
         self.changelog_next
     }
 
-    /// The last whole commit's offset record.
-    pub fn record(&self) -> Option<&OffsetRecord> {
-        self.record.as_ref()
+    /// Takes one record, `value: None` being a tombstone. If it was a commit's last one, that commit's offset record, with
+    /// which to [commit](Replay::commit).
+    ///
+    /// # Errors
+    /// If it is an offset record that cannot be read.
+    pub fn take(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<Option<OffsetRecord>, ReplayError> {
+        if key != OFFSET_RECORD_KEY {
+            self.open.push(offset, key, value);
+            return Ok(None);
+        }
+        let Some(value) = value else { return Ok(None) };
+        let record = OffsetRecord::decode(value).map_err(|error| ReplayError::OffsetRecord(error.to_string()))?;
+        if record.format_version > CHANGELOG_FORMAT_VERSION {
+            return Err(ReplayError::Newer { found: record.format_version });
+        }
+        self.changelog_next = offset + 1;
+        Ok(Some(record))
     }
 
-    /// Bytes of entries held.
-    pub fn entries(&self) -> usize {
-        self.entries.len()
+    /// Applies the records taken since the last commit.
+    ///
+    /// # Errors
+    /// If an entry cannot be read: the view is of no use any more.
+    pub fn commit(&mut self, record: OffsetRecord, view: &mut View) -> Result<(), ReplayError> {
+        let open = std::mem::take(&mut self.open);
+        self.make_room(&open, &record, view);
+        for (_, key, value) in open.iter() {
+            let Some((aggregate, pane, labels)) = EntryKey::split(key) else { continue };
+            let known = self.plan.aggregate(aggregate).is_some();
+            match value {
+                Some(value) => self.put(key, value, view)?,
+                None if known => view.unload(aggregate, pane, labels),
+                None => drop(self.foreign.remove(key)),
+            }
+            if !(known && self.is_file_empty) {
+                self.changes.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+            }
+        }
+        self.open = open.cleared();
+        self.has_record = true;
+        view.set_record(record);
+        Ok(())
     }
 
-    /// The state as of the last offset record; `None` if there was none. A commit that is not whole is left out. `view`:
-    /// what this replay continues, if it does.
+    /// A large commit makes the view's tables as large as they will be at once, rather than by doubling.
+    fn make_room(&self, open: &Records, record: &OffsetRecord, view: &mut View) {
+        if open.len() < LARGE_COMMIT {
+            return;
+        }
+        for AggregateProgress { id, live_entries, .. } in &record.aggregates {
+            let id = AggregateId(*id);
+            if self.plan.aggregate(id).is_some() {
+                let prefix = EntryKey::prefix(id, Pane::TOTAL);
+                let totals = open.iter().filter(|(_, key, value)| value.is_some() && key.starts_with(&prefix)).count();
+                view.reserve_totals(id, totals.min(usize::try_from(*live_entries).unwrap_or(totals)));
+            }
+        }
+    }
+
+    /// Puts in one of a state file's entries.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn load(&mut self, key: &[u8], value: &[u8], view: &mut View) -> Result<(), ReplayError> {
+        self.put(key, value, view)
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8], view: &mut View) -> Result<(), ReplayError> {
+        let Some((aggregate, pane, labels)) = EntryKey::split(key) else { return Ok(()) };
+        let hash = EntryHash::of(key, value);
+        let Some(plan) = self.plan.aggregate(aggregate) else {
+            self.foreign.insert(key.to_vec(), hash);
+            return Ok(());
+        };
+        let cell = Cell::decode(plan, value)
+            .map_err(|error| ReplayError::Entry { aggregate: plan.config.name.clone(), error: error.to_string() })?;
+        view.load(aggregate, pane, labels, Committed { cell: Arc::new(cell), hash });
+        Ok(())
+    }
+
+    /// Makes the view the state as of the last offset record: without what has expired by then, and without what that
+    /// record does not list. A commit that is not whole is left out. False if there was no offset record, and so no state.
     ///
     /// # Errors
     /// A state that does not match its fingerprints must not be used.
-    pub fn promote(mut self, plan: &Plan, view: Option<&View>) -> Result<Option<Promoted>, ReplayError> {
-        let Some(record) = self.record.take() else { return Ok(None) };
+    pub fn finish(&mut self, view: &mut View) -> Result<bool, ReplayError> {
+        if !self.has_record {
+            return Ok(false);
+        }
+        let record = view.record().clone();
         if self.lenient {
-            self.close_commit();
+            self.commit(record.clone(), view)?;
         }
-        let mut sums = Sums::new();
-        let mut entries = Vec::with_capacity(self.entries.len());
-        let mut foreign = Foreign::default();
-        if let (Some(base), Some(view)) = (self.base.take(), view) {
-            let overlaid = |key: &[u8]| self.entries.contains_key(key) || base.removed.contains(key);
-            carry_view(view, &record, &overlaid, &mut entries, &mut sums, &mut self.changes);
-            foreign = carry_foreign(base.foreign, &record, &overlaid, &mut sums, &mut self.changes);
-        }
-        for (key, value) in self.entries {
-            let listed = EntryKey::decode(&key)
-                .and_then(|entry| record.aggregates.iter().find(|p| p.id == entry.aggregate.0).map(|p| (entry, p)));
-            let Some((entry, progress)) = listed else {
-                self.changes.insert(key, None);
-                continue;
-            };
-            let cell = decode_cell(plan, &entry, progress, &value)?;
-            if is_dead(&entry, cell.as_ref(), progress) {
-                self.changes.insert(key, None);
-                continue;
-            }
-            let hash = EntryHash::of(&key, &value);
-            count(&mut sums, progress.id, hash);
-            match cell {
-                Some(cell) => entries.push((entry, Arc::new(cell), hash)),
-                None => drop(foreign.insert(key, hash)),
-            }
-        }
-        match check(&record, &sums) {
+        self.drop_dead(&record, view);
+        match self.check(&record, view) {
             Err(error) if self.lenient => tracing::warn!("at-least-once: {error}"),
             result => result?,
         }
-        Ok(Some(Promoted { entries, foreign, record, changes: self.changes, changelog_next: self.changelog_next }))
+        Ok(true)
     }
-}
 
-/// Fingerprint and number of the live entries, by aggregate.
-type Sums = HashMap<u64, (Fingerprint, u64)>;
-
-fn count(sums: &mut Sums, aggregate: u64, hash: EntryHash) {
-    let (sum, count) = sums.entry(aggregate).or_default();
-    sum.add(hash);
-    *count += 1;
-}
-
-/// Takes over what a view holds, but for what came again or has expired since.
-fn carry_view(
-    view: &View,
-    record: &OffsetRecord,
-    overlaid: &dyn Fn(&[u8]) -> bool,
-    entries: &mut Vec<(EntryKey, Arc<Cell>, EntryHash)>,
-    sums: &mut Sums,
-    changes: &mut Changes,
-) {
-    for (aggregate, held) in view.aggregates() {
-        let progress = record.aggregates.iter().find(|progress| progress.id == aggregate.0);
-        for (pane, cells) in held.panes() {
-            for (key, committed) in cells {
-                let entry = EntryKey { aggregate, pane, key: key.clone() };
-                let bytes = entry.encode();
-                if overlaid(&bytes) {
-                    continue;
+    /// Deletion is a function of state: a tombstone can be compacted away while an older file still holds the key.
+    fn drop_dead(&mut self, record: &OffsetRecord, view: &mut View) {
+        let listed: HashMap<_, _> = record.aggregates.iter().map(|p| (AggregateId(p.id), expiry(p))).collect();
+        let Replay { changes, foreign, is_file_empty, .. } = self;
+        for (aggregate, held) in view.aggregates_mut() {
+            held.expire(listed.get(&aggregate), |pane, labels| {
+                if !*is_file_empty {
+                    changes.insert(EntryKey { aggregate, pane, key: labels.clone() }.encode(), None);
                 }
-                match progress.filter(|progress| !is_dead(&entry, Some(&committed.cell), progress)) {
-                    Some(_) => {
-                        count(sums, aggregate.0, committed.hash);
-                        entries.push((entry, committed.cell.clone(), committed.hash));
-                    }
-                    None => drop(changes.insert(bytes, None)),
-                }
-            }
+            });
         }
-    }
-}
-
-fn carry_foreign(
-    foreign: Foreign,
-    record: &OffsetRecord,
-    overlaid: &dyn Fn(&[u8]) -> bool,
-    sums: &mut Sums,
-    changes: &mut Changes,
-) -> Foreign {
-    let mut kept = Foreign::default();
-    for (key, hash) in foreign.into_iter().filter(|(key, _)| !overlaid(key)) {
-        let entry = EntryKey::decode(&key);
-        let listed = entry.and_then(|entry| {
-            let progress = record.aggregates.iter().find(|progress| progress.id == entry.aggregate.0)?;
-            (!is_dead(&entry, None, progress)).then_some(progress.id)
+        foreign.retain(|key, _| {
+            // When a foreign total was last seen is not known without reading it; its owner's tombstone tells.
+            let keep = EntryKey::split(key).is_some_and(|(aggregate, pane, _)| {
+                let expiry = listed.get(&aggregate);
+                expiry.is_some_and(|expiry| pane == Pane::TOTAL || !is_expired(pane, 0, expiry))
+            });
+            if !keep {
+                changes.insert(key.clone(), None);
+            }
+            keep
         });
-        match listed {
-            Some(aggregate) => {
-                count(sums, aggregate, hash);
-                kept.insert(key, hash);
-            }
-            None => drop(changes.insert(key, None)),
+    }
+
+    fn check(&self, record: &OffsetRecord, view: &View) -> Result<(), ReplayError> {
+        let mut sums: HashMap<AggregateId, (Fingerprint, u64)> =
+            view.aggregates().map(|(id, held)| (id, (held.fingerprint(), held.entries()))).collect();
+        for (key, hash) in &self.foreign {
+            let Some((aggregate, ..)) = EntryKey::split(key) else { continue };
+            let (sum, entries) = sums.entry(aggregate).or_default();
+            sum.add(*hash);
+            *entries += 1;
         }
+        for progress in &record.aggregates {
+            let (sum, entries) = sums.get(&AggregateId(progress.id)).copied().unwrap_or_default();
+            if Some(sum) != Fingerprint::from_bytes(&progress.fingerprint) {
+                return Err(ReplayError::Fingerprint {
+                    aggregate: progress.name.clone(),
+                    entries,
+                    expected: progress.live_entries,
+                });
+            }
+        }
+        Ok(())
     }
-    kept
-}
 
-/// The cell of an aggregate that the plan knows; others are carried unread.
-pub(super) fn decode_cell(
-    plan: &Plan,
-    entry: &EntryKey,
-    progress: &AggregateProgress,
-    value: &[u8],
-) -> Result<Option<Cell>, ReplayError> {
-    let Some(aggregate) = plan.aggregate(entry.aggregate) else { return Ok(None) };
-    let cell = Cell::decode(aggregate, value)
-        .map_err(|error| ReplayError::Entry { aggregate: progress.name.clone(), error: error.to_string() })?;
-    Ok(Some(cell))
-}
-
-/// Deletion is a function of state: a tombstone can be compacted away while an older file still holds the key.
-fn is_dead(entry: &EntryKey, cell: Option<&Cell>, progress: &AggregateProgress) -> bool {
-    let expiry = expiry(progress);
-    match cell {
-        Some(cell) => is_expired(entry, cell.last_seen, &expiry),
-        None => entry.pane != Pane::TOTAL && entry.pane.end <= expiry.panes_before,
+    /// Whether a view that is followed is what its offset record says. In the middle of a changelog it may not be:
+    /// compaction tears old commits.
+    pub fn is_sound(&self, view: &View) -> bool {
+        let wanted = |id: AggregateId| view.record().aggregates.iter().find(|progress| progress.id == id.0);
+        self.plan.aggregates.iter().all(|aggregate| {
+            let found = view.aggregate(aggregate.id).map(|held| held.fingerprint()).unwrap_or_default();
+            let expected = wanted(aggregate.id)
+                .map_or(Some(Fingerprint::default()), |progress| Fingerprint::from_bytes(&progress.fingerprint));
+            Some(found) == expected
+        })
     }
 }
 
-/// The same for an entry of which only the stored bytes are known.
+/// Whether an entry of which only the stored bytes are known has expired.
 pub(super) fn is_dead_bytes(entry: &EntryKey, value: &[u8], progress: &AggregateProgress) -> bool {
     let last_seen = pb::Cell::decode(value).map_or(i64::MAX, |cell| cell.last_seen_ms);
-    is_expired(entry, last_seen, &expiry(progress))
+    is_expired(entry.pane, last_seen, &expiry(progress))
 }
 
 /// What a committed state had dropped, by aggregate.
@@ -278,18 +294,4 @@ fn expiry(progress: &AggregateProgress) -> Expiry {
         panes_before: progress.panes_expired_before,
         keys_before: progress.keys_expired_before,
     }
-}
-
-fn check(record: &OffsetRecord, sums: &Sums) -> Result<(), ReplayError> {
-    for progress in &record.aggregates {
-        let (sum, entries) = sums.get(&progress.id).copied().unwrap_or_default();
-        if Some(sum) != Fingerprint::from_bytes(&progress.fingerprint) {
-            return Err(ReplayError::Fingerprint {
-                aggregate: progress.name.clone(),
-                entries,
-                expected: progress.live_entries,
-            });
-        }
-    }
-    Ok(())
 }

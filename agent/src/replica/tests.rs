@@ -1,7 +1,6 @@
 //! What a committer seals, a replica replays to the same state; and nothing else passes for one.
 
-use super::follow::{Follow, is_sound};
-use super::replay::{Promoted, Replay, ReplayError};
+use super::replay::{Replay, ReplayError};
 use crate::aggregate::tests::samples::{Sent, aggregate, events, fold, plan};
 use crate::aggregate::{Plan, TaskState};
 use crate::clock::Clock;
@@ -78,12 +77,21 @@ fn expiring() -> Aggregate {
     Aggregate { retention: Duration::from_millis(50), ..aggregate() }
 }
 
-fn replay(changelog: &[Record], plan: &Plan) -> Result<Option<Promoted>, ReplayError> {
-    let mut replay = Replay::new(HashMap::default(), None, 0, false);
-    for (offset, (key, value)) in changelog.iter().enumerate() {
-        replay.apply(offset as i64, key, value.as_deref())?;
+/// Applies records, the first of them at offset `from`, to what there is.
+fn apply(replay: &mut Replay, view: &mut View, from: usize, records: &[Record]) -> Result<(), ReplayError> {
+    for (at, (key, value)) in records.iter().enumerate() {
+        if let Some(record) = replay.take((from + at) as i64, key, value.as_deref())? {
+            replay.commit(record, view)?;
+        }
     }
-    replay.promote(plan, None)
+    Ok(())
+}
+
+/// The state that a changelog leads to; `None` if there is none.
+fn replay(changelog: &[Record], plan: &Arc<Plan>) -> Result<Option<View>, ReplayError> {
+    let (mut replay, mut view) = (Replay::new(plan.clone()), View::default());
+    apply(&mut replay, &mut view, 0, changelog)?;
+    Ok(replay.finish(&mut view)?.then_some(view))
 }
 
 /// Compaction at its keenest: the last record of each key, and of those no tombstone.
@@ -96,12 +104,16 @@ fn compacted(changelog: &[Record]) -> Vec<Record> {
     kept.map(|(_, record)| record.clone()).collect()
 }
 
-fn same_as_view(promoted: Promoted, view: &View) -> Result<(), TestCaseError> {
-    let rebuilt = View::new(
-        promoted.entries.into_iter().map(|(entry, cell, hash)| (entry, Committed { cell, hash })),
-        promoted.record,
-    );
+fn same_as_view(rebuilt: View, view: &View) -> Result<(), TestCaseError> {
     prop_assert_eq!(rebuilt.record(), view.record());
+    let entries = |view: &View| {
+        let panes = view.aggregates().flat_map(|(id, held)| held.panes().map(move |(pane, cells)| (id, pane, cells)));
+        let cells = panes.flat_map(|(id, pane, cells)| {
+            cells.iter().map(move |(key, held)| ((id, pane, key.clone()), (held.hash, held.cell.clone())))
+        });
+        cells.collect::<BTreeMap<_, _>>()
+    };
+    prop_assert_eq!(entries(&rebuilt), entries(view));
     for (id, aggregate) in view.aggregates() {
         let other = rebuilt.aggregate(id).map(|other| (other.fingerprint(), other.entries()));
         if aggregate.entries() > 0 {
@@ -117,15 +129,15 @@ proptest! {
     #[test]
     fn a_replayed_changelog_is_the_committed_state(events in events(150), every in 1usize..40) {
         let (plan, committing) = committed(&events, every, expiring());
-        let promoted = replay(&committing.changelog, &plan).unwrap().unwrap();
-        same_as_view(promoted, &committing.task.view.read())?;
+        let rebuilt = replay(&committing.changelog, &plan).unwrap().unwrap();
+        same_as_view(rebuilt, &committing.task.view.read())?;
     }
 
     #[test]
     fn compaction_changes_nothing(events in events(150), every in 1usize..40) {
         let (plan, committing) = committed(&events, every, expiring());
-        let promoted = replay(&compacted(&committing.changelog), &plan).unwrap().unwrap();
-        same_as_view(promoted, &committing.task.view.read())?;
+        let rebuilt = replay(&compacted(&committing.changelog), &plan).unwrap().unwrap();
+        same_as_view(rebuilt, &committing.task.view.read())?;
     }
 
     /// An older redb file may hold keys whose tombstones are long gone from the changelog.
@@ -135,7 +147,7 @@ proptest! {
         let ends: Vec<usize> = committing.changelog.iter().enumerate()
             .filter(|(_, (key, _))| key == OFFSET_RECORD_KEY).map(|(at, _)| at).collect();
         let end = ends[cut.index(ends.len())];
-        let mut file = HashMap::default();
+        let mut file: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
         let mut record = None;
         for (key, value) in &committing.changelog[..=end] {
             match (key == OFFSET_RECORD_KEY, value) {
@@ -144,13 +156,28 @@ proptest! {
                 (_, None) => drop(file.remove(key)),
             }
         }
-        let mut replay = Replay::new(file, record, end as i64 + 1, false);
-        let rest = compacted(&committing.changelog);
+        let mut view = View::default();
+        let mut replay = Replay::of_file(plan.clone(), record, end as i64 + 1, &mut view);
+        file.iter().try_for_each(|(key, value)| replay.load(key, value, &mut view)).unwrap();
         // Of the compacted log only what lies behind the file's offset is read.
-        for (key, value) in rest.iter().filter(|kept| committing.changelog[end + 1..].contains(kept)) {
-            replay.apply(i64::MAX - 1, key, value.as_deref()).unwrap();
+        let mut rest = compacted(&committing.changelog);
+        rest.retain(|kept| committing.changelog[end + 1..].contains(kept));
+        apply(&mut replay, &mut view, end + 1, &rest).unwrap();
+        prop_assert!(replay.finish(&mut view).unwrap());
+        // What the file is told makes it hold the state, too.
+        let (changes, is_file_empty) = replay.take_changes();
+        prop_assert!(!is_file_empty);
+        for (key, value) in changes {
+            match value {
+                Some(value) => drop(file.insert(key, value)),
+                None => drop(file.remove(&key)),
+            }
         }
-        same_as_view(replay.promote(&plan, None).unwrap().unwrap(), &committing.task.view.read())?;
+        let mut reread = View::default();
+        let mut replay = Replay::of_file(plan.clone(), Some(view.record().clone()), 0, &mut reread);
+        file.iter().try_for_each(|(key, value)| replay.load(key, value, &mut reread)).unwrap();
+        same_as_view(reread, &view)?;
+        same_as_view(view, &committing.task.view.read())?;
     }
 
     /// A replica catches up, follows for a while, and is promoted: the same as reading everything at once.
@@ -162,24 +189,20 @@ proptest! {
         let log = &committing.changelog;
         let mut cuts = cuts.map(|cut| cut.index(log.len() + 1));
         cuts.sort_unstable();
-        let Some(promoted) = replay(&log[..cuts[0]], &plan).unwrap() else { return Ok(()) };
-        let (start, next) = (promoted.changelog_next as usize, promoted.changelog_next);
-        let (mut follow, mut view) = Follow::new(plan.clone(), promoted);
-        prop_assert_eq!(follow.changelog_next, next);
-        let mut changes = crate::state::Changes::default();
-        for (offset, (key, value)) in log.iter().enumerate().take(cuts[1]).skip(start) {
-            if let Some(step) = follow.apply(offset as i64, key, value.as_deref()).unwrap() {
-                view.apply(step.entries, &step.removed, step.record, 0);
-                changes.extend(step.written);
-                prop_assert!(is_sound(&plan, &view));
-            }
+        let (mut replay, mut view) = (Replay::new(plan.clone()), View::default());
+        apply(&mut replay, &mut view, 0, &log[..cuts[0]]).unwrap();
+        if !replay.finish(&mut view).unwrap() {
+            return Ok(());
         }
-        let from = follow.changelog_next as usize;
-        let mut replay = Replay::onto(view.record().clone(), from as i64, follow.foreign, changes, false);
-        for (offset, (key, value)) in log.iter().enumerate().skip(from) {
-            replay.apply(offset as i64, key, value.as_deref()).unwrap();
+        for at in replay.rewind() as usize..cuts[1] {
+            let before = replay.changelog_next();
+            apply(&mut replay, &mut view, at, &log[at..=at]).unwrap();
+            prop_assert!(replay.changelog_next() == before || replay.is_sound(&view));
         }
-        same_as_view(replay.promote(&plan, Some(&view)).unwrap().unwrap(), &committing.task.view.read())?;
+        let from = replay.rewind() as usize;
+        apply(&mut replay, &mut view, from, &log[from..]).unwrap();
+        prop_assert!(replay.finish(&mut view).unwrap());
+        same_as_view(view, &committing.task.view.read())?;
     }
 
     #[test]
@@ -211,8 +234,8 @@ fn a_commit_that_is_not_whole_is_left_out() {
     committing.commit();
     committing.changelog.pop();
     assert!(committing.changelog.len() > whole);
-    let promoted = replay(&committing.changelog, &plan).unwrap().unwrap();
-    assert_eq!(promoted.record, before);
+    let rebuilt = replay(&committing.changelog, &plan).unwrap().unwrap();
+    assert_eq!(rebuilt.record(), &before);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Writes what has been committed to each task's redb file, every second or so, on a thread of its own: a slow disk
 //! delays a restart's head start, never a commit.
 
-use super::{Changes, FORMAT_VERSION, Store, StoreError, TaskId};
+use super::{Changes, FORMAT_VERSION, Store, StoreError, Task, TaskId, View};
+use crate::aggregate::{AggregateId, Cell, EntryKey, KeyBytes};
 use crate::clock::{BootTime, Clock};
 use crate::failpoint;
 use crate::telemetry::Metrics;
-use parking_lot::Mutex;
-use std::collections::HashMap;
+use parking_lot::{Mutex, RwLock};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -28,18 +30,56 @@ pub struct Pending {
     pub changes: Changes,
     /// What the file and the changes together are the state of.
     pub checkpoint: Checkpoint,
+    /// The file holds nothing yet: of the task's entries, `changes` has only what its view does not.
+    pub is_file_empty: bool,
 }
 
 struct Slot {
     /// Which ownership of the task this is; commits of an earlier one that come late are not for this file. `None`: a
     /// replica, which follows whoever owns the task.
     owner_epoch: Option<u64>,
+    /// Committed state, for a file that is empty.
+    view: Arc<RwLock<View>>,
     /// `None` once the file has been given up. Locked while the disk works.
     store: Mutex<Option<Store>>,
     /// Locked for moments only: commits wait for it.
     pending: Mutex<Pending>,
     dirty: AtomicBool,
     written: Mutex<BootTime>,
+}
+
+/// All of a view as of one commit. Cells are shared with it, so that commits do not wait while they are written.
+struct Whole {
+    aggregates: HashSet<AggregateId>,
+    entries: Vec<(EntryKey, Arc<Cell>)>,
+    record: OffsetRecord,
+}
+
+impl Whole {
+    fn of(view: &View) -> Whole {
+        let mut entries = Vec::new();
+        for (aggregate, held) in view.aggregates() {
+            for (pane, cells) in held.panes() {
+                let entry = |key: &KeyBytes| EntryKey { aggregate, pane, key: key.clone() };
+                entries.extend(cells.iter().map(|(key, committed)| (entry(key), committed.cell.clone())));
+            }
+        }
+        // In the file's order, which is quicker to write.
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Whole { aggregates: view.aggregates().map(|(id, _)| id).collect(), entries, record: view.record().clone() }
+    }
+
+    /// These, and those of `changes` that are not of its aggregates.
+    fn entries<'a>(&'a self, changes: &'a Changes) -> impl Iterator<Item = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>)> {
+        let own = self.entries.iter().map(|(entry, cell)| {
+            let mut value = Vec::new();
+            cell.encode(&mut value);
+            (Cow::Owned(entry.encode()), Some(Cow::Owned(value)))
+        });
+        let is_other = |key: &[u8]| EntryKey::split(key).is_none_or(|(id, ..)| !self.aggregates.contains(&id));
+        let others = changes.iter().filter(move |(key, _)| is_other(key));
+        own.chain(others.map(|(key, value)| (Cow::Borrowed(&key[..]), value.as_deref().map(Cow::Borrowed))))
+    }
 }
 
 /// All tasks' files.
@@ -80,31 +120,34 @@ impl Checkpointer {
     }
 
     /// Takes charge of a task's file, for the owner that commits with `owner_epoch`.
-    pub fn add(&self, id: TaskId, owner_epoch: u64, store: Store, pending: Pending) {
-        self.add_slot(id, Some(owner_epoch), store, pending);
+    pub fn add(&self, task: &Task, owner_epoch: u64, store: Store, pending: Pending) {
+        self.add_slot(task, Some(owner_epoch), store, pending);
     }
 
     /// Takes charge of a replica's file.
-    pub fn add_replica(&self, id: TaskId, store: Store, pending: Pending) {
-        self.add_slot(id, None, store, pending);
+    pub fn add_replica(&self, task: &Task, store: Store, pending: Pending) {
+        self.add_slot(task, None, store, pending);
     }
 
-    fn add_slot(&self, id: TaskId, owner_epoch: Option<u64>, store: Store, pending: Pending) {
+    fn add_slot(&self, task: &Task, owner_epoch: Option<u64>, store: Store, pending: Pending) {
+        let has_state = pending.checkpoint.offset_record.is_some();
         let slot = Slot {
             owner_epoch,
+            view: task.view.clone(),
             store: Mutex::new(Some(store)),
-            dirty: AtomicBool::new(!pending.changes.is_empty()),
+            dirty: AtomicBool::new(!pending.changes.is_empty() || (pending.is_file_empty && has_state)),
             pending: Mutex::new(pending),
             written: Mutex::new(self.clock.boot_time()),
         };
-        self.slots.lock().insert(id, Arc::new(slot));
+        self.slots.lock().insert(task.id.clone(), Arc::new(slot));
     }
 
-    /// Notes what a commit wrote: `changelog_next` is the changelog offset after its offset record, if it is known.
+    /// Notes what a commit wrote, once the task's view shows it: `changelog_next` is the changelog offset after its offset
+    /// record, if it is known.
     pub fn committed(
         &self,
         id: &TaskId,
-        changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        changes: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
         record: &OffsetRecord,
         changelog_next: Option<i64>,
     ) {
@@ -137,14 +180,23 @@ impl Checkpointer {
     fn write(&self, id: &TaskId, slot: &Slot) {
         let mut store = slot.store.lock();
         let Some(open) = store.as_mut() else { return };
-        let (changes, checkpoint) = {
+        let (changes, mut checkpoint, is_file_empty) = {
             let mut pending = slot.pending.lock();
             slot.dirty.store(false, Ordering::Release);
-            (std::mem::take(&mut pending.changes), pending.checkpoint.clone())
+            let changes = std::mem::take(&mut pending.changes);
+            (changes, pending.checkpoint.clone(), std::mem::take(&mut pending.is_file_empty))
         };
         *slot.written.lock() = self.clock.boot_time();
         failpoint::hit("checkpoint.before_write");
-        let result = open.write(&changes, &checkpoint);
+        let result = if is_file_empty {
+            // The view may be a commit ahead of the checkpoint's changelog offset, never behind: a restart reads that
+            // commit's records again.
+            let whole = Whole::of(&slot.view.read());
+            checkpoint.offset_record = Some(whole.record.clone());
+            open.write(whole.entries(&changes), &checkpoint)
+        } else {
+            open.write(changes.iter().map(|(key, value)| (key, value.as_ref())), &checkpoint)
+        };
         if let Err(error @ StoreError::Corrupt { .. }) = &result {
             tracing::error!(task = %id, "state file given up; a restart reads the changelog: {error}");
             self.metrics.state_rebuilt("corrupt");
@@ -159,6 +211,7 @@ impl Checkpointer {
                 // What was committed meanwhile is newer.
                 pending.changes.entry(key).or_insert(value);
             }
+            pending.is_file_empty = is_file_empty;
             slot.dirty.store(true, Ordering::Release);
             self.metrics.checkpoint_failed();
             tracing::error!(task = %id, "checkpoint not written, trying again: {error}");
@@ -173,7 +226,8 @@ impl Checkpointer {
         let store = slot.store.lock().take()?;
         let mut pending = slot.pending.lock();
         let changes = std::mem::take(&mut pending.changes);
-        Some((store, Pending { changes, checkpoint: pending.checkpoint.clone() }))
+        let is_file_empty = pending.is_file_empty;
+        Some((store, Pending { changes, checkpoint: pending.checkpoint.clone(), is_file_empty }))
     }
 
     /// Writes what is pending and closes the file.
@@ -191,5 +245,67 @@ impl Checkpointer {
         if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::tests::samples::{Sent, aggregate, fold, plan};
+    use crate::aggregate::{Pane, TaskState, encode_labels};
+    use crate::state::{Committed, EntryHash, Lease};
+
+    /// Entries of an aggregate that the plan does not know.
+    fn foreign(label: &str) -> Vec<u8> {
+        let mut key = Vec::new();
+        encode_labels([label], &mut key);
+        EntryKey { aggregate: AggregateId(7), pane: Pane::TOTAL, key: key.into() }.encode()
+    }
+
+    #[test]
+    fn an_empty_file_gets_the_view_whole_and_what_only_the_changes_have() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.redb");
+        let plan = plan(aggregate());
+        let clock = Clock::manual(0);
+        let lease = Arc::new(Lease::new(clock.clone(), Duration::from_secs(1)));
+        let id = TaskId { topic: "events".into(), partition: 0 };
+        let task = Task::new(id.clone(), "events".into(), plan.clone(), lease);
+        let mut state = TaskState::new(plan);
+        (0..3).for_each(|key| fold(&mut state, &Sent::at(1, key)));
+        let committed: Vec<_> = state.freeze().entries;
+        let (outdated, _) = committed[0].clone();
+        let record =
+            |next_offset| OffsetRecord { format_version: 1, next_offset, owner_epoch: 1, ..Default::default() };
+        let mut wanted: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        for (entry, cell) in &committed {
+            let mut value = Vec::new();
+            cell.encode(&mut value);
+            wanted.push((entry.encode(), value));
+        }
+        wanted.push((foreign("kept"), b"1".to_vec()));
+        wanted.sort();
+        let shown = committed.into_iter().map(|(entry, cell)| (entry, Committed { cell, hash: EntryHash::default() }));
+        task.view.write().apply(shown, &[], record(3), 0);
+
+        let checkpointer = Checkpointer::start(clock, Arc::default()).unwrap();
+        // The view is a commit ahead: what the changes have of its entries is old.
+        let changes = Changes::from_iter([
+            (foreign("kept"), Some(b"1".to_vec())),
+            (foreign("gone"), None),
+            (outdated.encode(), Some(b"old".to_vec())),
+        ]);
+        let checkpoint = Checkpoint { changelog_offset: 5, offset_record: Some(record(2)), ..Default::default() };
+        let pending = Pending { changes, checkpoint, is_file_empty: true };
+        checkpointer.add(&task, 1, Store::open(&path, 1 << 20).unwrap(), pending);
+        checkpointer.remove(&id);
+        checkpointer.stop();
+
+        let store = Store::open(&path, 1 << 20).unwrap();
+        let mut found = Vec::new();
+        store.entries(|key, value| found.push((key.to_vec(), value.to_vec()))).unwrap();
+        assert_eq!(found, wanted);
+        let checkpoint = store.checkpoint().unwrap().unwrap();
+        assert_eq!((checkpoint.changelog_offset, checkpoint.offset_record), (5, Some(record(3))));
     }
 }

@@ -82,7 +82,7 @@ mod tests {
         let progress = |id, name: &str| AggregateProgress { id, name: name.into(), ..Default::default() };
         let record = OffsetRecord { aggregates: vec![progress(1, "http"), progress(2, "idle")], ..Default::default() };
         let checkpoint = Checkpoint { offset_record: Some(record), ..Default::default() };
-        store.write(&changes, &checkpoint).unwrap();
+        store.write(changes, &checkpoint).unwrap();
         let counted = Contents::read(&store).unwrap().aggregates;
         let counted: Vec<_> = counted.iter().map(|a| (a.id, a.name.as_str(), a.keys, a.panes, a.bytes)).collect();
         // A key: 18 bytes, the kind, and a label with its length.

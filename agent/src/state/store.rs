@@ -114,8 +114,13 @@ impl Store {
         Ok(())
     }
 
-    /// Writes `changes` and the checkpoint they lead to, in one durable transaction. May be tried again after an error.
-    pub fn write(&mut self, changes: &Changes, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    /// Writes changes and the checkpoint they lead to, in one durable transaction; of the same key, the last one stays. May
+    /// be tried again after an error.
+    pub fn write<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        changes: impl IntoIterator<Item = (K, Option<V>)>,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError> {
         if self.database.is_none() {
             self.open_again()?;
         }
@@ -136,15 +141,20 @@ impl Store {
         });
     }
 
-    fn write_all(&self, changes: &Changes, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    fn write_all<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        changes: impl IntoIterator<Item = (K, Option<V>)>,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError> {
         let mut write = self.database()?.begin_write().map_err(|e| self.unwritable(e))?;
         write.set_durability(Durability::Immediate).map_err(|e| self.unwritable(e))?;
         {
             let mut entries = write.open_table(ENTRIES).map_err(|e| self.unwritable(e))?;
             for (key, value) in changes {
+                let key = key.as_ref();
                 match value {
-                    Some(value) => drop(entries.insert(&key[..], &value[..]).map_err(|e| self.unwritable(e))?),
-                    None => drop(entries.remove(&key[..]).map_err(|e| self.unwritable(e))?),
+                    Some(value) => drop(entries.insert(key, value.as_ref()).map_err(|e| self.unwritable(e))?),
+                    None => drop(entries.remove(key).map_err(|e| self.unwritable(e))?),
                 }
             }
             let mut meta = write.open_table(META).map_err(|e| self.unwritable(e))?;
@@ -211,6 +221,10 @@ mod tests {
         Checkpoint { format_version: FORMAT_VERSION, changelog_offset: offset, ..Default::default() }
     }
 
+    fn listed(changes: &Changes) -> impl Iterator<Item = (&Vec<u8>, Option<&Vec<u8>>)> {
+        changes.iter().map(|(key, value)| (key, value.as_ref()))
+    }
+
     fn contents(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut all = Vec::new();
         store.entries(|key, value| all.push((key.to_vec(), value.to_vec()))).unwrap();
@@ -226,10 +240,10 @@ mod tests {
         let mut changes = Changes::default();
         changes.insert(b"a".to_vec(), Some(b"1".to_vec()));
         changes.insert(b"b".to_vec(), Some(b"2".to_vec()));
-        store.write(&changes, &checkpoint(7)).unwrap();
+        store.write(listed(&changes), &checkpoint(7)).unwrap();
         changes.clear();
         changes.insert(b"a".to_vec(), None);
-        store.write(&changes, &checkpoint(9)).unwrap();
+        store.write(listed(&changes), &checkpoint(9)).unwrap();
         drop(store);
         let store = Store::open(&path, 1 << 20).unwrap();
         assert_eq!(store.checkpoint().unwrap(), Some(checkpoint(9)));
@@ -254,7 +268,7 @@ mod tests {
         for key in 0..2_000_u32 {
             changes.insert(key.to_be_bytes().to_vec(), Some(vec![key as u8; 40]));
         }
-        Store::open(&path, 1 << 20).unwrap().write(&changes, &checkpoint(7)).unwrap();
+        Store::open(&path, 1 << 20).unwrap().write(listed(&changes), &checkpoint(7)).unwrap();
         let sound = std::fs::read(&path).unwrap();
         let mut refused = 0;
         for nth in 0..60 {
@@ -265,7 +279,7 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             let worked = Store::open(&path, 1 << 20).and_then(|mut store| {
                 store.entries(|_, _| {})?;
-                store.write(&changes, &checkpoint(8))
+                store.write(listed(&changes), &checkpoint(8))
             });
             refused += usize::from(worked.is_err());
         }
@@ -320,15 +334,15 @@ mod tests {
         };
         let mut store = Store::made_by(&path, Box::new(opening)).unwrap();
         let change = |key: u32, bytes| Changes::from_iter([(key.to_be_bytes().to_vec(), Some(vec![7; bytes]))]);
-        store.write(&change(1, 10), &checkpoint(7)).unwrap();
+        store.write(change(1, 10), &checkpoint(7)).unwrap();
         is_full.store(true, Ordering::Relaxed);
         // It has to grow for this one.
         for _ in 0..3 {
-            let refused = store.write(&change(2, 4 << 20), &checkpoint(8));
+            let refused = store.write(change(2, 4 << 20), &checkpoint(8));
             assert!(matches!(refused, Err(StoreError::Unwritable { .. })), "{refused:?}");
         }
         is_full.store(false, Ordering::Relaxed);
-        store.write(&change(3, 10), &checkpoint(9)).unwrap();
+        store.write(change(3, 10), &checkpoint(9)).unwrap();
         drop(store);
         let store = Store::open(&path, 1 << 20).unwrap();
         assert_eq!(store.checkpoint().unwrap(), Some(checkpoint(9)));
@@ -341,7 +355,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.redb");
         let newer = Checkpoint { format_version: FORMAT_VERSION + 1, ..Default::default() };
-        Store::open(&path, 1 << 20).unwrap().write(&Changes::default(), &newer).unwrap();
+        Store::open(&path, 1 << 20).unwrap().write(Changes::default(), &newer).unwrap();
         assert!(
             matches!(Store::open(&path, 1 << 20), Err(StoreError::Newer { found, .. }) if found == FORMAT_VERSION + 1)
         );

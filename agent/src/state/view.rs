@@ -2,7 +2,7 @@
 //! before its Kafka transaction has been committed.
 
 use super::{EntryHash, Fingerprint};
-use crate::aggregate::{AggregateId, Cell, EntryKey, KeyBytes, Pane};
+use crate::aggregate::{AggregateId, Cell, EntryKey, Expiry, KeyBytes, Pane, is_expired};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use streamgauge_proto::storage::v1::OffsetRecord;
@@ -73,6 +73,38 @@ impl AggregateView {
         }
     }
 
+    /// The same for an entry read back, whose key is copied only if it is new.
+    fn load(&mut self, pane: Pane, key: &[u8], committed: Committed) {
+        if let Some(known) = self.panes.get_mut(&pane).and_then(|cells| cells.get_mut(key)) {
+            self.fingerprint.add(committed.hash);
+            self.fingerprint.remove(std::mem::replace(known, committed).hash);
+            return;
+        }
+        let total = self.panes.get(&Pane::TOTAL).and_then(|totals| totals.get_key_value(key));
+        let key = total.map_or_else(|| key.into(), |(key, _)| key.clone());
+        self.put(pane, key, committed);
+    }
+
+    /// Removes what has expired, all of it without an expiry, and tells `removed` of each.
+    pub fn expire(&mut self, expiry: Option<&Expiry>, mut removed: impl FnMut(Pane, &KeyBytes)) {
+        let AggregateView { panes, fingerprint, entries } = self;
+        panes.retain(|&pane, cells| {
+            if expiry.is_some_and(|expiry| !is_expired(pane, i64::MIN, expiry)) {
+                return true;
+            }
+            cells.retain(|key, committed| {
+                let keep = expiry.is_some_and(|expiry| !is_expired(pane, committed.cell.last_seen, expiry));
+                if !keep {
+                    fingerprint.remove(committed.hash);
+                    *entries -= 1;
+                    removed(pane, key);
+                }
+                keep
+            });
+            !cells.is_empty()
+        });
+    }
+
     fn remove(&mut self, pane: Pane, key: &[u8]) {
         let Some(cells) = self.panes.get_mut(&pane) else { return };
         if let Some(old) = cells.remove(key) {
@@ -95,15 +127,6 @@ pub struct View {
 }
 
 impl View {
-    /// A view of `entries` as of `record`.
-    pub fn new(entries: impl IntoIterator<Item = (EntryKey, Committed)>, record: OffsetRecord) -> Self {
-        let mut view = View { record, ..View::default() };
-        for (key, committed) in entries {
-            view.put(key, committed);
-        }
-        view
-    }
-
     /// Applies one committed epoch.
     pub fn apply(
         &mut self,
@@ -126,6 +149,34 @@ impl View {
 
     fn put(&mut self, key: EntryKey, committed: Committed) {
         self.aggregates.entry(key.aggregate).or_default().put(key.pane, key.key, committed);
+    }
+
+    /// Makes room for so many totals in all.
+    pub fn reserve_totals(&mut self, id: AggregateId, totals: usize) {
+        let cells = self.aggregates.entry(id).or_default().panes.entry(Pane::TOTAL).or_default();
+        cells.reserve(totals.saturating_sub(cells.len()));
+    }
+
+    /// Puts in one entry of a committed state that is being read back.
+    pub fn load(&mut self, aggregate: AggregateId, pane: Pane, key: &[u8], committed: Committed) {
+        self.aggregates.entry(aggregate).or_default().load(pane, key, committed);
+    }
+
+    /// Takes out one entry of a committed state that is being read back.
+    pub fn unload(&mut self, aggregate: AggregateId, pane: Pane, key: &[u8]) {
+        if let Some(held) = self.aggregates.get_mut(&aggregate) {
+            held.remove(pane, key);
+        }
+    }
+
+    /// What has been read back is the state as of this record.
+    pub fn set_record(&mut self, record: OffsetRecord) {
+        self.record = record;
+    }
+
+    /// To let what has expired be removed.
+    pub fn aggregates_mut(&mut self) -> impl Iterator<Item = (AggregateId, &mut AggregateView)> {
+        self.aggregates.iter_mut().map(|(&id, held)| (id, held))
     }
 
     pub fn aggregate(&self, id: AggregateId) -> Option<&AggregateView> {

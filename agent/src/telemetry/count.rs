@@ -62,8 +62,8 @@ impl Metrics {
         self.restore_unstable.set(0.0);
     }
 
-    pub fn restore_record(&self) {
-        self.restore_records.inc();
+    pub fn restore_records(&self, records: u64) {
+        self.restore_records.inc_by(records);
     }
 
     pub fn replica_record(&self) {

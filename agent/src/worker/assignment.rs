@@ -6,15 +6,13 @@ use super::fold::LiveTask;
 use super::growth::Patience;
 use super::run::{RestoreReport, Restoring, Worker};
 use super::topics::changelog_topic;
-use crate::aggregate::{EntryKey, TaskState};
+use crate::aggregate::TaskState;
 use crate::commit::Generation;
 use crate::config::Start;
 use crate::failpoint;
 use crate::kafka::{Rebalance, TopicPartition};
-use crate::replica::{
-    Files, LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, expiry_of, restore,
-};
-use crate::state::{Committed, Phase, Task, TaskId, View};
+use crate::replica::{Files, LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore};
+use crate::state::{Phase, Task, TaskId};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -305,29 +303,25 @@ impl Worker<'_> {
 
     fn promote(
         &mut self,
-        mut restored: Restored,
+        restored: Restored,
         backfilled: Option<Box<TaskState>>,
         source: usize,
     ) -> Result<(), WorkerError> {
-        let pending = restored.pending();
-        let Restored { task, promoted, store, next_offset, publish_from, is_new, .. } = restored;
-        let mut state = TaskState::new(task.plan.clone());
-        state.restore(promoted.record.stream_time, &expiry_of(&promoted.record));
-        for (entry, cell, _) in &promoted.entries {
-            state.load(entry.clone(), cell.clone());
+        let Restored { task, view, mut state, foreign, store, pending, next_offset, publish_from, is_new } = restored;
+        // A replica's view is the task's already.
+        if !Arc::ptr_eq(&view, &task.view) {
+            *task.view.write() = std::mem::take(&mut view.write());
         }
+        let record = task.view.read().record().clone();
         if let Some(backfilled) = backfilled {
             state.adopt(*backfilled);
         }
-        let owner_epoch = promoted.record.owner_epoch + 1;
+        let owner_epoch = record.owner_epoch + 1;
         // Beyond a gap it says nothing about the offset to go on from.
-        let leader_epoch = promoted.record.leader_epoch.filter(|_| promoted.record.next_offset == next_offset);
-        let foreign = promoted.foreign.keys().filter_map(|key| EntryKey::decode(key)).collect();
-        self.look_at_foreign(&task, &promoted.record, foreign, &mut state);
-        let entries = promoted.entries.into_iter().map(|(entry, cell, hash)| (entry, Committed { cell, hash }));
-        *task.view.write() = View::new(entries, promoted.record);
+        let leader_epoch = record.leader_epoch.filter(|_| record.next_offset == next_offset);
+        self.look_at_foreign(&task, &record, foreign, &mut state);
         task.set_publish_from(publish_from);
-        self.agent.checkpointer.add(task.id.clone(), owner_epoch, store, pending);
+        self.agent.checkpointer.add(&task, owner_epoch, store, pending);
         task.set_phase(Phase::Running);
         let partition = (task.id.topic.clone(), task.id.partition);
         if !is_new {

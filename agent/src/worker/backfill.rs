@@ -24,7 +24,7 @@ pub(super) struct Backfill<'a> {
 impl Backfill<'_> {
     /// Folds what a restored task's new aggregates lack; `None` if they lack nothing.
     pub fn run(&self, restored: &Restored) -> Result<Option<Box<TaskState>>, WorkerError> {
-        let record = &restored.promoted.record;
+        let record = restored.view.read().record().clone();
         let listed = |id: AggregateId| record.aggregates.iter().any(|progress| progress.id == id.0);
         let plan = &restored.task.plan;
         let wanted: Vec<_> = plan.aggregates.iter().filter(|new| new.config.backfill && !listed(new.id)).collect();

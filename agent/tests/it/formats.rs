@@ -12,7 +12,7 @@ use crate::scene::{Scene, number};
 fn rewrite(agent: &Agent, scene: &Scene, version: u32) {
     let mut store = Store::open(&agent.state_dir().join("tasks").join(&scene.topic).join("0.redb"), 1 << 20).unwrap();
     let checkpoint = store.checkpoint().unwrap().unwrap();
-    store.write(&Changes::default(), &Checkpoint { format_version: version, ..checkpoint }).unwrap();
+    store.write(Changes::default(), &Checkpoint { format_version: version, ..checkpoint }).unwrap();
 }
 
 fn refuses(agent: &mut Agent, words: &[&str]) {

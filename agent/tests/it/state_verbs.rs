@@ -94,7 +94,7 @@ fn plant_a_lie(agent: &Agent, topic: &str) {
         })
         .unwrap();
     assert_eq!(changes.len(), 1);
-    store.write(&changes, &checkpoint).unwrap();
+    store.write(changes, &checkpoint).unwrap();
 }
 
 #[test]

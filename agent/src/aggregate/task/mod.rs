@@ -58,8 +58,8 @@ pub struct Counters {
 
 /// Whether an entry of the expiry's aggregate has expired: a function of the entry alone, so that whoever loads the
 /// state drops just what its owner dropped.
-pub fn is_expired(entry: &EntryKey, last_seen: i64, expiry: &Expiry) -> bool {
-    if entry.pane == Pane::TOTAL { last_seen < expiry.keys_before } else { entry.pane.end <= expiry.panes_before }
+pub fn is_expired(pane: Pane, last_seen: i64, expiry: &Expiry) -> bool {
+    if pane == Pane::TOTAL { last_seen < expiry.keys_before } else { pane.end <= expiry.panes_before }
 }
 
 impl TaskState {
@@ -84,6 +84,13 @@ impl TaskState {
             if let Some(aggregate) = self.aggregate_mut(expiry.aggregate) {
                 aggregate.restore(expiry);
             }
+        }
+    }
+
+    /// Makes room for so many keys of an aggregate.
+    pub fn reserve(&mut self, aggregate: AggregateId, keys: usize) {
+        if let Some(aggregate) = self.aggregate_mut(aggregate) {
+            aggregate.table.reserve(keys);
         }
     }
 

@@ -182,7 +182,7 @@ impl AggregateState {
             let entry = EntryKey { aggregate: expiry.aggregate, pane, key: record.key.clone() };
             let Some((cell, flag)) = record.existing_mut(pane) else { continue };
             *flag = false;
-            if is_expired(&entry, cell.last_seen, &expiry) {
+            if is_expired(pane, cell.last_seen, &expiry) {
                 sweep = true;
             } else {
                 entries.push((entry, cell.clone()));
@@ -216,10 +216,9 @@ impl AggregateState {
     fn sweep(&mut self, expiry: &Expiry, expired: &mut Vec<EntryKey>) {
         let mut lowest_end = i64::MAX;
         self.table.retain(|key, pane, cell| {
-            let entry = EntryKey { aggregate: expiry.aggregate, pane, key: key.clone() };
-            let keep = !is_expired(&entry, cell.last_seen, expiry);
+            let keep = !is_expired(pane, cell.last_seen, expiry);
             if !keep {
-                expired.push(entry);
+                expired.push(EntryKey { aggregate: expiry.aggregate, pane, key: key.clone() });
             } else if pane != Pane::TOTAL {
                 lowest_end = lowest_end.min(pane.end);
             }

@@ -110,6 +110,12 @@ impl KeyTable {
         self.index.find(xxh3_64(key), |&number| *self.records[number as usize].key == *key).copied()
     }
 
+    pub fn reserve(&mut self, keys: usize) {
+        let records = &self.records;
+        self.index.reserve(keys, |&other| xxh3_64(&records[other as usize].key));
+        self.records.reserve_exact(keys);
+    }
+
     /// Adds a key that is not there yet.
     pub fn insert(&mut self, key: KeyBytes) -> u32 {
         let number = self.records.len() as u32;

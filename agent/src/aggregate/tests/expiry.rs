@@ -19,7 +19,9 @@ fn sorted(mut entries: Vec<EntryKey>) -> Vec<EntryKey> {
 
 fn expired_by(rule: &Expiry, task: &TaskState) -> Vec<EntryKey> {
     let entries = live(task).into_iter();
-    sorted(entries.filter(|(entry, cell)| is_expired(entry, cell.last_seen, rule)).map(|(entry, _)| entry).collect())
+    sorted(
+        entries.filter(|(entry, cell)| is_expired(entry.pane, cell.last_seen, rule)).map(|(entry, _)| entry).collect(),
+    )
 }
 
 proptest! {
@@ -36,7 +38,7 @@ proptest! {
             let rule = expiry[0];
             prop_assert_eq!(sorted(expired.clone()), expired_by(&rule, &before));
             prop_assert!(expired_by(&rule, &task).is_empty());
-            prop_assert!(entries.iter().all(|(entry, cell)| !is_expired(entry, cell.last_seen, &rule)));
+            prop_assert!(entries.iter().all(|(entry, cell)| !is_expired(entry.pane, cell.last_seen, &rule)));
             prop_assert_eq!(live(&task).len() + expired.len(), live(&before).len());
             let last = last_rule.replace(rule).unwrap_or(rule);
             prop_assert!(last.panes_before <= rule.panes_before && last.keys_before <= rule.keys_before);

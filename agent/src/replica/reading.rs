@@ -1,0 +1,217 @@
+//! Changelogs read by one thread and applied by others, one for each core: decoding a million cells takes longer than
+//! fetching them.
+
+use super::records::Records;
+use super::restore::{RestoreContext, RestoreError};
+use super::tail::Tail;
+use crate::clock::BootTime;
+use crate::kafka::{PartitionReader, ReadRecord, Reading, TopicPartition, is_passing};
+use crate::state::{Phase, Task};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{ScopedJoinHandle, available_parallelism};
+use std::time::Duration;
+
+const READ_WAIT: Duration = Duration::from_millis(100);
+/// Records are handed over when there are so many bytes of them.
+const BATCH: usize = 128 << 10;
+/// Batches that may wait for each thread: 8 MiB, so that reading goes on while a large commit is applied.
+const WAITING: usize = 64;
+/// How often a long restore says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// What a thread that applies is told.
+enum Work {
+    Begin(Box<Tail>),
+    Apply(i32, Records),
+    /// Everything up to the mark was read.
+    Finish(i32),
+}
+
+/// Threads to be used for that many partitions.
+pub(super) fn threads(partitions: usize) -> usize {
+    available_parallelism().map_or(1, NonZero::get).min(partitions).max(1)
+}
+
+/// Reads all tails, of one topic, up to their marks, giving each to `done` when it gets there.
+pub(super) fn read_all(
+    context: &RestoreContext,
+    reader: &mut PartitionReader,
+    tails: Vec<Tail>,
+    done: impl Fn(Tail) -> Result<(), RestoreError> + Sync,
+) -> Result<(), RestoreError> {
+    std::thread::scope(|scope| {
+        let done = &done;
+        let start = |_| {
+            let (sender, receiver) = bounded(WAITING);
+            (sender, scope.spawn(move || apply_all(&receiver, done)))
+        };
+        let (senders, threads): (Vec<_>, Vec<_>) = (0..threads(tails.len())).map(start).unzip();
+        let mut reading =
+            TopicReading { context, reader, senders, open: HashMap::new(), told: context.clock.boot_time() };
+        let read = reading.read(tails);
+        // Without senders the threads end.
+        drop(reading);
+        let applied = threads.into_iter().map(joined).collect::<Result<(), _>>();
+        // One that has ended early says why.
+        applied.and(read)
+    })
+}
+
+fn joined(thread: ScopedJoinHandle<'_, Result<(), RestoreError>>) -> Result<(), RestoreError> {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+fn apply_all(
+    work: &Receiver<Work>,
+    done: &(impl Fn(Tail) -> Result<(), RestoreError> + Sync),
+) -> Result<(), RestoreError> {
+    let mut tails: HashMap<i32, Box<Tail>> = HashMap::new();
+    for work in work {
+        match work {
+            Work::Begin(tail) => drop(tails.insert(tail.changelog.1, tail)),
+            Work::Apply(partition, records) => {
+                if let Some(tail) = tails.get_mut(&partition) {
+                    tail.apply(&records);
+                }
+            }
+            Work::Finish(partition) => {
+                if let Some(tail) = tails.remove(&partition) {
+                    done(*tail)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The reading thread's side.
+struct TopicReading<'a> {
+    context: &'a RestoreContext,
+    reader: &'a mut PartitionReader,
+    senders: Vec<Sender<Work>>,
+    open: HashMap<i32, PartitionReading>,
+    /// When the log was last told how far it is.
+    told: BootTime,
+}
+
+/// How far one partition has been read.
+struct PartitionReading {
+    task: Arc<Task>,
+    changelog: TopicPartition,
+    from: i64,
+    mark: i64,
+    position: i64,
+    batch: Records,
+    /// Which thread applies it.
+    thread: usize,
+}
+
+impl TopicReading<'_> {
+    fn read(&mut self, tails: Vec<Tail>) -> Result<(), RestoreError> {
+        let failed = |what| move |error| RestoreError::Kafka { what, error };
+        let mut from = Vec::new();
+        for (nth, tail) in tails.into_iter().enumerate() {
+            let partition = self.begin(nth % self.senders.len(), tail)?;
+            from.extend(partition);
+        }
+        if !from.is_empty() {
+            self.reader.assign(&from).map_err(failed("assign changelog"))?;
+        }
+        while !self.open.is_empty() {
+            if self.context.cancelled.load(Ordering::Acquire) {
+                return Err(RestoreError::Cancelled);
+            }
+            let full = match self.reader.read(READ_WAIT) {
+                Reading::Record(record) => take(&mut self.open, &record),
+                // The last stable offset had reached the mark before this read began, so an end is at or beyond it, though
+                // the last offsets may be markers that are never delivered.
+                Reading::End { partition } => {
+                    self.finish(partition.1)?;
+                    None
+                }
+                Reading::Nothing => None,
+                Reading::Error(error) if is_passing(&error) => None,
+                Reading::Error(error) => return Err(failed("read changelog")(error)),
+            };
+            if let Some(partition) = full {
+                self.hand_over(partition)?;
+                self.tell();
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a tail to its thread; what is to be read of it, if anything is.
+    fn begin(&mut self, thread: usize, tail: Tail) -> Result<Option<(TopicPartition, i64)>, RestoreError> {
+        let partition = tail.changelog.1;
+        let reading = PartitionReading {
+            task: tail.task.task.clone(),
+            changelog: tail.changelog.clone(),
+            from: tail.from,
+            mark: tail.mark,
+            position: tail.from,
+            batch: Records::default(),
+            thread,
+        };
+        let is_done = tail.is_done();
+        self.send(thread, Work::Begin(Box::new(tail)))?;
+        if is_done {
+            self.send(thread, Work::Finish(partition))?;
+            return Ok(None);
+        }
+        let from = (reading.changelog.clone(), reading.from);
+        self.open.insert(partition, reading);
+        Ok(Some(from))
+    }
+
+    fn finish(&mut self, partition: i32) -> Result<(), RestoreError> {
+        if !self.open.contains_key(&partition) {
+            return Ok(());
+        }
+        self.hand_over(partition)?;
+        let Some(PartitionReading { changelog, thread, .. }) = self.open.remove(&partition) else { return Ok(()) };
+        self.reader.finish(&changelog).map_err(|error| RestoreError::Kafka { what: "unassign changelog", error })?;
+        self.send(thread, Work::Finish(partition))
+    }
+
+    fn hand_over(&mut self, partition: i32) -> Result<(), RestoreError> {
+        let Some(reading) = self.open.get_mut(&partition) else { return Ok(()) };
+        let records = std::mem::take(&mut reading.batch);
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.context.metrics.restore_records(records.len() as u64);
+        let offsets = |to: i64| (to - reading.from).max(0) as u64;
+        reading.task.set_phase(Phase::Restoring { done: offsets(reading.position), of: offsets(reading.mark) });
+        let thread = reading.thread;
+        self.send(thread, Work::Apply(partition, records))
+    }
+
+    fn send(&self, thread: usize, work: Work) -> Result<(), RestoreError> {
+        // A thread that has ended has failed, and that error comes first.
+        self.senders[thread].send(work).map_err(|_| RestoreError::Cancelled)
+    }
+
+    fn tell(&mut self) {
+        let now = self.context.clock.boot_time();
+        if now.since(self.told) >= PROGRESS_EVERY {
+            self.told = now;
+            let remaining: i64 = self.open.values().map(|reading| (reading.mark - reading.position).max(0)).sum();
+            tracing::info!(partitions = self.open.len(), remaining, "restoring: changelog records still to be read");
+        }
+    }
+}
+
+/// Takes a record; its partition if there are enough to be handed over.
+fn take(open: &mut HashMap<i32, PartitionReading>, record: &ReadRecord<'_>) -> Option<i32> {
+    let partition = record.partition();
+    let reading = open.get_mut(&partition)?;
+    reading.position = record.offset() + 1;
+    reading.batch.push(record.offset(), record.key().unwrap_or_default(), record.payload());
+    (reading.batch.size() >= BATCH).then_some(partition)
+}
