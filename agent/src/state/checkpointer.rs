@@ -5,7 +5,7 @@ use super::{Changes, FORMAT_VERSION, Store, StoreError, Task, TaskId, View};
 use crate::aggregate::{AggregateId, Cell, EntryKey, KeyBytes};
 use crate::clock::{BootTime, Clock};
 use crate::failpoint;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, trim_heap};
 use parking_lot::{Mutex, RwLock};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -23,6 +23,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// More changes than this that cannot be written (a full disk) are dropped with the file: the changelog has them.
 const MOST_PENDING: usize = 1_000_000;
+
+/// What commits have left free is given back to the system this often.
+const TRIM_EVERY: Duration = Duration::from_secs(10);
 
 /// What a task's file does not hold yet.
 pub struct Pending {
@@ -107,14 +110,22 @@ impl Checkpointer {
     }
 
     fn run(&self) {
+        let (mut written, mut trimmed) = (false, self.clock.boot_time());
         while !self.stopping.load(Ordering::Acquire) {
             std::thread::sleep(LOOK);
+            let now = self.clock.boot_time();
+            if written && now.since(trimmed) >= TRIM_EVERY {
+                trim_heap();
+                (written, trimmed) = (false, now);
+                tracing::debug!(took = ?self.clock.boot_time().since(now), "gave free memory back");
+            }
             let slots: Vec<_> = self.slots.lock().iter().map(|(id, slot)| (id.clone(), slot.clone())).collect();
             let due = |slot: &Slot| {
                 slot.dirty.load(Ordering::Acquire) && self.clock.boot_time().since(*slot.written.lock()) >= INTERVAL
             };
             for (id, slot) in slots.iter().filter(|(_, slot)| due(slot)) {
                 self.write(id, slot);
+                written = true;
             }
         }
     }

@@ -13,5 +13,5 @@ pub use metrics::{
     RebalanceLabels, SourceLabel, TaskLabels, TopicLabel,
 };
 pub use names::{Kind, Name};
-pub use process::{ProcessStats, resident_bytes};
+pub use process::{ProcessStats, resident_bytes, trim_heap};
 pub use signals::{Context, Line, RequestSpans, Signal, Signals, Span};

@@ -31,6 +31,16 @@ pub fn resident_bytes() -> Option<u64> {
     Some(pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64)
 }
 
+/// Gives memory that was freed back to the system. The allocator keeps it otherwise: of 826 MB after catching up with a
+/// million keys, 332 MB were free.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: gives free pages back to the system; touches nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// `stat` is `/proc/self/stat`, `boot` is `/proc/stat`; fields are counted after the command, which stands in parentheses
 /// and may contain anything.
 fn parse(stat: &str, boot: &str, ticks: f64, page: u64, open_files: u64) -> Option<ProcessStats> {

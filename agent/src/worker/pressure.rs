@@ -9,7 +9,7 @@ use super::WorkerError;
 use super::run::Worker;
 use crate::clock::BootTime;
 use crate::kafka::TopicPartition;
-use crate::telemetry::resident_bytes;
+use crate::telemetry::{resident_bytes, trim_heap};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -96,8 +96,7 @@ impl Worker<'_> {
 
     fn while_paused(&mut self, now: BootTime, resident: u64, budget: u64, settled: bool) {
         if is_due(&mut self.pressure.trimmed, now, TRIM) {
-            // SAFETY: gives free pages back to the system; touches nothing that is in use.
-            unsafe { libc::malloc_trim(0) };
+            trim_heap();
         }
         if is_due(&mut self.pressure.asked, now, ENDS) {
             self.ask_for_ends();
