@@ -20,7 +20,7 @@ pub fn check(client: &ClusterClient, clock: &Clock, before: &Health, timeout: Du
 }
 
 fn facts(client: &ClusterClient, timeout: Duration) -> Result<Facts, CallError> {
-    let nodes = repeated(&|| client.nodes(timeout))?;
+    let nodes = client.nodes(timeout)?;
     let topics: Arc<[_]> = repeated(&|| client.topics(timeout))?.into();
     let ids: Vec<i32> = nodes.nodes.iter().map(|node| node.id).collect();
     let answers = client.ping(&ids, timeout).into_iter();

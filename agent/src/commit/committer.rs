@@ -73,6 +73,7 @@ pub struct Committer {
 impl Committer {
     /// Starts the thread over a producer whose `init` has succeeded.
     pub fn start(settings: CommitterSettings, producer: TransactionalProducer) -> std::io::Result<Committer> {
+        settings.metrics.may_abort(AbortReason::ALL.map(AbortReason::as_str));
         let (epochs, inbox) = bounded::<Epoch>(1);
         let (outbox, outcomes) = bounded(1);
         let name = format!("committer-{}", settings.identity.worker);

@@ -67,6 +67,14 @@ pub enum AbortReason {
 }
 
 impl AbortReason {
+    pub const ALL: [AbortReason; 5] = [
+        AbortReason::Rebalancing,
+        AbortReason::Membership,
+        AbortReason::Reassigned,
+        AbortReason::Fenced,
+        AbortReason::Kafka,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             AbortReason::Rebalancing => "rebalancing",

@@ -43,6 +43,12 @@ impl Metrics {
         self.commit_duration.observe(took.as_secs_f64());
     }
 
+    /// Shows what may be aborted as zero, so that a rate sees the first time.
+    pub fn may_abort(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        drop(self.commits.get_or_create(&CommitLabels { result: "aborted" }));
+        reasons.into_iter().for_each(|reason| drop(self.epochs_aborted.get_or_create(&ReasonLabel { reason })));
+    }
+
     pub fn aborted(&self, reason: &'static str) {
         self.commits.get_or_create(&CommitLabels { result: "aborted" }).inc();
         self.epochs_aborted.get_or_create(&ReasonLabel { reason }).inc();

@@ -3,7 +3,8 @@
 use super::super::call::{Aim, Call, Event, Operation, words};
 use super::super::described::node;
 use super::{CallError, ClusterClient, answer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::Producer;
 use rdkafka_sys as sys;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,16 +28,34 @@ pub struct Nodes {
 }
 
 const ASK: &str = "ask the broker";
+const DESCRIBE: &str = "describe the cluster";
 
 impl ClusterClient {
-    /// The nodes, by id, as any broker lists them.
+    /// The nodes, by id, as one broker lists them: whoever the client takes for the controller, else the first to answer.
     ///
     /// # Errors
-    /// If no broker answers within `timeout`.
+    /// If no broker answers, each way within `timeout`.
     pub fn nodes(&self, timeout: Duration) -> Result<Nodes, CallError> {
         let mut call = self.call(timeout);
         describe_cluster(&mut call, None);
-        Ok(nodes_in(&answer(&call, "describe the cluster")?))
+        match answer(&call, DESCRIBE) {
+            Ok(event) => Ok(nodes_in(&event)),
+            // For some seconds after a broker has died, others may still name it as the controller.
+            Err(error) if error.is_silence() => self.nodes_by_any(timeout),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn nodes_by_any(&self, timeout: Duration) -> Result<Nodes, CallError> {
+        let failed = |error: KafkaError| {
+            CallError::new(DESCRIBE, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::OperationTimedOut))
+        };
+        let metadata = self.producer.client().fetch_metadata(None, timeout).map_err(failed)?;
+        let mut call = self.call(timeout);
+        metadata.brokers().iter().for_each(|broker| describe_cluster(&mut call, Some(broker.id())));
+        let answers = metadata.brokers().iter().map_while(|_| call.next());
+        let first = answers.into_iter().find(|event| event.error() == RDKafkaErrorCode::NoError);
+        first.map(|event| nodes_in(&event)).ok_or_else(|| CallError::new(DESCRIBE, RDKafkaErrorCode::OperationTimedOut))
     }
 
     /// Asks each of these brokers itself, all at once: how long each took to answer, or why it has not.

@@ -93,7 +93,9 @@ fn difference(ours: &str, theirs: &str) -> Option<String> {
             let mut labels = vec![("topic", topic), ("partition", partition)];
             labels.extend(group.map(|group| ("group", group)));
             let our_value: Option<f64> = line.rsplit(' ').next().and_then(|text| text.parse().ok());
-            let their_value = value(theirs, their_name, &labels);
+            // Gauges of unit 1 are called ratios by its exporter.
+            let their_value =
+                value(theirs, their_name, &labels).or_else(|| value(theirs, &format!("{their_name}_ratio"), &labels));
             if our_value != their_value {
                 return Some(format!("{line}: the Collector says {their_value:?}"));
             }
