@@ -280,6 +280,7 @@ impl Work {
                 written.push((key, Some(value)));
             }
             written.extend(sealed.removed.into_iter().map(|(_, key)| (key, None)));
+            // The view first: an empty state file is written from it, as of what the checkpointer was told.
             task.task.view.write().apply(entries, &removed, sealed.record.clone(), now);
             self.settings.checkpointer.committed(id, written, &sealed.record, next);
         }

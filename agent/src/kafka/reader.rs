@@ -34,9 +34,6 @@ pub enum Reading<'a> {
 pub struct ReadRecord<'a>(BorrowedMessage<'a>);
 
 impl ReadRecord<'_> {
-    pub fn topic(&self) -> &str {
-        self.0.topic()
-    }
     pub fn partition(&self) -> i32 {
         self.0.partition()
     }

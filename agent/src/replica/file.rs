@@ -2,7 +2,7 @@
 
 use super::identity::{TopicIds, Unusable, usable};
 use super::manager::{Followed, Kept};
-use super::replay::{Replay, ReplayError};
+use super::replay::Replay;
 use super::restore::RestoreError;
 use crate::aggregate::Plan;
 use crate::state::{FORMAT_VERSION, StateDir, Store, StoreError, Task, TaskId, View};
@@ -34,31 +34,18 @@ pub struct Opened {
     pub view: Arc<RwLock<View>>,
     pub store: Store,
     pub checkpoint: Checkpoint,
-    /// The changelog offset to go on from; 0: from its beginning.
+    /// The changelog offset to go on from.
     pub from: i64,
-}
-
-/// Why a file cannot be loaded, for the log.
-#[derive(Debug, thiserror::Error)]
-enum LoadError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Entry(#[from] ReplayError),
+    /// Nothing was there: all of it comes from the changelog.
+    pub from_scratch: bool,
 }
 
 /// Everything that a file holds, and the view of it.
-fn load(store: &Store, checkpoint: &Checkpoint, plan: &Arc<Plan>) -> Result<(Replay, View), LoadError> {
+fn load(store: &Store, checkpoint: &Checkpoint, plan: &Arc<Plan>) -> Result<(Replay, View), StoreError> {
     let mut view = View::default();
     let (record, next) = (checkpoint.offset_record.clone(), checkpoint.changelog_offset);
     let mut replay = Replay::of_file(plan.clone(), record, next, &mut view);
-    let mut loaded = Ok(());
-    store.entries(|key, value| {
-        if loaded.is_ok() {
-            loaded = replay.load(key, value, &mut view);
-        }
-    })?;
-    loaded?;
+    store.entries(|key, value| replay.load(key, value, &mut view))?;
     Ok((replay, view))
 }
 
@@ -103,6 +90,7 @@ impl Files {
             None => Ok(None),
         };
         let nothing = || (Replay::new(plan.clone()), View::default());
+        let from_scratch = !matches!(loaded, Ok(Some(_)));
         let (checkpoint, (replay, view)) = match loaded {
             Ok(Some(loaded)) => loaded,
             Ok(None) => (identity, nothing()),
@@ -115,7 +103,7 @@ impl Files {
         };
         let from = checkpoint.changelog_offset;
         let replay = replay.lenient(self.lenient);
-        Ok(Opened { replay, view: Arc::new(RwLock::new(view)), store, checkpoint, from })
+        Ok(Opened { replay, view: Arc::new(RwLock::new(view)), store, checkpoint, from, from_scratch })
     }
 
     /// Opens or makes the file; a corrupt one is thrown away.
@@ -153,7 +141,7 @@ impl Files {
                 }
                 *task.view.write() = view;
                 let replay = replay.with_changes(pending.changes, pending.is_file_empty);
-                Some(Opened { replay, view: task.view.clone(), store, checkpoint, from })
+                Some(Opened { replay, view: task.view.clone(), store, checkpoint, from, from_scratch: false })
             }
         }
     }

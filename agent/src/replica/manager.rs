@@ -330,13 +330,16 @@ impl Replicas {
         match stage {
             Stage::CatchingUp(opened) => {
                 if let Some(record) = opened.replay.take(offset, key, value)? {
-                    opened.replay.commit(record, &mut opened.view.write())?;
+                    opened.replay.commit(record, &mut opened.view.write());
                 }
                 Ok(())
             }
             Stage::Following(replay) => {
                 if let Some(record) = replay.take(offset, key, value)? {
-                    replay.commit(record.clone(), &mut task.view.write())?;
+                    replay.commit(record.clone(), &mut task.view.write());
+                    if let Some(error) = replay.unreadable() {
+                        return Err(error.clone());
+                    }
                     let next = replay.changelog_next();
                     self.settings.checkpointer.committed(id, replay.take_changes().0, &record, Some(next));
                     task.set_changelog_position(next);
@@ -365,12 +368,12 @@ impl Replicas {
             Some(Stage::CatchingUp(_)) => {}
         }
         let Some(Held { task, stage: Stage::CatchingUp(opened) }) = held.remove(id) else { return Ok(()) };
-        let Opened { mut replay, view, store, mut checkpoint, from } = *opened;
+        let Opened { mut replay, view, store, mut checkpoint, from_scratch, .. } = *opened;
         let finished = replay.finish(&mut view.write());
         if let Err(error) = finished {
             drop((held, store));
             let detail = error.to_string();
-            return Err(if from > 0 { self.rebuild(id, &detail) } else { detail });
+            return Err(if from_scratch { detail } else { self.rebuild(id, &detail) });
         }
         *task.view.write() = std::mem::take(&mut view.write());
         checkpoint.changelog_offset = replay.changelog_next();

@@ -12,13 +12,16 @@ use std::collections::HashMap;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{ScopedJoinHandle, available_parallelism};
 use std::time::Duration;
 
 const READ_WAIT: Duration = Duration::from_millis(100);
-/// Records are handed over when there are so many bytes of them.
+/// Records are handed over when there are so many bytes of them; with many partitions earlier, so that all together do not
+/// take more than `ALL_BATCHES`.
 const BATCH: usize = 128 << 10;
+const LEAST_BATCH: usize = 4 << 10;
+const ALL_BATCHES: usize = 16 << 20;
 /// Batches that may wait for each thread: 8 MiB, so that reading goes on while a large commit is applied.
 const WAITING: usize = 64;
 /// How often a long restore says how far it is.
@@ -44,19 +47,22 @@ pub(super) fn read_all(
     tails: Vec<Tail>,
     done: impl Fn(Tail) -> Result<(), RestoreError> + Sync,
 ) -> Result<(), RestoreError> {
+    let failed = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let done = &done;
+        let (done, failed) = (&done, &failed);
         let start = |_| {
             let (sender, receiver) = bounded(WAITING);
-            (sender, scope.spawn(move || apply_all(&receiver, done)))
+            let apply = move || apply_all(&receiver, done).inspect_err(|_| failed.store(true, Ordering::Release));
+            (sender, scope.spawn(apply))
         };
         let (senders, threads): (Vec<_>, Vec<_>) = (0..threads(tails.len())).map(start).unzip();
-        let mut reading =
-            TopicReading { context, reader, senders, open: HashMap::new(), told: context.clock.boot_time() };
+        let batch = (ALL_BATCHES / tails.len().max(1)).clamp(LEAST_BATCH, BATCH);
+        let told = context.clock.boot_time();
+        let mut reading = TopicReading { context, reader, senders, failed, batch, open: HashMap::new(), told };
         let read = reading.read(tails);
         // Without senders the threads end.
         drop(reading);
-        let applied = threads.into_iter().map(joined).collect::<Result<(), _>>();
+        let applied = threads.into_iter().try_for_each(joined);
         // One that has ended early says why.
         applied.and(read)
     })
@@ -75,8 +81,11 @@ fn apply_all(
         match work {
             Work::Begin(tail) => drop(tails.insert(tail.changelog.1, tail)),
             Work::Apply(partition, records) => {
-                if let Some(tail) = tails.get_mut(&partition) {
-                    tail.apply(&records);
+                let Some(tail) = tails.get_mut(&partition) else { continue };
+                tail.apply(&records);
+                // What else comes of it is not wanted any more.
+                if let Some(tail) = tail.has_failed().then(|| tails.remove(&partition)).flatten() {
+                    done(*tail)?;
                 }
             }
             Work::Finish(partition) => {
@@ -94,6 +103,10 @@ struct TopicReading<'a> {
     context: &'a RestoreContext,
     reader: &'a mut PartitionReader,
     senders: Vec<Sender<Work>>,
+    /// Set by a thread that ends early.
+    failed: &'a AtomicBool,
+    /// Bytes of a partition's records that are handed over at a time.
+    batch: usize,
     open: HashMap<i32, PartitionReading>,
     /// When the log was last told how far it is.
     told: BootTime,
@@ -123,11 +136,15 @@ impl TopicReading<'_> {
             self.reader.assign(&from).map_err(failed("assign changelog"))?;
         }
         while !self.open.is_empty() {
-            if self.context.cancelled.load(Ordering::Acquire) {
+            // The error of a thread that has failed comes before this one.
+            if self.context.cancelled.load(Ordering::Acquire) || self.failed.load(Ordering::Acquire) {
                 return Err(RestoreError::Cancelled);
             }
             let full = match self.reader.read(READ_WAIT) {
-                Reading::Record(record) => take(&mut self.open, &record),
+                Reading::Record(record) => match take(&mut self.open, &record, self.batch) {
+                    Some(partition) => Some(partition),
+                    None => continue,
+                },
                 // The last stable offset had reached the mark before this read began, so an end is at or beyond it, though
                 // the last offsets may be markers that are never delivered.
                 Reading::End { partition } => {
@@ -140,8 +157,8 @@ impl TopicReading<'_> {
             };
             if let Some(partition) = full {
                 self.hand_over(partition)?;
-                self.tell();
             }
+            self.tell();
         }
         Ok(())
     }
@@ -158,9 +175,9 @@ impl TopicReading<'_> {
             batch: Records::default(),
             thread,
         };
-        let is_done = tail.is_done();
+        let is_empty = tail.mark == 0;
         self.send(thread, Work::Begin(Box::new(tail)))?;
-        if is_done {
+        if is_empty {
             self.send(thread, Work::Finish(partition))?;
             return Ok(None);
         }
@@ -207,11 +224,11 @@ impl TopicReading<'_> {
     }
 }
 
-/// Takes a record; its partition if there are enough to be handed over.
-fn take(open: &mut HashMap<i32, PartitionReading>, record: &ReadRecord<'_>) -> Option<i32> {
+/// Takes a record; its partition if `batch` bytes of it are there to be handed over.
+fn take(open: &mut HashMap<i32, PartitionReading>, record: &ReadRecord<'_>, batch: usize) -> Option<i32> {
     let partition = record.partition();
     let reading = open.get_mut(&partition)?;
     reading.position = record.offset() + 1;
     reading.batch.push(record.offset(), record.key().unwrap_or_default(), record.payload());
-    (reading.batch.size() >= BATCH).then_some(partition)
+    (reading.batch.size() >= batch).then_some(partition)
 }

@@ -47,9 +47,9 @@ impl Records {
         self.spans.is_empty()
     }
 
-    /// Keys and values, in bytes.
+    /// What they take, in bytes.
     pub fn size(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.spans.len() * size_of::<Span>()
     }
 
     /// Without its records; what a large commit took is given back.

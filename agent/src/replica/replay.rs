@@ -14,7 +14,7 @@ use streamgauge_proto::storage::v1::{self as pb, AggregateProgress, OffsetRecord
 /// Commits with at least so many records are made room for.
 const LARGE_COMMIT: usize = 10_000;
 
-#[derive(Debug, thiserror::Error, PartialEq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq)]
 pub enum ReplayError {
     #[error(
         "its changelog has format {found}, newer than this version's {CHANGELOG_FORMAT_VERSION}; run the newer version"
@@ -38,6 +38,8 @@ pub struct Replay {
     open: Records,
     /// Entries of aggregates that the plan does not know, carried unread.
     foreign: Foreign,
+    /// Entries of the plan's aggregates whose cells cannot be read, by their key's bytes.
+    unreadable: HashMap<Vec<u8>, ReplayError>,
     /// Next changelog offset to read, after the last whole commit.
     changelog_next: i64,
     /// Whether there was an offset record: without one there is no state.
@@ -60,6 +62,7 @@ impl Replay {
             plan,
             open: Records::default(),
             foreign: Foreign::default(),
+            unreadable: HashMap::new(),
             changelog_next: 0,
             has_record: false,
             changes: Changes::default(),
@@ -137,18 +140,18 @@ impl Replay {
     }
 
     /// Applies the records taken since the last commit.
-    ///
-    /// # Errors
-    /// If an entry cannot be read: the view is of no use any more.
-    pub fn commit(&mut self, record: OffsetRecord, view: &mut View) -> Result<(), ReplayError> {
+    pub fn commit(&mut self, record: OffsetRecord, view: &mut View) {
         let open = std::mem::take(&mut self.open);
         self.make_room(&open, &record, view);
         for (_, key, value) in open.iter() {
             let Some((aggregate, pane, labels)) = EntryKey::split(key) else { continue };
             let known = self.plan.aggregate(aggregate).is_some();
             match value {
-                Some(value) => self.put(key, value, view)?,
-                None if known => view.unload(aggregate, pane, labels),
+                Some(value) => self.load(key, value, view),
+                None if known => {
+                    view.unload(aggregate, pane, labels);
+                    self.unreadable.remove(key);
+                }
                 None => drop(self.foreign.remove(key)),
             }
             if !(known && self.is_file_empty) {
@@ -158,7 +161,6 @@ impl Replay {
         self.open = open.cleared();
         self.has_record = true;
         view.set_record(record);
-        Ok(())
     }
 
     /// A large commit makes the view's tables as large as they will be at once, rather than by doubling.
@@ -171,30 +173,39 @@ impl Replay {
             if self.plan.aggregate(id).is_some() {
                 let prefix = EntryKey::prefix(id, Pane::TOTAL);
                 let totals = open.iter().filter(|(_, key, value)| value.is_some() && key.starts_with(&prefix)).count();
-                view.reserve_totals(id, totals.min(usize::try_from(*live_entries).unwrap_or(totals)));
+                if totals > 0 {
+                    view.reserve_totals(id, totals.min(usize::try_from(*live_entries).unwrap_or(totals)));
+                }
             }
         }
     }
 
-    /// Puts in one of a state file's entries.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn load(&mut self, key: &[u8], value: &[u8], view: &mut View) -> Result<(), ReplayError> {
-        self.put(key, value, view)
-    }
-
-    fn put(&mut self, key: &[u8], value: &[u8], view: &mut View) -> Result<(), ReplayError> {
-        let Some((aggregate, pane, labels)) = EntryKey::split(key) else { return Ok(()) };
+    /// Puts in one entry. What cannot be read is remembered: it may be replaced, or dropped, before it matters.
+    pub fn load(&mut self, key: &[u8], value: &[u8], view: &mut View) {
+        let Some((aggregate, pane, labels)) = EntryKey::split(key) else { return };
         let hash = EntryHash::of(key, value);
         let Some(plan) = self.plan.aggregate(aggregate) else {
             self.foreign.insert(key.to_vec(), hash);
-            return Ok(());
+            return;
         };
-        let cell = Cell::decode(plan, value)
-            .map_err(|error| ReplayError::Entry { aggregate: plan.config.name.clone(), error: error.to_string() })?;
-        view.load(aggregate, pane, labels, Committed { cell: Arc::new(cell), hash });
-        Ok(())
+        match Cell::decode(plan, value) {
+            Ok(cell) => {
+                view.load(aggregate, pane, labels, Committed { cell: Arc::new(cell), hash });
+                if !self.unreadable.is_empty() {
+                    self.unreadable.remove(key);
+                }
+            }
+            Err(error) => {
+                view.unload(aggregate, pane, labels);
+                let aggregate = plan.config.name.clone();
+                self.unreadable.insert(key.to_vec(), ReplayError::Entry { aggregate, error: error.to_string() });
+            }
+        }
+    }
+
+    /// Why the view lacks an entry, if it does.
+    pub fn unreadable(&self) -> Option<&ReplayError> {
+        self.unreadable.values().next()
     }
 
     /// Makes the view the state as of the last offset record: without what has expired by then, and without what that
@@ -208,9 +219,12 @@ impl Replay {
         }
         let record = view.record().clone();
         if self.lenient {
-            self.commit(record.clone(), view)?;
+            self.commit(record.clone(), view);
         }
         self.drop_dead(&record, view);
+        if let Some(error) = self.unreadable() {
+            return Err(error.clone());
+        }
         match self.check(&record, view) {
             Err(error) if self.lenient => tracing::warn!("at-least-once: {error}"),
             result => result?,
@@ -221,7 +235,7 @@ impl Replay {
     /// Deletion is a function of state: a tombstone can be compacted away while an older file still holds the key.
     fn drop_dead(&mut self, record: &OffsetRecord, view: &mut View) {
         let listed: HashMap<_, _> = record.aggregates.iter().map(|p| (AggregateId(p.id), expiry(p))).collect();
-        let Replay { changes, foreign, is_file_empty, .. } = self;
+        let Replay { changes, foreign, unreadable, is_file_empty, .. } = self;
         for (aggregate, held) in view.aggregates_mut() {
             held.expire(listed.get(&aggregate), |pane, labels| {
                 if !*is_file_empty {
@@ -229,17 +243,19 @@ impl Replay {
                 }
             });
         }
-        foreign.retain(|key, _| {
-            // When a foreign total was last seen is not known without reading it; its owner's tombstone tells.
-            let keep = EntryKey::split(key).is_some_and(|(aggregate, pane, _)| {
+        // When an unread total was last seen nobody knows; its owner's tombstone tells.
+        let mut is_alive = |key: &[u8]| {
+            let alive = EntryKey::split(key).is_some_and(|(aggregate, pane, _)| {
                 let expiry = listed.get(&aggregate);
                 expiry.is_some_and(|expiry| pane == Pane::TOTAL || !is_expired(pane, 0, expiry))
             });
-            if !keep {
-                changes.insert(key.clone(), None);
+            if !alive {
+                changes.insert(key.to_vec(), None);
             }
-            keep
-        });
+            alive
+        };
+        foreign.retain(|key, _| is_alive(key));
+        unreadable.retain(|key, _| is_alive(key));
     }
 
     fn check(&self, record: &OffsetRecord, view: &View) -> Result<(), ReplayError> {
@@ -267,6 +283,9 @@ impl Replay {
     /// Whether a view that is followed is what its offset record says. In the middle of a changelog it may not be:
     /// compaction tears old commits.
     pub fn is_sound(&self, view: &View) -> bool {
+        if self.unreadable().is_some() {
+            return false;
+        }
         let wanted = |id: AggregateId| view.record().aggregates.iter().find(|progress| progress.id == id.0);
         self.plan.aggregates.iter().all(|aggregate| {
             let found = view.aggregate(aggregate.id).map(|held| held.fingerprint()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Taking over partitions: from the redb file and the changelog's tail to a state that may be folded into.
 //!
-//! Runs on a thread of its own, so that healthy partitions go on meanwhile. The order of its steps is the protocol's:
+//! Runs on threads of its own, so that healthy partitions go on meanwhile. The order of its steps is the protocol's:
 //! the group's committed offsets first (they wait for a predecessor's open transaction), *then* the changelog's high
 //! watermark, then wait until the last stable offset reaches it, and only then replay up to it.
 

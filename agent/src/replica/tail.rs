@@ -51,12 +51,12 @@ impl Tail {
             Some(opened) => (opened, "replica"),
             None => {
                 let opened = context.files.open(id, &task.task.plan, identity, mark)?;
-                let origin = if opened.from == 0 { "changelog" } else { "file" };
+                let origin = if opened.from_scratch { "changelog" } else { "file" };
                 (opened, origin)
             }
         };
         task.task.set_phase(Phase::Restoring { done: 0, of: (mark - opened.from).max(0) as u64 });
-        let Opened { replay, view, store, checkpoint, from } = opened;
+        let Opened { replay, view, store, checkpoint, from, from_scratch } = opened;
         let task = task.clone();
         Ok(Tail {
             task,
@@ -69,7 +69,7 @@ impl Tail {
             view,
             store,
             checkpoint,
-            from_scratch: from == 0,
+            from_scratch,
             failed: None,
         })
     }
@@ -86,15 +86,15 @@ impl Tail {
     }
 
     fn apply_one(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), ReplayError> {
-        match self.replay.take(offset, key, value)? {
-            Some(record) => self.replay.commit(record, &mut self.view.write()),
-            None => Ok(()),
+        if let Some(record) = self.replay.take(offset, key, value)? {
+            self.replay.commit(record, &mut self.view.write());
         }
+        Ok(())
     }
 
-    /// Whether there is nothing to be read, or no use in it.
-    pub fn is_done(&self) -> bool {
-        self.mark == 0 || self.failed.is_some()
+    /// Whether there is no use in reading on.
+    pub fn has_failed(&self) -> bool {
+        self.failed.is_some()
     }
 
     /// The task, complete. `Ok(Err(tail))`: the file did not match its fingerprint and the changelog has to be read from its beginning.

@@ -1,5 +1,6 @@
 //! Writes what has been committed to each task's redb file, every second or so, on a thread of its own: a slow disk
-//! delays a restart's head start, never a commit.
+//! delays a restart's head start, never a commit. What commits have left free in memory is given back from here, too, as this
+//! thread keeps nobody waiting.
 
 use super::{Changes, FORMAT_VERSION, Store, StoreError, Task, TaskId, View};
 use crate::aggregate::{AggregateId, Cell, EntryKey, KeyBytes};
@@ -31,7 +32,7 @@ const TRIM_EVERY: Duration = Duration::from_secs(10);
 pub struct Pending {
     /// Changes since the file's checkpoint.
     pub changes: Changes,
-    /// What the file and the changes together are the state of.
+    /// What the file and the changes (and the view, if the file is empty) together are the state of.
     pub checkpoint: Checkpoint,
     /// The file holds nothing yet: of the task's entries, `changes` has only what its view does not.
     pub is_file_empty: bool,
@@ -67,8 +68,6 @@ impl Whole {
                 entries.extend(cells.iter().map(|(key, committed)| (entry(key), committed.cell.clone())));
             }
         }
-        // In the file's order, which is quicker to write.
-        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Whole { aggregates: view.aggregates().map(|(id, _)| id).collect(), entries, record: view.record().clone() }
     }
 
@@ -200,9 +199,11 @@ impl Checkpointer {
         *slot.written.lock() = self.clock.boot_time();
         failpoint::hit("checkpoint.before_write");
         let result = if is_file_empty {
-            // The view may be a commit ahead of the checkpoint's changelog offset, never behind: a restart reads that
-            // commit's records again.
-            let whole = Whole::of(&slot.view.read());
+            // The view may be ahead of the checkpoint's changelog offset, never behind: a restart reads what was committed
+            // since again.
+            let mut whole = Whole::of(&slot.view.read());
+            // In the file's order, which is quicker to write.
+            whole.entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
             checkpoint.offset_record = Some(whole.record.clone());
             open.write(whole.entries(&changes), &checkpoint)
         } else {
