@@ -3,6 +3,7 @@
 //! Records are taken with librdkafka's batch call from a queue to which each assigned partition's queue is forwarded.
 //! Called on the consumer's own queue, the batch call would swallow rebalance events.
 
+use super::batch::{Batch, Record};
 use super::{Context, Identity, Settings, TopicPartition, Watermarks};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -10,7 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka_sys as sys;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,19 +67,7 @@ impl GroupConsumer {
         most: usize,
         batch: &'a mut Batch,
     ) -> impl Iterator<Item = Record<'a>> {
-        batch.clear();
-        batch.messages.resize(most, ptr::null_mut());
-        // SAFETY: `messages` has room for `most` pointers; what is returned is owned by us until destroyed.
-        let taken = unsafe {
-            sys::rd_kafka_consume_batch_queue(
-                self.queue.as_ptr(),
-                wait.as_millis() as i32,
-                batch.messages.as_mut_ptr(),
-                most,
-            )
-        };
-        batch.messages.truncate(taken.max(0) as usize);
-        batch.messages.iter().map(|&message| Record { message, _batch: std::marker::PhantomData })
+        batch.take(self.queue, wait, most)
     }
 
     /// Serves the group: heartbeats, rebalances, errors. Returns what went wrong, if something did.
@@ -279,114 +268,6 @@ pub(super) fn list_with_offsets(offsets: &[(TopicPartition, i64)]) -> KafkaResul
         list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(*offset))?;
     }
     Ok(list)
-}
-
-/// Room for a batch of records, reused; the records are given back to librdkafka when it is cleared or dropped.
-#[derive(Default)]
-pub struct Batch {
-    messages: Vec<*mut sys::rd_kafka_message_t>,
-}
-
-impl Batch {
-    /// Gives the records back.
-    pub fn clear(&mut self) {
-        for message in self.messages.drain(..).filter(|message| !message.is_null()) {
-            // SAFETY: each came from the batch call and is destroyed once, here.
-            unsafe { sys::rd_kafka_message_destroy(message) }
-        }
-    }
-}
-
-impl Drop for Batch {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-/// One record of a [`Batch`], or an error that came in its place.
-#[derive(Clone, Copy)]
-pub struct Record<'a> {
-    message: *mut sys::rd_kafka_message_t,
-    _batch: std::marker::PhantomData<&'a Batch>,
-}
-
-impl<'a> Record<'a> {
-    fn raw(&self) -> &'a sys::rd_kafka_message_t {
-        // SAFETY: valid until the batch is cleared, which its borrow forbids while this lives.
-        unsafe { &*self.message }
-    }
-
-    /// The error this message stands for, if it is no record.
-    pub fn error(&self) -> Option<RDKafkaErrorCode> {
-        let code: RDKafkaErrorCode = self.raw().err.into();
-        (code != RDKafkaErrorCode::NoError).then_some(code)
-    }
-
-    /// What librdkafka says about the error; empty for a record.
-    pub fn error_text(&self) -> std::borrow::Cow<'a, str> {
-        match self.error() {
-            Some(_) => String::from_utf8_lossy(self.payload().unwrap_or_default()),
-            None => "".into(),
-        }
-    }
-
-    /// The log was cut below the position that it was to be read from. librdkafka says so within the text of another
-    /// error: there is no policy for where to go on.
-    pub fn is_truncation(&self) -> bool {
-        // SAFETY: librdkafka's descriptions are static, and end with NUL.
-        let said = unsafe {
-            CStr::from_ptr(sys::rd_kafka_err2str(sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__LOG_TRUNCATION))
-        };
-        said.to_str().is_ok_and(|said| self.error_text().contains(said))
-    }
-
-    /// Leader epoch that the record was written under; `None` from brokers that do not tell.
-    pub fn leader_epoch(&self) -> Option<i32> {
-        // SAFETY: valid message.
-        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.message) };
-        (epoch >= 0).then_some(epoch)
-    }
-
-    /// A number that is the same for records of the same topic while the consumer lives.
-    pub fn topic_handle(&self) -> usize {
-        self.raw().rkt as usize
-    }
-
-    pub fn topic(&self) -> &'a str {
-        // SAFETY: librdkafka's topic names are NUL-terminated and live as long as the topic handle.
-        let name = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(self.raw().rkt)) };
-        name.to_str().unwrap_or_default()
-    }
-
-    pub fn partition(&self) -> i32 {
-        self.raw().partition
-    }
-
-    pub fn offset(&self) -> i64 {
-        self.raw().offset
-    }
-
-    /// The record's value; `None` for a tombstone.
-    pub fn payload(&self) -> Option<&'a [u8]> {
-        bytes(self.raw().payload, self.raw().len)
-    }
-
-    pub fn key(&self) -> Option<&'a [u8]> {
-        bytes(self.raw().key, self.raw().key_len)
-    }
-
-    /// The record's Kafka timestamp, Unix milliseconds.
-    pub fn timestamp(&self) -> Option<i64> {
-        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-        // SAFETY: valid message, valid place for the answer.
-        let time = unsafe { sys::rd_kafka_message_timestamp(self.message, &mut kind) };
-        (time >= 0).then_some(time)
-    }
-}
-
-fn bytes<'a>(start: *mut std::ffi::c_void, length: usize) -> Option<&'a [u8]> {
-    // SAFETY: librdkafka gives a pointer to `length` bytes that live as long as the message.
-    (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start as *const u8, length) })
 }
 
 /// Member and generation, to be sent along with a transaction's offsets.

@@ -2,6 +2,7 @@
 //! topic administration.
 
 mod admin;
+mod batch;
 mod call;
 pub mod cluster;
 mod consumer;
@@ -18,7 +19,8 @@ mod settings;
 pub mod stats;
 
 pub use admin::{Admin, AdminError, CallError, NewTopic, Setting, TopicAdmin, TopicInfo, TopicSeen, TopicSpec};
-pub use consumer::{Batch, GroupConsumer, GroupMetadata, Rebalance, Record};
+pub use batch::{Batch, Record};
+pub use consumer::{GroupConsumer, GroupMetadata, Rebalance};
 pub use context::{Context, Watermarks};
 pub use described::{GroupDescription, GroupMember, PartitionDescription, TopicDescription, is_internal};
 pub use mock::MockKafka;

@@ -5,9 +5,10 @@ use super::records::Records;
 use super::restore::{RestoreContext, RestoreError};
 use super::tail::Tail;
 use crate::clock::BootTime;
-use crate::kafka::{PartitionReader, ReadRecord, Reading, TopicPartition, is_passing};
+use crate::kafka::{Batch, PartitionReader, Record, TopicPartition, is_passing};
 use crate::state::{Phase, Task};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -17,6 +18,8 @@ use std::thread::{ScopedJoinHandle, available_parallelism};
 use std::time::Duration;
 
 const READ_WAIT: Duration = Duration::from_millis(100);
+/// Records taken from the client at a time.
+const READ_BATCH: usize = 1_000;
 /// Records are handed over when there are so many bytes of them; with many partitions earlier, so that all together do not
 /// take more than `ALL_BATCHES`.
 const BATCH: usize = 128 << 10;
@@ -135,28 +138,25 @@ impl TopicReading<'_> {
         if !from.is_empty() {
             self.reader.assign(&from).map_err(failed("assign changelog"))?;
         }
+        let mut batch = Batch::default();
         while !self.open.is_empty() {
             // The error of a thread that has failed comes before this one.
             if self.context.cancelled.load(Ordering::Acquire) || self.failed.load(Ordering::Acquire) {
                 return Err(RestoreError::Cancelled);
             }
-            let full = match self.reader.read(READ_WAIT) {
-                Reading::Record(record) => match take(&mut self.open, &record, self.batch) {
-                    Some(partition) => Some(partition),
-                    None => continue,
-                },
-                // The last stable offset had reached the mark before this read began, so an end is at or beyond it, though
-                // the last offsets may be markers that are never delivered.
-                Reading::End { partition } => {
-                    self.finish(partition.1)?;
-                    None
+            for record in self.reader.read_batch(READ_WAIT, READ_BATCH, &mut batch) {
+                match record.error() {
+                    None => self.take(&record)?,
+                    // The last stable offset had reached the mark before this read began, so an end is at or beyond it,
+                    // though the last offsets may be markers that are never delivered.
+                    Some(RDKafkaErrorCode::PartitionEOF) => self.finish(record.partition())?,
+                    Some(error) => {
+                        let error = KafkaError::MessageConsumption(error);
+                        if !is_passing(&error) {
+                            return Err(failed("read changelog")(error));
+                        }
+                    }
                 }
-                Reading::Nothing => None,
-                Reading::Error(error) if is_passing(&error) => None,
-                Reading::Error(error) => return Err(failed("read changelog")(error)),
-            };
-            if let Some(partition) = full {
-                self.hand_over(partition)?;
             }
             self.tell();
         }
@@ -184,6 +184,14 @@ impl TopicReading<'_> {
         let from = (reading.changelog.clone(), reading.from);
         self.open.insert(partition, reading);
         Ok(Some(from))
+    }
+
+    fn take(&mut self, record: &Record<'_>) -> Result<(), RestoreError> {
+        let partition = record.partition();
+        let Some(reading) = self.open.get_mut(&partition) else { return Ok(()) };
+        reading.position = record.offset() + 1;
+        reading.batch.push(record.offset(), record.key().unwrap_or_default(), record.payload());
+        if reading.batch.size() >= self.batch { self.hand_over(partition) } else { Ok(()) }
     }
 
     fn finish(&mut self, partition: i32) -> Result<(), RestoreError> {
@@ -222,13 +230,4 @@ impl TopicReading<'_> {
             tracing::info!(partitions = self.open.len(), remaining, "restoring: changelog records still to be read");
         }
     }
-}
-
-/// Takes a record; its partition if `batch` bytes of it are there to be handed over.
-fn take(open: &mut HashMap<i32, PartitionReading>, record: &ReadRecord<'_>, batch: usize) -> Option<i32> {
-    let partition = record.partition();
-    let reading = open.get_mut(&partition)?;
-    reading.position = record.offset() + 1;
-    reading.batch.push(record.offset(), record.key().unwrap_or_default(), record.payload());
-    (reading.batch.size() >= batch).then_some(partition)
 }

@@ -3,6 +3,8 @@
 
 use super::{EntryHash, Fingerprint};
 use crate::aggregate::{AggregateId, Cell, EntryKey, Expiry, KeyBytes, Pane, is_expired};
+use hashbrown::hash_map::EntryRef;
+use rustc_hash::FxBuildHasher;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use streamgauge_proto::storage::v1::OffsetRecord;
@@ -15,28 +17,25 @@ pub struct Committed {
     pub hash: EntryHash,
 }
 
+/// Committed entries of one pane.
+pub type Cells = hashbrown::HashMap<KeyBytes, Committed, FxBuildHasher>;
+
 /// Committed panes of one aggregate; totals stand under [`Pane::TOTAL`].
 #[derive(Debug, Default)]
 pub struct AggregateView {
-    panes: BTreeMap<Pane, HashMap<KeyBytes, Committed, rustc_hash::FxBuildHasher>>,
+    panes: BTreeMap<Pane, Cells>,
     fingerprint: Fingerprint,
     entries: u64,
 }
 
 impl AggregateView {
     /// Panes in order of their ends, totals last.
-    pub fn panes(
-        &self,
-    ) -> impl DoubleEndedIterator<Item = (Pane, &HashMap<KeyBytes, Committed, rustc_hash::FxBuildHasher>)> {
+    pub fn panes(&self) -> impl DoubleEndedIterator<Item = (Pane, &Cells)> {
         self.panes.iter().map(|(&pane, cells)| (pane, cells))
     }
 
     /// Panes that end after `after` and not later than `through` (Unix milliseconds); totals are not among them.
-    pub fn panes_between(
-        &self,
-        after: i64,
-        through: i64,
-    ) -> impl Iterator<Item = (Pane, &HashMap<KeyBytes, Committed, rustc_hash::FxBuildHasher>)> {
+    pub fn panes_between(&self, after: i64, through: i64) -> impl Iterator<Item = (Pane, &Cells)> {
         let from = Pane { end: after.saturating_add(1), late: 0 };
         let to = Pane { end: through.min(i64::MAX - 1).max(after.saturating_add(1)), late: u16::MAX };
         self.panes.range(from..=to).filter(move |(pane, _)| pane.end <= through).map(|(&pane, cells)| (pane, cells))
@@ -53,7 +52,7 @@ impl AggregateView {
 
     /// Keys that have a total.
     pub fn keys(&self) -> usize {
-        self.panes.get(&Pane::TOTAL).map_or(0, HashMap::len)
+        self.panes.get(&Pane::TOTAL).map_or(0, Cells::len)
     }
 
     /// Live entries: one per key and pane, and one per key for its total.
@@ -75,14 +74,20 @@ impl AggregateView {
 
     /// The same for an entry read back, whose key is copied only if it is new.
     fn load(&mut self, pane: Pane, key: &[u8], committed: Committed) {
-        if let Some(known) = self.panes.get_mut(&pane).and_then(|cells| cells.get_mut(key)) {
-            self.fingerprint.add(committed.hash);
-            self.fingerprint.remove(std::mem::replace(known, committed).hash);
-            return;
+        if pane != Pane::TOTAL && self.get(pane, key).is_none() {
+            let total = self.panes.get(&Pane::TOTAL).and_then(|totals| totals.get_key_value(key));
+            return self.put(pane, total.map_or_else(|| key.into(), |(key, _)| key.clone()), committed);
         }
-        let total = self.panes.get(&Pane::TOTAL).and_then(|totals| totals.get_key_value(key));
-        let key = total.map_or_else(|| key.into(), |(key, _)| key.clone());
-        self.put(pane, key, committed);
+        self.fingerprint.add(committed.hash);
+        match self.panes.entry(pane).or_default().entry_ref(key) {
+            EntryRef::Occupied(mut known) => {
+                self.fingerprint.remove(std::mem::replace(known.get_mut(), committed).hash);
+            }
+            EntryRef::Vacant(new) => {
+                new.insert_with_key(key.into(), committed);
+                self.entries += 1;
+            }
+        }
     }
 
     /// Removes what has expired, all of it without an expiry, and tells `removed` of each.

@@ -91,10 +91,8 @@ impl AggregateState {
     }
 
     pub fn load(&mut self, entry: EntryKey, cell: Arc<Cell>) {
-        let number = self.table.find(&entry.key).unwrap_or_else(|| {
-            self.has_overflow |= is_overflow(&entry.key);
-            self.table.insert(entry.key)
-        });
+        self.has_overflow |= is_overflow(&entry.key);
+        let number = self.table.find_or_insert(entry.key);
         if entry.pane != Pane::TOTAL {
             self.lowest_end = self.lowest_end.min(entry.pane.end);
         }
@@ -140,11 +138,8 @@ impl AggregateState {
             return self.table.insert(self.extract.key.as_slice().into());
         }
         self.counters.overflow_events += 1;
-        let overflow = overflow_key();
-        self.table.find(&overflow).unwrap_or_else(|| {
-            self.has_overflow = true;
-            self.table.insert(overflow)
-        })
+        self.has_overflow = true;
+        self.table.find_or_insert(overflow_key())
     }
 
     #[inline]

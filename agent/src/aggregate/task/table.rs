@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -36,6 +37,10 @@ impl PaneSlot {
 }
 
 impl Record {
+    fn new(key: KeyBytes) -> Record {
+        Record { key, total: None, total_dirty: false, panes: SmallVec::new() }
+    }
+
     /// The cell of a pane or of the total, if there is one, and its dirty flag.
     pub fn existing_mut(&mut self, pane: Pane) -> Option<(&mut Arc<Cell>, &mut bool)> {
         if pane == Pane::TOTAL {
@@ -110,6 +115,21 @@ impl KeyTable {
         self.index.find(xxh3_64(key), |&number| *self.records[number as usize].key == *key).copied()
     }
 
+    /// The key's number; if it is new, it is added.
+    pub fn find_or_insert(&mut self, key: KeyBytes) -> u32 {
+        let KeyTable { index, records } = self;
+        let hash = |&other: &u32| xxh3_64(&records[other as usize].key);
+        match index.entry(xxh3_64(&key), |&number| records[number as usize].key == key, hash) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let number = records.len() as u32;
+                new.insert(number);
+                records.push(Record::new(key));
+                number
+            }
+        }
+    }
+
     pub fn reserve(&mut self, keys: usize) {
         let records = &self.records;
         self.index.reserve(keys, |&other| xxh3_64(&records[other as usize].key));
@@ -121,7 +141,7 @@ impl KeyTable {
         let number = self.records.len() as u32;
         let records = &self.records;
         self.index.insert_unique(xxh3_64(&key), number, |&other| xxh3_64(&records[other as usize].key));
-        self.records.push(Record { key, total: None, total_dirty: false, panes: SmallVec::new() });
+        self.records.push(Record::new(key));
         number
     }
 
