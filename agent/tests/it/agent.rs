@@ -15,6 +15,9 @@ use streamgauge_proto::v1::{GetStatusRequest, GetStatusResponse};
 use tempfile::TempDir;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Of the log of an agent whose test failed: few enough lines, and bytes of each, not to hide why it failed.
+const SHOWN_LINES: usize = 20;
+const SHOWN_WIDTH: usize = 300;
 
 /// A running (or killed) agent.
 pub struct Agent {
@@ -229,12 +232,15 @@ impl Drop for Agent {
         }
         if std::thread::panicking() {
             let log = self.log();
-            let skip = log.lines().count().saturating_sub(60);
+            let skip = log.lines().count().saturating_sub(SHOWN_LINES);
             let whole = std::env::temp_dir().join(format!("streamgauge-failed-{}.log", self.http.port()));
             if skip > 0 && fs::write(&whole, &log).is_ok() {
                 eprintln!("agent {}: all of its log is in {}", self.http.port(), whole.display());
             }
-            log.lines().skip(skip).for_each(|line| eprintln!("agent {}: {line}", self.http.port()));
+            for line in log.lines().skip(skip) {
+                let end = line.floor_char_boundary(SHOWN_WIDTH);
+                eprintln!("agent {}: {}", self.http.port(), &line[..end]);
+            }
         }
     }
 }
