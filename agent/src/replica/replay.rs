@@ -40,6 +40,8 @@ pub struct Replay {
     foreign: Foreign,
     /// Entries of the plan's aggregates whose cells cannot be read, by their key's bytes.
     unreadable: HashMap<Vec<u8>, ReplayError>,
+    /// Dropped entries that no tombstone told of.
+    unlisted: Vec<EntryKey>,
     /// Next changelog offset to read, after the last whole commit.
     changelog_next: i64,
     /// Whether there was an offset record: without one there is no state.
@@ -63,6 +65,7 @@ impl Replay {
             open: Records::default(),
             foreign: Foreign::default(),
             unreadable: HashMap::new(),
+            unlisted: Vec::new(),
             changelog_next: 0,
             has_record: false,
             changes: Changes::default(),
@@ -112,6 +115,12 @@ impl Replay {
     /// What the state file does not hold yet, and whether it is empty so that all of the view is to be written, too.
     pub fn take_changes(&mut self) -> (Changes, bool) {
         (std::mem::take(&mut self.changes), std::mem::take(&mut self.is_file_empty))
+    }
+
+    /// Entries of aggregates that the offset record does not list, as after a reset that did not come to its tombstones.
+    /// Whoever goes on has to write these: once their aggregate is listed again, they would count.
+    pub fn take_unlisted(&mut self) -> Vec<EntryKey> {
+        std::mem::take(&mut self.unlisted)
     }
 
     /// Forgets what came after the last whole commit; returns the changelog offset to go on from.
@@ -235,11 +244,16 @@ impl Replay {
     /// Deletion is a function of state: a tombstone can be compacted away while an older file still holds the key.
     fn drop_dead(&mut self, record: &OffsetRecord, view: &mut View) {
         let listed: HashMap<_, _> = record.aggregates.iter().map(|p| (AggregateId(p.id), expiry(p))).collect();
-        let Replay { changes, foreign, unreadable, is_file_empty, .. } = self;
+        let Replay { changes, foreign, unreadable, unlisted, is_file_empty, .. } = self;
         for (aggregate, held) in view.aggregates_mut() {
-            held.expire(listed.get(&aggregate), |pane, labels| {
+            let expiry = listed.get(&aggregate);
+            held.expire(expiry, |pane, labels| {
+                let entry = EntryKey { aggregate, pane, key: labels.clone() };
                 if !*is_file_empty {
-                    changes.insert(EntryKey { aggregate, pane, key: labels.clone() }.encode(), None);
+                    changes.insert(entry.encode(), None);
+                }
+                if expiry.is_none() {
+                    unlisted.push(entry);
                 }
             });
         }
@@ -251,6 +265,7 @@ impl Replay {
             });
             if !alive {
                 changes.insert(key.to_vec(), None);
+                unlisted.extend(EntryKey::decode(key).filter(|entry| !listed.contains_key(&entry.aggregate)));
             }
             alive
         };

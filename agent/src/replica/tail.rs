@@ -141,7 +141,8 @@ impl Tail {
         tracing::info!(task = %id, origin, records, next_offset, "state read back");
         let mut checkpoint = self.checkpoint;
         checkpoint.changelog_offset = if is_new { self.mark } else { self.replay.changelog_next() };
-        let state = live_state(&self.task.task, &record, &self.view.read());
+        let mut state = live_state(&self.task.task, &record, &self.view.read());
+        state.forget(self.replay.take_unlisted());
         // Before its first commit a task has no state to be written down.
         checkpoint.offset_record = (!is_new).then_some(record);
         let (changes, is_file_empty) = self.replay.take_changes();

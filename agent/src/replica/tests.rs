@@ -255,6 +255,29 @@ fn an_entry_that_cannot_be_read_matters_only_while_it_is_live() {
     assert_eq!(replay(&reset, &plan).unwrap().unwrap().aggregates().map(|(_, held)| held.entries()).sum::<u64>(), 0);
 }
 
+/// A reset that is killed before its tombstones leaves entries which nobody may count once their aggregate is listed again.
+#[test]
+fn what_a_reset_left_behind_is_removed_by_the_next_commit() {
+    let (plan, before) = committed(&[Sent::at(0, 0), Sent::at(3, 1), Sent::at(5, 2)], 1, aggregate());
+    let reset = crate::replica::reset_record(None, 0, "", 0).encode_to_vec();
+    let log = [before.changelog, vec![(OFFSET_RECORD_KEY.to_vec(), Some(reset))]].concat();
+    for by in [plan.clone(), self::plan(Aggregate { name: "other".into(), ..aggregate() })] {
+        let (mut replay, mut view) = (Replay::new(by.clone()), View::default());
+        apply(&mut replay, &mut view, 0, &log).unwrap();
+        assert!(replay.finish(&mut view).unwrap());
+        let mut after = Committing { changelog: log.clone(), ..Committing::new(&by) };
+        after.state.forget(replay.take_unlisted());
+        after.fold(&Sent::at(7, 1));
+        after.commit();
+        same_as_view(self::replay(&after.changelog, &by).unwrap().unwrap(), &after.task.view.read()).unwrap();
+        let left = compacted(&after.changelog);
+        assert_eq!(
+            left.len() as u64,
+            1 + after.task.view.read().aggregates().map(|(_, held)| held.entries()).sum::<u64>()
+        );
+    }
+}
+
 #[test]
 fn entries_of_unknown_aggregates_are_carried_and_told_to_an_empty_file() {
     let (plan, committing) = committed(&[Sent::at(0, 0), Sent::at(3, 1)], 1, aggregate());
