@@ -265,6 +265,7 @@ mod tests {
     use super::*;
     use crate::aggregate::tests::samples::{Sent, aggregate, fold, plan};
     use crate::aggregate::{Pane, TaskState, encode_labels};
+    use crate::state::store::tests::on_disk;
     use crate::state::{Committed, EntryHash, Lease};
 
     /// Entries of an aggregate that the plan does not know.
@@ -274,50 +275,101 @@ mod tests {
         EntryKey { aggregate: AggregateId(7), pane: Pane::TOTAL, key: key.into() }.encode()
     }
 
+    /// Keys and values in a file, in order.
+    type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
+    /// A task that has committed three entries, and these.
+    fn committed_task() -> (Task, Entries) {
+        let plan = plan(aggregate());
+        let lease = Arc::new(Lease::new(Clock::manual(0), Duration::from_secs(1)));
+        let id = TaskId { topic: "events".into(), partition: 0 };
+        let task = Task::new(id, "events".into(), plan.clone(), lease);
+        let mut state = TaskState::new(plan);
+        (0..3).for_each(|key| fold(&mut state, &Sent::at(1, key)));
+        let committed = state.freeze().entries;
+        let stored = |(entry, cell): &(EntryKey, Arc<Cell>)| {
+            let mut value = Vec::new();
+            cell.encode(&mut value);
+            (entry.encode(), value)
+        };
+        let mut entries: Vec<_> = committed.iter().map(stored).collect();
+        entries.sort();
+        let shown = committed.into_iter().map(|(entry, cell)| (entry, Committed { cell, hash: EntryHash::default() }));
+        task.view.write().apply(shown, &[], record(3), 0);
+        (task, entries)
+    }
+
+    fn record(next_offset: i64) -> OffsetRecord {
+        OffsetRecord { format_version: 1, next_offset, owner_epoch: 1, ..Default::default() }
+    }
+
+    fn entries_of(store: &Store) -> Entries {
+        let mut found = Vec::new();
+        store.entries(|key, value| found.push((key.to_vec(), value.to_vec()))).unwrap();
+        found
+    }
+
     #[test]
     fn an_empty_file_gets_the_view_whole_and_what_only_the_changes_have() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.redb");
-        let plan = plan(aggregate());
-        let clock = Clock::manual(0);
-        let lease = Arc::new(Lease::new(clock.clone(), Duration::from_secs(1)));
-        let id = TaskId { topic: "events".into(), partition: 0 };
-        let task = Task::new(id.clone(), "events".into(), plan.clone(), lease);
-        let mut state = TaskState::new(plan);
-        (0..3).for_each(|key| fold(&mut state, &Sent::at(1, key)));
-        let committed: Vec<_> = state.freeze().entries;
-        let (outdated, _) = committed[0].clone();
-        let record =
-            |next_offset| OffsetRecord { format_version: 1, next_offset, owner_epoch: 1, ..Default::default() };
-        let mut wanted: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        for (entry, cell) in &committed {
-            let mut value = Vec::new();
-            cell.encode(&mut value);
-            wanted.push((entry.encode(), value));
-        }
+        let (task, mut wanted) = committed_task();
+        let outdated = wanted[0].0.clone();
         wanted.push((foreign("kept"), b"1".to_vec()));
         wanted.sort();
-        let shown = committed.into_iter().map(|(entry, cell)| (entry, Committed { cell, hash: EntryHash::default() }));
-        task.view.write().apply(shown, &[], record(3), 0);
 
-        let checkpointer = Checkpointer::start(clock, Arc::default()).unwrap();
+        let checkpointer = Checkpointer::start(Clock::manual(0), Arc::default()).unwrap();
         // The view is a commit ahead: what the changes have of its entries is old.
         let changes = Changes::from_iter([
             (foreign("kept"), Some(b"1".to_vec())),
             (foreign("gone"), None),
-            (outdated.encode(), Some(b"old".to_vec())),
+            (outdated, Some(b"old".to_vec())),
         ]);
         let checkpoint = Checkpoint { changelog_offset: 5, offset_record: Some(record(2)), ..Default::default() };
         let pending = Pending { changes, checkpoint, is_file_empty: true };
         checkpointer.add(&task, 1, Store::open(&path, 1 << 20).unwrap(), pending);
-        checkpointer.remove(&id);
+        checkpointer.remove(&task.id);
         checkpointer.stop();
 
         let store = Store::open(&path, 1 << 20).unwrap();
-        let mut found = Vec::new();
-        store.entries(|key, value| found.push((key.to_vec(), value.to_vec()))).unwrap();
-        assert_eq!(found, wanted);
+        assert_eq!(entries_of(&store), wanted);
         let checkpoint = store.checkpoint().unwrap().unwrap();
         assert_eq!((checkpoint.changelog_offset, checkpoint.offset_record), (5, Some(record(3))));
+    }
+
+    #[test]
+    fn a_file_that_found_the_disk_full_is_written_whole_once_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.redb");
+        let (task, mut wanted) = committed_task();
+        let is_full = Arc::new(AtomicBool::new(false));
+        let checkpointer = Checkpointer::start(Clock::manual(0), Arc::default()).unwrap();
+        let changes = Changes::from_iter([(foreign("kept"), Some(b"1".to_vec()))]);
+        let checkpoint = Checkpoint { changelog_offset: 5, offset_record: Some(record(3)), ..Default::default() };
+        let pending = Pending { changes, checkpoint, is_file_empty: true };
+        checkpointer.add(&task, 1, on_disk(&path, &is_full), pending);
+        let slot = checkpointer.slots.lock()[&task.id].clone();
+        is_full.store(true, Ordering::Relaxed);
+        for _ in 0..3 {
+            checkpointer.write(&task.id, &slot);
+            assert!(slot.dirty.load(Ordering::Relaxed) && slot.pending.lock().is_file_empty);
+        }
+        // A commit in between.
+        let first = EntryKey::decode(&wanted[0].0).unwrap();
+        let shown = task.view.read().aggregate(first.aggregate).unwrap().get(first.pane, &first.key).unwrap().clone();
+        let later = EntryKey { pane: Pane { end: 10_000, late: 0 }, ..first };
+        task.view.write().apply([(later.clone(), shown)], &[], record(4), 0);
+        checkpointer.committed(&task.id, [(later.encode(), Some(b"its value".to_vec()))], &record(4), Some(7));
+        is_full.store(false, Ordering::Relaxed);
+        checkpointer.remove(&task.id);
+        checkpointer.stop();
+
+        let store = Store::open(&path, 1 << 20).unwrap();
+        wanted.push((later.encode(), wanted[0].1.clone()));
+        wanted.push((foreign("kept"), b"1".to_vec()));
+        wanted.sort();
+        assert_eq!(entries_of(&store), wanted);
+        let checkpoint = store.checkpoint().unwrap().unwrap();
+        assert_eq!((checkpoint.changelog_offset, checkpoint.offset_record), (7, Some(record(4))));
     }
 }

@@ -208,7 +208,7 @@ fn opening_failed(path: &Path, error: redb::DatabaseError) -> StoreError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use redb::StorageBackend;
     use redb::backends::FileBackend;
@@ -322,17 +322,22 @@ mod tests {
         }
     }
 
+    /// A store on a disk that is full while `is_full` says so.
+    pub fn on_disk(path: &Path, is_full: &Arc<AtomicBool>) -> Store {
+        let (full, place) = (is_full.clone(), path.to_owned());
+        let opening = move || {
+            let file = File::options().read(true).write(true).create(true).truncate(false).open(&place)?;
+            Database::builder().create_with_backend(Disk { file: FileBackend::new(file)?, is_full: full.clone() })
+        };
+        Store::made_by(path, Box::new(opening)).unwrap()
+    }
+
     #[test]
     fn a_full_disk_keeps_the_last_checkpoint_and_takes_the_next_one_when_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.redb");
         let is_full = Arc::new(AtomicBool::new(false));
-        let (full, place) = (is_full.clone(), path.clone());
-        let opening = move || {
-            let file = File::options().read(true).write(true).create(true).truncate(false).open(&place)?;
-            Database::builder().create_with_backend(Disk { file: FileBackend::new(file)?, is_full: full.clone() })
-        };
-        let mut store = Store::made_by(&path, Box::new(opening)).unwrap();
+        let mut store = on_disk(&path, &is_full);
         let change = |key: u32, bytes| Changes::from_iter([(key.to_be_bytes().to_vec(), Some(vec![7; bytes]))]);
         store.write(change(1, 10), &checkpoint(7)).unwrap();
         is_full.store(true, Ordering::Relaxed);
