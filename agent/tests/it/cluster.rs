@@ -5,12 +5,15 @@ mod otel;
 mod scene;
 mod tools;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use streamgauge_proto::v1 as pb;
 use tonic::Code;
 
 use crate::kafka::{Kafka, wait_until};
+use crate::monitoring::panels::{OF_BROKERS, unmoved};
+use crate::monitoring::servers::Prometheus;
 use scene::{Scene, command};
 
 /// One cluster for all of it: starting three brokers takes longer than most of what is asked of them.
@@ -22,9 +25,13 @@ fn health_and_lag_are_what_kafkas_own_tools_say_also_while_a_broker_is_down() {
     healthy_cluster(&scene);
     bad_questions(&scene);
     let watch = scene.watch();
+    let prometheus = Prometheus::start(&[scene.agent.http()], None);
+    kafka.create_topic_with("lonely", 3, 1, &[]);
 
     kafka.kill_broker(2);
     scene.wait_for("broker 2 is down", |health| health.brokers_up == 2 && health.under_replicated_partitions > 0);
+    panels_move(&prometheus, &["Under-replicated", "Offline", "Leaders that are not the preferred ones"]);
+    kafka.script(&["topics"], &["--delete", "--topic", "lonely"]);
     scene.wait_for_elections();
     scene.equals_the_tools();
     let (code, text) = command(&["cluster", "health", "--bootstrap-servers", kafka.bootstrap()]);
@@ -41,7 +48,23 @@ fn health_and_lag_are_what_kafkas_own_tools_say_also_while_a_broker_is_down() {
         "{changes:?}"
     );
     assert!(changes.iter().any(|change| change.ends_with("is healthy")), "{changes:?}");
+    quota(&kafka, "--add-config", "consumer_byte_rate=100");
+    kafka.produce("orders", 0, (0..100).map(|_| ("k", "{\"a\":1}")));
+    panels_move(&prometheus, &["Throttled"]);
+    quota(&kafka, "--delete-config", "consumer_byte_rate");
     what_is_gone_leaves_no_series(&scene);
+}
+
+/// Waits until each of these panels of the dashboard of the cluster has shown something other than zero.
+fn panels_move(prometheus: &Prometheus, titles: &[&str]) {
+    let panels: BTreeSet<String> = titles.iter().map(|title| format!("streamgauge-kafka: {title}")).collect();
+    assert!(panels.iter().all(|panel| OF_BROKERS.contains(&panel.as_str())), "{panels:?}");
+    wait_until(&format!("{panels:?} move"), || unmoved(prometheus).is_disjoint(&panels));
+}
+
+/// What a client that names no user may do.
+fn quota(kafka: &Kafka, change: &str, what: &str) {
+    kafka.script(&["configs"], &["--alter", change, what, "--entity-type", "clients", "--entity-default"]);
 }
 
 fn healthy_cluster(scene: &Scene) {

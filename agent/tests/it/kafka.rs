@@ -157,10 +157,15 @@ impl Kafka {
 
     /// Creates a topic with as many replicas as the cluster can, and waits until every partition has a leader.
     pub fn create_topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
+        self.create_topic_with(name, partitions, -1, config);
+    }
+
+    /// The same with so many replicas.
+    pub fn create_topic_with(&self, name: &str, partitions: i32, replicas: i32, config: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
         let topic = config
             .iter()
-            .fold(NewTopic::new(name, partitions, TopicReplication::Fixed(-1)), |topic, (k, v)| topic.set(k, v));
+            .fold(NewTopic::new(name, partitions, TopicReplication::Fixed(replicas)), |topic, (k, v)| topic.set(k, v));
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
         let results = block_on(admin.create_topics(&[topic], &options)).expect("the controller answers");
         results.into_iter().for_each(|r| {
