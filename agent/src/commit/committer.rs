@@ -189,7 +189,9 @@ impl Work {
 
     fn seal(&self, epoch: &Epoch) -> Result<Vec<Sealed>, String> {
         let now = self.settings.clock.unix_millis();
-        epoch.tasks.iter().map(|task| seal(&task.task.view.read(), task, now, self.settings.entry_limit)).collect()
+        let CommitterSettings { settings, identity, transactional, entry_limit, .. } = &self.settings;
+        let writer = if *transactional { settings.transactional_id(identity) } else { String::new() };
+        epoch.tasks.iter().map(|task| seal(&task.task.view.read(), task, now, *entry_limit, &writer)).collect()
     }
 
     fn attempt(&self, epoch: &Epoch, sealed: &[Sealed]) -> Result<Delivered, Failure> {

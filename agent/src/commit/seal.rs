@@ -31,11 +31,18 @@ pub struct SealedEntry {
     pub value: Vec<u8>,
 }
 
-/// Encodes `epoch` against the task's committed `view`. `now`: Unix milliseconds.
+/// Encodes `epoch` against the task's committed `view`. `now`: Unix milliseconds; `transactional_id`: that of the producer
+/// which is to write it, or empty.
 ///
 /// # Errors
 /// The key and size of an entry above `entry_limit` bytes.
-pub fn seal(view: &View, epoch: &TaskEpoch, now: i64, entry_limit: usize) -> Result<Sealed, String> {
+pub fn seal(
+    view: &View,
+    epoch: &TaskEpoch,
+    now: i64,
+    entry_limit: usize,
+    transactional_id: &str,
+) -> Result<Sealed, String> {
     let mut sums = Sums::new(view, epoch);
     let mut entries = Vec::with_capacity(epoch.frozen.entries.len());
     for (entry, cell) in &epoch.frozen.entries {
@@ -55,7 +62,8 @@ pub fn seal(view: &View, epoch: &TaskEpoch, now: i64, entry_limit: usize) -> Res
     for (entry, _) in &removed {
         sums.remove(view, entry);
     }
-    let record = offset_record(view, epoch, now, &sums);
+    let record =
+        OffsetRecord { transactional_id: transactional_id.to_owned(), ..offset_record(view, epoch, now, &sums) };
     let record_bytes = record.encode_to_vec();
     Ok(Sealed { entries, removed, record, record_bytes })
 }
@@ -140,5 +148,6 @@ fn offset_record(view: &View, epoch: &TaskEpoch, now: i64, sums: &Sums) -> Offse
             "" => before.topic_id.clone(),
             id => id.to_owned(),
         },
+        transactional_id: String::new(),
     }
 }

@@ -24,7 +24,7 @@ pub use consumer::{GroupConsumer, GroupMetadata, Rebalance};
 pub use context::{Context, Watermarks};
 pub use described::{GroupDescription, GroupMember, PartitionDescription, TopicDescription, is_internal};
 pub use mock::MockKafka;
-pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer, TxnError};
+pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer, TxnError, end_transaction_of};
 pub use reader::{Isolation, PartitionReader, ReadRecord, Reading, is_passing};
 pub use settings::{Identity, Settings, advertised};
 

@@ -80,6 +80,13 @@ impl From<KafkaError> for TxnError {
     }
 }
 
+/// Ends the transaction that a producer with this id has left open, if it has, and fences that producer.
+pub fn end_transaction_of(settings: &Settings, transactional_id: &str, timeout: Duration) -> KafkaResult<()> {
+    let config = settings.ending_producer(transactional_id);
+    let producer: BaseProducer<Context> = config.create_with_context(Context::default())?;
+    producer.init_transactions(timeout)
+}
+
 pub struct TransactionalProducer {
     producer: Arc<BaseProducer<Context>>,
     offsets: OffsetSender,

@@ -128,6 +128,25 @@ impl Settings {
         config
     }
 
+    /// The id that a worker's transactions run under.
+    pub fn transactional_id(&self, identity: &Identity) -> String {
+        format!("{}-{}", self.kafka.group_id, identity.member())
+    }
+
+    /// The group's member that such an id is of; `None` if it is not of this group.
+    pub fn member_of<'a>(&self, transactional_id: &'a str) -> Option<&'a str> {
+        transactional_id.strip_prefix(&self.kafka.group_id)?.strip_prefix('-')
+    }
+
+    /// A producer that is to end what another one with this id left open, and nothing else.
+    pub fn ending_producer(&self, transactional_id: &str) -> ClientConfig {
+        let mut config = self.with_user_properties(self.base(), |key| !is_consumer_only(key));
+        config.set("enable.idempotence", "true").set("acks", "all");
+        config.set("transactional.id", transactional_id);
+        config.set("transaction.timeout.ms", self.kafka.transaction_timeout.as_millis().to_string());
+        config
+    }
+
     /// The worker's producer; `transactional`: with a transactional id.
     pub fn producer(&self, identity: &Identity, transactional: bool) -> ClientConfig {
         let mut config = self.base();
@@ -142,7 +161,7 @@ impl Settings {
         config.set("acks", "all");
         if transactional {
             let timeout = self.kafka.transaction_timeout.as_millis().to_string();
-            config.set("transactional.id", format!("{}-{}", self.kafka.group_id, identity.member()));
+            config.set("transactional.id", self.transactional_id(identity));
             config.set("transaction.timeout.ms", &timeout);
             config.set("delivery.timeout.ms", timeout);
         }

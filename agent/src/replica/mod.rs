@@ -2,6 +2,7 @@
 
 mod file;
 mod identity;
+mod left_open;
 mod manager;
 mod members;
 mod position;

@@ -18,5 +18,6 @@ pub fn reset_record(before: Option<&OffsetRecord>, next_offset: i64, topic_id: &
         aggregates: Vec::new(),
         last_input_at_ms: 0,
         topic_id: topic_id.to_owned(),
+        transactional_id: String::new(),
     }
 }

@@ -6,6 +6,7 @@
 
 use super::file::Files;
 use super::identity::TopicIds;
+use super::left_open::end_what_is_left_open;
 use super::manager::Replicas;
 use super::position::LossPolicy;
 use super::reading::{read_all, threads};
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_WAIT: Duration = Duration::from_millis(20);
 /// How long a changelog may stay unstable before the log says so (and again after each such time).
 const UNSTABLE_WARNING: Duration = Duration::from_secs(15);
@@ -101,8 +102,8 @@ pub struct RestoreContext {
 /// The clients that a restore reads with. Made ahead, while something else has to be waited for, they save the time it
 /// takes to connect.
 pub struct Readers {
-    all: PartitionReader,
-    stable: PartitionReader,
+    pub(super) all: PartitionReader,
+    pub(super) stable: PartitionReader,
 }
 
 impl Readers {
@@ -132,6 +133,7 @@ pub fn restore(
 ) -> Result<(), RestoreError> {
     let began = context.clock.boot_time();
     tasks.iter().for_each(|task| task.task.set_topic_id(context.ids.source.clone()));
+    end_what_is_left_open(context, &readers, tasks)?;
     let input: Vec<TopicPartition> = tasks.iter().map(|t| (t.task.id.topic.clone(), t.task.id.partition)).collect();
     let committed = context.retry("group offsets", || context.consumer.committed(&input, CALL_TIMEOUT))?;
     failpoint::hit("restore.initialised");
@@ -239,7 +241,11 @@ impl RestoreContext {
     }
 
     /// Calls until it succeeds or fails for good; leaders move, and a fresh topic takes a moment to be known.
-    fn retry<T>(&self, what: &'static str, mut call: impl FnMut() -> KafkaResult<T>) -> Result<T, RestoreError> {
+    pub(super) fn retry<T>(
+        &self,
+        what: &'static str,
+        mut call: impl FnMut() -> KafkaResult<T>,
+    ) -> Result<T, RestoreError> {
         loop {
             match call() {
                 Ok(value) => return Ok(value),

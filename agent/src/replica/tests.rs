@@ -46,7 +46,7 @@ impl Committing {
             owner_epoch: 1,
             published_through: Vec::new(),
         };
-        let sealed = seal(&self.task.view.read(), &epoch, 1_000, usize::MAX).unwrap();
+        let sealed = seal(&self.task.view.read(), &epoch, 1_000, usize::MAX, "").unwrap();
         self.write(&sealed);
         let removed: Vec<_> = sealed.removed.iter().map(|(entry, _)| entry.clone()).collect();
         let entries = sealed.entries.into_iter().map(|e| (e.entry, Committed { cell: e.cell, hash: e.hash }));

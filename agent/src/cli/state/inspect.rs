@@ -104,6 +104,7 @@ fn as_json(instance: &str, found: &[Found]) -> Value {
                     "stream_time_ms": record.stream_time,
                     "written_at_ms": record.written_at_ms,
                     "owner_epoch": record.owner_epoch,
+                    "transactional_id": record.transactional_id,
                     "cluster_id": checkpoint.cluster_id,
                     "topic_id": checkpoint.topic_id,
                     "changelog_topic_id": checkpoint.changelog_topic_id,

@@ -21,6 +21,12 @@ pub const FAULTS: &[Fault] = &[
         times: 5,
         run: kill9_of_two,
     },
+    Fault {
+        name: "kill9-in-commit",
+        about: "one of two agents killed with its transaction open; the other takes over",
+        times: 3,
+        run: kill9_in_commit,
+    },
     Fault { name: "crash-points", about: "a crash at every failpoint, in turn", times: 1, run: crash_points },
     Fault { name: "sigterm", about: "SIGTERM at a step of a commit, restart", times: 6, run: sigterm },
     Fault { name: "sigstop", about: "SIGSTOP for 30 s past the session timeout, SIGCONT", times: 3, run: sigstop },
@@ -81,6 +87,32 @@ fn kill9_of_two(times: u32) -> Row {
         stage.sleep(1.0, 3.0);
         victim.kill9();
         stage.recovered("the other takes over");
+        victim.restart();
+        victim.wait_ready();
+        has_a_share(victim);
+    }
+    let [one, two] = &agents;
+    stage.finish(&[one, two])
+}
+
+fn kill9_in_commit(times: u32) -> Row {
+    let mut stage = Stage::new("kill9-in-commit", PLAIN);
+    let mut agents = [stage.agent(), stage.agent()];
+    let [one, two] = &mut agents;
+    stage.begun(&mut [one, two]);
+    stage.watch(&[&agents[0], &agents[1]]);
+    for round in 0..times {
+        let victim = &mut agents[round as usize % 2];
+        assert!(victim.terminate().success());
+        victim.set("STREAMGAUGE_FAILPOINTS", Some("commit.delivered=kill@50"));
+        victim.restart();
+        has_a_share(victim);
+        victim.wait_exit();
+        stage.recovered("the other takes over what was left open");
+        let ended = "ended the transaction that a member which is gone had left open";
+        assert!(agents[1 - round as usize % 2].log().contains(ended), "it waited for the brokers instead");
+        let victim = &mut agents[round as usize % 2];
+        victim.set("STREAMGAUGE_FAILPOINTS", None);
         victim.restart();
         victim.wait_ready();
         has_a_share(victim);
