@@ -9,6 +9,7 @@ use crate::kafka::{Delivered, GroupConsumer, Identity, Settings, TopicPartition,
 use crate::state::{Checkpointer, Committed, Lease};
 use crate::telemetry::Metrics;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
@@ -247,16 +248,24 @@ impl Work {
         Err(Failure::Abort(AbortReason::Kafka, detail.to_owned()))
     }
 
-    /// Whether the group's offsets show the epoch's transaction. Only a task whose offset moved can tell; a commit that
+    /// Whether the group's offsets show the epoch's transaction. Only tasks whose offset moved can tell; a commit that
     /// moved none is taken for aborted, and writing it again does no harm.
+    ///
+    /// # Errors
+    /// Offsets beyond the epoch's are of somebody who has taken over since: then nothing held here counts.
     fn was_committed(&self, epoch: &Epoch) -> Result<bool, Failure> {
-        let moved = epoch.tasks.iter().find(|task| task.next_offset > task.task.view.read().record().next_offset);
-        let Some(moved) = moved else { return Ok(false) };
-        let partition: TopicPartition = (moved.task.id.topic.clone(), moved.task.id.partition);
+        let moved = epoch.tasks.iter().filter(|task| task.next_offset > task.task.view.read().record().next_offset);
+        let moved: HashMap<TopicPartition, i64> =
+            moved.map(|task| ((task.task.id.topic.clone(), task.task.id.partition), task.next_offset)).collect();
+        if moved.is_empty() {
+            return Ok(false);
+        }
+        let partitions: Vec<_> = moved.keys().cloned().collect();
         loop {
-            match self.settings.consumer.committed(std::slice::from_ref(&partition), CALL_TIMEOUT) {
+            match self.settings.consumer.committed(&partitions, CALL_TIMEOUT) {
                 Ok(offsets) => {
-                    return Ok(offsets.get(&partition).copied().flatten().is_some_and(|o| o >= moved.next_offset));
+                    return outcome(&moved, &offsets)
+                        .ok_or_else(|| Failure::Abort(AbortReason::Fenced, "others have committed since".to_owned()));
                 }
                 Err(_) if self.settings.consumer.fatal_error().is_some() => {
                     return Err(Failure::Abort(AbortReason::Fenced, "consumer fenced".into()));
@@ -286,5 +295,37 @@ impl Work {
             task.task.view.write().apply(entries, &removed, sealed.record.clone(), now);
             self.settings.checkpointer.committed(id, written, &sealed.record, next);
         }
+    }
+}
+
+/// Whether a transaction that was to move the group's offsets to `moved` was committed, by what they are now; `None` if
+/// nothing held here can be trusted. All of it was committed or none: another owner of one partition may have come to the
+/// very same offset, so each has to be there.
+fn outcome(moved: &HashMap<TopicPartition, i64>, offsets: &HashMap<TopicPartition, Option<i64>>) -> Option<bool> {
+    let now = |partition| offsets.get(partition).copied().flatten().unwrap_or(-1);
+    if moved.iter().any(|(partition, offset)| now(partition) < *offset) {
+        return Some(false);
+    }
+    moved.iter().all(|(partition, offset)| now(partition) == *offset).then_some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_undecided_commit_is_what_all_of_its_offsets_say() {
+        let partition = |p: i32| -> TopicPartition { ("t".into(), p) };
+        let moved = HashMap::from([(partition(0), 5), (partition(1), 7)]);
+        let outcome = |now: [Option<i64>; 2]| {
+            super::outcome(&moved, &HashMap::from([(partition(0), now[0]), (partition(1), now[1])]))
+        };
+        assert_eq!(outcome([Some(5), Some(7)]), Some(true));
+        assert_eq!(outcome([Some(4), Some(6)]), Some(false));
+        assert_eq!(outcome([None, None]), Some(false));
+        // Another took partition 0 over and read the same input; partition 1 shows that nothing was committed.
+        assert_eq!(outcome([Some(5), Some(6)]), Some(false));
+        assert_eq!(outcome([Some(9), Some(6)]), Some(false));
+        assert_eq!(outcome([Some(5), Some(8)]), None);
     }
 }

@@ -143,8 +143,15 @@ impl Settings {
         let mut config = self.with_user_properties(self.base(), |key| !is_consumer_only(key));
         config.set("enable.idempotence", "true").set("acks", "all");
         config.set("transactional.id", transactional_id);
-        config.set("transaction.timeout.ms", self.kafka.transaction_timeout.as_millis().to_string());
+        self.limit_transactions(&mut config);
         config
+    }
+
+    fn limit_transactions(&self, config: &mut ClientConfig) {
+        let timeout = self.kafka.transaction_timeout.as_millis().to_string();
+        // Another name of the same setting.
+        config.remove("message.timeout.ms");
+        config.set("transaction.timeout.ms", &timeout).set("delivery.timeout.ms", timeout);
     }
 
     /// The worker's producer; `transactional`: with a transactional id.
@@ -160,10 +167,8 @@ impl Settings {
         config.set("enable.idempotence", "true");
         config.set("acks", "all");
         if transactional {
-            let timeout = self.kafka.transaction_timeout.as_millis().to_string();
             config.set("transactional.id", self.transactional_id(identity));
-            config.set("transaction.timeout.ms", &timeout);
-            config.set("delivery.timeout.ms", timeout);
+            self.limit_transactions(&mut config);
         }
         config
     }

@@ -37,29 +37,36 @@ pub(super) fn end_what_is_left_open(
     if open.is_empty() || context.files.lenient {
         return Ok(());
     }
+    let is_cancelled = || context.cancelled.load(Ordering::Acquire);
     let ended = last_writers(context, &open).and_then(|writers| {
         let settings = &context.settings;
         let admin = Admin::create(settings, CALL_TIMEOUT).map_err(|error| error.to_string())?;
         let group = admin.describe_group(&settings.kafka().group_id).map_err(|error| error.to_string())?;
         let is_gone = |id: &String| settings.member_of(id).is_some_and(|member| is_gone(member, &group.members));
         for writer in writers.iter().filter(|writer| is_gone(writer)) {
-            end_transaction_of(settings, writer, CALL_TIMEOUT).map_err(|error| format!("{writer}: {error}"))?;
-            tracing::info!(
-                transactional_id = writer,
-                "ended the transaction that a member which is gone had left open"
-            );
+            if is_cancelled() {
+                break;
+            }
+            match end_transaction_of(settings, writer, CALL_TIMEOUT) {
+                Ok(()) => tracing::info!(
+                    transactional_id = writer,
+                    "fenced a member that is gone, which ends what it left open"
+                ),
+                Err(error) => tracing::warn!("{writer}, which is gone, cannot be fenced: {error}"),
+            }
         }
         Ok(())
     });
     if let Err(error) = ended {
         tracing::warn!("an open transaction on the changelog has to be waited for: {error}");
     }
-    if context.cancelled.load(Ordering::Acquire) { Err(RestoreError::Cancelled) } else { Ok(()) }
+    if is_cancelled() { Err(RestoreError::Cancelled) } else { Ok(()) }
 }
 
-/// Whether the group no longer has this member. One without an instance id could be it.
+/// Whether the group no longer has this member. One without an instance id could be it, and a list without anybody, us
+/// included, is no list.
 fn is_gone(member: &str, members: &[GroupMember]) -> bool {
-    members.iter().all(|other| !other.instance_id.is_empty() && other.instance_id != member)
+    !members.is_empty() && members.iter().all(|other| !other.instance_id.is_empty() && other.instance_id != member)
 }
 
 /// The transactional ids of the last commits before these last stable offsets.
@@ -73,7 +80,8 @@ fn last_writers(context: &RestoreContext, open: &[(TopicPartition, i64)]) -> Res
     let mut batch = Batch::default();
     let began = context.clock.boot_time();
     reader.assign(&from).map_err(|error| error.to_string())?;
-    while !reading.is_empty() && context.clock.boot_time().since(began) < PATIENCE {
+    let is_cancelled = || context.cancelled.load(Ordering::Acquire);
+    while !reading.is_empty() && !is_cancelled() && context.clock.boot_time().since(began) < PATIENCE {
         for record in reader.read_batch(READ_WAIT, READ_BATCH, &mut batch) {
             match record.error() {
                 Some(RDKafkaErrorCode::PartitionEOF) => drop(reading.remove(&record.partition())),
@@ -100,7 +108,8 @@ mod tests {
             let member = |id: &&str| GroupMember { instance_id: (*id).into(), ..Default::default() };
             is_gone("a-0", &ids.iter().map(member).collect::<Vec<_>>())
         };
-        assert!(is_gone(&["b-0", "a-1"]) && is_gone(&[]));
+        assert!(is_gone(&["b-0", "a-1"]));
+        assert!(!is_gone(&[]));
         assert!(!is_gone(&["b-0", "a-0"]));
         assert!(!is_gone(&["b-0", ""]));
     }

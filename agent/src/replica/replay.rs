@@ -120,7 +120,9 @@ impl Replay {
     /// Entries of aggregates that the offset record does not list, as after a reset that did not come to its tombstones.
     /// Whoever goes on has to write these: once their aggregate is listed again, they would count.
     pub fn take_unlisted(&mut self) -> Vec<EntryKey> {
-        std::mem::take(&mut self.unlisted)
+        // What was carried unread may have come back since, under another's plan.
+        let has_come_back = |entry: &EntryKey| self.foreign.contains_key(&entry.encode());
+        std::mem::take(&mut self.unlisted).into_iter().filter(|entry| !has_come_back(entry)).collect()
     }
 
     /// Forgets what came after the last whole commit; returns the changelog offset to go on from.

@@ -1,7 +1,7 @@
 //! Agents that die, are told to end, stand still, come and go.
 
 use std::os::unix::process::ExitStatusExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -30,6 +30,12 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "crash-points", about: "a crash at every failpoint, in turn", times: 1, run: crash_points },
     Fault { name: "sigterm", about: "SIGTERM at a step of a commit, restart", times: 6, run: sigterm },
     Fault { name: "sigstop", about: "SIGSTOP for 30 s past the session timeout, SIGCONT", times: 3, run: sigstop },
+    Fault {
+        name: "sigstop-in-commit",
+        about: "SIGSTOP of one of two agents in mid-commit, SIGCONT as soon as the other has taken over",
+        times: 3,
+        run: sigstop_in_commit,
+    },
     Fault {
         name: "sigstop-rebalance",
         about: "the same in the middle of a rebalance",
@@ -109,7 +115,7 @@ fn kill9_in_commit(times: u32) -> Row {
         has_a_share(victim);
         victim.wait_exit();
         stage.recovered("the other takes over what was left open");
-        let ended = "ended the transaction that a member which is gone had left open";
+        let ended = "fenced a member that is gone";
         assert!(agents[1 - round as usize % 2].log().contains(ended), "it waited for the brokers instead");
         let victim = &mut agents[round as usize % 2];
         victim.set("STREAMGAUGE_FAILPOINTS", None);
@@ -194,6 +200,49 @@ fn sigstop(times: u32) -> Row {
         has_a_share(&other);
     }
     stage.finish(&[&zombie, &other])
+}
+
+/// The transaction of the zombie is ended by the other, though its own timeout has not come: when it goes on it has asked
+/// for a commit whose outcome it does not know, and the group's offsets are the other's.
+fn sigstop_in_commit(times: u32) -> Row {
+    let mut stage = Stage::new("sigstop-in-commit", PLAIN);
+    let mut agents = [stage.agent(), stage.agent()];
+    let [one, two] = &mut agents;
+    stage.begun(&mut [one, two]);
+    stage.watch(&[&agents[0], &agents[1]]);
+    for round in 0..times {
+        let zombie = &mut agents[round as usize % 2];
+        assert!(zombie.terminate().success());
+        zombie.set("STREAMGAUGE_FAILPOINTS", Some("commit.offsets_sent=sleep:3000@50"));
+        zombie.restart();
+        has_a_share(zombie);
+        stands_in_commit(zombie);
+        zombie.pause();
+        stage.recovered("the other takes over what was left open");
+        zombie.resume();
+        shows_nothing_old(zombie);
+        stage.recovered("SIGCONT");
+        has_a_share(zombie);
+        let said = |agent: &Agent, what: &str| assert!(agent.log().contains(what), "not said: {what}");
+        said(zombie, "the transactional producer failed and is made anew");
+        zombie.set("STREAMGAUGE_FAILPOINTS", None);
+        said(&agents[1 - round as usize % 2], "fenced a member that is gone");
+    }
+    let [one, two] = &agents;
+    stage.finish(&[one, two])
+}
+
+/// Waits until an agent has not committed for a second.
+fn stands_in_commit(agent: &Agent) {
+    let commits = || crate::scene::number(&agent.scrape(), "streamgauge_commits_total", &[]);
+    let mut last = (commits(), Instant::now());
+    wait_until("the commit stands", || {
+        let now = commits();
+        if now > last.0 {
+            last = (now, Instant::now());
+        }
+        last.1.elapsed() > Duration::from_secs(1)
+    });
 }
 
 /// The first page of an agent that went on: nothing that belongs to the whole group.
