@@ -89,6 +89,9 @@ pub fn hit(name: &'static str) -> bool {
         point.hits += 1;
         (point.hits == point.at).then(|| point.action.clone())
     });
+    if let Some(action) = &action {
+        tracing::info!(failpoint = name, ?action, "failpoint");
+    }
     match action {
         Some(Action::Kill) => {
             // SAFETY: a signal to ourselves; the process ends here.

@@ -108,6 +108,16 @@ fn an_agent_put_out_of_the_group_by_a_member_that_is_gone_comes_back_by_itself()
 }
 
 #[test]
+fn what_a_killed_agent_left_open_is_ended_by_whoever_takes_over() {
+    survives("kill9-in-commit", 1);
+}
+
+#[test]
+fn a_frozen_agent_whose_commit_was_ended_by_another_finds_out() {
+    survives("sigstop-in-commit", 1);
+}
+
+#[test]
 fn a_term_signal_in_the_middle_of_a_commit_loses_nothing() {
     survives("sigterm", 2);
 }

@@ -1,7 +1,7 @@
 //! Agents that die, are told to end, stand still, come and go.
 
 use std::os::unix::process::ExitStatusExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -214,9 +214,10 @@ fn sigstop_in_commit(times: u32) -> Row {
         let zombie = &mut agents[round as usize % 2];
         assert!(zombie.terminate().success());
         zombie.set("STREAMGAUGE_FAILPOINTS", Some("commit.offsets_sent=sleep:3000@50"));
+        let hits = |agent: &Agent| agent.log().matches("failpoint=\"commit.offsets_sent\"").count();
+        let before = hits(zombie);
         zombie.restart();
-        has_a_share(zombie);
-        stands_in_commit(zombie);
+        wait_until("it is in mid-commit", || hits(zombie) > before);
         zombie.pause();
         stage.recovered("the other takes over what was left open");
         zombie.resume();
@@ -230,19 +231,6 @@ fn sigstop_in_commit(times: u32) -> Row {
     }
     let [one, two] = &agents;
     stage.finish(&[one, two])
-}
-
-/// Waits until an agent has not committed for a second.
-fn stands_in_commit(agent: &Agent) {
-    let commits = || crate::scene::number(&agent.scrape(), "streamgauge_commits_total", &[]);
-    let mut last = (commits(), Instant::now());
-    wait_until("the commit stands", || {
-        let now = commits();
-        if now > last.0 {
-            last = (now, Instant::now());
-        }
-        last.1.elapsed() > Duration::from_secs(1)
-    });
 }
 
 /// The first page of an agent that went on: nothing that belongs to the whole group.
