@@ -22,6 +22,8 @@ fn an_endpoint_in_the_environment_turns_the_push_on_and_the_file_wins_over_it() 
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "9000"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "15000"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/a.pem"),
+        ("OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY", "/a.key"),
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=a,k8s.pod.name=p%2C1"),
         ("OTEL_SERVICE_NAME", "b"),
     ];
@@ -32,6 +34,8 @@ fn an_endpoint_in_the_environment_turns_the_push_on_and_the_file_wins_over_it() 
     assert_eq!((otlp.headers.0["authorization"].as_str(), otlp.headers.0["tenant"].as_str()), ("Bearer x", "7"));
     assert_eq!((otlp.timeout, otlp.interval, otlp.gzip), (Duration::from_millis(2_500), Duration::from_secs(15), true));
     assert_eq!((otlp.resource["service.name"].as_str(), otlp.resource["k8s.pod.name"].as_str()), ("b", "p,1"));
+    let client = ClientCertificate { certificate: "/a.pem".into(), key: "/a.key".into() };
+    assert_eq!(otlp.client, Some(client));
     let section =
         "otlp: { endpoint: \"http://other:1\", protocol: grpc, resource: { service.name: c }, timeout: 1s }\n";
     let otlp = pushed(section, &env).unwrap().otlp.unwrap();
@@ -54,6 +58,8 @@ fn what_is_wrong_with_a_push_is_said_with_its_place_or_its_variable() {
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "br"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/a.pem"),
+        ("OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY", "/a.key"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "no-value"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "a=b%0Ac"),
         ("OTEL_RESOURCE_ATTRIBUTES", "a=%zz"),

@@ -332,6 +332,10 @@ fn otlp(out: &mut Yaml, otlp: &Otlp) {
     if let Some(path) = &otlp.certificate {
         out.entry(1, "certificate", text(&path.display().to_string()));
     }
+    if let Some(client) = &otlp.client {
+        out.entry(1, "client_certificate", text(&client.certificate.display().to_string()));
+        out.entry(1, "client_key", text(&client.key.display().to_string()));
+    }
     out.line(1, "resource:");
     otlp.resource.iter().for_each(|(name, value)| out.entry(2, &text(name), text(value)));
     out.entry(1, "traces", otlp.traces);

@@ -155,6 +155,8 @@ otlp:
   timeout: 3s
   interval: 15s
   certificate: /etc/ssl/otel.pem
+  client_certificate: /etc/ssl/agent.pem
+  client_key: /etc/ssl/agent.key
   resource: { service.name: shop, deployment.environment.name: "test 1" }
   backlog_size: 1MiB
   backlog_age: 2h
@@ -317,6 +319,8 @@ fn errors_of_kafka_and_state_are_told() {
             ("listen on a name", format!("{MINIMAL}http: {{ listen: 'localhost:9746' }}\n")),
             ("one port for two", format!("{MINIMAL}http: {{ listen: 127.0.0.1:9747 }}\n")),
             ("log level", format!("{MINIMAL}telemetry: {{ log_level: debgu }}\n")),
+            ("certificate without a key", format!("{MINIMAL}otlp: {{ client_certificate: /a.pem }}\n")),
+            ("key without a certificate", format!("{MINIMAL}otlp: {{ client_key: /a.key }}\n")),
             ("workers", format!("{MINIMAL}workers: 0\n")),
         ]),
     );

@@ -367,6 +367,14 @@ pub struct Grpc {
     pub advertise: Option<String>,
 }
 
+/// What an agent shows a receiver that asks who it is: PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Its certificate, and those that lead to its authority.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
 /// Where and how metrics are pushed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Otlp {
@@ -382,6 +390,7 @@ pub struct Otlp {
     pub interval: Duration,
     /// PEM file with the authority to trust instead of the system's.
     pub certificate: Option<PathBuf>,
+    pub client: Option<ClientCertificate>,
     /// Attributes of the resource; `service.name` is always there.
     pub resource: BTreeMap<String, String>,
     /// Whether the agent's own spans and log lines are pushed too.

@@ -8,7 +8,7 @@ use axum::http::{HeaderName, HeaderValue, Uri};
 
 use super::super::at::{At, Place};
 use super::super::raw::{RawCompression, RawOtlp, RawProperty, RawProtocol};
-use super::super::types::{Otlp, OtlpProtocol, Secrets};
+use super::super::types::{ClientCertificate, Otlp, OtlpProtocol, Secrets};
 use super::kafka::from_file;
 use super::{Checker, DAY, HOUR, MILLISECOND, MINUTE, SECOND};
 
@@ -25,12 +25,6 @@ pub fn otlp(check: &mut Checker, raw: &Option<RawOtlp>, env: Env<'_>) -> Option<
     let section = raw.as_ref().unwrap_or(&nothing);
     if !asked || section.enabled == Some(false) || (off && section.enabled != Some(true)) {
         return None;
-    }
-    for name in ["CLIENT_CERTIFICATE", "CLIENT_KEY"] {
-        if variables.signal(name).is_some() {
-            check
-                .warn(format!("OTEL_EXPORTER_OTLP_{name}: client certificates are not in this version; it is ignored"));
-        }
     }
     let protocol = protocol(check, section, &variables);
     let interval = variables.millis(check, "OTEL_METRIC_EXPORT_INTERVAL").unwrap_or(MINUTE);
@@ -64,10 +58,35 @@ pub fn otlp(check: &mut Checker, raw: &Option<RawOtlp>, env: Env<'_>) -> Option<
             Some(path) => Some(PathBuf::from(&path.value)),
             None => variables.signal("CERTIFICATE").map(|(_, path)| PathBuf::from(path)),
         },
+        client: client(check, section, &variables),
         resource: resource(check, section, &variables),
         backlog_bytes: check.size(&section.backlog_size, 64 * MIB, 64 << 10..=64 * 1024 * MIB),
         backlog_age: check.duration(&section.backlog_age, DAY, SECOND..=30 * DAY),
     })
+}
+
+/// Certificate and key: both or neither.
+fn client(check: &mut Checker, raw: &RawOtlp, variables: &Variables<'_>) -> Option<ClientCertificate> {
+    let file = |at: &Option<At<String>>, variable: &str| match at {
+        Some(path) => Some((path.place, String::new(), PathBuf::from(&path.value))),
+        None => {
+            let (name, path) = variables.signal(variable)?;
+            Some((Place::default(), format!("{name}: "), PathBuf::from(path)))
+        }
+    };
+    match (file(&raw.client_certificate, "CLIENT_CERTIFICATE"), file(&raw.client_key, "CLIENT_KEY")) {
+        (Some((.., certificate)), Some((.., key))) => return Some(ClientCertificate { certificate, key }),
+        (Some((place, name, _)), None) => {
+            let help = "name the key's file in otlp.client_key";
+            check.error(place, format!("{name}a client certificate without its key"), help);
+        }
+        (None, Some((place, name, _))) => {
+            let help = "name the certificate's file in otlp.client_certificate";
+            check.error(place, format!("{name}a client's key without its certificate"), help);
+        }
+        (None, None) => {}
+    }
+    None
 }
 
 fn protocol(check: &mut Checker, raw: &RawOtlp, variables: &Variables<'_>) -> OtlpProtocol {

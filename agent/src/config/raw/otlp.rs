@@ -29,6 +29,10 @@ pub struct RawOtlp {
     pub interval: Option<At<RawDuration>>,
     /// PEM file of the authority that signed the receiver's certificate. Default: the system's authorities.
     pub certificate: Option<At<String>>,
+    /// PEM file of the certificate that this agent shows the receiver, and of those that lead to its authority.
+    pub client_certificate: Option<At<String>>,
+    /// PEM file of that certificate's private key.
+    pub client_key: Option<At<String>>,
     /// Attributes of the resource, such as `service.name`. Default: `service.name: streamgauge`.
     #[serde(default)]
     pub resource: Map<At<String>>,

@@ -1,11 +1,11 @@
 //! One request to the receiver, over gRPC or HTTP, and what its answer means.
 
-use crate::config::{Otlp, OtlpProtocol};
+use crate::config::{ClientCertificate, Otlp, OtlpProtocol};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client as HyperClient, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
@@ -13,12 +13,16 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResp
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
 /// What a request is about; each has a service and a path of its own.
@@ -48,8 +52,8 @@ pub enum Answer {
 pub enum ClientError {
     #[error("otlp.endpoint {endpoint}: {error}")]
     Endpoint { endpoint: String, error: tonic::transport::Error },
-    #[error("otlp.certificate {path}: {error}")]
-    Certificate { path: String, error: String },
+    #[error("otlp.{key} {path}: {error}")]
+    File { key: &'static str, path: String, error: String },
     #[error("the system's certificates cannot be read: {0}; name a file in otlp.certificate")]
     SystemCertificates(std::io::Error),
 }
@@ -176,48 +180,73 @@ fn grpc(config: &Otlp) -> Result<Channel, ClientError> {
     let wrong = |error| ClientError::Endpoint { endpoint: config.endpoint.clone(), error };
     let mut endpoint = Endpoint::from_shared(config.endpoint.clone()).map_err(wrong)?.connect_timeout(config.timeout);
     if config.endpoint.starts_with("https://") {
-        let tls = match certificate(config)? {
+        let mut tls = match authorities(config)? {
             Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
             None => ClientTlsConfig::new().with_native_roots(),
         };
+        if let Some(client) = &config.client {
+            let certificate = read("client_certificate", &client.certificate)?;
+            tls = tls.identity(Identity::from_pem(certificate, read("client_key", &client.key)?));
+        }
         endpoint = endpoint.tls_config(tls).map_err(wrong)?;
     }
     Ok(endpoint.connect_lazy())
 }
 
 fn http(config: &Otlp) -> Result<HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>, ClientError> {
-    let builder = HttpsConnectorBuilder::new();
-    let connector = match certificate(config)? {
-        Some(pem) => builder.with_tls_config(trusting(config, &pem)?),
+    let builder = rustls::ClientConfig::builder();
+    let builder = match authorities(config)? {
+        Some(pem) => builder.with_root_certificates(trusted(config, &pem)?),
         // Plain HTTP needs no certificates, and a machine may have none.
-        None if config.endpoint.starts_with("http://") => builder.with_tls_config(
-            rustls::ClientConfig::builder()
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth(),
-        ),
+        None if config.endpoint.starts_with("http://") => {
+            builder.with_root_certificates(rustls::RootCertStore::empty())
+        }
         None => builder.with_native_roots().map_err(ClientError::SystemCertificates)?,
     };
+    let tls = match &config.client {
+        Some(client) => {
+            let (certificates, key) = shown(client)?;
+            let refused = |error| unusable("client_certificate", &client.certificate, &error);
+            builder.with_client_auth_cert(certificates, key).map_err(refused)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
     Ok(HyperClient::builder(TokioExecutor::new()).build(connector.https_or_http().enable_http1().build()))
 }
 
-fn trusting(config: &Otlp, pem: &[u8]) -> Result<rustls::ClientConfig, ClientError> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
+fn shown(
+    ClientCertificate { certificate, key }: &ClientCertificate,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ClientError> {
+    let certificates = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+    let private = PrivateKeyDer::from_pem_file(key);
+    Ok((
+        certificates.map_err(|error| unusable("client_certificate", certificate, &error))?,
+        private.map_err(|error| unusable("client_key", key, &error))?,
+    ))
+}
+
+fn trusted(config: &Otlp, pem: &[u8]) -> Result<rustls::RootCertStore, ClientError> {
+    let bad =
+        |error: &dyn Display| unusable("certificate", config.certificate.as_deref().unwrap_or(Path::new("")), error);
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| bad_certificate(config, error))?;
-        roots.add(certificate).map_err(|error| bad_certificate(config, error))?;
+        roots.add(certificate.map_err(|error| bad(&error))?).map_err(|error| bad(&error))?;
     }
-    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    Ok(roots)
 }
 
-fn certificate(config: &Otlp) -> Result<Option<Vec<u8>>, ClientError> {
-    let read = |path| std::fs::read(path).map_err(|error| bad_certificate(config, error));
-    config.certificate.as_ref().map(read).transpose()
+/// Those named instead of the system's.
+fn authorities(config: &Otlp) -> Result<Option<Vec<u8>>, ClientError> {
+    config.certificate.as_ref().map(|path| read("certificate", path)).transpose()
 }
 
-fn bad_certificate(config: &Otlp, error: impl std::fmt::Display) -> ClientError {
-    let path = config.certificate.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-    ClientError::Certificate { path, error: error.to_string() }
+fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, ClientError> {
+    std::fs::read(path).map_err(|error| unusable(key, path, &error))
+}
+
+fn unusable(key: &'static str, path: &Path, error: &dyn Display) -> ClientError {
+    ClientError::File { key, path: path.display().to_string(), error: error.to_string() }
 }
 
 fn zipped(bytes: &[u8]) -> Vec<u8> {

@@ -14,6 +14,8 @@ mod spool;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 pub use client::ClientError;
 

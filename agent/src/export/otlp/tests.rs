@@ -2,7 +2,7 @@
 
 #[path = "../../../tests/it/receiver.rs"]
 #[allow(dead_code, reason = "the tests of the whole agent use the rest")]
-mod receiver;
+pub mod receiver;
 
 use super::{Sender, start};
 use crate::cluster::View;
@@ -38,7 +38,7 @@ aggregates:
       load: { min: bytes, unit: percent }
 ";
 
-fn config(receiver: &Receiver, protocol: OtlpProtocol) -> Otlp {
+pub fn config(receiver: &Receiver, protocol: OtlpProtocol) -> Otlp {
     Otlp {
         endpoint: match protocol {
             OtlpProtocol::Grpc => receiver.grpc(),
@@ -50,6 +50,7 @@ fn config(receiver: &Receiver, protocol: OtlpProtocol) -> Otlp {
         timeout: Duration::from_secs(5),
         interval: Duration::from_millis(200),
         certificate: None,
+        client: None,
         resource: [("service.name".to_owned(), "shop".to_owned())].into(),
         traces: false,
         logs: false,
