@@ -47,7 +47,9 @@ fn state(broker: &pb::BrokerHealth) -> &'static str {
 }
 
 fn table(health: &pb::ClusterHealth) -> String {
-    let mut text = format!("cluster {} is {}\n", health.cluster_id, word(health.status()));
+    // A cluster that never answered has no id.
+    let id = if health.cluster_id.is_empty() { String::new() } else { format!("{} ", health.cluster_id) };
+    let mut text = format!("cluster {id}is {}\n", word(health.status()));
     health.problems.iter().for_each(|problem| text.extend(["  ", problem, "\n"]));
     health.notes.iter().for_each(|note| text.extend(["  note: ", note, "\n"]));
     let number = |count: u32| human::count(count.into());
