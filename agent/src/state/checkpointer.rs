@@ -265,7 +265,7 @@ mod tests {
     use super::*;
     use crate::aggregate::tests::samples::{Sent, aggregate, fold, plan};
     use crate::aggregate::{Pane, TaskState, encode_labels};
-    use crate::state::store::tests::on_disk;
+    use crate::state::store::tests::{contents, on_disk};
     use crate::state::{Committed, EntryHash, Lease};
 
     /// Entries of an aggregate that the plan does not know.
@@ -303,12 +303,6 @@ mod tests {
         OffsetRecord { format_version: 1, next_offset, owner_epoch: 1, ..Default::default() }
     }
 
-    fn entries_of(store: &Store) -> Entries {
-        let mut found = Vec::new();
-        store.entries(|key, value| found.push((key.to_vec(), value.to_vec()))).unwrap();
-        found
-    }
-
     #[test]
     fn an_empty_file_gets_the_view_whole_and_what_only_the_changes_have() {
         let dir = tempfile::tempdir().unwrap();
@@ -332,7 +326,7 @@ mod tests {
         checkpointer.stop();
 
         let store = Store::open(&path, 1 << 20).unwrap();
-        assert_eq!(entries_of(&store), wanted);
+        assert_eq!(contents(&store), wanted);
         let checkpoint = store.checkpoint().unwrap().unwrap();
         assert_eq!((checkpoint.changelog_offset, checkpoint.offset_record), (5, Some(record(3))));
     }
@@ -368,7 +362,7 @@ mod tests {
         wanted.push((later.encode(), wanted[0].1.clone()));
         wanted.push((foreign("kept"), b"1".to_vec()));
         wanted.sort();
-        assert_eq!(entries_of(&store), wanted);
+        assert_eq!(contents(&store), wanted);
         let checkpoint = store.checkpoint().unwrap().unwrap();
         assert_eq!((checkpoint.changelog_offset, checkpoint.offset_record), (7, Some(record(4))));
     }

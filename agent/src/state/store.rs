@@ -225,7 +225,7 @@ pub(super) mod tests {
         changes.iter().map(|(key, value)| (key, value.as_ref()))
     }
 
-    fn contents(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub fn contents(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut all = Vec::new();
         store.entries(|key, value| all.push((key.to_vec(), value.to_vec()))).unwrap();
         all

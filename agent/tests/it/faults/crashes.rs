@@ -82,14 +82,33 @@ fn kill9(times: u32) -> Row {
     stage.finish(&[&agent])
 }
 
-fn kill9_of_two(times: u32) -> Row {
-    let mut stage = Stage::new("kill9-two", PLAIN);
+fn two_agents(what: &str) -> (Stage, [Agent; 2]) {
+    let mut stage = Stage::new(what, PLAIN);
     let mut agents = [stage.agent(), stage.agent()];
     let [one, two] = &mut agents;
     stage.begun(&mut [one, two]);
     stage.watch(&[&agents[0], &agents[1]]);
+    (stage, agents)
+}
+
+/// Whose turn it is to suffer, and the other.
+fn turn(agents: &mut [Agent; 2], round: u32) -> (&mut Agent, &Agent) {
+    let [one, two] = agents;
+    if round.is_multiple_of(2) { (one, two) } else { (two, one) }
+}
+
+/// How often an agent's log says this.
+fn said(agent: &Agent, what: &str) -> usize {
+    agent.log().matches(what).count()
+}
+
+/// What an agent says that ends what another has left open.
+const ENDED: &str = "fenced a member that is gone";
+
+fn kill9_of_two(times: u32) -> Row {
+    let (mut stage, mut agents) = two_agents("kill9-two");
     for round in 0..times {
-        let victim = &mut agents[round as usize % 2];
+        let (victim, _) = turn(&mut agents, round);
         stage.sleep(1.0, 3.0);
         victim.kill9();
         stage.recovered("the other takes over");
@@ -102,22 +121,17 @@ fn kill9_of_two(times: u32) -> Row {
 }
 
 fn kill9_in_commit(times: u32) -> Row {
-    let mut stage = Stage::new("kill9-in-commit", PLAIN);
-    let mut agents = [stage.agent(), stage.agent()];
-    let [one, two] = &mut agents;
-    stage.begun(&mut [one, two]);
-    stage.watch(&[&agents[0], &agents[1]]);
+    let (stage, mut agents) = two_agents("kill9-in-commit");
     for round in 0..times {
-        let victim = &mut agents[round as usize % 2];
+        let (victim, other) = turn(&mut agents, round);
+        let before = said(other, ENDED);
         assert!(victim.terminate().success());
         victim.set("STREAMGAUGE_FAILPOINTS", Some("commit.delivered=kill@50"));
         victim.restart();
         has_a_share(victim);
         victim.wait_exit();
         stage.recovered("the other takes over what was left open");
-        let ended = "fenced a member that is gone";
-        assert!(agents[1 - round as usize % 2].log().contains(ended), "it waited for the brokers instead");
-        let victim = &mut agents[round as usize % 2];
+        assert!(said(other, ENDED) > before, "it waited for the brokers instead");
         victim.set("STREAMGAUGE_FAILPOINTS", None);
         victim.restart();
         victim.wait_ready();
@@ -205,29 +219,25 @@ fn sigstop(times: u32) -> Row {
 /// The transaction of the zombie is ended by the other, though its own timeout has not come: when it goes on it has asked
 /// for a commit whose outcome it does not know, and the group's offsets are the other's.
 fn sigstop_in_commit(times: u32) -> Row {
-    let mut stage = Stage::new("sigstop-in-commit", PLAIN);
-    let mut agents = [stage.agent(), stage.agent()];
-    let [one, two] = &mut agents;
-    stage.begun(&mut [one, two]);
-    stage.watch(&[&agents[0], &agents[1]]);
+    let (stage, mut agents) = two_agents("sigstop-in-commit");
     for round in 0..times {
-        let zombie = &mut agents[round as usize % 2];
+        let (zombie, other) = turn(&mut agents, round);
         assert!(zombie.terminate().success());
         zombie.set("STREAMGAUGE_FAILPOINTS", Some("commit.offsets_sent=sleep:3000@50"));
-        let hits = |agent: &Agent| agent.log().matches("failpoint=\"commit.offsets_sent\"").count();
-        let before = hits(zombie);
+        let hits = |zombie: &Agent| said(zombie, "failpoint=\"commit.offsets_sent\"");
+        let rebuilds = |zombie: &Agent| said(zombie, "the transactional producer failed and is made anew");
+        let before = (hits(zombie), rebuilds(zombie), said(other, ENDED));
         zombie.restart();
-        wait_until("it is in mid-commit", || hits(zombie) > before);
+        wait_until("it is in mid-commit", || hits(zombie) > before.0);
         zombie.pause();
         stage.recovered("the other takes over what was left open");
         zombie.resume();
         shows_nothing_old(zombie);
         stage.recovered("SIGCONT");
         has_a_share(zombie);
-        let said = |agent: &Agent, what: &str| assert!(agent.log().contains(what), "not said: {what}");
-        said(zombie, "the transactional producer failed and is made anew");
+        assert!(rebuilds(zombie) > before.1, "its commit was not ended");
+        assert!(said(other, ENDED) > before.2, "the other waited for the brokers instead");
         zombie.set("STREAMGAUGE_FAILPOINTS", None);
-        said(&agents[1 - round as usize % 2], "fenced a member that is gone");
     }
     let [one, two] = &agents;
     stage.finish(&[one, two])
