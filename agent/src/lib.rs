@@ -4,7 +4,7 @@
 //! `cli → worker → commit, replica → state → aggregate`, with `decode` under `worker` and `kafka` under `commit` and
 //! `replica`; `grpc, http, export → query → state`. `audit` shares nothing with what it checks; `monitoring`
 //! turns a config into rules and dashboards. `config`, `telemetry`,
-//! `clock` and `failpoint` are known to all and know none.
+//! `clock`, `stop` and `failpoint` are known to all and know none.
 
 pub mod aggregate;
 pub mod audit;
@@ -25,6 +25,7 @@ pub mod monitoring;
 pub mod query;
 pub mod replica;
 pub mod state;
+pub mod stop;
 pub mod telemetry;
 pub mod topics;
 pub mod worker;
