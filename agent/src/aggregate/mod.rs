@@ -3,6 +3,8 @@
 //! [`Plan`] is what the config asks of one source; [`TaskState`] is the live state of one task (input partition);
 //! [`Cell`] is what is kept per key and pane.
 
+#![forbid(unsafe_code)]
+
 mod cell;
 mod encode;
 mod event;

@@ -1,13 +1,10 @@
 //! Published against recounted, number by number. Counts have to be equal; sums may differ by what floats cannot hold.
 
-use super::published::CellId;
+use super::published::{CellId, TOLERANCE, around};
 use super::recount::{Check, Scope, Tally};
 use crate::config::{Measure, MeasureKind};
 use std::collections::BTreeSet;
 use streamgauge_proto::v1 as pb;
-
-/// How far sums may be apart: as a fraction, and, for the rounding of each value, per value.
-const TOLERANCE: f64 = 1e-9;
 
 /// A number that is not what it should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,14 +183,6 @@ fn distribution(value: &pb::MeasureValue, tally: &Tally) -> Vec<Pair> {
         }
     }
     found
-}
-
-/// Just below and just above where the exact value of a published quantile has to be.
-pub(super) fn around(value: f64, relative_error: Option<f64>) -> Option<[f64; 2]> {
-    let error = relative_error.filter(|error| *error < 1.0)?;
-    let (a, b) = (value / (1.0 + error), value / (1.0 - error));
-    let slack = a.abs().max(b.abs()) * TOLERANCE + f64::MIN_POSITIVE;
-    Some([a.min(b) - slack, a.max(b) + slack])
 }
 
 fn is_close(a: f64, b: f64, values: u64) -> bool {

@@ -8,6 +8,8 @@
 //! It takes an answer's own word for where it stands, the next input offset of each partition, and counts up to exactly
 //! there: a stream that goes on does not matter.
 
+#![forbid(unsafe_code)]
+
 mod compare;
 mod event;
 mod published;

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use streamgauge_proto::v1 as pb;
 
+/// How far sums may be apart: as a fraction, and, for the rounding of each value, per value.
+pub(super) const TOLERANCE: f64 = 1e-9;
+
 /// Which cell: a window (or all time) and a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CellId {
@@ -50,4 +53,12 @@ impl Published {
 
 fn millis(time: &streamgauge_proto::types::Timestamp) -> i64 {
     time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos) / 1_000_000)
+}
+
+/// Just below and just above where the exact value of a published quantile has to be.
+pub(super) fn around(value: f64, relative_error: Option<f64>) -> Option<[f64; 2]> {
+    let error = relative_error.filter(|error| *error < 1.0)?;
+    let (a, b) = (value / (1.0 + error), value / (1.0 - error));
+    let slack = a.abs().max(b.abs()) * TOLERANCE + f64::MIN_POSITIVE;
+    Some([a.min(b) - slack, a.max(b) + slack])
 }

@@ -1,7 +1,7 @@
 //! Counting again: every event, into every cell it belongs to.
 
 use super::event::Event;
-use super::published::{CellId, Published};
+use super::published::{CellId, Published, around};
 use crate::config::{Aggregate, Config, Limits, Source, Window};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,7 +96,7 @@ fn bounds(value: Option<&streamgauge_proto::v1::MeasureValue>) -> Vec<f64> {
     let Some(value) = value else { return Vec::new() };
     let mut bounds: Vec<f64> = value.buckets.iter().map(|bucket| bucket.upper_bound).collect();
     for quantile in &value.quantiles {
-        bounds.extend(super::compare::around(quantile.value, value.quantile_relative_error).into_iter().flatten());
+        bounds.extend(around(quantile.value, value.quantile_relative_error).into_iter().flatten());
     }
     bounds
 }

@@ -1,6 +1,8 @@
 //! The verbs of the command line. Exit codes: 0 done, 1 failed while running, 2 a check did not hold, 64 wrong usage or
 //! a config that cannot be used.
 
+#![forbid(unsafe_code)]
+
 pub mod audit;
 mod client;
 pub mod cluster;

@@ -4,6 +4,8 @@
 //! through `kafka::cluster`; `monitor.rs` does that at intervals on threads of its own, so that no scrape, call or worker
 //! ever waits for a broker.
 
+#![forbid(unsafe_code)]
+
 mod change;
 mod check;
 mod collect;

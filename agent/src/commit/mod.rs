@@ -9,6 +9,8 @@
 //!
 //! An abort rolls nothing back: memory is a function of the input read so far, so what the epoch held is dirty again.
 
+#![forbid(unsafe_code)]
+
 mod committer;
 mod epoch;
 mod fence;

@@ -3,6 +3,8 @@
 //! Two stages: `raw` is the file as it was written, and the reference of its format; `check` turns it into `types`. The
 //! environment is read here and nowhere else.
 
+#![forbid(unsafe_code)]
+
 mod at;
 mod check;
 mod cluster;

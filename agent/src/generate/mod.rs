@@ -1,6 +1,8 @@
 //! Event streams and rates, for `produce`, the demo and load tests. Pure: time comes in from the caller, and an event is
 //! a function of its seed and number only, so that whoever knows the seed can recount the stream without Kafka.
 
+#![forbid(unsafe_code)]
+
 mod event;
 mod event_time;
 mod random;

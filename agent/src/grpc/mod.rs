@@ -1,5 +1,7 @@
 //! The gRPC server: thin. It translates requests, calls the read side, and translates back.
 
+#![forbid(unsafe_code)]
+
 mod cluster;
 pub mod cluster_translate;
 mod error;

@@ -1,5 +1,7 @@
 //! The HTTP server: `/metrics`, health, readiness, and the config in force. Thin: it calls and translates.
 
+#![forbid(unsafe_code)]
+
 use crate::cluster::View;
 use crate::config::Histograms;
 use crate::export::prometheus::{Format, Style, accepts_gzip};

@@ -2,6 +2,8 @@
 //!
 //! `spec` and `ledger` are pure; `run` is the loop around the producer; `service` lets one test run at a time.
 
+#![forbid(unsafe_code)]
+
 mod ledger;
 mod payload;
 mod report;

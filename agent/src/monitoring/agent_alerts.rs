@@ -1,8 +1,8 @@
 //! Alerts on the agents themselves. The first one is the page: whatever is wrong, the numbers fall behind.
 
 use super::Options;
-use super::grafana::AGENT_UID;
 use super::rule::{Alert, Group, Rule, Severity};
+use super::uid::AGENT_UID;
 
 pub fn group(options: &Options) -> Group {
     let alerts = freshness(options).into_iter().chain(lifecycle(options)).chain(events(options));

@@ -1,8 +1,8 @@
 //! Alerts on the Kafka cluster, from the metrics that `cluster` publishes under the names of kafka_exporter.
 
 use super::Options;
-use super::grafana::CLUSTER_UID;
 use super::rule::{Alert, Group, Rule, Severity};
+use super::uid::CLUSTER_UID;
 
 /// Name, expression, `for`, severity, summary, description, runbook.
 type Row = (&'static str, &'static str, &'static str, Severity, &'static str, &'static str, &'static str);

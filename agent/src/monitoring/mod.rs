@@ -3,6 +3,8 @@
 //!
 //! Pure: a checked config and [`Options`] in, files out.
 
+#![forbid(unsafe_code)]
+
 mod agent_alerts;
 mod cluster_alerts;
 mod grafana;
@@ -10,6 +12,7 @@ mod recording;
 mod rule;
 mod slo;
 mod subject;
+mod uid;
 
 pub use grafana::dashboards;
 

@@ -9,19 +9,21 @@ use super::subject::{Subject, WITHOUT, level};
 /// Ranges over which error ratios are recorded.
 pub const RANGES: [&str; 7] = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"];
 
-struct Burn {
+/// An alert on how fast the budget burns.
+pub struct Burn {
     alert: &'static str,
     /// Times as fast as would use up the budget exactly.
-    factor: f64,
-    short: &'static str,
-    long: &'static str,
+    pub factor: f64,
+    pub short: &'static str,
+    pub long: &'static str,
     hold: &'static str,
     severity: Severity,
     /// What is left of the budget if it goes on so, for a budget of 30 days.
     gone_in: &'static str,
 }
 
-const BURNS: [Burn; 4] = [
+/// The fastest first; the figures are of the Site Reliability Workbook (chapter 5, table 5-8).
+pub const BURNS: [Burn; 4] = [
     Burn {
         alert: "ErrorBudgetBurn14x",
         factor: 14.4,
@@ -150,7 +152,7 @@ impl Sli {
                 burn.gone_in,
             ),
             runbook_url: options.runbook("error-budget-burn"),
-            dashboard_url: options.dashboard(super::grafana::SLO_UID),
+            dashboard_url: options.dashboard(super::uid::SLO_UID),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The read side: committed state → totals and windows, merged over partitions. It changes nothing, and waits for nobody
 //! but the group's other agents, and not long for those.
 
+#![forbid(unsafe_code)]
+
 mod answer;
 mod closing;
 mod error;

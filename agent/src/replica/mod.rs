@@ -1,5 +1,7 @@
 //! Tailing a changelog partition into a task's state. Restoring is a replica that is promoted once it has caught up.
 
+#![forbid(unsafe_code)]
+
 mod file;
 mod identity;
 mod left_open;

@@ -1,5 +1,7 @@
 //! A task's committed state: the view that readers see, the registry of all tasks, and the redb file behind each.
 
+#![forbid(unsafe_code)]
+
 mod checkpointer;
 mod fingerprint;
 mod group;

@@ -1,6 +1,8 @@
 //! The cluster's topics: read, and changed where the policy allows it. Each call makes a client of its own: they are rare,
 //! and a new client knows nothing that is no longer so.
 
+#![forbid(unsafe_code)]
+
 pub mod apply;
 mod error;
 mod policy;

@@ -1,5 +1,7 @@
 //! poll → decode → fold → freeze: a worker is a thread that owns a consumer, a committer and its tasks.
 
+#![forbid(unsafe_code)]
+
 mod assignment;
 mod backfill;
 mod context;

@@ -37,6 +37,7 @@ mod state_verbs;
 mod tidy;
 mod topics;
 mod truncated;
+mod walls;
 
 /// True under `scripts/test --all`, which also runs what takes many minutes.
 pub fn heavy_tests() -> bool {

@@ -91,7 +91,7 @@ fn complaints(folders: &[&str], complain: impl Fn(&str) -> Option<String>) -> Ve
 }
 
 /// Files in `folder` and, down to `depth`, in the folders below; none if it is not there.
-fn files(folder: &Path, depth: usize) -> Vec<PathBuf> {
+pub fn files(folder: &Path, depth: usize) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut found = Vec::new();
     for path in entries.map(|entry| entry.expect("a readable folder").path()) {

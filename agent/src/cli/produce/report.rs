@@ -7,8 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::stream::Sent;
-use crate::kafka::event_producer::{Delivered, EventProducer};
+use crate::kafka::event_producer::{Delivered, EventProducer, ProduceError};
 
 /// A bar on a terminal, else a line every few seconds; both on standard error.
 pub(super) struct Progress {
@@ -58,6 +57,14 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What was sent.
+pub(super) struct Sent {
+    pub events: u64,
+    pub started: Duration,
+    /// Why it ended early.
+    pub error: Option<ProduceError>,
 }
 
 /// The result, for people and as JSON.

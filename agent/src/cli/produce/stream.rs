@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use super::KeyBy;
-use super::report::Progress;
+use super::report::{Progress, Sent};
 use crate::clock::Clock;
 use crate::generate::{Event, EventTime, Generator, Pace, Rate};
 use crate::kafka::event_producer::{EventProducer, ProduceError};
@@ -41,14 +41,6 @@ impl Plan {
     fn is_over(&self, sent: u64, elapsed: Duration) -> bool {
         self.count.is_some_and(|count| sent >= count) || self.until.is_some_and(|until| elapsed >= until)
     }
-}
-
-/// What was sent.
-pub(super) struct Sent {
-    pub events: u64,
-    pub started: Duration,
-    /// Why it ended early.
-    pub error: Option<ProduceError>,
 }
 
 /// Sends the plan's events and waits for their reports. One signal stops the sending, a second one the waiting.

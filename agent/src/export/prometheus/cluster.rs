@@ -2,7 +2,8 @@
 //! agent itself). Written from the last check and the last collection; nothing is asked here.
 
 use super::own::{family, seconds};
-use super::page::{Labels, Number, Page, Point};
+use super::page::{Labels, Page};
+use super::point::{Number, Point};
 use crate::cluster::{Collected, GroupLag, Health, PartitionLag, Status, TopicLag, View};
 use crate::config::{ClusterLag, Granularity};
 use crate::kafka::PartitionDescription;

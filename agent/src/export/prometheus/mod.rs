@@ -8,6 +8,7 @@ mod format;
 mod own;
 mod own_families;
 mod page;
+mod point;
 mod protobuf;
 mod text;
 mod totals;
@@ -18,7 +19,7 @@ mod tests;
 
 pub use format::{Format, accepts_gzip};
 pub use own_families::{OwnFamily, OwnValue, families};
-pub use page::{Number, Style};
+pub use point::{Number, Style};
 pub use totals::{start_time, task_totals, whole_group};
 pub use windows::number as window_number;
 

@@ -1,6 +1,7 @@
 //! What follows from the registry about this agent itself: lag, stream time, keys, leases, restores.
 
-use super::page::{Labels, Number, Page, Point};
+use super::page::{Labels, Page};
+use super::point::{Number, Point};
 use crate::config::{Family, FamilyType, Publish};
 use crate::query::{Reader, aggregates};
 use crate::state::{Phase, Task};

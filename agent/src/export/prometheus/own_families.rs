@@ -1,6 +1,6 @@
 //! The agent's own metrics, read back from the text that their library writes: it knows no other format.
 
-use super::page::{Bound, Number, Point};
+use super::point::{Bound, Number, Point};
 use crate::config::{Family, FamilyType};
 
 /// A family with its points, each with its labels.

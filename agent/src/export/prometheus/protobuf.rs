@@ -1,7 +1,7 @@
 //! Prometheus' protobuf exposition. An exponential histogram is a native histogram: the scale is the schema, and a bucket
 //! is numbered by its upper bound instead of its lower one.
 
-use super::page::{Bound, Point};
+use super::point::{Bound, Point};
 use crate::aggregate::{Dense, Histogram};
 use crate::config::{Family, FamilyType, Histograms};
 use prost::Message;

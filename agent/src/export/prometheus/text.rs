@@ -1,7 +1,7 @@
 //! Prometheus' two text formats, written by hand because a page may have 100,000 series: nothing is allocated per series.
 
 use super::format::Format;
-use super::page::{Number, Point};
+use super::point::{Number, Point};
 use crate::config::{Family, FamilyType};
 use std::io::Write;
 

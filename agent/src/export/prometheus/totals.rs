@@ -1,6 +1,7 @@
 //! Totals since the state began: durable counters and histograms.
 
-use super::page::{Bound, Labels, Number, Page, Point};
+use super::page::{Labels, Page};
+use super::point::{Bound, Number, Point};
 use super::{Format, Series};
 use crate::aggregate::{AggregatePlan, Cell, Histogram, KeyBytes, MeasureState};
 use crate::config::{FamilyType, MeasureKind, Publish};

@@ -1,6 +1,7 @@
 //! The newest closed window of each kind: gauges, published once for the group.
 
-use super::page::{Labels, Number, Page, Point};
+use super::page::{Labels, Page};
+use super::point::{Number, Point};
 use super::{Format, Series};
 use crate::aggregate::{AggregatePlan, MeasureState, WindowSpan};
 use crate::config::{Measure, Stat, Window, format_duration};

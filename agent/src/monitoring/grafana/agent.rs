@@ -1,8 +1,8 @@
 //! The dashboard of the agents: how far behind, how they commit, restore and rebalance, and what they need.
 
-use super::AGENT_UID;
 use super::board::Board;
 use super::panel::{Look, Panel};
+use crate::monitoring::uid::AGENT_UID;
 
 /// Matchers of the dashboard's variables; `T` is for series with a topic.
 const I: &str = "job=~\"$job\", instance=~\"$instance\"";

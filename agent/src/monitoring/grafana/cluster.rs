@@ -1,8 +1,8 @@
 //! The dashboard of the Kafka cluster, from the metrics of the agent's `cluster` section.
 
-use super::CLUSTER_UID;
 use super::board::Board;
 use super::panel::{Look, Panel};
+use crate::monitoring::uid::CLUSTER_UID;
 
 const J: &str = "job=~\"$job\"";
 const T: &str = "job=~\"$job\", topic=~\"$topic\"";

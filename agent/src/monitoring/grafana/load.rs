@@ -1,8 +1,8 @@
 //! The dashboard of load tests and of what the agent produces.
 
-use super::LOAD_UID;
 use super::board::Board;
 use super::panel::{Look, Panel};
+use crate::monitoring::uid::LOAD_UID;
 
 const J: &str = "job=~\"$job\"";
 

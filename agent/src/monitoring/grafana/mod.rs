@@ -10,13 +10,9 @@ mod panel;
 mod source;
 
 use super::slo::Sli;
+use super::uid::{AGENT_UID, CLUSTER_UID, LOAD_UID, SLO_UID};
 use super::{File, Options, subject};
 use crate::config::Config;
-
-pub const AGENT_UID: &str = "streamgauge-agent";
-pub const CLUSTER_UID: &str = "streamgauge-kafka";
-pub const LOAD_UID: &str = "streamgauge-load";
-pub const SLO_UID: &str = "streamgauge-slo";
 
 /// Where a datasource variable and Grafana's own variables stand in for what differs between installations.
 pub const DATASOURCE: &str = "${datasource}";

@@ -1,9 +1,9 @@
 //! The dashboard of a source's objective: how much may fail, how much did, and how fast the budget burns.
 
-use super::SLO_UID;
 use super::board::Board;
 use super::panel::{Look, Panel};
-use crate::monitoring::slo::Sli;
+use crate::monitoring::slo::{BURNS, Burn, Sli};
+use crate::monitoring::uid::SLO_UID;
 
 pub fn board(sli: &Sli, objective: f64) -> Board {
     let budget = ((100.0 - objective) * 1e6).round() / 1e8;
@@ -62,7 +62,7 @@ fn now(sli: &Sli, budget: f64) -> Vec<Panel> {
 
 fn burning(sli: &Sli, budget: f64) -> Vec<Panel> {
     let mut panels = Vec::new();
-    for (short, long, factor) in [("5m", "1h", 14.4), ("30m", "6h", 6.0), ("2h", "1d", 3.0), ("6h", "3d", 1.0)] {
+    for Burn { short, long, factor, .. } in BURNS {
         let text =
             format!("Error ratio over {short} and {long}, in budgets. The alert fires while both are above {factor}.");
         let panel =

@@ -1,0 +1,6 @@
+//! The dashboards' ids: Grafana's addresses for them, to which alerts link.
+
+pub const AGENT_UID: &str = "streamgauge-agent";
+pub const CLUSTER_UID: &str = "streamgauge-kafka";
+pub const LOAD_UID: &str = "streamgauge-load";
+pub const SLO_UID: &str = "streamgauge-slo";
