@@ -8,8 +8,8 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use streamgauge::aggregate::{Cell, Event, Plan, TaskState, Value};
 use streamgauge::config::{
-    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Source, Start, Test, Timestamp, Unit,
-    Window,
+    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Source, Start, Test, Timestamp,
+    TopicSelector, Unit, Window,
 };
 
 /// Events per iteration, and between two commits.
@@ -34,7 +34,7 @@ fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<Condi
 fn plan(measures: Vec<Measure>) -> Arc<Plan> {
     let source = Source {
         name: "requests".into(),
-        topics: vec!["log-events".into()],
+        topics: vec![TopicSelector::named("log-events")],
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),
         start: Start::Earliest,

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use flate2::{Compression, write::GzEncoder};
-use streamgauge::aggregate::{Event, Plan, TaskState, Value};
+use streamgauge::aggregate::{Event, TaskState, Value};
 use streamgauge::clock::Clock;
 use streamgauge::cluster::View;
 use streamgauge::config::{self, Histograms};
 use streamgauge::export::prometheus::{Format, Style, render};
-use streamgauge::query::{Reader, Source, Sources};
+use streamgauge::query::Reader;
+use streamgauge::sources::{Plans, Sources};
 use streamgauge::state::{Committed, EntryHash, Lease, Phase, Registry, Task, TaskId};
 use streamgauge::telemetry::Metrics;
 use streamgauge_proto::storage::v1::OffsetRecord;
@@ -46,7 +47,8 @@ fn stage() -> Stage {
     let config = config::parse(CONFIG, "bench.yaml", &|_| None).expect("a sound config");
     let (clock, registry) = (Clock::manual(1_000), Arc::new(Registry::default()));
     let source = &config.sources[0];
-    let plan = Arc::new(Plan::new(source, &config.aggregates));
+    let plans = Plans::new(0, &config);
+    let plan = plans.sources[0].plan.clone();
     let lease = Arc::new(Lease::new(clock.clone(), Duration::from_secs(7)));
     lease.renew(clock.boot_time());
     registry.set_partitions("log-events".into(), 1);
@@ -54,7 +56,7 @@ fn stage() -> Stage {
     let task = Arc::new(Task::new(id, source.name.as_str().into(), plan.clone(), lease));
     task.set_phase(Phase::Running);
     registry.insert(task.clone());
-    let sources = Sources::new([Source::new(source, plan.clone())]);
+    let sources = Sources::new(plans);
     let reader = Reader { registry, sources, clock, max_cells: 1, published: Default::default() };
     let mut stage = Stage { reader, task, state: TaskState::new(plan) };
     for round in 0..50 {
@@ -131,7 +133,7 @@ fn exposition(criterion: &mut Criterion) {
     }
     let reader = Reader {
         registry: stage.reader.registry.clone(),
-        sources: Sources::new(stage.reader.sources.now().iter().cloned()),
+        sources: Sources::new(stage.reader.sources.now()),
         clock: stage.reader.clock.clone(),
         max_cells: 1,
         published: Default::default(),

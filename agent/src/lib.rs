@@ -1,8 +1,8 @@
 //! Streamgauge turns Kafka log topics into exact, durable, event-time metrics. This file is the map of the house.
 //!
 //! Dependencies point one way:
-//! `cli → worker → commit, replica → state → aggregate`, with `decode` under `worker` and `kafka` under `commit` and
-//! `replica`; `grpc, http, export → query → state`. `audit` shares nothing with what it checks; `monitoring`
+//! `cli → worker → commit, replica → sources → state → aggregate`, with `decode` under `worker` and `kafka` under `commit`
+//! and `replica`; `grpc, http, export → query → sources`. `audit` shares nothing with what it checks; `monitoring`
 //! turns a config into rules and dashboards. `config`, `telemetry`,
 //! `clock`, `stop` and `failpoint` are known to all and know none.
 
@@ -24,6 +24,7 @@ pub mod loadtest;
 pub mod monitoring;
 pub mod query;
 pub mod replica;
+pub mod sources;
 pub mod state;
 pub mod stop;
 pub mod telemetry;

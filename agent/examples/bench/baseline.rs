@@ -25,7 +25,7 @@ pub fn poll_and_drop(config: &Config, events: u64) {
     client.set("auto.offset.reset", "earliest").set("statistics.interval.ms", "0");
     client.set("partition.assignment.strategy", "range");
     let consumer: BaseConsumer = client.create().unwrap();
-    consumer.subscribe(&[&config.sources[0].topics[0]]).unwrap();
+    consumer.subscribe(&[config.sources[0].topics[0].as_str()]).unwrap();
     let (mut seen, mut bytes, mut first) = (0, 0, None);
     while seen < events {
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
@@ -41,7 +41,7 @@ pub fn poll_and_drop(config: &Config, events: u64) {
 /// The same with the agent's consumer: batches from one queue.
 pub fn batch_and_drop(config: &Config, events: u64) {
     let (settings, identity) = settings(config);
-    let consumer = GroupConsumer::join(&settings, &identity, &[&config.sources[0].topics[0]]).unwrap();
+    let consumer = GroupConsumer::join(&settings, &identity, &[config.sources[0].topics[0].as_str()]).unwrap();
     let mut batch = Batch::default();
     let (mut seen, mut bytes, mut first) = (0, 0, None);
     while seen < events {

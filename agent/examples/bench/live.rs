@@ -56,7 +56,7 @@ pub fn freshness(binary: &str, path: &str, markers: usize) {
             SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
         );
         let key = marker.to_string();
-        producer.send(BaseRecord::to(&config.sources[0].topics[0]).key(&key).payload(&event)).unwrap();
+        producer.send(BaseRecord::to(config.sources[0].topics[0].as_str()).key(&key).payload(&event)).unwrap();
         while producer.in_flight_count() > 0 {
             producer.poll(Duration::from_millis(1));
         }

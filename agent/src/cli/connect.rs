@@ -1,14 +1,12 @@
 //! `streamgauge validate --connect`: whether a config's Kafka can be reached and has what an agent needs: topics, their
 //! settings, and the rights to use them, as far as that can be seen without writing anything.
 
-use crate::commit::dead_letter_topic;
-use crate::config::{Config, Guarantee, Source};
+use crate::config::{Config, Guarantee};
 use crate::kafka::{
     Admin, Identity, Isolation, PartitionReader, Reading, Settings, TopicPartition, TopicSeen, TransactionalProducer,
     is_passing,
 };
-use crate::worker::changelog_topic;
-use regex::Regex;
+use crate::sources::{self, Plans, changelog_topic, dead_letter_topic};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,9 +63,10 @@ impl Look<'_> {
         findings.good(format!("Kafka at {servers} answers"));
         let partitions: HashMap<String, i32> = topics.into_iter().map(|(name, info)| (name, info.partitions)).collect();
         let mut input = Vec::new();
-        for source in &self.config.sources {
+        let plans = Plans::new(0, self.config);
+        for (source, plan) in self.config.sources.iter().zip(&plans.sources) {
             let mut stored = BTreeSet::new();
-            for topic in self.topics(source, &partitions, &admin, findings) {
+            for topic in self.topics(plan, &partitions, &admin, findings) {
                 let count = partitions.get(&topic).copied().unwrap_or(0);
                 self.changelog(&topic, count, &admin, findings).await;
                 self.dead_letters(&topic, &partitions, findings);
@@ -93,27 +92,26 @@ impl Look<'_> {
     /// The source's topics that are there.
     fn topics(
         &self,
-        source: &Source,
+        source: &sources::Source,
         known: &HashMap<String, i32>,
         admin: &Admin,
         findings: &mut Findings,
     ) -> Vec<String> {
         let mut there = Vec::new();
-        for topic in &source.topics {
-            if topic.starts_with('^') {
-                let pattern = Regex::new(topic);
-                let matching = known.keys().filter(|name| pattern.as_ref().is_ok_and(|p| p.is_match(name)));
+        for selector in &source.config.topics {
+            let Some(topic) = selector.name() else {
+                let matching = known.keys().filter(|name| selector.matches(name) && source.reads(name));
                 let matching: Vec<String> = matching.cloned().collect();
                 if matching.is_empty() {
-                    findings.bad(format!("source {}: no topic that this user may see matches {topic}", source.name));
+                    findings.bad(format!("source {}: no topic that this user may see matches {selector}", source.name));
                 }
                 there.extend(matching);
                 continue;
-            }
+            };
             match admin.look(topic) {
                 Ok(TopicSeen::Partitions(count)) => {
                     findings.good(format!("topic {topic}: {count} partitions"));
-                    there.push(topic.clone());
+                    there.push(topic.to_string());
                 }
                 Ok(TopicSeen::Missing) => findings.bad(format!(
                     "topic {topic} of source {} is missing; make it with: kafka-topics.sh --create --topic {topic} --partitions N",

@@ -4,8 +4,9 @@
 use crate::aggregate::AggregateId;
 use crate::config::{self, Config};
 use crate::http::Control;
-use crate::query::{Reader, Source};
-use crate::worker::{Agent, Change, Plans, WorkerStatus, changes};
+use crate::query::Reader;
+use crate::sources::Plans;
+use crate::worker::{Agent, Change, WorkerStatus, changes};
 use parking_lot::Mutex;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -57,9 +58,9 @@ impl Reload {
         let before = self.agent.plans();
         let after = Arc::new(Plans::new(before.number + 1, &new));
         let changes = changes(ids(&before), ids(&after));
-        *self.agent.plans.write() = after.clone();
+        self.agent.sources.replace(after.clone());
         let in_force = self.wait(after.number);
-        self.reader.sources.replace(shown(&after));
+        self.reader.sources.replace(after);
         for warning in &new.warnings {
             tracing::warn!("{warning}");
         }
@@ -137,11 +138,6 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 fn ids(plans: &Plans) -> Vec<(&str, AggregateId)> {
     let aggregates = plans.sources.iter().flat_map(|source| &source.plan.aggregates);
     aggregates.map(|plan| (plan.config.name.as_str(), plan.id)).collect()
-}
-
-/// What readers look at under these plans.
-pub fn shown(plans: &Plans) -> Vec<Source> {
-    plans.sources.iter().map(|source| Source::new(&source.source, source.plan.clone())).collect()
 }
 
 /// What becomes of an aggregate, for people.

@@ -1,6 +1,6 @@
 //! An agent with its servers, assembled from a config: what `run` and `demo` have in common.
 
-use super::reload::{self, Reload};
+use super::reload::Reload;
 use crate::clock::Clock;
 use crate::cluster::{Monitor, Prober, View};
 use crate::config::{Config, Guarantee};
@@ -9,15 +9,15 @@ use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
 use crate::kafka::Settings;
 use crate::kafka::cluster::ClusterClient;
-use crate::loadtest::{LoadTests, Sources};
+use crate::loadtest::{self, LoadTests};
 use crate::query::{self, GroupReader, Reader, Readiness};
-use crate::replica::{Files, Publishers, ReplicaSettings, Replicas, SourceOf, Watch};
+use crate::replica::{Files, ReplicaSettings, Replicas, Watch};
+use crate::sources::{Plans, Sources};
 use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
 use crate::telemetry::Metrics;
 use crate::topics::{Policy, Topics};
-use crate::worker::{self, Agent, Plans, WorkerError, WorkerStatus};
+use crate::worker::{Agent, WorkerError, WorkerStatus};
 use anyhow::Context;
-use parking_lot::RwLock;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -89,7 +89,7 @@ impl Serving {
         let agent = Arc::new(assemble(config, topics_given, directory.clone())?);
         let reader = Arc::new(Reader {
             registry: agent.registry.clone(),
-            sources: query::Sources::new(reload::shown(&agent.plans())),
+            sources: Sources::new(agent.plans()),
             clock: agent.clock.clone(),
             max_cells: agent.config.limits.query_cells,
             published: Default::default(),
@@ -215,7 +215,7 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
     let metrics = Arc::new(Metrics::new());
     let own = directory.own().map(ToString::to_string);
     let settings = Settings::new(config.kafka.clone(), "streamgauge".into()).advertise(own);
-    let plans = Arc::new(RwLock::new(Arc::new(Plans::new(0, &config))));
+    let sources = Arc::new(Sources::new(Plans::new(0, &config)));
     let state_dir = Arc::new(StateDir::open(&config.state.dir)?);
     let registry = Arc::new(Registry::default());
     let checkpointer = Checkpointer::start(clock.clone(), metrics.clone()).context("checkpointer")?;
@@ -235,14 +235,12 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
         clock: clock.clone(),
         standbys: config.state.standby_replicas,
         global_view: config.state.global_view,
-        source_of: source_of(&plans),
-        changelog_topic: changelogs(&config),
-        publishers: publishers(&plans, &registry),
+        sources: sources.clone(),
     };
     metrics.reloaded(clock.unix_millis());
     metrics.memory_budget.set(config.limits.memory_budget.map_or(0, |bytes| bytes as i64));
     Ok(Agent {
-        plans,
+        sources,
         settings,
         state_dir,
         registry,
@@ -261,32 +259,6 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
 
 /// redb's page cache of a replica, which only ever writes.
 const REPLICA_CACHE_BYTES: usize = 1 << 20;
-
-/// The plans in force, which a reload replaces.
-type InForce = Arc<RwLock<Arc<Plans>>>;
-
-fn source_of(plans: &InForce) -> SourceOf {
-    let plans = plans.clone();
-    Box::new(move |topic| {
-        let plans = plans.read().clone();
-        let source = &plans.sources[plans.source_of(topic)?];
-        Some((source.name.clone(), source.plan.clone()))
-    })
-}
-
-fn changelogs(config: &Config) -> Box<dyn Fn(&str) -> String + Send + Sync> {
-    let group = config.kafka.group_id.clone();
-    Box::new(move |topic| worker::changelog_topic(&group, topic))
-}
-
-fn publishers(plans: &InForce, registry: &Arc<Registry>) -> Publishers {
-    let (plans, registry) = (plans.clone(), registry.clone());
-    Box::new(move || {
-        let sources = reload::shown(&plans.read().clone());
-        let publisher = |source: &query::Source| Some((source.publisher(&registry)?, source.topics(&registry)));
-        sources.iter().filter_map(publisher).collect()
-    })
-}
 
 /// Looks after the cluster, unless the config switches that off.
 fn monitor(agent: &Agent) -> anyhow::Result<Option<Arc<Monitor>>> {
@@ -334,7 +306,7 @@ fn grpc_state(
         agent.settings.clone(),
         topics.clone(),
         config.cluster.load_tests.clone(),
-        Sources::of(config),
+        loadtest::Sources::of(config),
         agent.clock.clone(),
         Some(agent.metrics.clone()),
     );

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::config::{self, Aggregate, Config, FamilyType, Source, TimeFormat, Timestamp, format_duration};
+use crate::config::{
+    self, Aggregate, Config, FamilyType, Source, TimeFormat, Timestamp, TopicSelector, format_duration,
+};
 
 /// Checks the file at `path`, and with `connect` also its Kafka. Prints a summary to stdout, or every error to stderr; the
 /// exit code is 0 or 2.
@@ -45,7 +47,13 @@ pub fn summary(name: &str, config: &Config) -> String {
     let mut out = format!("{name} is valid\n");
     // Writing to a string cannot fail.
     for source in &config.sources {
-        let _ = writeln!(out, "\nsource {}: {}, {}", source.name, source.topics.join(", "), event_time(source));
+        let _ = writeln!(
+            out,
+            "\nsource {}: {}, {}",
+            source.name,
+            source.topics.iter().map(TopicSelector::as_str).collect::<Vec<_>>().join(", "),
+            event_time(source)
+        );
     }
     let width = config.aggregates.iter().flat_map(Aggregate::families).map(|family| family.text_name().len()).max();
     for aggregate in &config.aggregates {

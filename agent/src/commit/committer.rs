@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::config::DeadLetters;
 use crate::failpoint;
 use crate::kafka::{Delivered, GroupConsumer, Identity, Settings, TopicPartition, TransactionalProducer, TxnError};
+use crate::sources::changelog_topic;
 use crate::state::{Checkpointer, Committed, Lease};
 use crate::telemetry::Metrics;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -17,11 +18,6 @@ use std::time::Duration;
 
 /// How one call to the transaction coordinator is bounded; it is repeated until the outcome is known.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Name of a topic's dead-letter topic.
-pub fn dead_letter_topic(topic: &str) -> String {
-    format!("{topic}-dlq")
-}
 
 /// What became of an epoch.
 #[derive(Debug)]
@@ -60,8 +56,6 @@ pub struct CommitterSettings {
     pub metrics: Arc<Metrics>,
     /// Set when nobody waits for an outcome any more: the process is to end.
     pub abandoned: Arc<AtomicBool>,
-    /// Changelog topic of each source topic.
-    pub changelog_topic: Arc<dyn Fn(&str) -> String + Send + Sync>,
 }
 
 /// Handle to the committer's thread.
@@ -281,7 +275,7 @@ impl Work {
         let now = self.settings.clock.unix_millis();
         for (task, sealed) in epoch.tasks.iter().zip(sealed) {
             let id = &task.task.id;
-            let changelog = (self.settings.changelog_topic)(&id.topic);
+            let changelog = changelog_topic(self.settings.settings.group(), &id.topic);
             let next = delivered.get(&(changelog, id.partition)).map(|offset| offset + 1);
             let removed: Vec<_> = sealed.removed.iter().map(|(entry, _)| entry.clone()).collect();
             let mut entries = Vec::with_capacity(sealed.entries.len());

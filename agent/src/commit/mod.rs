@@ -17,7 +17,7 @@ mod fence;
 mod seal;
 mod transaction;
 
-pub use committer::{Committer, CommitterSettings, Outcome, dead_letter_topic};
+pub use committer::{Committer, CommitterSettings, Outcome};
 pub use epoch::{AbortReason, DeadLetter, Epoch, TaskEpoch};
 pub use fence::{AssignmentNumber, Generation, GenerationFence};
 pub use seal::{OFFSET_RECORD_KEY, Sealed, SealedEntry, seal};

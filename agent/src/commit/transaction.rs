@@ -1,10 +1,11 @@
 //! One attempt at one transaction: produce, check the fences, add the offsets, commit; and what a failure means.
 
-use super::committer::{CALL_TIMEOUT, Failure, Work, dead_letter_topic};
+use super::committer::{CALL_TIMEOUT, Failure, Work};
 use super::{AbortReason, DeadLetter, Epoch, Generation, OFFSET_RECORD_KEY, Sealed, TaskEpoch};
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::kafka::{Delivered, SendError, TopicPartition, TxnError};
+use crate::sources::{changelog_topic, dead_letter_topic};
 use crate::state::TaskId;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -60,7 +61,7 @@ impl Work {
 
     fn produce_task(&self, epoch: &TaskEpoch, sealed: &Sealed) -> Result<(), Failure> {
         let id = &epoch.task.id;
-        let changelog = (self.settings.changelog_topic)(&id.topic);
+        let changelog = changelog_topic(self.settings.settings.group(), &id.topic);
         for entry in &sealed.entries {
             self.send(&changelog, Some(id.partition), Some(&entry.key), Some(&entry.value), None)?;
         }

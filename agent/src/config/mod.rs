@@ -13,6 +13,7 @@ mod names;
 mod parser;
 mod raw;
 mod secret;
+mod selector;
 mod show;
 mod types;
 mod units;
@@ -22,6 +23,7 @@ use std::path::Path;
 pub use cluster::*;
 pub use error::ConfigError;
 pub use names::*;
+pub use selector::TopicSelector;
 pub use types::*;
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 

@@ -118,7 +118,7 @@ fn kafka(out: &mut Yaml, kafka: &Kafka) {
 
 fn source(out: &mut Yaml, source: &Source) {
     out.line(1, format_args!("{}:", text(&source.name)));
-    let topics: Vec<String> = source.topics.iter().map(|topic| text(topic)).collect();
+    let topics: Vec<String> = source.topics.iter().map(|topic| text(topic.as_str())).collect();
     out.entry(2, "topics", format_args!("[{}]", topics.join(", ")));
     out.entry(2, "format", "json");
     match &source.timestamp {

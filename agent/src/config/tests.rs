@@ -52,7 +52,10 @@ fn the_example_is_the_topology_that_it_describes() {
     assert_eq!(config.warnings, Vec::<String>::new());
     assert_eq!(config.kafka.bootstrap_servers, "localhost:9092");
     let source = &config.sources[0];
-    assert_eq!((source.name.as_str(), source.topics.as_slice()), ("requests", ["log-events".to_owned()].as_slice()));
+    assert_eq!(
+        (source.name.as_str(), source.topics.as_slice()),
+        ("requests", [TopicSelector::named("log-events")].as_slice())
+    );
     let timestamp = FieldPath(vec!["timestamp".into()]);
     assert_eq!(source.timestamp, Timestamp::Field { path: timestamp, format: TimeFormat::UnixMillis });
 

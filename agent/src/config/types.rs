@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cluster::Cluster;
+use super::selector::TopicSelector;
 use super::units::format_duration;
 
 /// The whole checked configuration.
@@ -118,8 +119,7 @@ pub enum DeadLetters {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     pub name: String,
-    /// Topic names, or a regex that begins with `^`.
-    pub topics: Vec<String>,
+    pub topics: Vec<TopicSelector>,
     pub timestamp: Timestamp,
     /// An event further ahead of its record's Kafka timestamp than this is a dead letter.
     pub max_future: Duration,

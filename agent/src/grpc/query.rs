@@ -54,7 +54,7 @@ impl pb::query_service_server::QueryService for Query {
         let reasons = (self.state.readiness)();
         let mut partitions = Vec::new();
         let mut totals = Vec::new();
-        for source in reader.sources.now().iter() {
+        for source in reader.sources.now().sources.iter() {
             let tasks = source.tasks(&reader.registry);
             let timeout = source.plan.aggregates.iter().map(|plan| plan.config.idle_timeout).max().unwrap_or_default();
             let replicas = reader.registry.replicas().into_iter().filter(|replica| replica.source == source.name);

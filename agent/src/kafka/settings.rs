@@ -55,6 +55,11 @@ impl Settings {
     }
 
     /// Views of the clients that these settings made.
+    /// The consumer group's id.
+    pub fn group(&self) -> &str {
+        &self.kafka.group_id
+    }
+
     pub fn clients(&self) -> &Clients {
         &self.clients
     }

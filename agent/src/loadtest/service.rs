@@ -5,13 +5,12 @@ use super::run::{self, Around, Outcome};
 use super::spec::Spec;
 use super::verify::Before;
 use crate::clock::Clock;
-use crate::config::{Config, LoadTests as Limits};
+use crate::config::{Config, LoadTests as Limits, TopicSelector};
 use crate::kafka::load_producer::{LoadOptions, LoadProducer};
 use crate::kafka::{Settings, TopicPartition};
 use crate::telemetry::Metrics;
 use crate::topics::{Kind, TopicError, Topics};
 use parking_lot::Mutex;
-use regex::Regex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -23,28 +22,17 @@ const IN_FLIGHT: usize = 30_000;
 /// How long the producer waits for the topic before the test begins.
 const PREPARE: Duration = Duration::from_secs(10);
 
-/// The topics an agent reads: names, or patterns that begin with `^`.
+/// The topics an agent reads.
 #[derive(Clone, Debug, Default)]
-pub struct Sources(Vec<Result<Regex, String>>);
+pub struct Sources(Vec<TopicSelector>);
 
 impl Sources {
     pub fn of(config: &Config) -> Sources {
-        let topics = config.sources.iter().flat_map(|source| &source.topics);
-        Sources(
-            topics
-                .map(|topic| match topic.strip_prefix('^') {
-                    Some(_) => Regex::new(topic).map_err(|_| topic.clone()),
-                    None => Err(topic.clone()),
-                })
-                .collect(),
-        )
+        Sources(config.sources.iter().flat_map(|source| &source.topics).cloned().collect())
     }
 
     fn reads(&self, topic: &str) -> bool {
-        self.0.iter().any(|source| match source {
-            Ok(pattern) => pattern.is_match(topic),
-            Err(name) => name == topic,
-        })
+        self.0.iter().any(|selector| selector.matches(topic))
     }
 }
 

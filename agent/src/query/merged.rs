@@ -67,7 +67,7 @@ mod tests {
     use crate::state::Phase;
 
     fn count(agent: &Agent) -> Option<u64> {
-        let source = &agent.reader.sources.now()[0];
+        let source = &agent.reader.sources.now().sources[0];
         match agent.reader.merged_totals(source, &source.plan.aggregates[0]) {
             MergedTotals::Shown(rows) => Some(rows.iter().filter_map(|(_, states)| states[0].count()).sum()),
             MergedTotals::Stalled => None,

@@ -15,7 +15,6 @@ mod question;
 mod request;
 mod select;
 mod serve;
-mod source;
 mod status;
 mod value;
 mod windows;
@@ -26,6 +25,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use crate::sources::{Source, Sources, aggregates};
 pub use answer::Row;
 pub use closing::{Closing, Progress};
 pub use error::QueryError;
@@ -35,7 +35,6 @@ pub use matcher::{MatchOp, Matcher, Matchers};
 pub use merged::MergedTotals;
 pub use request::{OrderBy, Request, Time};
 pub use serve::serve;
-pub use source::{Source, Sources, aggregates};
 pub use status::{Condition, Known, PartitionStatus, Readiness, not_ready};
 pub use value::{buckets, quantile, sum, value};
 pub use windows::{ClosedWindow, ClosedWindows, Published};

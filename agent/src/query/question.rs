@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Question<'a> {
     pub request: &'a Request,
-    pub source: Source,
+    pub source: Arc<Source>,
     pub plan: Arc<AggregatePlan>,
     pub matchers: Matchers,
     /// Positions of the labels that make a group.
@@ -34,7 +34,7 @@ impl<'a> Question<'a> {
     /// If the request asks for what there is not, or makes no sense.
     pub fn new(
         request: &'a Request,
-        source: Source,
+        source: Arc<Source>,
         plan: Arc<AggregatePlan>,
         max_cells: usize,
     ) -> Result<Question<'a>, QueryError> {

@@ -1,9 +1,10 @@
 //! A registry made by hand: events are folded and committed as a worker would, without Kafka.
 
-use super::{Reader, Source, Sources};
-use crate::aggregate::{AggregatePlan, Event, Plan, TaskState, Value};
+use super::{Reader, Sources};
+use crate::aggregate::{AggregatePlan, Event, TaskState, Value};
 use crate::clock::{BootTime, Clock};
 use crate::config::{self, Config};
+use crate::sources::Plans;
 use crate::state::{Committed, EntryHash, Lease, Phase, Registry, Task, TaskId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -80,10 +81,11 @@ impl Agent {
         let clock = Clock::manual(T0);
         let registry = Arc::new(Registry::default());
         let source = &config.sources[0];
-        let plan = Arc::new(Plan::new(source, &config.aggregates));
+        let plans = Plans::new(0, &config);
+        let plan = plans.sources[0].plan.clone();
         registry.set_partitions(source.topics[0].as_str().into(), of);
         let lease = Arc::new(Lease::new(clock.clone(), Duration::from_secs(7)));
-        let sources = Sources::new([Source::new(source, plan.clone())]);
+        let sources = Sources::new(plans);
         let mut tasks = Vec::new();
         for partition in here {
             let id = TaskId { topic: source.topics[0].as_str().into(), partition };

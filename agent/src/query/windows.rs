@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     fn windows(agent: &Agent, known: &[Known], seen: &mut HashMap<TaskId, Seen>, now: i64, of: i32) -> Vec<i64> {
-        let source = &agent.reader.sources.now()[0];
+        let source = &agent.reader.sources.now().sources[0];
         let plan = &source.plan.aggregates[0];
         let all: Vec<_> = (0..of).map(|partition| TaskId { topic: "log-events".into(), partition }).collect();
         let progress = progress(seen, &all, known, now, Duration::from_secs(60));
@@ -312,7 +312,7 @@ mod tests {
         let mut agent = Agent::new(2, 2);
         agent.commit(0, &[event(T0, "/a", 200), event(T0 + 5 * MINUTE, "/a", 200)], 0);
         agent.commit(1, &[event(T0, "/a", 200), event(T0 + 3 * MINUTE, "/a", 200)], 0);
-        let plan = agent.reader.sources.now()[0].plan.aggregates[0].clone();
+        let plan = agent.reader.sources.now().sources[0].plan.aggregates[0].clone();
         let tasks = agent.reader.registry.tasks();
         let known = agent.reader.known(&plan, &tasks);
         (agent, known)
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn nothing_shown_or_committed_is_gone_back_behind() {
         let (agent, _) = two_partitions();
-        let plan = agent.reader.sources.now()[0].plan.aggregates[0].clone();
+        let plan = agent.reader.sources.now().sources[0].plan.aggregates[0].clone();
         let plan = &plan;
         let closing = Closing::Through(T0 + 3 * MINUTE);
         let at = |floor, before: &[ClosedWindow]| {

@@ -11,6 +11,7 @@ use super::tailing::Tailing;
 use crate::aggregate::Plan;
 use crate::clock::{BootTime, Clock};
 use crate::kafka::{Admin, Reading, Settings};
+use crate::sources::{Sources, changelog_topic};
 use crate::state::{Checkpointer, Directory, Lease, Pending, Phase, Registry, Store, Task, TaskId, View};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
@@ -28,11 +29,6 @@ const IDLE_WAIT: Duration = Duration::from_millis(5);
 const TURN: usize = 2_000;
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The source of a topic, if it has one: name and plan.
-pub type SourceOf = Box<dyn Fn(&str) -> Option<(Arc<str>, Arc<Plan>)> + Send + Sync>;
-/// The tasks here that publish for the group, each with its source's topics.
-pub type Publishers = Box<dyn Fn() -> Vec<(Arc<Task>, Vec<Arc<str>>)> + Send + Sync>;
-
 /// What replicas are made of.
 pub struct ReplicaSettings {
     pub settings: Settings,
@@ -43,9 +39,7 @@ pub struct ReplicaSettings {
     pub clock: Clock,
     pub standbys: usize,
     pub global_view: bool,
-    pub source_of: SourceOf,
-    pub changelog_topic: Box<dyn Fn(&str) -> String + Send + Sync>,
-    pub publishers: Publishers,
+    pub sources: Arc<Sources>,
 }
 
 /// All replicas of this agent.
@@ -142,7 +136,7 @@ impl Replicas {
         let all = partitions
             .iter()
             .flat_map(|(topic, &count)| (0..count).map(move |partition| TaskId { topic: topic.clone(), partition }));
-        all.filter(|id| settings.registry.task(id).is_none() && (settings.source_of)(&id.topic).is_some())
+        all.filter(|id| settings.registry.task(id).is_none() && settings.sources.of_topic(&id.topic).is_some())
             .filter(|id| {
                 let own = settings.directory.own();
                 settings.global_view || own.is_some_and(|own| group.standbys(id, settings.standbys).contains(own))
@@ -202,13 +196,13 @@ impl Work<'_> {
 
     fn begin(&mut self, id: &TaskId) -> Result<(), RestoreError> {
         let settings = &self.replicas.settings;
-        let Some((source, plan)) = (settings.source_of)(&id.topic) else { return Ok(()) };
+        let Some(source) = settings.sources.of_topic(&id.topic) else { return Ok(()) };
         // It may have become this agent's own since it was wanted.
         if settings.registry.task(id).is_some() {
             return Ok(());
         }
         if !self.topics.contains_key(&id.topic) {
-            let changelog: Arc<str> = (settings.changelog_topic)(&id.topic).into();
+            let changelog: Arc<str> = changelog_topic(settings.settings.group(), &id.topic).into();
             let ids = ids(&mut self.admin, &settings.settings, &id.topic, &changelog);
             let tailing = Tailing::new(&settings.settings, id.topic.clone(), changelog, ids)?;
             self.topics.insert(id.topic.clone(), tailing);
@@ -217,9 +211,9 @@ impl Work<'_> {
         // Its owner makes the changelog, and begins it; before that there is nothing to follow.
         let Some(mark) = tailing.end_of(id.partition)?.filter(|&end| end > 0) else { return Ok(()) };
         let identity = settings.files.identity(id, &tailing.ids, &tailing.cluster_id);
-        let opened = settings.files.open(id, &plan, identity, mark)?;
+        let opened = settings.files.open(id, &source.plan, identity, mark)?;
         let lease = Arc::new(Lease::new(settings.clock.clone(), Duration::ZERO));
-        let task = Arc::new(Task::new(id.clone(), source, plan, lease));
+        let task = Arc::new(Task::new(id.clone(), source.name.clone(), source.plan.clone(), lease));
         let behind = Some((mark - opened.from).max(0) as u64);
         task.set_phase(Phase::Replica { behind });
         tailing.follow(id, opened.from)?;
@@ -282,7 +276,9 @@ impl Work<'_> {
         if !self.replicas.settings.global_view {
             return;
         }
-        for (publisher, topics) in (self.replicas.settings.publishers)() {
+        let ReplicaSettings { sources, registry, .. } = &self.replicas.settings;
+        for source in &sources.now().sources {
+            let (Some(publisher), topics) = (source.publisher(registry), source.topics(registry)) else { continue };
             if publisher.phase() != Phase::Running || publisher.merge_marks().is_some() {
                 continue;
             }
@@ -307,9 +303,9 @@ impl Replicas {
     /// After a reload, replicas of another plan do not have what the new one asks for.
     fn drop_outdated(&self) {
         let is_outdated = |held: &Held| {
-            let now = (self.settings.source_of)(&held.task.id.topic);
+            let now = self.settings.sources.of_topic(&held.task.id.topic);
             let ids = |plan: &Plan| plan.aggregates.iter().map(|aggregate| aggregate.id).collect::<Vec<_>>();
-            now.is_none_or(|(_, plan)| ids(&plan) != ids(&held.task.plan))
+            now.is_none_or(|source| ids(&source.plan) != ids(&held.task.plan))
         };
         let held = self.held.lock();
         let outdated: Vec<TaskId> =

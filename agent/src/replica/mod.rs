@@ -22,7 +22,7 @@ mod tests;
 
 pub use file::Files;
 pub use identity::TopicIds;
-pub use manager::{Publishers, ReplicaSettings, Replicas, SourceOf};
+pub use manager::{ReplicaSettings, Replicas};
 pub use members::Watch;
 pub use position::LossPolicy;
 pub use replay::{Replay, ReplayError, expiry_of};

@@ -1,8 +1,9 @@
 //! Which changes are answered, and which topics never change.
 
 use super::{Kind, TopicError};
-use crate::config::{Config, TopicChange};
+use crate::config::{Config, TopicChange, TopicSelector};
 use crate::kafka::is_internal;
+use crate::sources::{letters_of, sanitized};
 use regex::Regex;
 use std::collections::BTreeSet;
 
@@ -12,6 +13,8 @@ pub struct Policy {
     allow: Option<BTreeSet<TopicChange>>,
     /// Patterns for whole names, with why they are there.
     protected: Vec<(Regex, String)>,
+    /// The agent's source topics, beside which it writes dead letters.
+    sources: Vec<TopicSelector>,
 }
 
 impl Policy {
@@ -25,16 +28,10 @@ impl Policy {
         for pattern in &config.cluster.topics.protected {
             protect(pattern, format!("`{pattern}` in cluster.topics.protected"));
         }
-        let group = changelog_part(&config.kafka.group_id);
+        let group = regex::escape(&sanitized(&config.kafka.group_id));
         protect(&format!("streamgauge-{group}-.*-changelog"), "this agent keeps its state in it".into());
-        for topic in config.sources.iter().flat_map(|source| &source.topics) {
-            let name = match topic.strip_prefix('^') {
-                Some(pattern) => format!("(?:{}).*-dlq", pattern.trim_end_matches('$')),
-                None => format!("{}-dlq", regex::escape(topic)),
-            };
-            protect(&name, "this agent writes its dead letters to it".into());
-        }
-        Policy { allow: Some(config.cluster.topics.allow.clone()), protected }
+        let sources = config.sources.iter().flat_map(|source| &source.topics).cloned().collect();
+        Policy { allow: Some(config.cluster.topics.allow.clone()), protected, sources }
     }
 
     /// Everything but Kafka's own topics: for people at the command line, whom Kafka's ACLs bound.
@@ -46,6 +43,9 @@ impl Policy {
     pub fn protects(&self, name: &str) -> Option<String> {
         if is_internal(name) || name.starts_with("__") {
             return Some("Kafka keeps its own state in it".to_owned());
+        }
+        if letters_of(name).is_some_and(|topic| self.sources.iter().any(|selector| selector.matches(topic))) {
+            return Some("this agent writes its dead letters to it".to_owned());
         }
         self.protected.iter().find(|(pattern, _)| pattern.is_match(name)).map(|(_, why)| why.clone())
     }
@@ -65,12 +65,6 @@ impl Policy {
             None => Ok(()),
         }
     }
-}
-
-/// The group as it stands in a changelog's name, escaped.
-fn changelog_part(group: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
-    regex::escape(&group.chars().map(allowed).collect::<String>())
 }
 
 #[cfg(test)]

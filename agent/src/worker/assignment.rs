@@ -1,17 +1,17 @@
 //! Partitions come and go: acknowledging, restoring, revoking, losing.
 
 use super::backfill::Backfill;
-use super::context::{SourcePlan, WorkerError};
+use super::context::WorkerError;
 use super::fold::LiveTask;
 use super::growth::Patience;
 use super::run::{RestoreReport, Restoring, Worker};
-use super::topics::changelog_topic;
 use crate::aggregate::TaskState;
 use crate::commit::Generation;
 use crate::config::Start;
 use crate::failpoint;
 use crate::kafka::{Rebalance, TopicPartition};
 use crate::replica::{Files, LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore};
+use crate::sources::{Source, changelog_topic};
 use crate::state::{Phase, Task, TaskId};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -181,7 +181,7 @@ impl Worker<'_> {
             let source = self.plans.sources[at].clone();
             self.tag += 1;
             let changelog: Arc<str> = changelog_topic(&self.agent.config.kafka.group_id, &topic).into();
-            let policy = LossPolicy { on_loss: self.agent.config.state.on_loss, start: source.source.start };
+            let policy = LossPolicy { on_loss: self.agent.config.state.on_loss, start: source.config.start };
             let tasks = partitions
                 .into_iter()
                 .map(|partition| {
@@ -201,7 +201,7 @@ impl Worker<'_> {
     fn spawn_restore(
         &mut self,
         topic: Arc<str>,
-        source: Arc<SourcePlan>,
+        source: Arc<Source>,
         mut tasks: Vec<RestoreTask>,
     ) -> Result<(), WorkerError> {
         let mut context = RestoreContext {

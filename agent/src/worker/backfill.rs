@@ -2,11 +2,12 @@
 //! still has up to the state's offset is folded into it alone. That is exact: the state then is what it would be had the
 //! config always been as it is now, as far as the topic reaches back.
 
-use super::context::{Agent, SourcePlan, WorkerError};
+use super::context::{Agent, WorkerError};
 use super::fold::{SourceWork, fold};
 use crate::aggregate::{AggregateId, TaskState};
 use crate::kafka::{Isolation, PartitionReader, Reading, TopicPartition, is_passing};
 use crate::replica::Restored;
+use crate::sources::Source;
 use crate::state::Phase;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct Backfill<'a> {
     pub agent: &'a Agent,
-    pub source: &'a Arc<SourcePlan>,
+    pub source: &'a Arc<Source>,
     pub cancelled: &'a AtomicBool,
 }
 

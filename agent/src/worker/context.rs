@@ -1,14 +1,13 @@
 //! What all workers of an agent share.
 
-use crate::aggregate::Plan;
 use crate::clock::Clock;
-use crate::config::{Config, Guarantee, Source};
+use crate::config::{Config, Guarantee};
 use crate::kafka::Settings;
 use crate::replica::Replicas;
+use crate::sources::{Plans, Sources};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
-use parking_lot::{Mutex, RwLock};
-use regex::Regex;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -36,64 +35,6 @@ pub enum WorkerError {
     Panicked,
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
-}
-
-/// A source with the plan of its aggregates.
-#[derive(Debug)]
-pub struct SourcePlan {
-    pub source: Source,
-    pub name: Arc<str>,
-    pub plan: Arc<Plan>,
-    patterns: Vec<Regex>,
-}
-
-impl SourcePlan {
-    /// The sources of a checked config. A pattern that is no regex matches nothing (the config has been checked).
-    pub fn all(config: &Config) -> Vec<SourcePlan> {
-        let plan = |source: &Source| {
-            Arc::new(Plan::new(source, &config.aggregates).with_label_bytes(config.limits.label_bytes))
-        };
-        let patterns = |source: &Source| {
-            source.topics.iter().filter(|t| t.starts_with('^')).filter_map(|t| Regex::new(t).ok()).collect()
-        };
-        config
-            .sources
-            .iter()
-            .map(|source| SourcePlan {
-                name: source.name.as_str().into(),
-                plan: plan(source),
-                patterns: patterns(source),
-                source: source.clone(),
-            })
-            .collect()
-    }
-
-    /// Whether both fold the same from the same topics.
-    pub fn is_same(&self, other: &SourcePlan) -> bool {
-        let aggregates = |plan: &Plan| plan.aggregates.iter().map(|a| (a.id, a.config.clone())).collect::<Vec<_>>();
-        self.source == other.source
-            && self.plan.label_bytes == other.plan.label_bytes
-            && aggregates(&self.plan) == aggregates(&other.plan)
-    }
-
-    /// Whether `topic` is one of this source's.
-    pub fn matches(&self, topic: &str) -> bool {
-        self.source.topics.iter().any(|t| t == topic) || self.patterns.iter().any(|pattern| pattern.is_match(topic))
-    }
-}
-
-fn source_of(sources: &[Arc<SourcePlan>], topic: &str) -> Option<usize> {
-    let named = sources.iter().any(|source| source.source.topics.iter().any(|t| t == topic));
-    let own = topic.ends_with("-dlq") || (topic.starts_with("streamgauge-") && topic.ends_with("-changelog"));
-    if own && !named { None } else { sources.iter().position(|source| source.matches(topic)) }
-}
-
-/// Those of `known` that a config's sources read.
-pub fn source_topics<'a>(config: &Config, known: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let plans = Plans::new(0, config);
-    let mut topics: Vec<_> = known.filter(|topic| plans.source_of(topic).is_some()).map(str::to_owned).collect();
-    topics.sort();
-    topics
 }
 
 /// What a worker tells about itself.
@@ -151,35 +92,11 @@ impl WorkerStatus {
     }
 }
 
-/// The sources in force, each with the plan of its aggregates.
-#[derive(Debug)]
-pub struct Plans {
-    /// Grows with each reload.
-    pub number: u64,
-    pub sources: Vec<Arc<SourcePlan>>,
-}
-
-impl Plans {
-    pub fn new(number: u64, config: &Config) -> Plans {
-        Plans { number, sources: SourcePlan::all(config).into_iter().map(Arc::new).collect() }
-    }
-
-    /// Position of the source that `topic` belongs to; see [`Agent::source_of`].
-    pub fn source_of(&self, topic: &str) -> Option<usize> {
-        source_of(&self.sources, topic)
-    }
-
-    /// Topics and patterns to subscribe to.
-    pub fn topics(&self) -> Vec<&str> {
-        self.sources.iter().flat_map(|source| source.source.topics.iter().map(String::as_str)).collect()
-    }
-}
-
 /// An agent's shared parts.
 pub struct Agent {
-    /// As of the start; of what a reload changes, [`Agent::plans`] is in force.
+    /// As of the start; of what a reload changes, [`Agent::sources`] are in force.
     pub config: Config,
-    pub plans: Arc<RwLock<Arc<Plans>>>,
+    pub sources: Arc<Sources>,
     pub settings: Settings,
     pub state_dir: Arc<StateDir>,
     pub registry: Arc<Registry>,
@@ -201,13 +118,13 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Position of the source that `topic` belongs to; see [`source_of`].
+    /// Position of the source that `topic` belongs to.
     pub fn source_of(&self, topic: &str) -> Option<usize> {
         self.plans().source_of(topic)
     }
 
     pub fn plans(&self) -> Arc<Plans> {
-        self.plans.read().clone()
+        self.sources.now()
     }
 
     pub fn transactional(&self) -> bool {

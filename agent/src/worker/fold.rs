@@ -1,10 +1,10 @@
 //! From a batch of records to folded events and dead letters.
 
-use super::context::SourcePlan;
 use crate::aggregate::{Event, TaskState};
 use crate::commit::DeadLetter;
 use crate::decode::{Decoder, too_far_ahead};
 use crate::kafka::Record;
+use crate::sources::Source;
 use crate::state::Task;
 use crate::telemetry::Metrics;
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ pub struct LiveTask {
 
 /// What a worker needs to fold the records of one source.
 pub struct SourceWork {
-    pub plan: Arc<SourcePlan>,
+    pub plan: Arc<Source>,
     decoder: Decoder,
     events: u64,
     redelivered: u64,
@@ -44,8 +44,8 @@ pub struct SourceWork {
 }
 
 impl SourceWork {
-    pub fn new(plan: &Arc<SourcePlan>, event_bytes: usize) -> Self {
-        let decoder = Decoder::new(&plan.plan.fields, &plan.source.timestamp, event_bytes);
+    pub fn new(plan: &Arc<Source>, event_bytes: usize) -> Self {
+        let decoder = Decoder::new(&plan.plan.fields, &plan.config.timestamp, event_bytes);
         SourceWork { plan: plan.clone(), decoder, events: 0, redelivered: 0, undecodable: Vec::new() }
     }
 
@@ -99,7 +99,7 @@ pub(super) fn fold(
     let decoded =
         source.decoder.decode(payload.unwrap_or_default(), timestamp).map_err(|e| (e.reason(), e.to_string()))?;
     if let Some(written) = timestamp
-        && too_far_ahead(decoded.time, written, source.plan.source.max_future)
+        && too_far_ahead(decoded.time, written, source.plan.config.max_future)
     {
         let ahead = (decoded.time - written) / 1000;
         return Err(("too_far_ahead", format!("event time is {ahead} s ahead of the record's timestamp")));

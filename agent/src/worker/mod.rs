@@ -14,7 +14,7 @@ mod reload;
 mod run;
 mod topics;
 
-pub use context::{Agent, Plans, SourcePlan, WorkerError, WorkerStatus, source_topics};
+pub use context::{Agent, WorkerError, WorkerStatus};
 pub use reload::{Change, changes};
 pub use run::run;
-pub use topics::{TopicError, changelog_topic};
+pub use topics::TopicError;

@@ -2,11 +2,11 @@
 //! is gone is deleted with the next commit. It happens between two epochs, and needs no rebalance.
 
 use super::WorkerError;
-use super::context::Plans;
 use super::fold::{LiveTask, SourceWork};
 use super::run::Worker;
 use crate::aggregate::{AggregateId, EntryKey, Plan, TaskState};
 use crate::kafka::TopicPartition;
+use crate::sources::{Plans, Source};
 use crate::state::Task;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Worker<'_> {
     /// Gives every task its new plan. Returns those that have to be restored under it.
     fn replan(&mut self, plans: &Arc<Plans>) -> Vec<TopicPartition> {
         let mut before: Vec<Option<SourceWork>> = self.sources.drain(..).map(Some).collect();
-        let same = |old: &SourceWork, new: &Arc<super::SourcePlan>| old.plan.is_same(new);
+        let same = |old: &SourceWork, new: &Arc<Source>| old.plan.is_same(new);
         let mut works = Vec::new();
         for new in &plans.sources {
             let kept = before.iter().position(|old| old.as_ref().is_some_and(|old| same(old, new)));

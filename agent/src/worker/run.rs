@@ -1,18 +1,19 @@
 //! The worker's loop, from joining the group to leaving it.
 
 use super::assignment::cancel;
-use super::context::{Agent, Plans, WorkerError, WorkerStatus};
+use super::context::{Agent, WorkerError, WorkerStatus};
 use super::fenced::wait_until_free;
 use super::fold::{Index, LiveTask, SourceWork};
 use super::growth;
 use super::pressure::Pressure;
-use super::topics::{Prepared, TopicError, changelog_topic, prepare};
+use super::topics::{Prepared, TopicError, prepare};
 use crate::aggregate::TaskState;
 use crate::clock::BootTime;
 use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
 use crate::config::OnShutdown;
 use crate::kafka::{Batch, GroupConsumer, Identity, TopicPartition, TransactionalProducer, TxnError};
 use crate::replica::{Readers, RestoreError, Restored};
+use crate::sources::{Plans, changelog_topic};
 use crate::state::{Lease, TaskId};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -147,7 +148,6 @@ impl<'a> Worker<'a> {
         let lease = Arc::new(Lease::new(agent.clock.clone(), session * 2 / 3));
         let (assignment, generation) = (Arc::<AssignmentNumber>::default(), Arc::<GenerationFence>::default());
         let abandoned = Arc::<AtomicBool>::default();
-        let group = agent.config.kafka.group_id.clone();
         let committer = Committer::start(
             CommitterSettings {
                 settings: agent.settings.clone(),
@@ -163,7 +163,6 @@ impl<'a> Worker<'a> {
                 clock: agent.clock.clone(),
                 metrics: agent.metrics.clone(),
                 abandoned: abandoned.clone(),
-                changelog_topic: Arc::new(move |topic| changelog_topic(&group, topic)),
             },
             producer,
         )?;
@@ -355,10 +354,9 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
         };
-        let mut named = self.plans.topics().into_iter().filter(|topic| !topic.starts_with('^'));
-        match named.find(|topic| !found.iter().any(|(name, _)| name == topic)) {
+        match self.plans.named().find(|topic| !found.iter().any(|(name, _)| *name == ***topic)) {
             Some(topic) if self.missed_topics >= TOPIC_LOOKS => {
-                return Err(TopicError::NoSource(topic.to_owned()).into());
+                return Err(TopicError::NoSource(topic.to_string()).into());
             }
             Some(_) => self.missed_topics += 1,
             None => {
@@ -428,15 +426,13 @@ fn connect_ahead(
 ) -> std::io::Result<JoinHandle<Result<Readers, RestoreError>>> {
     std::thread::Builder::new().name("connect".into()).spawn(move || {
         let plans = agent.plans();
-        let named = plans.topics().into_iter().filter(|topic| !topic.starts_with('^'));
         let mut changelog = String::new();
-        for topic in named {
+        for topic in plans.named() {
             changelog = changelog_topic(&agent.config.kafka.group_id, topic);
             // What is wrong with a topic is told by the restore that needs it.
             if let Ok(now) = prepare(&agent, topic) {
-                let topic: Arc<str> = topic.into();
                 agent.registry.set_partitions(topic.clone(), now.partitions);
-                prepared.lock().insert(topic, now);
+                prepared.lock().insert(topic.clone(), now);
             }
         }
         Readers::connect(&agent.settings, &changelog)

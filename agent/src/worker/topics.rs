@@ -1,15 +1,12 @@
 //! The topics a task needs before its first fold: its changelog partition and the dead-letter topic.
 
 use super::Agent;
-use crate::commit::dead_letter_topic;
 use crate::kafka::{Admin, AdminError, TopicSpec};
 use crate::replica::TopicIds;
+use crate::sources::{changelog_topic, dead_letter_topic};
 use std::time::Duration;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Kafka's longest topic name.
-const LONGEST_NAME: usize = 249;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
@@ -29,18 +26,6 @@ pub enum TopicError {
     TooFewPartitions { topic: String, found: i32, wanted: i32 },
     #[error(transparent)]
     Admin(#[from] AdminError),
-}
-
-/// Name of the topic that backs up the tasks of `topic` for `group`: characters that Kafka refuses are replaced.
-pub fn changelog_topic(group: &str, topic: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
-    let name: String = format!("streamgauge-{group}-{topic}-changelog").chars().map(allowed).collect();
-    if name.len() <= LONGEST_NAME {
-        return name;
-    }
-    // Cut, with a hash of the whole so that two long names stay apart.
-    let hash = format!("-{:016x}-changelog", xxhash_rust::xxh3::xxh3_64(name.as_bytes()));
-    format!("{}{hash}", &name[..LONGEST_NAME - hash.len()])
 }
 
 /// A source topic whose changelog and dead-letter topics are as they should be.
@@ -102,17 +87,4 @@ fn ids(admin: &Admin, topic: &str, changelog: &str) -> TopicIds {
     });
     let mut id = |name| found.remove(name).unwrap_or_default().into();
     TopicIds { source: id(topic), changelog: id(changelog) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_changelogs_name_is_one_that_kafka_takes() {
-        assert_eq!(changelog_topic("streamgauge", "log-events"), "streamgauge-streamgauge-log-events-changelog");
-        assert_eq!(changelog_topic("a b/c", "t"), "streamgauge-a_b_c-t-changelog");
-        let (one, two) = (changelog_topic(&"g".repeat(300), "t"), changelog_topic(&"g".repeat(300), "u"));
-        assert!(one.len() <= LONGEST_NAME && one != two && one.ends_with("-changelog"));
-    }
 }

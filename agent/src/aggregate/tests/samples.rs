@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::aggregate::{Cell, EntryKey, Event, Plan, TaskState, Value};
 use crate::config::{
     Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Scalar, Source, Start, Test, Timestamp,
-    Unit, Window,
+    TopicSelector, Unit, Window,
 };
 
 pub const PANE: i64 = 10;
@@ -22,7 +22,7 @@ pub fn path(name: &str) -> FieldPath {
 pub fn source() -> Source {
     Source {
         name: "events".into(),
-        topics: vec!["events".into()],
+        topics: vec![TopicSelector::named("events")],
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),
         start: Start::Earliest,

@@ -1,11 +1,10 @@
 //! What the demo runs on: a mock cluster inside this process, or a real Kafka, with the topics it needs.
 
 use super::DemoArgs;
-use crate::commit::dead_letter_topic;
 use crate::config::Config;
 use crate::kafka::event_producer::EventProducer;
 use crate::kafka::{Admin, MockKafka, Settings};
-use crate::worker::changelog_topic;
+use crate::sources::{changelog_topic, dead_letter_topic};
 use anyhow::Context;
 use std::time::Duration;
 

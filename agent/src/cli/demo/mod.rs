@@ -16,7 +16,7 @@ use super::human;
 use super::produce::{EventRate, parse_duration, parse_property, parse_rate};
 use super::serve::{Listeners, Serving, signalled};
 use crate::clock::{BootTime, Clock};
-use crate::config::{self, Config, Membership, Start};
+use crate::config::{self, Config, Membership, Start, TopicSelector};
 use crate::kafka::event_producer::EventProducer;
 use anyhow::Context;
 use std::path::PathBuf;
@@ -132,7 +132,7 @@ fn configure(args: &DemoArgs, cluster: &Cluster, home: &Home) -> anyhow::Result<
         config.kafka.properties.insert("fetch.wait.max.ms".into(), "20".into());
     }
     for source in &mut config.sources {
-        source.topics = vec![topic.clone()];
+        source.topics = vec![TopicSelector::named(&topic)];
         // What others put into a topic of theirs before is not to be counted.
         source.start = if args.topic.is_some() { Start::Latest } else { Start::Earliest };
     }

@@ -6,8 +6,8 @@ use crate::cli::human;
 use crate::config::{Config, Guarantee};
 use crate::kafka::{PartitionReader, TopicPartition};
 use crate::replica::{Difference, Verification, Verified};
+use crate::sources::changelog_topic;
 use crate::state::{Store, TaskId};
-use crate::worker::changelog_topic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

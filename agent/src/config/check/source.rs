@@ -1,9 +1,8 @@
 //! Checks of `sources`: topics, their format, and where the event time is.
 
-use regex::Regex;
-
 use super::super::at::{At, Map};
 use super::super::raw::{RawSource, RawStart, RawTimeFormat, RawTimestamp};
+use super::super::selector::TopicSelector;
 use super::super::types::{FieldPath, Source, Start, TimeFormat, Timestamp};
 use super::{Checker, DAY, HOUR, SECOND};
 
@@ -26,14 +25,11 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
     if raw.topics.value.is_empty() {
         check.error(raw.topics.place, "a source needs at least one topic", "`topics: [log-events]`");
     }
-    for topic in &raw.topics.value {
-        check.no_quoted_reference(topic.place, &topic.value);
-        check_topic(check, topic, group);
-    }
+    let topics = raw.topics.value.iter().filter_map(|topic| selector(check, topic, group)).collect();
     format(check, raw);
     Source {
         name: name.value.clone(),
-        topics: raw.topics.value.iter().map(|topic| topic.value.clone()).collect(),
+        topics,
         timestamp: timestamp(check, &raw.timestamp),
         max_future: check.duration(&raw.max_future, HOUR, SECOND..=3650 * DAY),
         start: match raw.start {
@@ -43,11 +39,27 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
     }
 }
 
-fn check_topic(check: &mut Checker, topic: &At<String>, group: &str) {
-    let name = &topic.value;
-    if name.starts_with('^') {
-        return check_pattern(check, topic);
+fn selector(check: &mut Checker, topic: &At<String>, group: &str) -> Option<TopicSelector> {
+    check.no_quoted_reference(topic.place, &topic.value);
+    match TopicSelector::parse(&topic.value) {
+        Ok(selector) => {
+            match selector.name() {
+                Some(_) => check_name(check, topic, group),
+                None => check_pattern(check, &topic.value),
+            }
+            Some(selector)
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            check.error(topic.place, format!("`{}` is not a regular expression: {reason}", topic.value), "");
+            None
+        }
     }
+}
+
+fn check_name(check: &mut Checker, topic: &At<String>, group: &str) {
+    let name = &topic.value;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > LONGEST_TOPIC || !name.chars().all(fits) || name == "." || name == ".." {
         let help = "topics have up to 249 letters, digits, `.`, `_` and `-`; a regular expression begins with `^`";
@@ -58,13 +70,7 @@ fn check_topic(check: &mut Checker, topic: &At<String>, group: &str) {
     }
 }
 
-fn check_pattern(check: &mut Checker, topic: &At<String>) {
-    let pattern = &topic.value;
-    if let Err(error) = Regex::new(pattern) {
-        let reason = error.to_string();
-        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        check.error(topic.place, format!("`{pattern}` is not a regular expression: {reason}"), "");
-    }
+fn check_pattern(check: &mut Checker, pattern: &str) {
     if !pattern.ends_with('$') || pattern.ends_with("*$") || pattern.ends_with("+$") {
         check.warn(format!(
             "sources: `{pattern}` may match dead-letter topics (`…-dlq`) too: give it an end, such as `[0-9]$`"
@@ -145,10 +151,8 @@ fn topics_have_one_source(check: &mut Checker, raw: &Map<RawSource>) {
 
 /// Whether two topics, names or patterns, are known to be the same for some topic.
 fn overlap(a: &str, b: &str) -> bool {
-    let matches = |pattern: &str, name: &str| {
-        pattern.starts_with('^')
-            && !name.starts_with('^')
-            && Regex::new(pattern).is_ok_and(|regex| regex.is_match(name))
-    };
-    a == b || matches(a, b) || matches(b, a)
+    // What is no regular expression has been complained about.
+    let parsed = (TopicSelector::parse(a), TopicSelector::parse(b));
+    let (Ok(a), Ok(b)) = parsed else { return false };
+    a == b || b.name().is_some_and(|name| a.matches(name)) || a.name().is_some_and(|name| b.matches(name))
 }

@@ -1,0 +1,82 @@
+//! The sources in force, each with the plan of its aggregates.
+
+use super::source::{Selectors, Source};
+use crate::aggregate::AggregatePlan;
+use crate::config::{Config, TopicSelector};
+use parking_lot::RwLock;
+use std::sync::Arc;
+
+/// The sources of one config, in its order.
+#[derive(Debug, Default)]
+pub struct Plans {
+    /// Grows with each reload.
+    pub number: u64,
+    pub sources: Vec<Arc<Source>>,
+    selectors: Arc<Selectors>,
+}
+
+impl Plans {
+    pub fn new(number: u64, config: &Config) -> Plans {
+        let selectors = Arc::new(Selectors::of(config));
+        let source = |position| Arc::new(Source::new(config, position, selectors.clone()));
+        Plans { number, sources: (0..config.sources.len()).map(source).collect(), selectors }
+    }
+
+    /// Position of the source that `topic` belongs to.
+    pub fn source_of(&self, topic: &str) -> Option<usize> {
+        self.selectors.source_of(topic)
+    }
+
+    /// Names and patterns of all sources.
+    pub fn selectors(&self) -> impl Iterator<Item = &TopicSelector> {
+        self.sources.iter().flat_map(|source| &source.config.topics)
+    }
+
+    /// Topics and patterns to subscribe to.
+    pub fn topics(&self) -> Vec<&str> {
+        self.selectors().map(TopicSelector::as_str).collect()
+    }
+
+    /// Topics that are named, whether or not the cluster has them.
+    pub fn named(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.selectors().filter_map(TopicSelector::name)
+    }
+}
+
+/// The plans in force; a reload replaces them as a whole.
+#[derive(Debug, Default)]
+pub struct Sources(RwLock<Arc<Plans>>);
+
+impl Sources {
+    pub fn new(plans: impl Into<Arc<Plans>>) -> Sources {
+        Sources(RwLock::new(plans.into()))
+    }
+
+    /// A snapshot: one answer uses one set of sources from start to end.
+    pub fn now(&self) -> Arc<Plans> {
+        self.0.read().clone()
+    }
+
+    pub fn replace(&self, plans: Arc<Plans>) {
+        *self.0.write() = plans;
+    }
+
+    /// The source that `topic` belongs to.
+    pub fn of_topic(&self, topic: &str) -> Option<Arc<Source>> {
+        let plans = self.now();
+        plans.source_of(topic).map(|at| plans.sources[at].clone())
+    }
+}
+
+/// The sources' aggregates in the config's order, each with its source.
+pub fn aggregates(plans: &Plans) -> impl Iterator<Item = (&Arc<Source>, &Arc<AggregatePlan>)> {
+    plans.sources.iter().flat_map(|source| source.plan.aggregates.iter().map(move |plan| (source, plan)))
+}
+
+/// Those of `known` that a config's sources read.
+pub fn source_topics<'a>(config: &Config, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let selectors = Selectors::of(config);
+    let mut topics: Vec<_> = known.filter(|topic| selectors.source_of(topic).is_some()).map(str::to_owned).collect();
+    topics.sort();
+    topics
+}
