@@ -1,8 +1,7 @@
 //! One source: which topics are its own, which of its partitions are here, and who publishes for it.
 
-use super::names::is_own;
 use crate::aggregate::Plan;
-use crate::config::{self, Config, TopicSelector};
+use crate::config::{self, Config, TopicSelector, is_own_topic};
 use crate::state::{Registry, Task, TaskId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ impl Selectors {
     /// Position of the source that `topic` belongs to: the first that selects it. The agents' own topics belong to one
     /// that names them only.
     pub(super) fn source_of(&self, topic: &str) -> Option<usize> {
-        let own = is_own(topic);
+        let own = is_own_topic(topic);
         let selects = |selector: &TopicSelector| (!own || selector.name().is_some()) && selector.matches(topic);
         self.0.iter().position(|selectors| selectors.iter().any(selects))
     }

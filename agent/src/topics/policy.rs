@@ -1,9 +1,8 @@
 //! Which changes are answered, and which topics never change.
 
 use super::{Kind, TopicError};
-use crate::config::{Config, TopicChange, TopicSelector};
+use crate::config::{Config, TopicChange, TopicSelector, letters_of, sanitized};
 use crate::kafka::is_internal;
-use crate::sources::{letters_of, sanitized};
 use regex::Regex;
 use std::collections::BTreeSet;
 

@@ -1,13 +1,11 @@
 //! Checks of `sources`: topics, their format, and where the event time is.
 
 use super::super::at::{At, Map};
+use super::super::own_topics::{LONGEST_NAME, whole_changelog_name};
 use super::super::raw::{RawSource, RawStart, RawTimeFormat, RawTimestamp};
 use super::super::selector::TopicSelector;
 use super::super::types::{FieldPath, Source, Start, TimeFormat, Timestamp};
 use super::{Checker, DAY, HOUR, SECOND};
-
-/// Kafka's limit for a topic's name.
-const LONGEST_TOPIC: usize = 249;
 
 pub fn sources(check: &mut Checker, raw: &At<Map<RawSource>>, group: &str) -> Vec<Source> {
     if raw.value.0.is_empty() {
@@ -61,10 +59,10 @@ fn selector(check: &mut Checker, topic: &At<String>, group: &str) -> Option<Topi
 fn check_name(check: &mut Checker, topic: &At<String>, group: &str) {
     let name = &topic.value;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.is_empty() || name.len() > LONGEST_TOPIC || !name.chars().all(fits) || name == "." || name == ".." {
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(fits) || name == "." || name == ".." {
         let help = "topics have up to 249 letters, digits, `.`, `_` and `-`; a regular expression begins with `^`";
         check.error(topic.place, format!("`{name}` is not a valid topic name"), help);
-    } else if format!("streamgauge-{group}-{name}-changelog").len() > LONGEST_TOPIC {
+    } else if whole_changelog_name(group, name).len() > LONGEST_NAME {
         let help = "the changelog's name has the group and the topic in it, and Kafka allows 249 characters: shorten the group";
         check.error(topic.place, format!("with group `{group}` the changelog of `{name}` gets too long a name"), help);
     }

@@ -1,19 +1,24 @@
 //! Names of the topics that a group keeps beside its source topics.
 
 /// Kafka's longest topic name.
-const LONGEST_NAME: usize = 249;
+pub(super) const LONGEST_NAME: usize = 249;
 
 const DEAD_LETTERS: &str = "-dlq";
 
 /// Name of the topic that backs up the tasks of `topic` for `group`: characters that Kafka refuses are replaced.
 pub fn changelog_topic(group: &str, topic: &str) -> String {
-    let name = sanitized(&format!("streamgauge-{group}-{topic}-changelog"));
+    let name = sanitized(&whole_changelog_name(group, topic));
     if name.len() <= LONGEST_NAME {
         return name;
     }
     // Cut, with a hash of the whole so that two long names stay apart.
     let hash = format!("-{:016x}-changelog", xxhash_rust::xxh3::xxh3_64(name.as_bytes()));
     format!("{}{hash}", &name[..LONGEST_NAME - hash.len()])
+}
+
+/// The same as it would be if Kafka took any name.
+pub(super) fn whole_changelog_name(group: &str, topic: &str) -> String {
+    format!("streamgauge-{group}-{topic}-changelog")
 }
 
 /// With `_` for each character that Kafka allows in no topic's name.
@@ -33,7 +38,7 @@ pub fn letters_of(name: &str) -> Option<&str> {
 }
 
 /// Whether a topic has the name of one that agents make: no pattern means these.
-pub fn is_own(topic: &str) -> bool {
+pub fn is_own_topic(topic: &str) -> bool {
     letters_of(topic).is_some() || (topic.starts_with("streamgauge-") && topic.ends_with("-changelog"))
 }
 
@@ -51,8 +56,8 @@ mod tests {
 
     #[test]
     fn the_agents_own_topics_are_known_by_name() {
-        assert!(is_own(&changelog_topic("g", "t")) && is_own(&dead_letter_topic("t")));
-        assert!(!is_own("orders") && !is_own("orders-changelog"));
+        assert!(is_own_topic(&changelog_topic("g", "t")) && is_own_topic(&dead_letter_topic("t")));
+        assert!(!is_own_topic("orders") && !is_own_topic("orders-changelog"));
         assert_eq!(letters_of(&dead_letter_topic("t")), Some("t"));
     }
 }
