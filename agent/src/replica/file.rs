@@ -1,11 +1,10 @@
 //! A replica's state file: opened, or thrown away with the reason, and what it holds.
 
+use super::error::RestoreError;
 use super::identity::{TopicIds, Unusable, usable};
-use super::manager::{Followed, Kept};
 use super::replay::Replay;
-use super::restore::RestoreError;
 use crate::aggregate::Plan;
-use crate::state::{FORMAT_VERSION, StateDir, Store, StoreError, Task, TaskId, View};
+use crate::state::{FORMAT_VERSION, Pending, StateDir, Store, StoreError, Task, TaskId, View};
 use crate::telemetry::Metrics;
 use parking_lot::RwLock;
 use std::path::Path;
@@ -38,6 +37,20 @@ pub struct Opened {
     pub from: i64,
     /// Nothing was there: all of it comes from the changelog.
     pub from_scratch: bool,
+}
+
+/// A replica on its way to be a task.
+pub enum Kept {
+    CatchingUp(Box<Opened>),
+    Following(Box<Followed>),
+}
+
+/// What a replica has that was up to date.
+pub struct Followed {
+    pub view: View,
+    pub replay: Replay,
+    pub store: Store,
+    pub pending: Pending,
 }
 
 /// Everything that a file holds, and the view of it.

@@ -1,7 +1,8 @@
 //! What a member that is gone has left open: a transaction on the changelog, and with it the group's offsets. Whoever takes
 //! over would wait until the brokers abort it, 10 to 20 s. A producer with the same transactional id ends it at once.
 
-use super::restore::{CALL_TIMEOUT, Readers, RestoreContext, RestoreError, RestoreTask};
+use super::context::{CALL_TIMEOUT, Readers, RestoreContext, RestoreTask};
+use super::error::RestoreError;
 use crate::commit::OFFSET_RECORD_KEY;
 use crate::kafka::{
     Admin, Batch, GroupMember, Isolation, PartitionReader, TopicPartition, end_transaction_of, is_passing,

@@ -2,30 +2,35 @@
 
 #![forbid(unsafe_code)]
 
+mod context;
+mod error;
 mod file;
+mod follower;
 mod identity;
 mod left_open;
-mod manager;
 mod members;
+mod partition;
 mod position;
-mod reading;
+mod reader;
 mod records;
 mod replay;
+mod replicas;
 mod reset;
 mod restore;
-mod tail;
-mod tailing;
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
+pub use context::{Readers, RestoreContext, RestoreTask};
+pub use error::RestoreError;
 pub use file::Files;
 pub use identity::TopicIds;
-pub use manager::{ReplicaSettings, Replicas};
 pub use members::Watch;
+pub use partition::Restored;
 pub use position::LossPolicy;
 pub use replay::{Replay, ReplayError, expiry_of};
+pub use replicas::{ReplicaSettings, Replicas};
 pub use reset::reset_record;
-pub use restore::{Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore};
+pub use restore::restore;
 pub use verify::{Difference, Verification, Verified};

@@ -1,6 +1,5 @@
 //! Pure: where a task's input goes on after a restore, by its state, the group's offset, and the log.
 
-use super::restore::RestoreError;
 use crate::config::{OnLoss, Start};
 
 /// What to do with a partition that has no state.
@@ -8,6 +7,19 @@ use crate::config::{OnLoss, Start};
 pub struct LossPolicy {
     pub on_loss: OnLoss,
     pub start: Start,
+}
+
+/// Why a task has no place in its input to go on from.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Unplaced {
+    #[error(
+        "{task}: the group has committed offset {offset}, but the state is gone (no changelog, no state file). Set state.on_loss to earliest (count all that Kafka still has again) or continue (start anew at that offset)"
+    )]
+    StateLost { task: String, offset: i64 },
+    #[error(
+        "{task}: the state is at offset {next}, but the partition ends at {end}: the topic was made again or has lost acknowledged records. To begin anew, stop the group's agents and run: streamgauge state reset -c FILE"
+    )]
+    BeyondEnd { task: String, next: i64, end: i64 },
 }
 
 /// Pure: where to go on reading the input, and from which offset on to publish.
@@ -18,9 +30,9 @@ pub fn start_at(
     first: i64,
     end: i64,
     policy: LossPolicy,
-) -> Result<(i64, i64), RestoreError> {
+) -> Result<(i64, i64), Unplaced> {
     match (state, group) {
-        (Some(next), _) if next > end => Err(RestoreError::BeyondEnd { task: task.to_owned(), next, end }),
+        (Some(next), _) if next > end => Err(Unplaced::BeyondEnd { task: task.to_owned(), next, end }),
         // The state wins over the group's offset, in both directions.
         (Some(next), group) => {
             let group = group.unwrap_or(next);
@@ -35,7 +47,7 @@ pub fn start_at(
             Ok((next.max(first), group.min(end)))
         }
         (None, Some(offset)) => match policy.on_loss {
-            OnLoss::Fail => Err(RestoreError::StateLost { task: task.to_owned(), offset }),
+            OnLoss::Fail => Err(Unplaced::StateLost { task: task.to_owned(), offset }),
             OnLoss::Earliest => Ok((first, 0)),
             OnLoss::Continue => Ok((offset.clamp(first, end), 0)),
         },
@@ -59,13 +71,13 @@ mod tests {
 
     #[test]
     fn a_state_beyond_the_end_of_its_input_is_refused() {
-        assert!(matches!(start_at("t/0", Some(101), None, 0, 100, FAIL), Err(RestoreError::BeyondEnd { .. })));
+        assert!(matches!(start_at("t/0", Some(101), None, 0, 100, FAIL), Err(Unplaced::BeyondEnd { .. })));
     }
 
     #[test]
     fn a_lost_state_is_answered_as_the_config_says() {
         let with = |on_loss| start_at("t/0", None, Some(50), 10, 100, LossPolicy { on_loss, start: Start::Latest });
-        assert!(matches!(with(OnLoss::Fail), Err(RestoreError::StateLost { offset: 50, .. })));
+        assert!(matches!(with(OnLoss::Fail), Err(Unplaced::StateLost { offset: 50, .. })));
         assert_eq!(with(OnLoss::Earliest).unwrap(), (10, 0));
         assert_eq!(with(OnLoss::Continue).unwrap(), (50, 0));
     }

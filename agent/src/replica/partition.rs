@@ -1,11 +1,12 @@
 //! One task on its way back: its replica or its state file, the changelog's tail on top, and the judgement at the end.
 
+use super::context::{Ends, RestoreContext, RestoreTask};
+use super::error::RestoreError;
 use super::file::Opened;
 use super::identity::differ;
 use super::position::start_at;
 use super::records::Records;
 use super::replay::{Replay, ReplayError, expiry_of};
-use super::restore::{Ends, RestoreContext, RestoreError, RestoreTask, Restored};
 use crate::aggregate::{EntryKey, TaskState};
 use crate::failpoint;
 use crate::kafka::TopicPartition;
@@ -15,8 +16,27 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use streamgauge_proto::storage::v1::{Checkpoint, OffsetRecord};
 
+/// A task ready to be folded into.
+pub struct Restored {
+    pub task: Arc<Task>,
+    /// Its committed state.
+    pub view: Arc<RwLock<View>>,
+    /// The same, to be folded into.
+    pub state: TaskState,
+    /// Stored entries of aggregates that the config does not know.
+    pub foreign: Vec<EntryKey>,
+    pub store: Store,
+    pub pending: Pending,
+    /// The input offset to go on from.
+    pub next_offset: i64,
+    /// Publish only from this input offset on: the group's offset is ahead of the state.
+    pub publish_from: i64,
+    /// The task never committed: its start must be committed before the first fold.
+    pub is_new: bool,
+}
+
 /// One task's replica on its way to the mark.
-pub(super) struct Tail {
+pub(super) struct PartitionRestore {
     pub task: RestoreTask,
     pub changelog: TopicPartition,
     /// High watermark to be reached.
@@ -25,7 +45,7 @@ pub(super) struct Tail {
     pub from: i64,
     /// Applied so far.
     records: u64,
-    /// Where the state came from that the tail continues, for the log.
+    /// Where the state came from that the changelog continues, for the log.
     origin: &'static str,
     replay: Replay,
     view: Arc<RwLock<View>>,
@@ -35,7 +55,7 @@ pub(super) struct Tail {
     failed: Option<ReplayError>,
 }
 
-impl Tail {
+impl PartitionRestore {
     /// From a replica that this agent has kept, else from the state file, else from nothing.
     pub fn open(
         context: &RestoreContext,
@@ -43,7 +63,7 @@ impl Tail {
         changelog: TopicPartition,
         mark: i64,
         cluster_id: &str,
-    ) -> Result<Tail, RestoreError> {
+    ) -> Result<PartitionRestore, RestoreError> {
         let id = &task.task.id;
         let identity = context.files.identity(id, &context.ids, cluster_id);
         let kept = context.replicas.as_ref().and_then(|replicas| replicas.take(id));
@@ -58,7 +78,7 @@ impl Tail {
         task.task.set_phase(Phase::Restoring { done: 0, of: (mark - opened.from).max(0) as u64 });
         let Opened { replay, view, store, checkpoint, from, from_scratch } = opened;
         let task = task.clone();
-        Ok(Tail {
+        Ok(PartitionRestore {
             task,
             changelog,
             mark,
@@ -97,13 +117,13 @@ impl Tail {
         self.failed.is_some()
     }
 
-    /// The task, complete. `Ok(Err(tail))`: the file did not match its fingerprint and the changelog has to be read from its beginning.
+    /// The task, complete. `Ok(Err(restore))`: the file did not match its fingerprint and the changelog has to be read from its beginning.
     pub fn promote(
         mut self,
         context: &RestoreContext,
         ends: &Ends,
         committed: &HashMap<TopicPartition, Option<i64>>,
-    ) -> Result<Result<Restored, Tail>, RestoreError> {
+    ) -> Result<Result<Restored, PartitionRestore>, RestoreError> {
         let id = self.task.task.id.clone();
         failpoint::hit("restore.replayed");
         let finished = match self.failed {
@@ -119,7 +139,8 @@ impl Tail {
                 drop(self.store);
                 Store::discard(&path).map_err(|e| StoreError::Unwritable { path, error: e.to_string() })?;
                 *self.task.task.view.write() = View::default();
-                return Tail::open(context, &self.task, self.changelog, self.mark, &ends.cluster_id).map(Err);
+                return PartitionRestore::open(context, &self.task, self.changelog, self.mark, &ends.cluster_id)
+                    .map(Err);
             }
             Err(error) => return Err(RestoreError::Replay { task: id.to_string(), error }),
         };

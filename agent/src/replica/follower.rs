@@ -1,7 +1,7 @@
 //! The changelog of one source topic, as far as this agent follows it.
 
+use super::error::RestoreError;
 use super::identity::TopicIds;
-use super::restore::RestoreError;
 use crate::kafka::{Isolation, PartitionReader, Reading, Settings, TopicPartition, Watermarks};
 use crate::state::TaskId;
 use rdkafka::error::KafkaError;
@@ -12,7 +12,7 @@ use std::time::Duration;
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One changelog topic's readers.
-pub struct Tailing {
+pub struct ChangelogFollower {
     pub topic: Arc<str>,
     pub changelog: Arc<str>,
     pub ids: TopicIds,
@@ -26,19 +26,19 @@ pub struct Tailing {
     seen: HashMap<i32, Watermarks>,
 }
 
-impl Tailing {
+impl ChangelogFollower {
     pub fn new(
         settings: &Settings,
         topic: Arc<str>,
         changelog: Arc<str>,
         ids: TopicIds,
-    ) -> Result<Tailing, RestoreError> {
+    ) -> Result<ChangelogFollower, RestoreError> {
         let failed = |error| RestoreError::Kafka { what: "changelog reader", error };
         let reader = PartitionReader::create_watching(settings, Isolation::ReadCommitted).map_err(failed)?;
         let all = PartitionReader::create(settings, Isolation::ReadUncommitted).map_err(failed)?;
         let cluster_id = all.cluster_id(CALL_TIMEOUT).unwrap_or_default();
         let (followed, seen) = (BTreeSet::new(), HashMap::new());
-        Ok(Tailing { topic, changelog, ids, cluster_id, reader, all, followed, seen })
+        Ok(ChangelogFollower { topic, changelog, ids, cluster_id, reader, all, followed, seen })
     }
 
     fn partition(&self, partition: i32) -> TopicPartition {

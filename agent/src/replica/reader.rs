@@ -1,9 +1,10 @@
 //! Changelogs read by one thread and applied by others, one for each core: decoding a million cells takes longer than
 //! fetching them.
 
+use super::context::RestoreContext;
+use super::error::RestoreError;
+use super::partition::PartitionRestore;
 use super::records::Records;
-use super::restore::{RestoreContext, RestoreError};
-use super::tail::Tail;
 use crate::clock::BootTime;
 use crate::kafka::{Batch, PartitionReader, Record, TopicPartition, is_passing};
 use crate::state::{Phase, Task};
@@ -32,7 +33,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// What a thread that applies is told.
 enum Work {
-    Begin(Box<Tail>),
+    Begin(Box<PartitionRestore>),
     Apply(i32, Records),
     /// Everything up to the mark was read.
     Finish(i32),
@@ -43,12 +44,12 @@ pub(super) fn threads(partitions: usize) -> usize {
     available_parallelism().map_or(1, NonZero::get).min(partitions).max(1)
 }
 
-/// Reads all tails, of one topic, up to their marks, giving each to `done` when it gets there.
+/// Reads all restores, of one topic, up to their marks, giving each to `done` when it gets there.
 pub(super) fn read_all(
     context: &RestoreContext,
     reader: &mut PartitionReader,
-    tails: Vec<Tail>,
-    done: impl Fn(Tail) -> Result<(), RestoreError> + Sync,
+    restores: Vec<PartitionRestore>,
+    done: impl Fn(PartitionRestore) -> Result<(), RestoreError> + Sync,
 ) -> Result<(), RestoreError> {
     let failed = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -58,11 +59,11 @@ pub(super) fn read_all(
             let apply = move || apply_all(&receiver, done).inspect_err(|_| failed.store(true, Ordering::Release));
             (sender, scope.spawn(apply))
         };
-        let (senders, threads): (Vec<_>, Vec<_>) = (0..threads(tails.len())).map(start).unzip();
-        let batch = (ALL_BATCHES / tails.len().max(1)).clamp(LEAST_BATCH, BATCH);
+        let (senders, threads): (Vec<_>, Vec<_>) = (0..threads(restores.len())).map(start).unzip();
+        let batch = (ALL_BATCHES / restores.len().max(1)).clamp(LEAST_BATCH, BATCH);
         let told = context.clock.boot_time();
-        let mut reading = TopicReading { context, reader, senders, failed, batch, open: HashMap::new(), told };
-        let read = reading.read(tails);
+        let mut reading = ChangelogReader { context, reader, senders, failed, batch, open: HashMap::new(), told };
+        let read = reading.read(restores);
         // Without senders the threads end.
         drop(reading);
         let applied = threads.into_iter().try_for_each(joined);
@@ -77,23 +78,23 @@ fn joined(thread: ScopedJoinHandle<'_, Result<(), RestoreError>>) -> Result<(), 
 
 fn apply_all(
     work: &Receiver<Work>,
-    done: &(impl Fn(Tail) -> Result<(), RestoreError> + Sync),
+    done: &(impl Fn(PartitionRestore) -> Result<(), RestoreError> + Sync),
 ) -> Result<(), RestoreError> {
-    let mut tails: HashMap<i32, Box<Tail>> = HashMap::new();
+    let mut restores: HashMap<i32, Box<PartitionRestore>> = HashMap::new();
     for work in work {
         match work {
-            Work::Begin(tail) => drop(tails.insert(tail.changelog.1, tail)),
+            Work::Begin(restore) => drop(restores.insert(restore.changelog.1, restore)),
             Work::Apply(partition, records) => {
-                let Some(tail) = tails.get_mut(&partition) else { continue };
-                tail.apply(&records);
+                let Some(restore) = restores.get_mut(&partition) else { continue };
+                restore.apply(&records);
                 // What else comes of it is not wanted any more.
-                if let Some(tail) = tail.has_failed().then(|| tails.remove(&partition)).flatten() {
-                    done(*tail)?;
+                if let Some(restore) = restore.has_failed().then(|| restores.remove(&partition)).flatten() {
+                    done(*restore)?;
                 }
             }
             Work::Finish(partition) => {
-                if let Some(tail) = tails.remove(&partition) {
-                    done(*tail)?;
+                if let Some(restore) = restores.remove(&partition) {
+                    done(*restore)?;
                 }
             }
         }
@@ -102,7 +103,7 @@ fn apply_all(
 }
 
 /// The reading thread's side.
-struct TopicReading<'a> {
+struct ChangelogReader<'a> {
     context: &'a RestoreContext,
     reader: &'a mut PartitionReader,
     senders: Vec<Sender<Work>>,
@@ -127,12 +128,12 @@ struct PartitionReading {
     thread: usize,
 }
 
-impl TopicReading<'_> {
-    fn read(&mut self, tails: Vec<Tail>) -> Result<(), RestoreError> {
+impl ChangelogReader<'_> {
+    fn read(&mut self, restores: Vec<PartitionRestore>) -> Result<(), RestoreError> {
         let failed = |what| move |error| RestoreError::Kafka { what, error };
         let mut from = Vec::new();
-        for (nth, tail) in tails.into_iter().enumerate() {
-            let partition = self.begin(nth % self.senders.len(), tail)?;
+        for (nth, restore) in restores.into_iter().enumerate() {
+            let partition = self.begin(nth % self.senders.len(), restore)?;
             from.extend(partition);
         }
         if !from.is_empty() {
@@ -163,20 +164,24 @@ impl TopicReading<'_> {
         Ok(())
     }
 
-    /// Gives a tail to its thread; what is to be read of it, if anything is.
-    fn begin(&mut self, thread: usize, tail: Tail) -> Result<Option<(TopicPartition, i64)>, RestoreError> {
-        let partition = tail.changelog.1;
+    /// Gives a restore to its thread; what is to be read of it, if anything is.
+    fn begin(
+        &mut self,
+        thread: usize,
+        restore: PartitionRestore,
+    ) -> Result<Option<(TopicPartition, i64)>, RestoreError> {
+        let partition = restore.changelog.1;
         let reading = PartitionReading {
-            task: tail.task.task.clone(),
-            changelog: tail.changelog.clone(),
-            from: tail.from,
-            mark: tail.mark,
-            position: tail.from,
+            task: restore.task.task.clone(),
+            changelog: restore.changelog.clone(),
+            from: restore.from,
+            mark: restore.mark,
+            position: restore.from,
             batch: Records::default(),
             thread,
         };
-        let is_empty = tail.mark == 0;
-        self.send(thread, Work::Begin(Box::new(tail)))?;
+        let is_empty = restore.mark == 0;
+        self.send(thread, Work::Begin(Box::new(restore)))?;
         if is_empty {
             self.send(thread, Work::Finish(partition))?;
             return Ok(None);

@@ -3,16 +3,16 @@
 //! One thread tails the changelogs. A replica that has caught up can be read; one whose task comes to this agent is given
 //! to the restore, which then has only the changelog's last records to read.
 
-use super::file::{Files, Opened};
+use super::error::RestoreError;
+use super::file::{Files, Followed, Kept, Opened};
+use super::follower::ChangelogFollower;
 use super::identity::TopicIds;
 use super::replay::{Replay, ReplayError};
-use super::restore::RestoreError;
-use super::tailing::Tailing;
 use crate::aggregate::Plan;
 use crate::clock::{BootTime, Clock};
 use crate::kafka::{Admin, Reading, Settings};
 use crate::sources::{Sources, changelog_topic};
-use crate::state::{Checkpointer, Directory, Lease, Pending, Phase, Registry, Store, Task, TaskId, View};
+use crate::state::{Checkpointer, Directory, Lease, Pending, Phase, Registry, Task, TaskId};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -57,20 +57,6 @@ struct Held {
 enum Stage {
     CatchingUp(Box<Opened>),
     Following(Replay),
-}
-
-/// A replica on its way to be a task.
-pub enum Kept {
-    CatchingUp(Box<Opened>),
-    Following(Box<Followed>),
-}
-
-/// What a replica has that was up to date.
-pub struct Followed {
-    pub view: View,
-    pub replay: Replay,
-    pub store: Store,
-    pub pending: Pending,
 }
 
 impl Replicas {
@@ -148,7 +134,7 @@ impl Replicas {
 /// What only the thread has.
 struct Work<'a> {
     replicas: &'a Replicas,
-    topics: HashMap<Arc<str>, Tailing>,
+    topics: HashMap<Arc<str>, ChangelogFollower>,
     admin: Option<Admin>,
     failed: HashMap<TaskId, BootTime>,
 }
@@ -171,9 +157,9 @@ impl Work<'_> {
             tracing::info!(replica = %id, "no longer kept here");
             self.replicas.drop_replica(id);
         }
-        for tailing in self.topics.values_mut() {
+        for follower in self.topics.values_mut() {
             let held = self.replicas.held.lock();
-            tailing.keep(|id| held.contains_key(id));
+            follower.keep(|id| held.contains_key(id));
         }
         let now = self.replicas.settings.clock.boot_time();
         self.failed.retain(|_, since| now.since(*since) < RETRY);
@@ -204,19 +190,19 @@ impl Work<'_> {
         if !self.topics.contains_key(&id.topic) {
             let changelog: Arc<str> = changelog_topic(settings.settings.group(), &id.topic).into();
             let ids = ids(&mut self.admin, &settings.settings, &id.topic, &changelog);
-            let tailing = Tailing::new(&settings.settings, id.topic.clone(), changelog, ids)?;
-            self.topics.insert(id.topic.clone(), tailing);
+            let follower = ChangelogFollower::new(&settings.settings, id.topic.clone(), changelog, ids)?;
+            self.topics.insert(id.topic.clone(), follower);
         }
-        let Some(tailing) = self.topics.get_mut(&id.topic) else { return Ok(()) };
+        let Some(follower) = self.topics.get_mut(&id.topic) else { return Ok(()) };
         // Its owner makes the changelog, and begins it; before that there is nothing to follow.
-        let Some(mark) = tailing.end_of(id.partition)?.filter(|&end| end > 0) else { return Ok(()) };
-        let identity = settings.files.identity(id, &tailing.ids, &tailing.cluster_id);
+        let Some(mark) = follower.end_of(id.partition)?.filter(|&end| end > 0) else { return Ok(()) };
+        let identity = settings.files.identity(id, &follower.ids, &follower.cluster_id);
         let opened = settings.files.open(id, &source.plan, identity, mark)?;
         let lease = Arc::new(Lease::new(settings.clock.clone(), Duration::ZERO));
         let task = Arc::new(Task::new(id.clone(), source.name.clone(), source.plan.clone(), lease));
         let behind = Some((mark - opened.from).max(0) as u64);
         task.set_phase(Phase::Replica { behind });
-        tailing.follow(id, opened.from)?;
+        follower.follow(id, opened.from)?;
         tracing::debug!(replica = %id, from = opened.from, to = mark, "catching up");
         self.replicas.held.lock().insert(id.clone(), Held { task, stage: Stage::CatchingUp(Box::new(opened)) });
         // It may have become this agent's own in the meantime; then its restore waits for the file.
@@ -230,11 +216,11 @@ impl Work<'_> {
     fn tail(&mut self, lags: bool) -> bool {
         let mut any = false;
         let mut failed = Vec::new();
-        for tailing in self.topics.values_mut() {
+        for follower in self.topics.values_mut() {
             let mut silent = 0;
             for _ in 0..TURN {
-                let id = |partition| TaskId { topic: tailing.topic.clone(), partition };
-                let result = match tailing.read() {
+                let id = |partition| TaskId { topic: follower.topic.clone(), partition };
+                let result = match follower.read() {
                     Reading::Record(record) => {
                         any = true;
                         let id = id(record.partition());
@@ -253,18 +239,18 @@ impl Work<'_> {
                         continue;
                     }
                     Reading::Nothing => {
-                        self.replicas.drained(tailing);
+                        self.replicas.drained(follower);
                         break;
                     }
                     Reading::Error(error) => {
-                        tracing::debug!(topic = %tailing.changelog, "replicas: {error}");
+                        tracing::debug!(topic = %follower.changelog, "replicas: {error}");
                         break;
                     }
                 };
                 failed.extend(result.err());
             }
             if lags {
-                tailing.look();
+                follower.look();
             }
         }
         failed.iter().for_each(|(id, error)| self.fail(id, error));
@@ -283,7 +269,7 @@ impl Work<'_> {
                 continue;
             }
             let mut marks = HashMap::new();
-            let known = topics.iter().all(|topic| match self.topics.get(topic).map(Tailing::ends) {
+            let known = topics.iter().all(|topic| match self.topics.get(topic).map(ChangelogFollower::ends) {
                 Some(Ok(ends)) => {
                     marks.extend(ends);
                     true
@@ -398,10 +384,10 @@ impl Replicas {
     }
 
     /// Nothing waits to be read: what had been fetched by the last look has been applied, markers included.
-    fn drained(&self, tailing: &Tailing) {
+    fn drained(&self, follower: &ChangelogFollower) {
         let held = self.held.lock();
-        for (partition, ends) in tailing.seen() {
-            let id = TaskId { topic: tailing.topic.clone(), partition: *partition };
+        for (partition, ends) in follower.seen() {
+            let id = TaskId { topic: follower.topic.clone(), partition: *partition };
             let Some(Held { task, stage: Stage::Following(_) }) = held.get(&id) else { continue };
             task.set_changelog_position(ends.fetched);
             let behind = (ends.high - task.changelog_position()).max(0) as u64;
