@@ -19,18 +19,18 @@ free_port() { # two free ports would race; the agent says so if one is taken
   done
 }
 
-config() { # config GROUP [GUARANTEE]: the example's aggregates under a group of its own; prints the file's path
+config() { # config GROUP [GUARANTEE [INTERVAL]]: the example's aggregates under a group of its own; prints the file's path
   {
     sed -e "s|bootstrap_servers: .*|bootstrap_servers: $servers|" -e "s|group_id: .*|group_id: $1|" -e '/^state:/,$d' \
       examples/http-requests.yaml
-    service "$1" "${2:-exactly_once}"
+    service "$1" "${2:-exactly_once}" "${3:-100ms}"
   } >"$dir/$1.yaml"
   echo "$dir/$1.yaml"
 }
 
-service() { # service GROUP GUARANTEE: the end of a config
+service() { # service GROUP GUARANTEE [INTERVAL]: the end of a config
   cat <<Y
-state: { dir: "$dir/state-$1", processing_guarantee: $2 }
+state: { dir: "$dir/state-$1", processing_guarantee: $2, commit_interval: ${3:-100ms} }
 http: { listen: "127.0.0.1:$(free_port)" }
 grpc: { listen: "127.0.0.1:$(free_port)" }
 Y

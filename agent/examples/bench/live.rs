@@ -8,7 +8,7 @@ use streamgauge_proto::types;
 use streamgauge_proto::v1::query_service_client::QueryServiceClient;
 use streamgauge_proto::v1::{LabelMatcher, QueryRequest, query_request::Time};
 
-use crate::process::{Agent, load, quantile};
+use crate::process::{Agent, load, quantile, threads};
 
 const REQUESTS: &str = "http_requests_total{";
 
@@ -65,6 +65,32 @@ pub fn freshness(binary: &str, path: &str, markers: usize) {
         took.push(acknowledged.elapsed().as_secs_f64() * 1e3);
     }
     print_milliseconds("freshness", &mut took);
+}
+
+/// What the agent takes while it keeps up with whatever somebody produces, for so many seconds: the share of a core, of the
+/// process and of each thread, and the CPU time of an event.
+pub fn steady(binary: &str, path: &str, seconds: u64, name: &str) {
+    let mut agent = Agent::start(binary, path);
+    let counted = |agent: &Agent| agent.sum("streamgauge_events_total{").unwrap_or(0.0);
+    // Until it has its partitions; then it has some seconds to catch up.
+    agent.wait_for("streamgauge_lease_held{", 1.0, Duration::from_millis(50));
+    std::thread::sleep(Duration::from_secs(10));
+    let (began, events, cost, before) = (Instant::now(), counted(&agent), agent.cost(), threads(agent.child.id()));
+    std::thread::sleep(Duration::from_secs(seconds));
+    let (took, events) = (began.elapsed().as_secs_f64(), counted(&agent) - events);
+    let (cpu, after) = (agent.cost().cpu_s - cost.cpu_s, threads(agent.child.id()));
+    let earlier = |id| before.iter().find(|(other, ..)| *other == id).map_or(0.0, |(.., spent)| *spent);
+    let shares = after.iter().map(|(id, name, spent)| (name, (spent - earlier(*id)) / took * 100.0));
+    let shares: Vec<_> =
+        shares.filter(|(_, share)| *share >= 0.2).map(|(n, share)| format!("[\"{n}\", {share:.1}]")).collect();
+    let each = if events > 0.0 { format!("{:.2}", cpu / events * 1e6) } else { "null".into() };
+    println!(
+        "{{\"what\": \"steady\", \"name\": \"{name}\", \"events_per_s\": {:.0}, \"core_percent\": {:.1}, \"cpu_us_per_event\": {each}, \
+         \"threads_percent\": [{}]}}",
+        events / took,
+        cpu / took * 100.0,
+        shares.join(", ")
+    );
 }
 
 /// `Query` over TCP for the last five minutes of one endpoint, one call after the other on one connection.

@@ -19,6 +19,7 @@ const USAGE: &str = "usage:
   bench collector BINARY CONFIG ADDRESS EVENTS the OpenTelemetry Collector, the same
   bench recover BINARY CONFIG KILLS            SIGKILL to the first scrape with all totals (somebody produces meanwhile)
   bench freshness BINARY CONFIG MARKERS        acknowledged event to scrape (somebody produces meanwhile)
+  bench steady BINARY CONFIG SECONDS NAME      share of a core, CPU per event, threads (somebody produces meanwhile)
   bench query BINARY CONFIG CALLS              Query over TCP (somebody produces meanwhile)
   bench scrape BINARY CONFIG CONFIG2 EVENTS PAUSE_MS   catching up alone, and scraped all the time
   bench growth BINARY SERVERS DIR EVENTS       cost by keys, partitions, aggregates
@@ -40,6 +41,7 @@ fn main() {
         }
         ["recover", binary, config, kills] => live::recover(binary, config, number(kills) as usize),
         ["freshness", binary, config, markers] => live::freshness(binary, config, number(markers) as usize),
+        ["steady", binary, config, seconds, name] => live::steady(binary, config, number(seconds), name),
         ["query", binary, config, calls] => live::query(binary, config, number(calls) as usize),
         ["scrape", binary, alone, scraped, events, pause] => {
             live::scrape(binary, alone, scraped, number(events), Duration::from_millis(number(pause)));

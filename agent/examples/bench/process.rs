@@ -128,6 +128,26 @@ impl Cost {
     }
 }
 
+/// CPU seconds that each thread of a process has used so far, with its name, in the order in which they were started.
+pub fn threads(pid: u32) -> Vec<(u32, String, f64)> {
+    // SAFETY: sysconf only reads.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
+    let mut threads: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .filter_map(|entry| {
+            let id = entry.unwrap().file_name().to_str()?.parse().ok()?;
+            // A thread may end in between.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{id}/stat")).ok()?;
+            let (name, rest) = (stat.split_once('(')?.1.rsplit_once(')')?.0, stat.rsplit_once(')')?.1);
+            let fields: Vec<&str> = rest.split_whitespace().collect();
+            let spent = fields[11].parse::<f64>().ok()? + fields[12].parse::<f64>().ok()?;
+            Some((id, name.to_owned(), spent / ticks))
+        })
+        .collect();
+    threads.sort_by_key(|(id, ..)| *id);
+    threads
+}
+
 /// One contestant's line of the results.
 pub fn print_line(what: &str, rate: &Rate, cost: Cost) {
     let (events, seconds) = (rate.events as f64, rate.seconds);

@@ -214,7 +214,9 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
     let clock = Clock::default();
     let metrics = Arc::new(Metrics::new());
     let own = directory.own().map(ToString::to_string);
-    let settings = Settings::new(config.kafka.clone(), "streamgauge".into()).advertise(own);
+    let settings = Settings::new(config.kafka.clone(), "streamgauge".into())
+        .advertise(own)
+        .committing_every(config.state.commit_interval);
     let sources = Arc::new(Sources::new(Plans::new(0, &config)));
     let state_dir = Arc::new(StateDir::open(&config.state.dir)?);
     let registry = Arc::new(Registry::default());

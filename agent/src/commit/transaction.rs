@@ -13,10 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// One step of librdkafka's flush would wait 100 ms; this is how often we look ourselves.
-const DELIVERY_POLL: Duration = Duration::from_millis(1);
+/// The longest sleep without a report; one that comes ends it.
+const REPORT_WAIT: Duration = Duration::from_secs(1);
 
-/// How long an abort waits in one go for records that are still on their way.
+/// The first step of an abort drops what has not been sent; what it dropped has to be reported before the next can end.
+const FIRST_ABORT_STEP: Duration = Duration::from_millis(20);
+/// How long an abort waits in one go for records that are still on their way, and then for its coordinator.
 const ABORT_STEP: Duration = Duration::from_secs(1);
 
 impl Work {
@@ -104,7 +106,9 @@ impl Work {
         loop {
             match self.producer.send(topic, partition, key, payload, headers.clone()) {
                 Ok(()) => return Ok(()),
-                Err(SendError::QueueFull) => self.producer.poll(DELIVERY_POLL),
+                Err(SendError::QueueFull) => {
+                    self.producer.poll(REPORT_WAIT);
+                }
                 // The changelog grew with its topic, and librdkafka would look only at its next interval.
                 Err(SendError::Refused { code: RDKafkaErrorCode::UnknownPartition, .. }) if !refreshed => {
                     refreshed = true;
@@ -126,7 +130,7 @@ impl Work {
     /// Waits for every record's delivery report. librdkafka gives each record up within `delivery.timeout.ms`.
     fn await_deliveries(&self, offsets: &[(TopicPartition, i64)]) -> Result<Delivered, Failure> {
         while self.producer.in_flight() > 0 {
-            self.producer.poll(DELIVERY_POLL);
+            self.producer.poll(REPORT_WAIT);
         }
         if let Some(detail) = self.producer.fatal_error() {
             return Err(Failure::Producer { undecided: false, detail });
@@ -205,15 +209,16 @@ impl Work {
         Ok(())
     }
 
-    /// An abort waits until every record's delivery report was taken, which nobody but us does: first those that come
-    /// soon, then, between the attempts, those of records that the abort has dropped.
+    /// An abort waits until every record's delivery report was taken, which nobody but us does: so its first step is short,
+    /// and the reports of what it has dropped, or could not call back, are taken before the next.
     pub(super) fn abort(&self) -> Result<(), TxnError> {
-        self.take_reports(ABORT_STEP);
+        let mut step = FIRST_ABORT_STEP;
         loop {
-            match self.producer.abort(ABORT_STEP) {
+            match self.producer.abort(step) {
                 Err(TxnError::Retriable(detail)) if !self.settings.abandoned.load(Ordering::Acquire) => {
                     tracing::debug!("abort undecided, asking again: {detail}");
                     self.take_reports(ABORT_STEP);
+                    step = ABORT_STEP;
                 }
                 other => return other,
             }
@@ -223,7 +228,7 @@ impl Work {
     fn take_reports(&self, within: Duration) {
         let deadline = Deadline::new(&self.settings.clock, within);
         while self.producer.in_flight() > 0 && !deadline.passed() {
-            self.producer.poll(DELIVERY_POLL);
+            self.producer.poll(deadline.left());
         }
     }
 }
@@ -260,7 +265,11 @@ impl<'a> Deadline<'a> {
         Deadline { clock, began: clock.boot_time(), within }
     }
 
+    fn left(&self) -> Duration {
+        self.within.saturating_sub(self.clock.boot_time().since(self.began))
+    }
+
     fn passed(&self) -> bool {
-        self.clock.boot_time().since(self.began) >= self.within
+        self.left().is_zero()
     }
 }

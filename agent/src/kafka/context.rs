@@ -1,14 +1,13 @@
 //! What librdkafka calls back into: logs, errors, statistics, rebalances, delivery reports.
 
 use super::consumer::Rebalance;
-use super::producer::Deliveries;
 use super::stats;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Statistics, TopicPartitionList};
@@ -32,7 +31,6 @@ pub struct Context {
     fatal: Mutex<Option<(RDKafkaErrorCode, String)>>,
     last_error: Mutex<Option<String>>,
     unreachable: Mutex<Option<String>>,
-    pub(super) deliveries: Mutex<Deliveries>,
     /// Where this client's view of the brokers is shown.
     client: Arc<stats::Client>,
 }
@@ -141,11 +139,6 @@ impl ConsumerContext for Context {
 impl ProducerContext for Context {
     type DeliveryOpaque = ();
 
-    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
-        let mut deliveries = self.deliveries.lock();
-        match result {
-            Ok(message) => deliveries.delivered(message.topic(), message.partition(), message.offset()),
-            Err((error, message)) => deliveries.failed(message.topic(), message.partition(), error),
-        }
-    }
+    /// Producers whose deliveries matter take them from their queue themselves (`events.rs`).
+    fn delivery(&self, _: &DeliveryResult<'_>, _: ()) {}
 }

@@ -1,6 +1,7 @@
 //! The producer of load tests: hands events over in batches and takes their reports in batches, on the caller's thread,
 //! so that a test measures Kafka and not its client.
 
+use super::events::MainQueue;
 use super::{Context, Settings};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
@@ -94,9 +95,10 @@ impl LoadBatch {
 }
 
 pub struct LoadProducer {
+    // Dropped before the client it belongs to.
+    queue: MainQueue,
     producer: BaseProducer<Context>,
     topic: *mut sys::rd_kafka_topic_t,
-    queue: *mut sys::rd_kafka_queue_t,
     in_flight: usize,
     limit: usize,
 }
@@ -118,12 +120,10 @@ impl LoadProducer {
         config.set("queue.buffering.max.kbytes", "1048576");
         let producer: BaseProducer<Context> = config.create_with_context(Context::default())?;
         let name = CString::new(topic).map_err(|_| KafkaError::Subscription("a zero in the topic's name".into()))?;
-        let client = producer.client().native_ptr();
-        // SAFETY: the client is valid; the handles are destroyed in `drop`, before it.
-        let (topic, queue) = unsafe {
-            (sys::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()), sys::rd_kafka_queue_get_main(client))
-        };
-        Ok(LoadProducer { producer, topic, queue, in_flight: 0, limit: options.in_flight })
+        let queue = MainQueue::of(producer.client())?;
+        // SAFETY: the client is valid; the handle is destroyed in `drop`, before it.
+        let topic = unsafe { sys::rd_kafka_topic_new(producer.client().native_ptr(), name.as_ptr(), ptr::null_mut()) };
+        Ok(LoadProducer { queue, producer, topic, in_flight: 0, limit: options.in_flight })
     }
 
     /// Waits until the topic's partitions are known, so that the first events need not.
@@ -173,51 +173,13 @@ impl LoadProducer {
 
     /// Takes all reports that are there, waiting for the first of them.
     pub fn poll(&mut self, wait: Duration, mut report: impl FnMut(Report)) {
-        let mut wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        loop {
-            // SAFETY: the queue is valid; the event is destroyed below, after its last use.
-            let event = unsafe { sys::rd_kafka_queue_poll(self.queue, wait) };
-            if event.is_null() {
-                return;
-            }
-            wait = 0;
-            // SAFETY: a valid event; messages belong to it and are not kept.
-            unsafe {
-                match sys::rd_kafka_event_type(event) {
-                    sys::RD_KAFKA_EVENT_DR => self.take(event, &mut report),
-                    sys::RD_KAFKA_EVENT_ERROR => self.note(event),
-                    _ => {}
-                }
-                sys::rd_kafka_event_destroy(event);
-            }
-        }
-    }
-
-    /// # Safety
-    /// `event` is a valid event with delivery reports.
-    unsafe fn take(&mut self, event: *mut sys::rd_kafka_event_t, report: &mut impl FnMut(Report)) {
-        loop {
-            // SAFETY: as the caller says; null after the last one.
-            let Some(message) = (unsafe { sys::rd_kafka_event_message_next(event).as_ref() }) else { return };
-            self.in_flight = self.in_flight.saturating_sub(1);
-            let result = match message.err {
-                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
-                error => Err(error.into()),
-            };
-            report(Report { tag: message._private as usize as u64, result });
-        }
-    }
-
-    /// # Safety
-    /// `event` is a valid event.
-    unsafe fn note(&self, event: *mut sys::rd_kafka_event_t) {
-        use rdkafka::client::ClientContext;
-        // SAFETY: as the caller says; the text is copied.
-        let (code, reason) = unsafe {
-            let reason = std::ffi::CStr::from_ptr(sys::rd_kafka_event_error_string(event));
-            (sys::rd_kafka_event_error(event), reason.to_string_lossy().into_owned())
-        };
-        self.producer.context().error(KafkaError::Global(code.into()), &reason);
+        // Rounded down: what is due in a fraction of a millisecond more is asked for again.
+        let wait = Duration::from_millis(wait.as_millis() as u64);
+        let in_flight = &mut self.in_flight;
+        self.queue.serve(&**self.producer.context(), wait, |delivered| {
+            *in_flight = in_flight.saturating_sub(1);
+            report(Report { tag: delivered.opaque() as u64, result: delivered.result() });
+        });
     }
 
     /// The latest trouble the client reported by itself.
@@ -233,10 +195,7 @@ impl LoadProducer {
 
 impl Drop for LoadProducer {
     fn drop(&mut self) {
-        // SAFETY: ours, valid, and not used afterwards; the client goes after them.
-        unsafe {
-            sys::rd_kafka_topic_destroy(self.topic);
-            sys::rd_kafka_queue_destroy(self.queue);
-        }
+        // SAFETY: ours, valid, and not used afterwards; the client goes after it.
+        unsafe { sys::rd_kafka_topic_destroy(self.topic) }
     }
 }

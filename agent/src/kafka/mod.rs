@@ -9,6 +9,7 @@ mod consumer;
 mod context;
 mod described;
 pub mod event_producer;
+mod events;
 pub mod load_producer;
 mod mock;
 mod offsets;

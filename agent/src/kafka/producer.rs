@@ -1,7 +1,9 @@
 //! The committer's producer: records and offsets in one transaction. Used by one thread.
 
+use super::events::{DeliveryReport, MainQueue};
 use super::offsets::OffsetSender;
 use super::{Context, GroupMetadata, Identity, Settings, TopicPartition};
+use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -26,19 +28,42 @@ pub struct DeliveryFailure {
 }
 
 impl Deliveries {
-    pub(super) fn delivered(&mut self, topic: &str, partition: i32, offset: i64) {
-        match self.last_offset.iter_mut().find(|((t, p), _)| *p == partition && t == topic) {
-            Some((_, last)) => *last = offset.max(*last),
-            None => {
-                self.last_offset.insert((topic.to_owned(), partition), offset);
+    /// Takes one report. They come in runs of one partition, in the order of their offsets, so only the last of a run is
+    /// looked up.
+    fn note(&mut self, run: &mut Option<Run>, report: &DeliveryReport) {
+        match report.result() {
+            Ok(()) => {
+                let (handle, partition, offset) = (report.topic_handle(), report.partition(), report.offset());
+                match run {
+                    Some(run) if run.handle == handle && run.partition == partition => run.last = run.last.max(offset),
+                    _ => {
+                        self.end_run(run.take());
+                        let topic = report.topic().to_owned();
+                        *run = Some(Run { handle, topic, partition, last: offset });
+                    }
+                }
+            }
+            Err(code) => {
+                let text = || format!("{}/{}: {code}", report.topic(), report.partition());
+                self.failure.get_or_insert_with(|| DeliveryFailure { code, text: text() });
             }
         }
     }
 
-    pub(super) fn failed(&mut self, topic: &str, partition: i32, error: &KafkaError) {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        self.failure.get_or_insert_with(|| DeliveryFailure { code, text: format!("{topic}/{partition}: {code}") });
+    fn end_run(&mut self, run: Option<Run>) {
+        if let Some(Run { topic, partition, last, .. }) = run {
+            let offset = self.last_offset.entry((topic, partition)).or_insert(last);
+            *offset = last.max(*offset);
+        }
     }
+}
+
+/// Records of one partition that were reported one after the other.
+struct Run {
+    handle: usize,
+    topic: String,
+    partition: i32,
+    last: i64,
 }
 
 /// Offset of the last record delivered to each partition in a transaction.
@@ -88,6 +113,9 @@ pub fn end_transaction_of(settings: &Settings, transactional_id: &str, timeout: 
 }
 
 pub struct TransactionalProducer {
+    // Dropped before the client it belongs to.
+    queue: MainQueue,
+    deliveries: Mutex<Deliveries>,
     producer: Arc<BaseProducer<Context>>,
     offsets: OffsetSender,
     transactional: bool,
@@ -101,7 +129,8 @@ impl TransactionalProducer {
         let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context)?);
         let offsets = OffsetSender::start(producer.clone())
             .map_err(|error| KafkaError::ClientCreation(format!("cannot start a thread: {error}")))?;
-        Ok(TransactionalProducer { producer, offsets, transactional })
+        let queue = MainQueue::of(producer.client())?;
+        Ok(TransactionalProducer { queue, deliveries: Mutex::default(), producer, offsets, transactional })
     }
 
     /// Ends what an earlier process with this identity left open, and fences it.
@@ -113,7 +142,7 @@ impl TransactionalProducer {
     }
 
     pub fn begin(&self) -> Result<(), TxnError> {
-        *self.producer.context().deliveries.lock() = Deliveries::default();
+        *self.deliveries.lock() = Deliveries::default();
         if self.transactional {
             self.producer.begin_transaction()?;
         }
@@ -145,9 +174,13 @@ impl TransactionalProducer {
         self.producer.client().fetch_metadata(Some(topic), timeout).map(|_| ())
     }
 
-    /// Serves delivery reports for `wait`.
-    pub fn poll(&self, wait: Duration) {
-        self.producer.poll(wait);
+    /// Waits until librdkafka reports something, `wait` at most, and takes all there is. Says whether there was anything.
+    pub fn poll(&self, wait: Duration) -> bool {
+        let mut deliveries = self.deliveries.lock();
+        let mut run = None;
+        let came = self.queue.serve(&**self.producer.context(), wait, |report| deliveries.note(&mut run, report));
+        deliveries.end_run(run);
+        came
     }
 
     /// Records that have no delivery report yet.
@@ -157,7 +190,7 @@ impl TransactionalProducer {
 
     /// What was delivered since [`TransactionalProducer::begin`]; an error if one record was not.
     pub fn delivered(&self) -> Result<Delivered, DeliveryFailure> {
-        let deliveries = std::mem::take(&mut *self.producer.context().deliveries.lock());
+        let deliveries = std::mem::take(&mut *self.deliveries.lock());
         match deliveries.failure {
             Some(failure) => Err(failure),
             None => Ok(deliveries.last_offset),
@@ -178,10 +211,14 @@ impl TransactionalProducer {
     }
 
     pub fn commit(&self, timeout: Duration) -> Result<(), TxnError> {
-        if self.transactional {
-            self.producer.commit_transaction(timeout)?;
+        if !self.transactional {
+            return Ok(());
         }
-        Ok(())
+        // Not through rdkafka, whose call flushes first and wakes every broker's thread: every report was taken by now.
+        // SAFETY: valid producer; the error, if any, is ours.
+        take_error(unsafe {
+            sys::rd_kafka_commit_transaction(self.producer.client().native_ptr(), timeout.as_millis() as i32)
+        })
     }
 
     pub fn abort(&self, timeout: Duration) -> Result<(), TxnError> {
@@ -198,8 +235,10 @@ impl TransactionalProducer {
 
     /// The latest trouble the client reported by itself (brokers down, authentication refused).
     pub fn last_error(&self) -> Option<String> {
-        // Logs come first in the queue; a poll of no length would serve only one of them.
-        self.producer.poll(Duration::from_millis(20));
+        // Logs come before the error that says why.
+        for _ in 0..3 {
+            self.poll(Duration::from_millis(10));
+        }
         self.producer.context().last_error()
     }
 

@@ -4,6 +4,7 @@ use super::stats::Clients;
 use crate::config::{Kafka, Membership};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use std::time::Duration;
 
 /// The ids that make a restarted process the same member of its group.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Settings {
     client_id: String,
     /// Where the other agents of the group reach this one.
     advertised: Option<String>,
+    /// How often what was read is committed, and thereby shown.
+    commit_interval: Duration,
     clients: Clients,
 }
 
@@ -41,12 +44,19 @@ pub fn advertised(client_id: &str) -> Option<&str> {
 
 impl Settings {
     pub fn new(kafka: Kafka, client_id: String) -> Self {
-        Settings { kafka, client_id, advertised: None, clients: Clients::default() }
+        let commit_interval = Duration::from_millis(100);
+        Settings { kafka, client_id, advertised: None, commit_interval, clients: Clients::default() }
     }
 
     /// The same for an agent that others reach at `address`: its members of the group say so.
     pub fn advertise(mut self, address: Option<String>) -> Self {
         self.advertised = address;
+        self
+    }
+
+    /// The same for an agent that commits so often.
+    pub fn committing_every(mut self, interval: Duration) -> Self {
+        self.commit_interval = interval;
         self
     }
 
@@ -116,7 +126,10 @@ impl Settings {
         config.set("fetch.queue.backoff.ms", "10");
         // How soon added partitions are noticed.
         config.set("topic.metadata.refresh.interval.ms", "10000");
-        config.set("fetch.wait.max.ms", "50");
+        // A broker answers when there is much, or after a quarter of the time between two commits: answering each record that
+        // comes took as much of a core at 4,000 events a second as at 40,000.
+        config.set("fetch.wait.max.ms", (self.commit_interval.as_millis() / 4).clamp(5, 250).to_string());
+        config.set("fetch.min.bytes", "262144");
         config.set("queued.max.messages.kbytes", "16384");
         config.set("fetch.max.bytes", "8388608");
         config.set("fetch.message.max.bytes", "1048576");

@@ -22,6 +22,11 @@ impl Lease {
         Lease { clock, length, renewed: AtomicI64::new(-1), ended: AtomicI64::new(-1) }
     }
 
+    /// For how long one commit lets totals be shown.
+    pub fn length(&self) -> Duration {
+        self.length
+    }
+
     /// A commit that began at `began` succeeded.
     pub fn renew(&self, began: BootTime) {
         if began.as_millis() <= self.ended.load(Ordering::Acquire) {

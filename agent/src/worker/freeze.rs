@@ -17,18 +17,21 @@ const CATCHING_UP: u32 = 4;
 impl Worker<'_> {
     /// Freezes and hands over an epoch if it is time, nothing is under way, and there is something to say.
     pub(super) fn freeze_when_due(&mut self) -> Result<(), WorkerError> {
-        let now = self.agent.clock.boot_time();
-        if self.epoch_under_way || self.suspended_at.is_some() || now.since(self.last_freeze) < self.freeze_wait() {
+        if self.epoch_under_way || self.suspended_at.is_some() || !self.until_freeze().is_zero() {
             return Ok(());
         }
         self.freeze()
     }
 
+    /// How long it is until the next epoch is due.
+    pub(super) fn until_freeze(&self) -> Duration {
+        self.freeze_wait().saturating_sub(self.agent.clock.boot_time().since(self.last_freeze))
+    }
+
     fn freeze_wait(&self) -> Duration {
         let interval = self.agent.config.state.commit_interval;
         match self.aborts {
-            // Behind by much, nobody waits for the newest event: fewer commits leave more time for folding.
-            0 if self.catching_up => interval * CATCHING_UP,
+            0 if self.catching_up => while_catching_up(interval, self.lease.length()),
             0 => interval,
             n => (interval * 2u32.saturating_pow(n.min(10))).min(LONGEST_BACKOFF),
         }
@@ -157,6 +160,12 @@ impl Worker<'_> {
     }
 }
 
+/// Pure: behind by much, nobody waits for the newest event, and fewer commits leave more time for folding; but what is shown
+/// is shown under the lease, which each commit renews.
+fn while_catching_up(interval: Duration, lease: Duration) -> Duration {
+    (interval * CATCHING_UP).min(lease / 3).max(interval)
+}
+
 fn freeze_task(live: &mut LiveTask) -> TaskEpoch {
     live.changed = false;
     TaskEpoch {
@@ -172,4 +181,20 @@ fn freeze_task(live: &mut LiveTask) -> TaskEpoch {
 
 fn find<'a>(tasks: &'a mut [LiveTask], task: &Arc<Task>) -> Option<&'a mut LiveTask> {
     tasks.iter_mut().find(|live| Arc::ptr_eq(&live.task, task))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_while_catching_up_renew_the_lease_in_time() {
+        let wait = |interval, lease| {
+            while_catching_up(Duration::from_millis(interval), Duration::from_millis(lease)).as_millis()
+        };
+        assert_eq!(wait(100, 6_666), 400);
+        // A session timeout of 10 s and commits every 2 s: four intervals would outlast the lease.
+        assert_eq!(wait(2_000, 6_666), 2_222);
+        assert_eq!(wait(3_300, 6_666), 3_300);
+    }
 }

@@ -24,8 +24,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A batch call waits this long for the batch to fill.
+/// A batch call waits this long for the batch to fill while something is to happen soon: a restore or a first commit.
 const BATCH_WAIT: Duration = Duration::from_millis(5);
+/// It waits no longer than this: the group is served, and its rebalances answered, only in between.
+const LONGEST_BATCH_WAIT: Duration = Duration::from_millis(50);
 const BATCH: usize = 2048;
 /// Dead letters that wait for a commit may hold this much; beyond it nothing more is read until they are written.
 const DEAD_LETTER_BYTES: usize = 32 << 20;
@@ -234,7 +236,7 @@ impl<'a> Worker<'a> {
         }
         let mut misplaced = Vec::new();
         let mut records = 0;
-        for record in self.consumer.consume_batch(BATCH_WAIT, BATCH, batch) {
+        for record in self.consumer.consume_batch(self.batch_wait(), BATCH, batch) {
             records += 1;
             let Some(at) = self.index.find(&record, &self.tasks) else { continue };
             let live = &mut self.tasks[at];
@@ -269,6 +271,12 @@ impl<'a> Worker<'a> {
             self.retake(&misplaced)?;
         }
         Ok(())
+    }
+
+    /// How long the next batch may take to fill: until the next epoch is due, because nothing is shown before that.
+    fn batch_wait(&self) -> Duration {
+        let expecting = self.owned.len() != self.tasks.len() || self.tasks.iter().any(|live| !live.assigned);
+        if expecting || !self.status.is_assigned() { BATCH_WAIT } else { batch_wait(self.until_freeze()) }
     }
 
     /// Serves the group and answers its rebalances; only after the whole batch has been folded.
@@ -417,6 +425,11 @@ impl<'a> Worker<'a> {
         }
         Ok(())
     }
+}
+
+/// Pure: how long a batch may take to fill with so much time until the next epoch.
+fn batch_wait(until_freeze: Duration) -> Duration {
+    until_freeze.clamp(BATCH_WAIT, LONGEST_BATCH_WAIT)
 }
 
 /// Does what a restore needs and may be done before the producer is ready: looks at the topics, and connects.

@@ -17,7 +17,6 @@ use std::collections::HashSet;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 use streamgauge_proto::storage::v1::OffsetRecord;
 
 /// Tombstones in one transaction: it has to end within the transaction timeout.
@@ -209,7 +208,7 @@ impl Producer {
         }
         self.send(topic, *partition, OFFSET_RECORD_KEY, Some(record))?;
         while self.0.in_flight() > 0 {
-            self.0.poll(Duration::from_millis(1));
+            self.0.poll(CALL_TIMEOUT);
         }
         self.0.delivered().map_err(|failure| anyhow::anyhow!(failure.text))?;
         for _ in 0..TRIES {
@@ -224,7 +223,9 @@ impl Producer {
     fn send(&self, topic: &str, partition: i32, key: &[u8], value: Option<&[u8]>) -> anyhow::Result<()> {
         loop {
             match self.0.send(topic, Some(partition), Some(key), value, None) {
-                Err(SendError::QueueFull) => self.0.poll(Duration::from_millis(5)),
+                Err(SendError::QueueFull) => {
+                    self.0.poll(CALL_TIMEOUT);
+                }
                 sent => return Ok(sent?),
             }
         }

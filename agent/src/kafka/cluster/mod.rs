@@ -13,6 +13,7 @@ pub use offsets::{EARLIEST, LATEST, LogOffset};
 
 use super::call::{Call, Event};
 use super::described::{TopicDescription, all_topics};
+use super::events::MainQueue;
 use super::{Settings, stats};
 use coordinators::Coordinators;
 use parking_lot::Mutex;
@@ -25,9 +26,6 @@ use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext}
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// What is taken at once of what the client has to tell.
-const MORE: usize = 32;
 
 /// Why a question about the cluster has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +91,8 @@ fn reason(code: RDKafkaErrorCode) -> String {
 
 /// A client that asks. Every call has a deadline; none retries beyond it.
 pub struct ClusterClient {
+    // Dropped before the client it belongs to.
+    queue: MainQueue,
     producer: BaseProducer<ClusterContext>,
     coordinators: Coordinators,
 }
@@ -114,14 +114,13 @@ impl ClusterClient {
         let coordinators = Coordinators::new(config.clone(), &settings.kafka().group_id);
         config.set("statistics.interval.ms", "5000");
         let context = ClusterContext { client: settings.clients().client(name), ..Default::default() };
-        Ok(ClusterClient { producer: config.create_with_context(context)?, coordinators })
+        let producer: BaseProducer<ClusterContext> = config.create_with_context(context)?;
+        Ok(ClusterClient { queue: MainQueue::of(producer.client())?, producer, coordinators })
     }
 
-    /// Lets the client tell what it noticed by itself; to be called now and then.
+    /// Lets the client tell what it noticed by itself; to be called now and then. Waits up to `wait` for the first of it.
     pub fn serve(&self, wait: Duration) {
-        self.producer.poll(wait);
-        // Each poll takes one thing, and there may be logs before the error that says why.
-        (0..MORE).for_each(|_| self.producer.poll(Duration::ZERO));
+        self.queue.serve(&**self.producer.context(), wait, |_| {});
     }
 
     /// Whether a connection failed since the last call: worth a look at the cluster.
