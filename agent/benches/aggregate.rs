@@ -37,6 +37,7 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
         topics: vec![TopicSelector::named("log-events")],
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),
+        max_lead: Duration::from_secs(10),
         start: Start::Earliest,
     };
     let minute = Duration::from_secs(60);
@@ -90,7 +91,8 @@ fn fold_batch(task: &mut TaskState, labels: &[String], round: usize) {
         let status = Value::Int(if random.is_multiple_of(20) { 500 } else { 200 });
         let with_status = [label, status, duration];
         let values = if task.plan().fields.len() == 3 { &with_status[..] } else { &[label, duration] };
-        let event = Event { time: 1_763_657_472_000 + i as i64 / 40, values };
+        let time = 1_763_657_472_000 + i as i64 / 40;
+        let event = Event { time, reach: time, values };
         black_box(task.fold(&event)).ok();
     }
 }

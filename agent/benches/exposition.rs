@@ -73,7 +73,7 @@ impl Stage {
             let endpoint = format!("/api/v1/endpoints/{key}");
             let millis = 1.0 + ((round * 7 + key) % 900) as f64;
             let values = [Value::Str(&endpoint), Value::Float(millis)];
-            self.state.fold(&Event { time: 1_000, values: &values }).expect("a good event");
+            self.state.fold(&Event { time: 1_000, reach: 1_000, values: &values }).expect("a good event");
         }
     }
 

@@ -10,7 +10,7 @@ use super::plan::AggregatePlan;
 pub struct Cell {
     /// In the order of the aggregate's config.
     pub measures: SmallVec<[MeasureState; 3]>,
-    /// Largest event time folded in, Unix milliseconds; `i64::MIN` while empty.
+    /// Largest event time folded in, at most what stream time was then, Unix milliseconds; `i64::MIN` while empty.
     pub last_seen: i64,
 }
 

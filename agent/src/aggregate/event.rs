@@ -20,6 +20,8 @@ pub enum Value<'a> {
 pub struct Event<'a> {
     /// Event time, Unix milliseconds.
     pub time: i64,
+    /// Stream time goes this far with it, Unix milliseconds: to `time`, or less if the event is dated too far ahead.
+    pub reach: i64,
     /// One value for each of [`super::Plan::fields`], in that order.
     pub values: &'a [Value<'a>],
 }

@@ -30,6 +30,8 @@ pub struct AggregatePlan {
     pub pane_ms: i64,
     pub grace_ms: i64,
     pub retention_ms: i64,
+    /// Events may be dated this far ahead of stream time.
+    pub ahead_ms: i64,
     pub key_ttl_ms: Option<i64>,
     /// Slot of each label.
     pub labels: Vec<usize>,
@@ -83,6 +85,7 @@ impl AggregatePlan {
             pane_ms,
             grace_ms: millis(config.grace),
             retention_ms: millis(config.retention),
+            ahead_ms: millis(source.max_future.saturating_sub(source.max_lead)),
             key_ttl_ms: config.key_ttl.map(millis),
             labels: config.by.iter().map(|label| fields.slot(&label.path)).collect(),
             measures: config.measures.iter().map(|measure| MeasurePlan::new(measure, fields)).collect(),

@@ -13,6 +13,8 @@ const LAST_TIME: i64 = 253_402_300_799_999;
 pub struct Event {
     /// Unix milliseconds.
     pub time: i64,
+    /// How far the event moves stream time: to its time, at most `max_lead` beyond its record's. Unix milliseconds.
+    pub reach: i64,
     json: Value,
 }
 
@@ -29,7 +31,8 @@ impl Event {
             Timestamp::Field { path, format } => time(at(&json, path)?, *format)?,
         };
         let most = record_time.map_or(i64::MAX, |t| t.saturating_add(source.max_future.as_millis() as i64));
-        ((0..=LAST_TIME).contains(&time) && time <= most).then_some(Event { time, json })
+        let reach = record_time.map_or(time, |t| time.min(t.saturating_add(source.max_lead.as_millis() as i64)));
+        ((0..=LAST_TIME).contains(&time) && time <= most).then_some(Event { time, reach, json })
     }
 
     /// The value of a label; `None`: the event cannot be counted.

@@ -182,7 +182,7 @@ impl<'a> Recount<'a> {
         let read = |aggregate: &&Aggregate| read(&event, aggregate, self.limits.label_bytes);
         let Some(all) = self.aggregates.iter().map(read).collect::<Option<Vec<_>>>() else { return };
         let state = self.partitions.entry(id.clone()).or_default();
-        let stream_time = state.stream_time.map_or(event.time, |time| time.max(event.time));
+        let stream_time = state.stream_time.map_or(event.reach, |time| time.max(event.reach));
         state.stream_time = Some(stream_time);
         let keys = self.aggregates.iter().zip(&all).map(|(aggregate, (labels, _))| state.key(aggregate, labels));
         let keys: Vec<CellId> = keys.collect();

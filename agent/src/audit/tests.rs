@@ -128,6 +128,23 @@ fn events_beyond_the_answers_offset_do_not_count() {
 }
 
 #[test]
+fn an_event_dated_ahead_of_its_record_makes_the_next_ones_no_later() {
+    let config = parsed();
+    let check =
+        Check::new(config.aggregates[0].clone(), windows(), Published::new(&answer(5, false), &["path".to_owned()]));
+    let mut recount = Recount::new(&config, &config.sources[0], vec![check]);
+    let ahead = 10_000 + 59 * MINUTE;
+    for (offset, (at, written)) in [(10_000, 10_000), (ahead, 10_000), (50_000, 50_000)].into_iter().enumerate() {
+        let json = format!(r#"{{"at": {at}, "path": "/", "status": 200, "ms": 1}}"#);
+        recount.record("t", 0, offset as i64, Some(written), Some(json.as_bytes()));
+    }
+    let check = recount.finish().remove(0);
+    let counts: Vec<_> = check.cells.iter().map(|(id, tallies)| (id.window.unwrap().0, tallies[0].count)).collect();
+    assert_eq!(counts, [(0, 2), (59 * MINUTE, 1)]);
+    assert_eq!(check.stream_times[&("t".to_owned(), 0)], 50_000);
+}
+
+#[test]
 fn what_cannot_be_known_is_left_out_and_said() {
     let config = parsed();
     let published = Published::new(&answer(5, true), &["path".to_owned()]);

@@ -134,6 +134,7 @@ fn source(out: &mut Yaml, source: &Source) {
         }
     }
     out.entry(2, "max_future", format_duration(source.max_future));
+    out.entry(2, "max_lead", format_duration(source.max_lead));
     let start = match source.start {
         Start::Earliest => "earliest",
         Start::Latest => "latest",

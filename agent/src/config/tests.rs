@@ -121,7 +121,7 @@ kafka:
   create_topics: false
   replication_factor: 3
 sources:
-  a: { topics: [one, '^two-[0-9]$'], timestamp: { field: at.time, format: rfc3339 }, max_future: 5m, start: latest }
+  a: { topics: [one, '^two-[0-9]$'], timestamp: { field: at.time, format: rfc3339 }, max_future: 5m, max_lead: 2s, start: latest }
   b: { topics: [three], timestamp: { from: kafka } }
 aggregates:
   web:
@@ -354,6 +354,10 @@ fn errors_of_sources_and_aggregates_are_told() {
             ("unknown time format", source("    timestamp: { field: at, format: unix }")),
             ("not in this version", source("    timestamp: { from: kafka }\n    format: raw\n    remap: '.a = 1'")),
             ("unknown format", source("    timestamp: { from: kafka }\n    format: avro")),
+            (
+                "a lead that is a dead letter's",
+                source("    timestamp: { from: kafka }\n    max_future: 30s\n    max_lead: 1m"),
+            ),
             ("bad path", source("    timestamp: { field: a..b, format: unix_ms }")),
             ("unknown source", changed("source: events", "source: event")),
             ("reserved and invalid labels", aggregate("    by: { le: a, __x: b, instance: c, my-label: d, ok: e }")),
@@ -387,6 +391,19 @@ fn errors_of_sources_and_aggregates_are_told() {
             ),
         ]),
     );
+}
+
+#[test]
+fn events_lead_by_ten_seconds_unless_they_may_not_even_be_so_far_ahead() {
+    let leads = |lines: &str| {
+        let config =
+            good(&changed("    timestamp: { from: kafka }", &format!("    timestamp: {{ from: kafka }}{lines}")));
+        config.sources[0].max_lead.as_millis()
+    };
+    assert_eq!(leads(""), 10_000);
+    assert_eq!(leads("\n    max_future: 2s"), 2_000);
+    assert_eq!(leads("\n    max_lead: 0s"), 0);
+    assert_eq!(leads("\n    max_future: 30s\n    max_lead: 30s"), 30_000);
 }
 
 #[test]

@@ -123,6 +123,8 @@ pub struct Source {
     pub timestamp: Timestamp,
     /// An event further ahead of its record's Kafka timestamp than this is a dead letter.
     pub max_future: Duration,
+    /// Stream time goes no further than this beyond the Kafka timestamps of the records.
+    pub max_lead: Duration,
     /// Where a partition that was never read begins.
     pub start: Start,
 }

@@ -173,5 +173,16 @@ pub fn too_far_ahead(event_time: i64, record_time: i64, max_future: Duration) ->
     event_time > record_time.saturating_add(allowed)
 }
 
+/// How far an event moves stream time: to its own time, but no further than `max_lead` beyond its record's. One producer
+/// whose clock is ahead would otherwise make everybody else's events late.
+#[inline]
+pub fn reach(event_time: i64, record_time: i64, max_lead: Duration) -> i64 {
+    if event_time <= record_time {
+        return event_time;
+    }
+    let lead = i64::try_from(max_lead.as_millis()).unwrap_or(i64::MAX);
+    event_time.min(record_time.saturating_add(lead))
+}
+
 #[cfg(test)]
 mod tests;

@@ -361,3 +361,15 @@ fn only_what_is_beyond_the_limit_is_too_far_ahead() {
     assert!(too_far_ahead(3_600_001, 0, hour));
     assert!(!too_far_ahead(0, i64::MAX, Duration::MAX));
 }
+
+#[test]
+fn an_event_moves_stream_time_to_its_own_time_but_no_further_than_the_lead_beyond_its_record() {
+    let lead = Duration::from_millis(10);
+    for (time, written, expected) in
+        [(5, 100, 5), (100, 100, 100), (110, 100, 110), (111, 100, 110), (i64::MAX, i64::MAX - 3, i64::MAX)]
+    {
+        assert_eq!(reach(time, written, lead), expected, "{time} {written}");
+    }
+    assert_eq!(reach(101, 100, Duration::ZERO), 100);
+    assert_eq!(reach(i64::MAX, 0, Duration::MAX), i64::MAX);
+}

@@ -66,9 +66,15 @@ pub fn select(request: &Request, plan: &AggregatePlan, extent: Extent, limit: us
         Some(Time::Last(_)) if request.window.is_none() => (last.saturating_sub(1), last),
         Some(Time::Last(length)) => (last.saturating_sub(multiple("last", length, plan)?), last),
         Some(Time::Range { start, end }) => {
-            // The last window that any event is in begins at stream time.
-            let last = if request.closed_only { last } else { grid.last_end(newest.saturating_add(grid.size_ms)) };
-            (start.saturating_add(grid.size_ms - 1), end.unwrap_or(last).min(last))
+            // The last window begins at stream time. One that only events dated ahead are in is told of if its time is
+            // asked for.
+            let begins_at = |time: i64| grid.last_end(time.saturating_add(grid.size_ms));
+            let through = match end {
+                _ if request.closed_only => end.unwrap_or(last).min(last),
+                Some(end) => end.min(begins_at(newest.saturating_add(plan.ahead_ms))),
+                None => begins_at(newest),
+            };
+            (start.saturating_add(grid.size_ms - 1), through)
         }
     };
     spans(grid, after, through, extent.oldest_end, limit)

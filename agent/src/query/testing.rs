@@ -129,7 +129,7 @@ impl Agent {
         for event in events {
             let plan = state.plan().clone();
             let values: Vec<Value<'_>> = plan.fields.iter().map(|path| field(event, &path.to_string())).collect();
-            state.fold(&Event { time: event.time, values: &values }).unwrap();
+            state.fold(&Event { time: event.time, reach: event.time, values: &values }).unwrap();
             *next_offset += 1;
         }
         let frozen = state.freeze();

@@ -29,6 +29,11 @@ impl Metrics {
         self.late_events.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(events);
     }
 
+    /// Events that were dated further ahead of their records than they may move stream time.
+    pub fn early(&self, source: &str, events: u64) {
+        self.early_events.get_or_create(&SourceLabel { source: source.to_owned() }).inc_by(events);
+    }
+
     pub fn overflowed(&self, aggregate: &str, events: u64) {
         self.overflow_events.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(events);
     }

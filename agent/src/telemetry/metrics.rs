@@ -78,6 +78,7 @@ pub struct Metrics {
     pub dead_letters_dropped: Counters<SourceLabel>,
     pub dropped_redelivered: Counters<SourceLabel>,
     pub late_events: Counters<AggregateLabel>,
+    pub early_events: Counters<SourceLabel>,
     pub overflow_events: Counters<AggregateLabel>,
     pub records_lost: Counters<TopicLabel>,
     /// Set by the worker, and removed by it when the task goes.
@@ -135,6 +136,7 @@ impl Metrics {
             dead_letters_dropped: registered(r, Name::DeadLettersDropped, Family::default()),
             dropped_redelivered: registered(r, Name::DroppedRedelivered, Family::default()),
             late_events: registered(r, Name::LateEvents, Family::default()),
+            early_events: registered(r, Name::EarlyEvents, Family::default()),
             overflow_events: registered(r, Name::OverflowEvents, Family::default()),
             records_lost: registered(r, Name::RecordsLost, Family::default()),
             state_bytes: registered(r, Name::StateBytes, Family::default()),

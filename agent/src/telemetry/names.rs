@@ -55,6 +55,8 @@ names! {
         "Messages that were delivered again after they had been folded, and skipped";
     LateEvents Counter "streamgauge_late_events" ["aggregate"],
         "Events that came after the grace: they count in the totals, not in the windows already closed";
+    EarlyEvents Counter "streamgauge_early_events" ["source"],
+        "Events dated further ahead of their record than max_lead: they count, and moved stream time no further than that";
     OverflowEvents Counter "streamgauge_overflow_events" ["aggregate"],
         "Events of new keys beyond the key limit, folded into the overflow series";
     RecordsLost Counter "streamgauge_records_lost" ["topic"], "Records that Kafka no longer had when they were to be read";
@@ -65,7 +67,7 @@ names! {
     LagSeconds Gauge "streamgauge_lag_seconds" ["topic", "partition"],
         "How far stream time is behind the clock; 0 when every message has been committed";
     StreamTime Gauge "streamgauge_stream_time_timestamp_seconds" ["topic", "partition"],
-        "Highest event time committed";
+        "Highest event time committed, leaving out by how much an event was dated ahead of its record beyond max_lead";
     Keys Gauge "streamgauge_keys" ["aggregate", "topic", "partition"], "Keys that have a total";
     Entries Gauge "streamgauge_entries" ["aggregate", "topic", "partition"], "Stored cells: totals and panes of all keys";
     AggregateGap Counter "streamgauge_aggregate_gap_records" ["aggregate"],

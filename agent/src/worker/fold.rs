@@ -2,7 +2,7 @@
 
 use crate::aggregate::{Event, TaskState};
 use crate::commit::DeadLetter;
-use crate::decode::{Decoder, too_far_ahead};
+use crate::decode::{Decoder, reach, too_far_ahead};
 use crate::kafka::Record;
 use crate::sources::Source;
 use crate::state::Task;
@@ -39,6 +39,8 @@ pub struct SourceWork {
     decoder: Decoder,
     events: u64,
     redelivered: u64,
+    /// Events that were dated further ahead than they may move stream time.
+    early: u64,
     /// Why events became dead letters.
     undecodable: Vec<&'static str>,
 }
@@ -46,7 +48,7 @@ pub struct SourceWork {
 impl SourceWork {
     pub fn new(plan: &Arc<Source>, event_bytes: usize) -> Self {
         let decoder = Decoder::new(&plan.plan.fields, &plan.config.timestamp, event_bytes);
-        SourceWork { plan: plan.clone(), decoder, events: 0, redelivered: 0, undecodable: Vec::new() }
+        SourceWork { plan: plan.clone(), decoder, events: 0, redelivered: 0, early: 0, undecodable: Vec::new() }
     }
 
     /// Hands what was counted since the last call to the metrics.
@@ -54,6 +56,10 @@ impl SourceWork {
         let (events, redelivered) = (std::mem::take(&mut self.events), std::mem::take(&mut self.redelivered));
         if events + redelivered > 0 {
             metrics.folded(&self.plan.name, events, redelivered);
+        }
+        let early = std::mem::take(&mut self.early);
+        if early > 0 {
+            metrics.early(&self.plan.name, early);
         }
         self.undecodable.drain(..).for_each(|reason| metrics.undecodable(&self.plan.name, reason));
     }
@@ -104,8 +110,13 @@ pub(super) fn fold(
         let ahead = (decoded.time - written) / 1000;
         return Err(("too_far_ahead", format!("event time is {ahead} s ahead of the record's timestamp")));
     }
-    let event = Event { time: decoded.time, values: &decoded.values };
-    state.fold(&event).map_err(|rejection| (rejection.reason.as_str(), rejection.to_string()))
+    let time = decoded.time;
+    // A record without a timestamp has nothing to be ahead of.
+    let reach = timestamp.map_or(time, |written| reach(time, written, source.plan.config.max_lead));
+    let event = Event { time, reach, values: &decoded.values };
+    state.fold(&event).map_err(|rejection| (rejection.reason.as_str(), rejection.to_string()))?;
+    source.early += u64::from(reach < time);
+    Ok(())
 }
 
 /// Finds a record's task: by topic handle and partition once it is known.

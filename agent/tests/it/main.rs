@@ -12,6 +12,7 @@ mod cluster;
 mod connect;
 mod demo;
 mod docs;
+mod early;
 mod exactly_once;
 mod faults;
 mod formats;

@@ -42,6 +42,8 @@ pub const ONE_MINUTE: Window = Window { size: MINUTE, hop: MINUTE };
 pub const FIVE_MINUTES: Window = Window { size: 5 * MINUTE, hop: MINUTE };
 pub const GRACE: i64 = 30_000;
 pub const MAX_FUTURE: i64 = 60 * MINUTE;
+/// An event moves stream time no further than this beyond its record.
+pub const MAX_LEAD: i64 = 10_000;
 
 pub const AGGREGATES: [Aggregate; 3] = [
     Aggregate { name: "http", by: &["endpoint"], windows: &[ONE_MINUTE, FIVE_MINUTES], errors: true, duration: true },
@@ -116,9 +118,11 @@ pub struct WindowId {
 /// Where a partition stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Partition {
-    /// The highest event time so far; `None` before the first event.
+    /// The highest event time so far, each at most [`MAX_LEAD`] beyond its record's; `None` before the first event.
     pub stream_time: Option<i64>,
     pub events: u64,
+    /// Events that were dated further ahead than that.
+    pub early: u64,
     /// Records that are no event: not JSON, a field missing, too far in the future.
     pub undecodable: u64,
     /// Events that came too late for at least one of an aggregate's windows, by aggregate.
@@ -159,7 +163,9 @@ impl Recount {
             return;
         };
         state.events += 1;
-        let stream_time = state.stream_time.map_or(event.timestamp, |time| time.max(event.timestamp));
+        state.early += u64::from(event.timestamp > record_time + MAX_LEAD);
+        let reach = event.timestamp.min(record_time + MAX_LEAD);
+        let stream_time = state.stream_time.map_or(reach, |time| time.max(reach));
         state.stream_time = Some(stream_time);
         for aggregate in &AGGREGATES {
             let key = event.key(aggregate.by);
@@ -200,6 +206,11 @@ impl Recount {
     /// Events that came too late for at least one window of the aggregate.
     pub fn late(&self, aggregate: &str) -> u64 {
         self.partitions.values().filter_map(|partition| partition.late.get(aggregate)).sum()
+    }
+
+    /// Events that were dated further ahead of their records than they move stream time.
+    pub fn early(&self) -> u64 {
+        self.partitions.values().map(|partition| partition.early).sum()
     }
 
     /// Events that were counted.

@@ -72,7 +72,8 @@ impl TaskState {
         &self.plan
     }
 
-    /// The largest event time accepted, Unix milliseconds.
+    /// The largest [`Event::reach`] of all events folded: the largest event time, but for events dated too far ahead. Unix
+    /// milliseconds.
     pub fn stream_time(&self) -> Option<i64> {
         self.stream_time
     }
@@ -109,7 +110,7 @@ impl TaskState {
         for aggregate in &mut self.aggregates {
             aggregate.extract.read(&self.plan, &aggregate.plan, event.values)?;
         }
-        let stream_time = self.stream_time.map_or(event.time, |now| now.max(event.time));
+        let stream_time = self.stream_time.map_or(event.reach, |now| now.max(event.reach));
         self.stream_time = Some(stream_time);
         for aggregate in self.aggregates.iter_mut().filter(|aggregate| !aggregate.muted) {
             aggregate.fold(event.time, stream_time);

@@ -100,18 +100,20 @@ impl AggregateState {
         *slot = cell;
     }
 
-    /// Folds what was extracted from an event of that time. `stream_time` has the event in it.
+    /// Folds what was extracted from an event of that time. `stream_time` has the event in it, and may be before it.
     #[inline]
     pub fn fold(&mut self, time: i64, stream_time: i64) {
         let pane = self.pane(time, stream_time);
+        // A key is not kept longer for an event that is dated ahead.
+        let seen = time.min(stream_time);
         let number = match self.table.find(&self.extract.key) {
             Some(number) => number,
             None => self.new_key(),
         };
-        self.add(number, Pane::TOTAL, time);
+        self.add(number, Pane::TOTAL, seen);
         if let Some(pane) = pane {
             self.lowest_end = self.lowest_end.min(pane.end);
-            self.add(number, pane, time);
+            self.add(number, pane, seen);
         }
     }
 
@@ -143,12 +145,12 @@ impl AggregateState {
     }
 
     #[inline]
-    fn add(&mut self, number: u32, pane: Pane, time: i64) {
+    fn add(&mut self, number: u32, pane: Pane, seen: i64) {
         let plan = &self.plan;
         let (cell, dirty) = self.table.record_mut(number).cell_mut(pane, || Arc::new(Cell::empty(plan)));
         // The committed view and the committer share this cell: the first touch in an epoch copies it.
         let cell = Arc::make_mut(cell);
-        cell.last_seen = cell.last_seen.max(time);
+        cell.last_seen = cell.last_seen.max(seen);
         for ((state, measure), sample) in cell.measures.iter_mut().zip(&plan.measures).zip(&self.extract.samples) {
             if let Some(sample) = sample {
                 state.record(*sample, measure);

@@ -9,7 +9,7 @@ use crate::aggregate::{EntryKey, Event, Pane, Plan, RejectionReason, TaskState, 
 use crate::config::{Aggregate, LabelField, TimeFormat, Timestamp, Unit};
 
 fn fold_values(task: &mut TaskState, values: [Value<'_>; 3]) -> Result<(), RejectionReason> {
-    task.fold(&Event { time: 1_000_000, values: &values }).map_err(|rejection| rejection.reason)
+    task.fold(&Event { time: 1_000_000, reach: 1_000_000, values: &values }).map_err(|rejection| rejection.reason)
 }
 
 #[test]

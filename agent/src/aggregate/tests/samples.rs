@@ -25,6 +25,7 @@ pub fn source() -> Source {
         topics: vec![TopicSelector::named("events")],
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),
+        max_lead: Duration::from_secs(10),
         start: Start::Earliest,
     }
 }
@@ -88,6 +89,8 @@ pub fn plan(aggregate: Aggregate) -> Arc<Plan> {
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub time: i64,
+    /// By how much its time is beyond what it may move stream time to.
+    pub ahead: i64,
     pub name: u8,
     pub ms: f64,
     pub ok: bool,
@@ -95,7 +98,12 @@ pub struct Sent {
 
 impl Sent {
     pub fn at(time: i64, name: u8) -> Sent {
-        Sent { time, name, ms: 1.5, ok: true }
+        Sent { time, ahead: 0, name, ms: 1.5, ok: true }
+    }
+
+    /// How far it moves stream time.
+    pub fn reach(&self) -> i64 {
+        self.time.saturating_sub(self.ahead)
     }
 
     pub fn label(&self) -> String {
@@ -117,7 +125,7 @@ pub fn fold(task: &mut TaskState, sent: &Sent) {
             other => panic!("no field {other}"),
         })
         .collect();
-    task.fold(&Event { time: sent.time, values: &values }).unwrap();
+    task.fold(&Event { time: sent.time, reach: sent.reach(), values: &values }).unwrap();
 }
 
 /// A task that has folded these.
@@ -134,16 +142,18 @@ pub fn live(task: &TaskState) -> Vec<(EntryKey, Cell)> {
     entries
 }
 
-/// Events that mostly go forward in time, some unordered, some late, some very late, values of all sizes and signs.
+/// Events that mostly go forward in time, some unordered, some late, some very late, some dated ahead of their record,
+/// values of all sizes and signs.
 pub fn events(most: usize) -> impl Strategy<Value = Vec<Sent>> {
     let step = prop_oneof![6 => 0i64..4, 3 => -20i64..20, 1 => -90i64..60];
     let power = (-30i32..40).prop_map(|e| 2f64.powi(e));
     let ms = prop_oneof![4 => -1e3f64..1e5, 1 => Just(0.0), 1 => power, 1 => -1e17f64..1e17];
-    proptest::collection::vec((step, 0u8..3, ms, any::<bool>()), 0..most).prop_map(|steps| {
+    let ahead = prop_oneof![8 => Just(0i64), 1 => 1i64..20, 1 => 20i64..300];
+    proptest::collection::vec((step, ahead, 0u8..3, ms, any::<bool>()), 0..most).prop_map(|steps| {
         let mut now = 0;
-        let send = |(step, name, ms, ok)| {
+        let send = |(step, ahead, name, ms, ok)| {
             now += step;
-            Sent { time: now, name, ms, ok }
+            Sent { time: now + ahead, ahead, name, ms, ok }
         };
         steps.into_iter().map(send).collect()
     })

@@ -15,7 +15,7 @@ fn cells(events: &[Sent]) -> Vec<Cell> {
 /// The total of these events, all of one key; empty if there are none.
 fn total(events: &[Sent]) -> Cell {
     let plan = plan(aggregate());
-    let one_key: Vec<_> = events.iter().map(|sent| Sent { name: 0, ..sent.clone() }).collect();
+    let one_key: Vec<_> = events.iter().map(|sent| Sent { name: 0, ahead: 0, ..sent.clone() }).collect();
     let total = live(&folded(&plan, &one_key)).into_iter().find(|(entry, _)| entry.pane == Pane::TOTAL);
     total.map_or_else(|| Cell::empty(&plan.aggregates[0]), |(_, cell)| cell)
 }

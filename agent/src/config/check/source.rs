@@ -5,7 +5,9 @@ use super::super::own_topics::{LONGEST_NAME, whole_changelog_name};
 use super::super::raw::{RawSource, RawStart, RawTimeFormat, RawTimestamp};
 use super::super::selector::TopicSelector;
 use super::super::types::{FieldPath, Source, Start, TimeFormat, Timestamp};
+use super::super::units::format_duration;
 use super::{Checker, DAY, HOUR, SECOND};
+use std::time::Duration;
 
 pub fn sources(check: &mut Checker, raw: &At<Map<RawSource>>, group: &str) -> Vec<Source> {
     if raw.value.0.is_empty() {
@@ -25,16 +27,33 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
     }
     let topics = raw.topics.value.iter().filter_map(|topic| selector(check, topic, group)).collect();
     format(check, raw);
+    let max_future = check.duration(&raw.max_future, HOUR, SECOND..=3650 * DAY);
     Source {
         name: name.value.clone(),
         topics,
         timestamp: timestamp(check, &raw.timestamp),
-        max_future: check.duration(&raw.max_future, HOUR, SECOND..=3650 * DAY),
+        max_future,
+        max_lead: max_lead(check, raw, max_future),
         start: match raw.start {
             Some(RawStart::Latest) => Start::Latest,
             Some(RawStart::Earliest) | None => Start::Earliest,
         },
     }
+}
+
+/// How far an event may move stream time beyond its record: a third of the usual grace, so that one wrong clock makes
+/// nobody else's events late.
+const MAX_LEAD: Duration = Duration::from_secs(10);
+
+fn max_lead(check: &mut Checker, raw: &RawSource, max_future: Duration) -> Duration {
+    let max_lead = check.duration(&raw.max_lead, MAX_LEAD.min(max_future), Duration::ZERO..=3650 * DAY);
+    if let Some(at) = raw.max_lead.as_ref().filter(|_| max_lead > max_future) {
+        let future = format_duration(max_future);
+        let help =
+            format!("an event more than {future} ahead is a dead letter: lower `max_lead`, or raise `max_future`");
+        check.error(at.place, format!("`max_lead` is more than `max_future`, which is {future}"), help);
+    }
+    max_lead
 }
 
 fn selector(check: &mut Checker, topic: &At<String>, group: &str) -> Option<TopicSelector> {

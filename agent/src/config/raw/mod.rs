@@ -120,6 +120,9 @@ pub struct RawSource {
     pub timestamp: At<RawTimestamp>,
     /// An event that is further ahead of its record's Kafka timestamp than this is a dead letter. Default: `1h`.
     pub max_future: Option<At<RawDuration>>,
+    /// However far ahead of its record an event is dated, it moves stream time, which closes windows, no further than this
+    /// beyond the record's Kafka timestamp. Default: `10s`, or `max_future` if that is less.
+    pub max_lead: Option<At<RawDuration>>,
     /// Where a partition that was never read begins: `earliest` or `latest`. Default: `earliest`.
     pub start: Option<RawStart>,
 }

@@ -58,6 +58,18 @@ fn stream_time_is_each_partitions_own() {
 }
 
 #[test]
+fn an_event_dated_ahead_of_its_record_moves_time_by_no_more_than_the_lead() {
+    let mut recount = recount(&[600_000]);
+    let ahead = 600_000 + 59 * MINUTE;
+    recount.fold(0, 1, 600_000, Some(&event(ahead, "/a", 200, "1.0")));
+    let partition = &recount.partitions[&0];
+    assert_eq!((partition.stream_time, partition.events, partition.early), (Some(600_000 + MAX_LEAD), 2, 1));
+    assert_eq!(requests(&recount, ONE_MINUTE, ahead), 1, "it counts in its own window");
+    recount.fold(0, 2, 600_500, Some(&event(600_500, "/a", 200, "1.0")));
+    assert_eq!((requests(&recount, ONE_MINUTE, 600_000), recount.late("http")), (2, 0));
+}
+
+#[test]
 fn what_is_no_event_counts_nowhere_and_moves_no_time() {
     let mut recount = recount(&[600_000]);
     let before = recount.totals.clone();
