@@ -14,6 +14,7 @@ use streamgauge::clock::Clock;
 use streamgauge::cluster::View;
 use streamgauge::config::{self, Histograms};
 use streamgauge::export::prometheus::{Format, Style, render};
+use streamgauge::publish::Publisher;
 use streamgauge::query::Reader;
 use streamgauge::sources::{Plans, Sources};
 use streamgauge::state::{Committed, EntryHash, Lease, Phase, Registry, Task, TaskId};
@@ -38,7 +39,8 @@ aggregates:
 ";
 
 struct Stage {
-    reader: Reader,
+    reader: Arc<Reader>,
+    publisher: Publisher,
     task: Arc<Task>,
     state: TaskState,
 }
@@ -57,8 +59,9 @@ fn stage() -> Stage {
     task.set_phase(Phase::Running);
     registry.insert(task.clone());
     let sources = Sources::new(plans);
-    let reader = Reader { registry, sources, clock, max_cells: 1, published: Default::default() };
-    let mut stage = Stage { reader, task, state: TaskState::new(plan) };
+    let reader = Arc::new(Reader { registry, sources, clock, max_cells: 1 });
+    let publisher = Publisher::alone(reader.clone());
+    let mut stage = Stage { reader, publisher, task, state: TaskState::new(plan) };
     for round in 0..50 {
         stage.fold(round);
     }
@@ -101,15 +104,15 @@ impl Write for Counting {
     }
 }
 
-fn page(reader: &Reader, metrics: &Metrics, style: Style, gzip: bool) -> usize {
+fn page(publisher: &Publisher, metrics: &Metrics, style: Style, gzip: bool) -> usize {
     let mut out = Counting(0);
     if gzip {
         let mut encoder = GzEncoder::new(&mut out, Compression::fast());
-        render(reader, metrics, &View::default(), None, style, &mut encoder)
+        render(publisher, metrics, &View::default(), None, style, &mut encoder)
             .and_then(|()| encoder.finish().map(drop))
             .expect("a page");
     } else {
-        render(reader, metrics, &View::default(), None, style, &mut out).expect("a page");
+        render(publisher, metrics, &View::default(), None, style, &mut out).expect("a page");
     }
     out.0
 }
@@ -128,16 +131,10 @@ fn exposition(criterion: &mut Criterion) {
     for (name, style) in styles {
         for gzip in [false, true] {
             let name = if gzip { format!("{name}_gzip") } else { name.to_owned() };
-            group.bench_function(name, |b| b.iter(|| black_box(page(&stage.reader, &metrics, style, gzip))));
+            group.bench_function(name, |b| b.iter(|| black_box(page(&stage.publisher, &metrics, style, gzip))));
         }
     }
-    let reader = Reader {
-        registry: stage.reader.registry.clone(),
-        sources: Sources::new(stage.reader.sources.now()),
-        clock: stage.reader.clock.clone(),
-        max_cells: 1,
-        published: Default::default(),
-    };
+    let publisher = Publisher::alone(stage.reader.clone());
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -149,7 +146,8 @@ fn exposition(criterion: &mut Criterion) {
             }
         });
         let style = styles[0].1;
-        group.bench_function("text_while_ingesting", |b| b.iter(|| black_box(page(&reader, &metrics, style, false))));
+        group
+            .bench_function("text_while_ingesting", |b| b.iter(|| black_box(page(&publisher, &metrics, style, false))));
         stop.store(true, Ordering::Relaxed);
     });
     group.finish();

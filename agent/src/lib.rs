@@ -2,7 +2,7 @@
 //!
 //! Dependencies point one way:
 //! `cli → worker → commit, replica → sources → state → aggregate`, with `decode` under `worker` and `kafka` under `commit`
-//! and `replica`; `grpc, http, export → query → sources`. `audit` shares nothing with what it checks; `monitoring`
+//! and `replica`; `grpc, http, export → publish → query → sources`. `audit` shares nothing with what it checks; `monitoring`
 //! turns a config into rules and dashboards. `config`, `telemetry`,
 //! `clock`, `stop` and `failpoint` are known to all and know none.
 
@@ -22,6 +22,7 @@ pub mod http;
 pub mod kafka;
 pub mod loadtest;
 pub mod monitoring;
+pub mod publish;
 pub mod query;
 pub mod replica;
 pub mod sources;

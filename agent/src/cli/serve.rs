@@ -10,6 +10,7 @@ use crate::http::{self, HttpState};
 use crate::kafka::Settings;
 use crate::kafka::cluster::ClusterClient;
 use crate::loadtest::{self, LoadTests};
+use crate::publish::Publisher;
 use crate::query::{self, GroupReader, Reader, Readiness};
 use crate::replica::{Files, ReplicaSettings, Replicas, Watch};
 use crate::sources::{Plans, Sources};
@@ -92,8 +93,11 @@ impl Serving {
             sources: Sources::new(agent.plans()),
             clock: agent.clock.clone(),
             max_cells: agent.config.limits.query_cells,
-            published: Default::default(),
         });
+        let state = &agent.config.state;
+        let (standbys, global_view) = (state.standby_replicas, state.global_view);
+        let group = GroupReader::new(reader.clone(), directory.clone(), agent.metrics.clone(), standbys, global_view);
+        let publisher = Arc::new(Publisher::new(Arc::new(group)));
         let (stop, stopped) = watch::channel(());
         let mut servers = Vec::new();
         let monitor = monitor(&agent).context("cluster")?;
@@ -103,7 +107,7 @@ impl Serving {
             servers.extend(otlp::start(
                 config.clone(),
                 sender,
-                reader.clone(),
+                publisher.clone(),
                 agent.metrics.clone(),
                 View { monitor: monitor.clone(), clients: agent.settings.clients().clone() },
                 &dir,
@@ -118,9 +122,6 @@ impl Serving {
             statuses.push(status.clone());
             threads.push(spawn_worker(agent.clone(), number, status, ended.clone()).context("worker")?);
         }
-        let state = &agent.config.state;
-        let (standbys, global_view) = (state.standby_replicas, state.global_view);
-        let group = GroupReader::new(reader.clone(), directory.clone(), agent.metrics.clone(), standbys, global_view);
         threads.push(spawn_watch(agent.clone(), directory).context("members")?);
         if agent.replicas.are_wanted() {
             threads.push(spawn_replicas(agent.clone()).context("replicas")?);
@@ -132,14 +133,14 @@ impl Serving {
             workers.chain(query::not_ready(&registry)).collect()
         });
         let pages = HttpState {
-            reader: reader.clone(),
+            publisher: publisher.clone(),
             metrics: agent.metrics.clone(),
             readiness: readiness.clone(),
             control: reload.clone(),
             cluster: View { monitor: monitor.clone(), clients: agent.settings.clients().clone() },
             histograms: agent.config.http.histograms,
         };
-        let services = grpc_state(&agent, Arc::new(group), readiness.clone(), monitor.clone());
+        let services = grpc_state(&agent, publisher.group.clone(), readiness.clone(), monitor.clone());
         servers.extend(serve(listeners, pages, services, stopped));
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving {
@@ -280,10 +281,10 @@ fn monitor(agent: &Agent) -> anyhow::Result<Option<Arc<Monitor>>> {
 
 /// Serves until the sender of `stopped` is dropped.
 fn serve(listeners: Listeners, http: HttpState, grpc: GrpcState, stopped: watch::Receiver<()>) -> Vec<JoinHandle<()>> {
-    let (group, until) = (grpc.group.clone(), ends(stopped.clone()));
+    let (publisher, until) = (http.publisher.clone(), ends(stopped.clone()));
     let publish = async move {
         tokio::select! {
-            () = group.publish_windows() => {}
+            () = publisher.publish_windows() => {}
             () = until => {}
         }
     };

@@ -5,7 +5,8 @@
 use crate::cluster::View;
 use crate::config::Histograms;
 use crate::export::prometheus::{Format, Style, accepts_gzip};
-use crate::query::{Reader, Readiness};
+use crate::publish::Publisher;
+use crate::query::Readiness;
 use crate::telemetry::{Metrics, RequestSpans};
 use axum::Router;
 use axum::extract::State;
@@ -36,7 +37,7 @@ pub trait Control: Send + Sync {
 /// What the pages show.
 #[derive(Clone)]
 pub struct HttpState {
-    pub reader: Arc<Reader>,
+    pub publisher: Arc<Publisher>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
     pub control: Arc<dyn Control>,

@@ -29,8 +29,9 @@ pub fn stream(state: HttpState, style: Style, gzip: bool, permit: OwnedSemaphore
     tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(PIECE, Pieces { sender: sender.clone(), runtime: runtime.clone() });
         let process = ProcessStats::read();
-        let page =
-            |sink: &mut dyn Write| render(&state.reader, &state.metrics, &state.cluster, process.as_ref(), style, sink);
+        let page = |sink: &mut dyn Write| {
+            render(&state.publisher, &state.metrics, &state.cluster, process.as_ref(), style, sink)
+        };
         let written = if gzip {
             // The fastest level: labels repeat so much that it makes a tenth of most pages.
             let mut encoder = GzEncoder::new(&mut out, Compression::fast());

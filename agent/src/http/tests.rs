@@ -2,6 +2,7 @@
 
 use super::{HttpState, serve};
 use crate::config::Histograms;
+use crate::publish::Publisher;
 use crate::query::testing::{Agent, T0, event};
 use crate::telemetry::Metrics;
 use std::io::Read;
@@ -46,7 +47,7 @@ async fn pages_are_served_until_the_shutdown() {
     let is_ready = Arc::new(AtomicBool::new(false));
     let flag = is_ready.clone();
     let state = HttpState {
-        reader: agent.reader.clone(),
+        publisher: Arc::new(Publisher::alone(agent.reader.clone())),
         metrics: Arc::new(Metrics::new()),
         readiness: Arc::new(move || {
             if flag.load(Ordering::Relaxed) { Vec::new() } else { vec!["no assignment yet".into(), "b".into()] }

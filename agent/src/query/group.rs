@@ -45,17 +45,17 @@ pub struct GroupReader {
 }
 
 /// What one agent answered.
-type Part = (Address, Vec<Known>, Gathered);
+pub type Part = (Address, Vec<Known>, Gathered);
 
 /// What all agents answered, and what nobody did.
 #[derive(Debug, Default)]
-pub(super) struct Round {
+pub struct Round {
     pub parts: Vec<Part>,
     pub missing: Vec<Missing>,
 }
 
 /// What to ask of others; `None`: only how far they are.
-type Wanted<'a> = Option<(&'a Ask<'a>, &'a [Matcher])>;
+pub type Wanted<'a> = Option<(&'a Ask<'a>, &'a [Matcher])>;
 
 impl GroupReader {
     pub fn new(
@@ -111,7 +111,7 @@ impl GroupReader {
     }
 
     /// What is read on this agent, and the partitions that are not.
-    pub(super) fn here(&self, source: &Source) -> (Vec<Arc<Task>>, Vec<TaskId>) {
+    pub fn here(&self, source: &Source) -> (Vec<Arc<Task>>, Vec<TaskId>) {
         let registry = &self.reader.registry;
         let mut tasks = source.tasks(registry);
         let mut absent = source.missing(registry, &tasks);
@@ -128,7 +128,7 @@ impl GroupReader {
     }
 
     /// Takes those out of `missing` that this agent has a replica of.
-    pub(super) fn replicas_of(&self, missing: &mut Vec<Missing>) -> Vec<Arc<Task>> {
+    pub fn replicas_of(&self, missing: &mut Vec<Missing>) -> Vec<Arc<Task>> {
         let mut found = Vec::new();
         missing.retain(|missing| match self.reader.registry.replica(&missing.id) {
             Some(replica) => {
@@ -141,7 +141,7 @@ impl GroupReader {
     }
 
     /// Asks the owners of `absent`, then whoever has replicas of what they did not answer.
-    pub(super) async fn round(
+    pub async fn round(
         &self,
         plan: &AggregatePlan,
         absent: Vec<TaskId>,
@@ -166,7 +166,7 @@ impl GroupReader {
     }
 
     /// Asks those who answered a first time for cells.
-    pub(super) async fn again(
+    pub async fn again(
         &self,
         plan: &AggregatePlan,
         before: Round,

@@ -9,7 +9,6 @@ mod error;
 mod gather;
 mod group;
 mod matcher;
-mod merged;
 mod peers;
 mod question;
 mod request;
@@ -17,7 +16,6 @@ mod select;
 mod serve;
 mod status;
 mod value;
-mod windows;
 mod wire;
 
 #[cfg(test)]
@@ -32,12 +30,10 @@ pub use error::QueryError;
 pub use gather::{Ask, Gathered, States, gather};
 pub use group::{GroupReader, Missing};
 pub use matcher::{MatchOp, Matcher, Matchers};
-pub use merged::MergedTotals;
 pub use request::{OrderBy, Request, Time};
 pub use serve::serve;
 pub use status::{Condition, Known, PartitionStatus, Readiness, not_ready};
 pub use value::{buckets, quantile, sum, value};
-pub use windows::{ClosedWindow, ClosedWindows, Published};
 pub use wire::status as status_to_proto;
 
 use crate::aggregate::AggregatePlan;
@@ -54,8 +50,6 @@ pub struct Reader {
     pub clock: Clock,
     /// More merged cells than this are refused.
     pub max_cells: usize,
-    /// Closed windows that other agents had a part in.
-    pub published: Published,
 }
 
 /// A query's answer.
@@ -99,6 +93,15 @@ impl Reader {
         let gathered = gather(&question.ask(&selection), tasks)?;
         status::as_gathered(&mut known, &gathered);
         Ok(question.finish(&selection, gathered, known, missing))
+    }
+
+    /// All partitions of a source: this agent's tasks, and replicas of the others. `None` if some are not here.
+    pub fn whole(&self, source: &Source) -> Option<Vec<Arc<Task>>> {
+        let mut tasks = source.tasks(&self.registry);
+        for id in source.missing(&self.registry, &tasks) {
+            tasks.push(self.registry.replica(&id)?);
+        }
+        Some(tasks)
     }
 
     /// How far tasks are, as far as an aggregate goes.

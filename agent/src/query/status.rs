@@ -104,7 +104,7 @@ pub(super) fn as_gathered(known: &mut [Known], gathered: &Gathered) {
 }
 
 /// End of the oldest pane that a task holds, Unix milliseconds.
-pub(super) fn oldest_pane_end(plan: &AggregatePlan, task: &Task) -> Option<i64> {
+pub fn oldest_pane_end(plan: &AggregatePlan, task: &Task) -> Option<i64> {
     let end = task.view.read().aggregate(plan.id)?.panes().next()?.0.end;
     Some(end)
 }

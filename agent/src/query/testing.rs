@@ -94,7 +94,7 @@ impl Agent {
             registry.insert(task.clone());
             tasks.push((task, TaskState::new(plan.clone()), 0));
         }
-        let reader = Arc::new(Reader { registry, sources, clock, max_cells: 10_000, published: Default::default() });
+        let reader = Arc::new(Reader { registry, sources, clock, max_cells: 10_000 });
         let agent = Agent { reader, config, lease, tasks };
         agent.renew();
         agent

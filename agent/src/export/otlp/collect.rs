@@ -1,14 +1,13 @@
 //! Takes closed windows up into the backlog: those that nobody has pushed yet, once each, from committed state.
 
-use super::due::Held;
 use super::points::{self, WindowRow};
 use super::resource::{Resources, request};
 use super::spool::{Dropped, Kind, Spool};
 use crate::aggregate::{AggregatePlan, WindowGrid};
 use crate::clock::BootTime;
 use crate::config::Window;
-use crate::export::prometheus::merge;
-use crate::query::{Closing, Progress, Reader, Source, aggregates};
+use crate::publish::{Held, Publisher, merge};
+use crate::query::{Closing, Progress, Source, aggregates};
 use crate::state::Task;
 use parking_lot::Mutex;
 use prost::Message;
@@ -30,7 +29,7 @@ pub struct Round {
 
 /// Looks for closed windows.
 pub struct Collector {
-    pub reader: Arc<Reader>,
+    pub publisher: Arc<Publisher>,
     pub resources: Arc<Resources>,
     pub spool: Arc<Mutex<Spool>>,
     /// Since when a partition of an aggregate's source is missing.
@@ -38,8 +37,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    pub fn new(reader: Arc<Reader>, resources: Arc<Resources>, spool: Arc<Mutex<Spool>>) -> Collector {
-        Collector { reader, resources, spool, incomplete: HashMap::new() }
+    pub fn new(publisher: Arc<Publisher>, resources: Arc<Resources>, spool: Arc<Mutex<Spool>>) -> Collector {
+        Collector { publisher, resources, spool, incomplete: HashMap::new() }
     }
 
     /// One round over all aggregates.
@@ -47,7 +46,7 @@ impl Collector {
     /// # Errors
     /// If the backlog cannot be written: the next round tries again.
     pub fn round(&mut self) -> io::Result<Round> {
-        let reader = self.reader.clone();
+        let reader = self.publisher.reader().clone();
         let mut round = Round::default();
         let sources = reader.sources.now();
         for (source, plan) in aggregates(&sources).filter(|(_, plan)| !plan.config.windows.is_empty()) {
@@ -57,13 +56,15 @@ impl Collector {
     }
 
     fn aggregate(&mut self, source: &Source, plan: &AggregatePlan, round: &mut Round) -> io::Result<()> {
-        let Some(publisher) = source.publisher(&self.reader.registry).filter(|task| task.is_published()) else {
+        let Some(publisher) = source.publisher(&self.publisher.reader().registry).filter(|task| task.is_published())
+        else {
             self.incomplete.remove(&plan.id.0);
             return Ok(());
         };
-        let tasks = self.reader.whole(source).unwrap_or_else(|| source.tasks(&self.reader.registry));
+        let tasks =
+            self.publisher.reader().whole(source).unwrap_or_else(|| source.tasks(&self.publisher.reader().registry));
         let Some(complete) = self.complete(source, plan, &tasks) else { return Ok(()) };
-        let now = self.reader.clock.unix_millis();
+        let now = self.publisher.reader().clock.unix_millis();
         let closing = Closing::of(tasks.iter().map(|task| Progress::of(task, now, plan.config.idle_timeout)));
         let mut held = None;
         for window in &plan.config.windows {
@@ -97,13 +98,13 @@ impl Collector {
     /// Whether every partition is here. `None`: wait; one is missing or not running, and not yet for so long that it no
     /// longer holds windows up. A window is pushed once: after a restart it must not go without what is still restoring.
     fn complete(&mut self, source: &Source, plan: &AggregatePlan, tasks: &[Arc<Task>]) -> Option<bool> {
-        let registry = &self.reader.registry;
+        let registry = &self.publisher.reader().registry;
         let is_sound = |task: &Arc<Task>| task.is_published() || task.is_replica();
         if source.missing(registry, tasks).is_empty() && tasks.iter().all(is_sound) {
             self.incomplete.remove(&plan.id.0);
             return Some(true);
         }
-        let now = self.reader.clock.boot_time();
+        let now = self.publisher.reader().clock.boot_time();
         let since = *self.incomplete.entry(plan.id.0).or_insert(now);
         (now.since(since) >= plan.config.idle_timeout).then_some(false)
     }
@@ -133,7 +134,7 @@ impl Collector {
             let cursor =
                 PushCursor { aggregate: plan.id.0, size_ms: grid.size_ms, hop_ms: grid.hop_ms, through: end, before };
             let batch = PushBatch {
-                created_at_ms: self.reader.clock.unix_millis(),
+                created_at_ms: self.publisher.reader().clock.unix_millis(),
                 windows: u32::from(last),
                 cursors: if last { vec![cursor] } else { Vec::new() },
                 request: request(&self.resources.group, metrics).encode_to_vec(),

@@ -6,7 +6,6 @@
 
 mod client;
 mod collect;
-mod due;
 mod points;
 mod resource;
 mod signals;
@@ -22,7 +21,8 @@ pub use client::ClientError;
 use crate::cluster::View;
 use crate::config::Otlp;
 use crate::export::prometheus::{families, own_text};
-use crate::query::{Reader, aggregates};
+use crate::publish::Publisher;
+use crate::query::aggregates;
 use crate::telemetry::{self, Metrics, ProcessStats};
 use client::{Answer, Client};
 use collect::Collector;
@@ -58,7 +58,7 @@ pub enum OtlpError {
 struct Push {
     config: Otlp,
     client: Client,
-    reader: Arc<Reader>,
+    publisher: Arc<Publisher>,
     metrics: Arc<Metrics>,
     cluster: View,
     resources: Arc<Resources>,
@@ -80,7 +80,7 @@ pub struct Sender<'a> {
 pub fn start(
     config: Otlp,
     sender: Sender<'_>,
-    reader: Arc<Reader>,
+    publisher: Arc<Publisher>,
     metrics: Arc<Metrics>,
     cluster: View,
     dir: &Path,
@@ -102,7 +102,7 @@ pub fn start(
     metrics.otlp_backlog(waiting, bytes);
     let resources = Arc::new(Resources::new(&config, sender.group_id, sender.instance));
     let spool = Arc::new(Mutex::new(spool));
-    let push = Arc::new(Push { config, client, reader, metrics, cluster, resources, spool });
+    let push = Arc::new(Push { config, client, publisher, metrics, cluster, resources, spool });
     let until = |stopped: watch::Receiver<()>, work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         tokio::spawn(async move {
             tokio::select! {
@@ -128,7 +128,7 @@ async fn ended(mut stopped: watch::Receiver<()>) {
 
 /// Takes up closed windows, for ever.
 async fn collect(push: Arc<Push>) {
-    let mut collector = Collector::new(push.reader.clone(), push.resources.clone(), push.spool.clone());
+    let mut collector = Collector::new(push.publisher.clone(), push.resources.clone(), push.spool.clone());
     loop {
         tokio::time::sleep(ROUND).await;
         let metrics = push.metrics.clone();
@@ -147,7 +147,7 @@ async fn collect(push: Arc<Push>) {
         collector = match round.await {
             Ok(collector) => collector,
             // It panicked; the hook has said where.
-            Err(_) => Collector::new(push.reader.clone(), push.resources.clone(), push.spool.clone()),
+            Err(_) => Collector::new(push.publisher.clone(), push.resources.clone(), push.spool.clone()),
         };
         push.note_backlog();
     }
@@ -157,7 +157,7 @@ async fn collect(push: Arc<Push>) {
 async fn drain(push: Arc<Push>) {
     let mut outage = Outage::default();
     loop {
-        let now = push.reader.clock.unix_millis();
+        let now = push.publisher.reader().clock.unix_millis();
         let spool = push.spool.clone();
         let next = spawn_blocking(move || {
             let mut spool = spool.lock();
@@ -207,17 +207,17 @@ async fn push_totals(push: Arc<Push>) {
 impl Push {
     /// Requests with all totals and the agent's own metrics, each of a size that receivers accept.
     fn totals(&self) -> Vec<Vec<u8>> {
-        let now = self.reader.clock.unix_millis();
+        let now = self.publisher.reader().clock.unix_millis();
         let mut requests = Vec::new();
-        for (source, plan) in aggregates(&self.reader.sources.now()) {
-            for metric in points::totals(&self.reader, source, plan, now) {
+        for (source, plan) in aggregates(&self.publisher.reader().sources.now()) {
+            for metric in points::totals(&self.publisher, source, plan, now) {
                 let parts = split(metric, POINTS).into_iter();
                 requests.extend(parts.map(|part| request(&self.resources.group, vec![part]).encode_to_vec()));
             }
         }
         let process = ProcessStats::read();
         let since = process.map_or(now, |process| (process.start_seconds * 1_000.0) as i64);
-        let own = families(&own_text(&self.reader, &self.metrics, &self.cluster, process.as_ref()));
+        let own = families(&own_text(&self.publisher, &self.metrics, &self.cluster, process.as_ref()));
         // A large cluster has a few series for each of its many partitions.
         let own = own.iter().flat_map(|family| split(points::own(family, since, now), POINTS));
         let mut together = Vec::new();

@@ -3,14 +3,13 @@
 //! Names are those of `/metrics`, suffixes and units included: whoever adds suffixes finds them there already, so that the
 //! same quantity has the same name scraped and pushed.
 
-use super::super::prometheus::{
-    Number, OwnFamily, OwnValue, merge, start_time, task_totals, whole_group, window_number,
-};
+use super::super::prometheus::{Number, OwnFamily, OwnValue, window_number};
 use crate::aggregate::{
     AggregatePlan, Dense, Histogram, KeyBytes, MeasureState, WindowSpan, is_overflow, labels, nanos_to_f64,
 };
 use crate::config::{Family, FamilyType, MeasureKind, Publish, Window, format_duration};
-use crate::query::{Reader, Source, States};
+use crate::publish::{Publisher, merge, start_time, task_totals, whole_group};
+use crate::query::{Source, States};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1 as otlp;
 use otlp::exponential_histogram_data_point::Buckets;
@@ -58,7 +57,8 @@ pub fn window_ends(
 }
 
 /// An aggregate's totals as of the last commits, at `now` (Unix milliseconds).
-pub fn totals(reader: &Reader, source: &Source, plan: &AggregatePlan, now: i64) -> Vec<otlp::Metric> {
+pub fn totals(publisher: &Publisher, source: &Source, plan: &AggregatePlan, now: i64) -> Vec<otlp::Metric> {
+    let reader = publisher.reader();
     let mut rows: Vec<(Vec<KeyValue>, Option<i64>, States)> = Vec::new();
     match plan.config.publish {
         Publish::PerPartition => {

@@ -8,6 +8,7 @@ use super::{Sender, start};
 use crate::cluster::View;
 use crate::config::{Otlp, OtlpProtocol, Secrets};
 use crate::export::prometheus::{Format, Style, render};
+use crate::publish::Publisher;
 use crate::query::testing::{Agent, MINUTE, T0, event};
 use crate::telemetry::Metrics;
 use receiver::{Kind, Point, Receiver, Reply};
@@ -69,7 +70,16 @@ fn push(agent: &Agent, config: Otlp, dir: &Path) -> Pushing {
     let (stop, stopped) = watch::channel(());
     let metrics = Arc::new(Metrics::new());
     let sender = Sender { group_id: "the-group", instance: "sg-1" };
-    start(config, sender, agent.reader.clone(), metrics.clone(), View::default(), dir, stopped).unwrap();
+    start(
+        config,
+        sender,
+        Arc::new(Publisher::alone(agent.reader.clone())),
+        metrics.clone(),
+        View::default(),
+        dir,
+        stopped,
+    )
+    .unwrap();
     Pushing { metrics, _stop: stop }
 }
 
@@ -307,7 +317,15 @@ async fn the_same_quantity_has_the_same_name_scraped_and_pushed() {
     let mut page = Vec::new();
     let style = Style { format: Format::Text, histograms: crate::config::Histograms::Both };
     let process = crate::telemetry::ProcessStats::read();
-    render(&agent.reader, &pushing.metrics, &Default::default(), process.as_ref(), style, &mut page).unwrap();
+    render(
+        &Publisher::alone(agent.reader.clone()),
+        &pushing.metrics,
+        &Default::default(),
+        process.as_ref(),
+        style,
+        &mut page,
+    )
+    .unwrap();
     let page = String::from_utf8(page).unwrap();
     let scraped: BTreeSet<&str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

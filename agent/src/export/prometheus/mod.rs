@@ -20,14 +20,13 @@ mod tests;
 pub use format::{Format, accepts_gzip};
 pub use own_families::{OwnFamily, OwnValue, families};
 pub use point::{Number, Style};
-pub use totals::{start_time, task_totals, whole_group};
 pub use windows::number as window_number;
 
-use crate::aggregate::{AggregatePlan, Cell, KeyBytes, WindowSpan, is_overflow, labels};
+use crate::aggregate::{AggregatePlan, Cell, KeyBytes, is_overflow, labels};
 use crate::cluster::View;
 use crate::config::Histograms;
-use crate::query::{Ask, Gathered, Matchers, Reader, States, aggregates, gather};
-use crate::state::Task;
+use crate::publish::Publisher;
+use crate::query::{States, aggregates};
 use crate::telemetry::{Metrics, ProcessStats};
 use page::{Labels, Page};
 use std::io::{self, Write};
@@ -38,7 +37,7 @@ use std::sync::Arc;
 /// # Errors
 /// If `sink` fails.
 pub fn render(
-    reader: &Reader,
+    publisher: &Publisher,
     metrics: &Metrics,
     cluster: &View,
     process: Option<&ProcessStats>,
@@ -46,11 +45,11 @@ pub fn render(
     sink: &mut dyn Write,
 ) -> io::Result<()> {
     let mut page = Page::new(style, sink);
-    for (source, plan) in aggregates(&reader.sources.now()) {
-        totals::write(&mut page, reader, source, plan);
-        windows::write(&mut page, reader, source, plan);
+    for (source, plan) in aggregates(&publisher.reader().sources.now()) {
+        totals::write(&mut page, publisher, source, plan);
+        windows::write(&mut page, publisher, source, plan);
     }
-    own::write(&mut page, reader);
+    own::write(&mut page, publisher);
     cluster::write(&mut page, cluster);
     let since = process.map(|process| (process.start_seconds * 1_000.0) as i64);
     page.openmetrics(&metrics.encode(process), since);
@@ -58,11 +57,11 @@ pub fn render(
 }
 
 /// What this agent tells of itself and of its cluster, in OpenMetrics text without its end.
-pub fn own_text(reader: &Reader, metrics: &Metrics, view: &View, process: Option<&ProcessStats>) -> String {
+pub fn own_text(publisher: &Publisher, metrics: &Metrics, view: &View, process: Option<&ProcessStats>) -> String {
     let mut text = Vec::new();
     let style = Style { format: Format::Text, histograms: Histograms::Classic };
     let mut page = Page::new(style, &mut text);
-    own::write(&mut page, reader);
+    own::write(&mut page, publisher);
     cluster::write(&mut page, view);
     // Writing to a vector cannot fail, and gauges look the same in both text formats.
     let _ = page.finish();
@@ -131,24 +130,4 @@ impl Series {
     fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }
-}
-
-/// All keys with the tasks' totals, or their panes in `span`, merged; in the keys' order.
-pub fn merge(plan: &AggregatePlan, span: Option<WindowSpan>, tasks: &[Arc<Task>]) -> Vec<(KeyBytes, States)> {
-    let measures: Vec<usize> = (0..plan.measures.len()).collect();
-    let spans = span.as_slice();
-    let ask = Ask {
-        plan,
-        spans: span.is_some().then_some(spans),
-        matchers: &Matchers::default(),
-        group_by: None,
-        measures: &measures,
-        limit: usize::MAX,
-    };
-    // Without a limit nothing is refused.
-    let Ok(Gathered { groups, cells, .. }) = gather(&ask, tasks) else { return Vec::new() };
-    let mut rows: Vec<_> =
-        cells.into_iter().map(|((group, _), measures)| (groups[group as usize].clone(), measures)).collect();
-    rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    rows
 }

@@ -3,12 +3,14 @@
 use super::page::{Labels, Page};
 use super::point::{Number, Point};
 use crate::config::{Family, FamilyType, Publish};
+use crate::publish::Publisher;
 use crate::query::{Reader, aggregates};
 use crate::state::{Phase, Task};
 use crate::telemetry::Name;
 use std::sync::Arc;
 
-pub fn write(page: &mut Page<'_>, reader: &Reader) {
+pub fn write(page: &mut Page<'_>, publisher: &Publisher) {
+    let reader = publisher.reader();
     let tasks = reader.registry.tasks();
     let now = reader.clock.unix_millis();
     let labelled: Vec<(Labels, &Task)> = tasks.iter().map(|task| (labels(page, task), task.as_ref())).collect();
@@ -28,7 +30,7 @@ pub fn write(page: &mut Page<'_>, reader: &Reader) {
     gauge(Name::RestoreDone, &|task| restoring(task).map(|(done, _)| Number::Int(done)));
     gauge(Name::RestoreTarget, &|task| restoring(task).map(|(_, of)| Number::Int(of)));
     write_replicas(page, reader);
-    write_stalled(page, reader);
+    write_stalled(page, publisher);
     write_sizes(page, reader, &tasks);
 }
 
@@ -44,12 +46,12 @@ fn write_replicas(page: &mut Page<'_>, reader: &Reader) {
 }
 
 /// Whether merged totals that are this agent's to publish cannot be shown.
-fn write_stalled(page: &mut Page<'_>, reader: &Reader) {
-    let sources = reader.sources.now();
+fn write_stalled(page: &mut Page<'_>, publisher: &Publisher) {
+    let sources = publisher.reader().sources.now();
     let merged = aggregates(&sources).filter(|(_, plan)| plan.config.publish == Publish::Merged);
     page.family(family(Name::MergedStalled));
     for (source, plan) in merged {
-        let Some(stalled) = reader.merged_stalled(source) else { continue };
+        let Some(stalled) = publisher.merged_stalled(source) else { continue };
         let labels = Labels::of(page.style.format, &[("aggregate", &plan.config.name)]);
         page.point(&labels.bytes, None, &Point::Value(Number::Int(u64::from(stalled))));
     }

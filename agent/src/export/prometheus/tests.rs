@@ -2,6 +2,7 @@
 
 use super::{Format, Style, render};
 use crate::config::Histograms;
+use crate::publish::Publisher;
 use crate::query::testing::{Agent, MINUTE, Request, T0, event};
 use crate::state::Phase;
 use crate::telemetry::{Metrics, ProcessStats};
@@ -71,7 +72,8 @@ fn bytes(agent: &Agent, style: Style) -> Vec<u8> {
     metrics.folded("requests", 8, 0);
     metrics.late("http", 0);
     let mut page = Vec::new();
-    render(&agent.reader, &metrics, &Default::default(), Some(&process), style, &mut page).unwrap();
+    render(&Publisher::alone(agent.reader.clone()), &metrics, &Default::default(), Some(&process), style, &mut page)
+        .unwrap();
     page
 }
 

@@ -3,18 +3,17 @@
 use super::page::{Labels, Page};
 use super::point::{Bound, Number, Point};
 use super::{Format, Series};
-use crate::aggregate::{AggregatePlan, Cell, Histogram, KeyBytes, MeasureState};
+use crate::aggregate::{AggregatePlan, Histogram, MeasureState};
 use crate::config::{FamilyType, MeasureKind, Publish};
-use crate::query::{MergedTotals, Reader, Source};
-use crate::state::Task;
-use std::sync::Arc;
+use crate::publish::{MergedTotals, Publisher, start_time, task_totals};
+use crate::query::Source;
 
 /// Writes an aggregate's totals.
-pub fn write(page: &mut Page<'_>, reader: &Reader, source: &Source, plan: &AggregatePlan) {
+pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: &AggregatePlan) {
     let format = page.style.format;
     let series = match plan.config.publish {
-        Publish::PerPartition => per_partition(reader, source, plan, format),
-        Publish::Merged => merged(reader, source, plan, format),
+        Publish::PerPartition => per_partition(publisher, source, plan, format),
+        Publish::Merged => merged(publisher, source, plan, format),
     };
     if series.is_empty() {
         return;
@@ -29,9 +28,9 @@ pub fn write(page: &mut Page<'_>, reader: &Reader, source: &Source, plan: &Aggre
 }
 
 /// Each task's totals under its own labels. Only its owner shows them, and only under its lease.
-fn per_partition(reader: &Reader, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
+fn per_partition(publisher: &Publisher, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
     let mut series = Series::new(format);
-    for task in source.tasks(&reader.registry).iter().filter(|task| task.is_published()) {
+    for task in source.tasks(&publisher.reader().registry).iter().filter(|task| task.is_published()) {
         let partition = task.id.partition.to_string();
         let labels = [("topic", &*task.id.topic), ("partition", &partition), ("instance", "")];
         let (more, since) = (Labels::of(format, &labels), start_time(task, plan));
@@ -42,40 +41,13 @@ fn per_partition(reader: &Reader, source: &Source, plan: &AggregatePlan, format:
     series
 }
 
-/// A task's totals in the keys' order.
-pub fn task_totals(task: &Task, plan: &AggregatePlan) -> Vec<(KeyBytes, Arc<Cell>)> {
-    let mut cells: Vec<_> = {
-        // Only references are taken under the lock: the next commit does not wait for the page.
-        let view = task.view.read();
-        let totals = view.aggregate(plan.id).into_iter().flat_map(|aggregate| aggregate.totals());
-        totals.map(|(key, committed)| (key.clone(), committed.cell.clone())).collect()
-    };
-    cells.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    cells
-}
-
-/// Since when a task has counted for an aggregate, Unix milliseconds; `None` before its first commit.
-pub fn start_time(task: &Task, plan: &AggregatePlan) -> Option<i64> {
-    let view = task.view.read();
-    let progress = view.record().aggregates.iter().find(|progress| progress.id == plan.id.0)?;
-    (progress.start_time_ms > 0).then_some(progress.start_time_ms)
-}
-
 /// The group's totals, shown by the publisher, and only while nothing in them can go back.
-fn merged(reader: &Reader, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
+fn merged(publisher: &Publisher, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
     let labels = Labels::of(format, &[("instance", "")]);
-    let MergedTotals::Shown(rows) = reader.merged_totals(source, plan) else { return Series::new(format) };
-    let tasks = reader.whole(source).unwrap_or_default();
+    let MergedTotals::Shown(rows) = publisher.merged_totals(source, plan) else { return Series::new(format) };
+    let tasks = publisher.reader().whole(source).unwrap_or_default();
     let since = tasks.iter().filter_map(|task| start_time(task, plan)).min();
     Series::of(plan, &rows, &labels, since, format)
-}
-
-/// All of the source's tasks, if this agent has every one of them and publishes for the group.
-pub fn whole_group(reader: &Reader, source: &Source) -> Option<Vec<Arc<Task>>> {
-    let tasks = source.tasks(&reader.registry);
-    let publishes = source.publisher(&reader.registry).is_some_and(|task| task.is_published());
-    let whole = source.missing(&reader.registry, &tasks).is_empty() && tasks.iter().all(|task| task.is_published());
-    (publishes && whole).then_some(tasks)
 }
 
 fn write_family(

@@ -5,7 +5,8 @@ use super::point::{Number, Point};
 use super::{Format, Series};
 use crate::aggregate::{AggregatePlan, MeasureState, WindowSpan};
 use crate::config::{Measure, Stat, Window, format_duration};
-use crate::query::{ClosedWindow, Reader, Source, value};
+use crate::publish::{ClosedWindow, Publisher};
+use crate::query::{Source, value};
 
 /// One kind of window.
 struct Closed {
@@ -16,8 +17,8 @@ struct Closed {
 }
 
 /// Writes an aggregate's closed windows if this agent publishes them.
-pub fn write(page: &mut Page<'_>, reader: &Reader, source: &Source, plan: &AggregatePlan) {
-    let Some(newest) = reader.closed_windows(source, plan) else { return };
+pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: &AggregatePlan) {
+    let Some(newest) = publisher.closed_windows(source, plan) else { return };
     let format = page.style.format;
     let closed = |closed: &ClosedWindow| {
         let labels = window_labels(&closed.window, format);

@@ -1,6 +1,6 @@
 //! Which closed windows are still to be pushed. Pure.
 
-use super::super::prometheus::start_time;
+use super::start_time;
 use crate::aggregate::{AggregatePlan, WindowGrid};
 use crate::state::Task;
 use std::collections::BTreeSet;

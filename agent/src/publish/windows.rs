@@ -3,17 +3,14 @@
 //! With every partition at hand they are read when they are asked for. Otherwise the publisher asks the owners whenever a
 //! window has closed, and keeps what it got. What is shown is committed before: a successor does not go back behind it.
 
-use super::closing::{Closing, Progress};
-use super::error::QueryError;
-use super::gather::{Ask, Gathered, States, gather};
-use super::group::GroupReader;
-use super::matcher::Matchers;
-use super::status::{Condition, Known};
-use super::{Reader, Source, oldest_pane_end};
+use super::Publisher;
 use crate::aggregate::{AggregateId, AggregatePlan, KeyBytes, WindowGrid, WindowSpan};
 use crate::config::Window;
+use crate::query::{
+    Ask, Closing, Condition, Gathered, Known, Matchers, Progress, QueryError, States, gather, oldest_pane_end,
+};
+use crate::sources::{Source, aggregates};
 use crate::state::{Task, TaskId};
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,11 +41,8 @@ pub struct ClosedWindows {
 }
 
 /// What a publisher has gathered from others.
-#[derive(Debug, Default)]
-pub struct Published(Mutex<HashMap<AggregateId, Kept>>);
-
 #[derive(Debug)]
-struct Kept {
+pub(super) struct Kept {
     /// The task that made this agent the publisher.
     publisher: Arc<Task>,
     shown: ClosedWindows,
@@ -67,12 +61,12 @@ struct Seen {
     missing_since: Option<i64>,
 }
 
-impl Reader {
+impl Publisher {
     /// The closed windows to be shown now; `None`: another agent's to show, or none are known yet.
     pub fn closed_windows(&self, source: &Source, plan: &AggregatePlan) -> Option<ClosedWindows> {
-        let publisher = source.publisher(&self.registry).filter(|task| task.is_published())?;
-        let Some(tasks) = self.whole(source) else {
-            let kept = self.published.0.lock();
+        let publisher = source.publisher(&self.reader().registry).filter(|task| task.is_published())?;
+        let Some(tasks) = self.reader().whole(source) else {
+            let kept = self.published.lock();
             let kept = kept.get(&plan.id).filter(|kept| Arc::ptr_eq(&kept.publisher, &publisher))?;
             return Some(kept.shown.clone());
         };
@@ -83,17 +77,8 @@ impl Reader {
         Some(ClosedWindows { windows: closed(&ends, &spans, gathered), complete })
     }
 
-    /// All partitions of a source: this agent's tasks, and replicas of the others. `None` if some are not here.
-    pub fn whole(&self, source: &Source) -> Option<Vec<Arc<Task>>> {
-        let mut tasks = source.tasks(&self.registry);
-        for id in source.missing(&self.registry, &tasks) {
-            tasks.push(self.registry.replica(&id)?);
-        }
-        Some(tasks)
-    }
-
     fn local_ends(&self, plan: &AggregatePlan, tasks: &[Arc<Task>], floor: i64) -> Vec<(Window, i64)> {
-        let now = self.clock.unix_millis();
+        let now = self.reader().clock.unix_millis();
         let closing = Closing::of(tasks.iter().map(|task| Progress::of(task, now, plan.config.idle_timeout)));
         ends(plan, closing, oldest_pane_end(plan, tasks), floor, &[])
     }
@@ -175,12 +160,12 @@ fn progress(
     all.iter().map(one).collect()
 }
 
-impl GroupReader {
+impl Publisher {
     /// Publishes the closed windows of every aggregate that is this agent's to publish, until dropped.
     pub async fn publish_windows(&self) {
         loop {
             tokio::time::sleep(LOOK).await;
-            for (source, plan) in super::aggregates(&self.reader.sources.now()) {
+            for (source, plan) in aggregates(&self.reader().sources.now()) {
                 if plan.config.windows.is_empty() {
                     continue;
                 }
@@ -192,16 +177,16 @@ impl GroupReader {
     }
 
     async fn publish(&self, source: &Source, plan: &Arc<AggregatePlan>) -> Result<(), QueryError> {
-        let reader = &self.reader;
+        let reader = self.reader();
         let publisher = source.publisher(&reader.registry).filter(|task| task.is_published());
         let Some(publisher) = publisher else {
-            reader.published.0.lock().remove(&plan.id);
+            self.published.lock().remove(&plan.id);
             return Ok(());
         };
         if let Some(tasks) = reader.whole(source) {
-            reader.published.0.lock().remove(&plan.id);
+            self.published.lock().remove(&plan.id);
             let floor = publisher.published_through(plan.id);
-            if let Some(end) = finest(&reader.local_ends(plan, &tasks, floor)).filter(|end| *end > floor) {
+            if let Some(end) = finest(&self.local_ends(plan, &tasks, floor)).filter(|end| *end > floor) {
                 publisher.ask_to_publish(plan.id, end);
             }
             return Ok(());
@@ -216,8 +201,8 @@ impl GroupReader {
         plan: &Arc<AggregatePlan>,
         publisher: Arc<Task>,
     ) -> Result<(), QueryError> {
-        let (reader, now) = (&self.reader, self.reader.clock.unix_millis());
-        let before = reader.published.0.lock().remove(&plan.id);
+        let now = self.reader().clock.unix_millis();
+        let before = self.published.lock().remove(&plan.id);
         let mut kept = before.filter(|kept| Arc::ptr_eq(&kept.publisher, &publisher)).unwrap_or_else(|| Kept {
             publisher: publisher.clone(),
             shown: ClosedWindows::default(),
@@ -226,7 +211,7 @@ impl GroupReader {
             partitions: HashMap::new(),
         });
         let result = self.gather_closed(source, plan, &mut kept, now).await;
-        reader.published.0.lock().insert(plan.id, kept);
+        self.published.lock().insert(plan.id, kept);
         result
     }
 
@@ -237,12 +222,12 @@ impl GroupReader {
         kept: &mut Kept,
         now: i64,
     ) -> Result<(), QueryError> {
-        let reader = &self.reader;
-        let (mut tasks, absent) = self.here(source);
+        let reader = self.reader();
+        let (mut tasks, absent) = self.group.here(source);
         let mut all: Vec<TaskId> = tasks.iter().map(|task| task.id.clone()).collect();
         all.extend(absent.iter().cloned());
-        let mut round = self.round(plan, absent, None).await?;
-        tasks.extend(self.replicas_of(&mut round.missing));
+        let mut round = self.group.round(plan, absent, None).await?;
+        tasks.extend(self.group.replicas_of(&mut round.missing));
         let mut known = reader.known(plan, &tasks);
         known.extend(round.parts.iter().flat_map(|(_, known, _)| known.iter().cloned()));
         let progress = progress(&mut kept.partitions, &all, &known, now, plan.config.idle_timeout);
@@ -261,7 +246,7 @@ impl GroupReader {
         let spans: Vec<WindowSpan> = ends.iter().map(|(window, end)| WindowGrid::from(*window).span(*end)).collect();
         let (measures, matchers) = (all_measures(plan), Matchers::default());
         let ask = ask(plan, &spans, &measures, &matchers);
-        let round = self.again(plan, round, (&ask, &[])).await?;
+        let round = self.group.again(plan, round, (&ask, &[])).await?;
         let mut gathered = gather(&ask, &tasks)?;
         for (_, _, cells) in round.parts {
             gathered.absorb(cells, usize::MAX)?;
@@ -296,8 +281,8 @@ async fn committed(publisher: &Arc<Task>, aggregate: AggregateId, end: i64) -> b
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Agent, MINUTE, T0, event};
     use super::*;
+    use crate::query::testing::{Agent, MINUTE, T0, event};
 
     fn windows(agent: &Agent, known: &[Known], seen: &mut HashMap<TaskId, Seen>, now: i64, of: i32) -> Vec<i64> {
         let source = &agent.reader.sources.now().sources[0];

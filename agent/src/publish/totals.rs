@@ -1,9 +1,9 @@
 //! The whole group's totals, for aggregates that are published merged: shown by the publisher, and never going back.
 
-use super::gather::{Ask, States, gather};
-use super::matcher::Matchers;
-use super::{Reader, Source};
-use crate::aggregate::{AggregatePlan, KeyBytes};
+use super::Publisher;
+use crate::aggregate::{AggregatePlan, Cell, KeyBytes, WindowSpan};
+use crate::query::{Ask, Gathered, Matchers, Reader, States, gather};
+use crate::sources::Source;
 use crate::state::{Task, TaskId};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,19 +19,19 @@ pub enum MergedTotals {
     NotHere,
 }
 
-impl Reader {
+impl Publisher {
     /// Whether merged totals are this agent's to show, and cannot be shown; `None`: another agent's.
     pub fn merged_stalled(&self, source: &Source) -> Option<bool> {
-        let publisher = source.publisher(&self.registry).filter(|task| task.is_published())?;
-        let tasks = self.whole(source);
+        let publisher = source.publisher(&self.reader().registry).filter(|task| task.is_published())?;
+        let tasks = self.reader().whole(source);
         Some(!tasks.is_some_and(|tasks| may_show(publisher.merge_marks(), &tasks)))
     }
 
     /// The totals of all partitions, from this agent's tasks and its replicas of the others.
     pub fn merged_totals(&self, source: &Source, plan: &AggregatePlan) -> MergedTotals {
-        let publisher = source.publisher(&self.registry).filter(|task| task.is_published());
+        let publisher = source.publisher(&self.reader().registry).filter(|task| task.is_published());
         let Some(publisher) = publisher else { return MergedTotals::NotHere };
-        let Some(tasks) = self.whole(source).filter(|tasks| may_show(publisher.merge_marks(), tasks)) else {
+        let Some(tasks) = self.reader().whole(source).filter(|tasks| may_show(publisher.merge_marks(), tasks)) else {
             return MergedTotals::Stalled;
         };
         let measures: Vec<usize> = (0..plan.measures.len()).collect();
@@ -60,15 +60,62 @@ fn may_show(marks: Option<&HashMap<TaskId, i64>>, tasks: &[Arc<Task>]) -> bool {
     tasks.iter().all(|task| if task.is_replica() { has_passed(task) } else { task.is_published() })
 }
 
+/// A task's totals in the keys' order.
+pub fn task_totals(task: &Task, plan: &AggregatePlan) -> Vec<(KeyBytes, Arc<Cell>)> {
+    let mut cells: Vec<_> = {
+        // Only references are taken under the lock: the next commit does not wait for the page.
+        let view = task.view.read();
+        let totals = view.aggregate(plan.id).into_iter().flat_map(|aggregate| aggregate.totals());
+        totals.map(|(key, committed)| (key.clone(), committed.cell.clone())).collect()
+    };
+    cells.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    cells
+}
+
+/// Since when a task has counted for an aggregate, Unix milliseconds; `None` before its first commit.
+pub fn start_time(task: &Task, plan: &AggregatePlan) -> Option<i64> {
+    let view = task.view.read();
+    let progress = view.record().aggregates.iter().find(|progress| progress.id == plan.id.0)?;
+    (progress.start_time_ms > 0).then_some(progress.start_time_ms)
+}
+
+/// All of the source's tasks, if this agent has every one of them and publishes for the group.
+pub fn whole_group(reader: &Reader, source: &Source) -> Option<Vec<Arc<Task>>> {
+    let tasks = source.tasks(&reader.registry);
+    let publishes = source.publisher(&reader.registry).is_some_and(|task| task.is_published());
+    let whole = source.missing(&reader.registry, &tasks).is_empty() && tasks.iter().all(|task| task.is_published());
+    (publishes && whole).then_some(tasks)
+}
+
+/// All keys with the tasks' totals, or their panes in `span`, merged; in the keys' order.
+pub fn merge(plan: &AggregatePlan, span: Option<WindowSpan>, tasks: &[Arc<Task>]) -> Vec<(KeyBytes, States)> {
+    let measures: Vec<usize> = (0..plan.measures.len()).collect();
+    let spans = span.as_slice();
+    let ask = Ask {
+        plan,
+        spans: span.is_some().then_some(spans),
+        matchers: &Matchers::default(),
+        group_by: None,
+        measures: &measures,
+        limit: usize::MAX,
+    };
+    // Without a limit nothing is refused.
+    let Ok(Gathered { groups, cells, .. }) = gather(&ask, tasks) else { return Vec::new() };
+    let mut rows: Vec<_> =
+        cells.into_iter().map(|((group, _), measures)| (groups[group as usize].clone(), measures)).collect();
+    rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    rows
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Agent, T0, event};
     use super::*;
+    use crate::query::testing::{Agent, T0, event};
     use crate::state::Phase;
 
     fn count(agent: &Agent) -> Option<u64> {
         let source = &agent.reader.sources.now().sources[0];
-        match agent.reader.merged_totals(source, &source.plan.aggregates[0]) {
+        match Publisher::alone(agent.reader.clone()).merged_totals(source, &source.plan.aggregates[0]) {
             MergedTotals::Shown(rows) => Some(rows.iter().filter_map(|(_, states)| states[0].count()).sum()),
             MergedTotals::Stalled => None,
             MergedTotals::NotHere => panic!("it is the publisher"),
