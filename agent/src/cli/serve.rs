@@ -253,7 +253,6 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
         clock,
         runtime: tokio::runtime::Handle::current(),
         stopping: AtomicBool::new(false),
-        first_seen: Default::default(),
         rejoin: AtomicBool::new(false),
         topics_given,
         config,

@@ -149,5 +149,6 @@ fn offset_record(view: &View, epoch: &TaskEpoch, now: i64, sums: &Sums) -> Offse
             id => id.to_owned(),
         },
         transactional_id: String::new(),
+        origin: before.origin.clone().or_else(|| epoch.task.origin().cloned()),
     }
 }

@@ -3,6 +3,7 @@
 use super::error::RestoreError;
 use super::file::Files;
 use super::identity::TopicIds;
+use super::origin::Beginning;
 use super::position::LossPolicy;
 use super::replicas::Replicas;
 use crate::clock::Clock;
@@ -42,6 +43,7 @@ pub struct RestoreContext {
     pub cancelled: Arc<AtomicBool>,
     /// Of the source topic that the tasks are of.
     pub ids: TopicIds,
+    pub beginning: Arc<Beginning>,
 }
 
 /// The clients that a restore reads with. Made ahead, while something else has to be waited for, they save the time it

@@ -4,7 +4,8 @@ use super::context::{Ends, RestoreContext, RestoreTask};
 use super::error::RestoreError;
 use super::file::Opened;
 use super::identity::differ;
-use super::position::start_at;
+use super::origin::start_of;
+use super::position::{LossPolicy, start_at};
 use super::records::Records;
 use super::replay::{Replay, ReplayError, expiry_of};
 use crate::aggregate::{EntryKey, TaskState};
@@ -126,6 +127,8 @@ impl PartitionRestore {
     ) -> Result<Result<Restored, PartitionRestore>, RestoreError> {
         let id = self.task.task.id.clone();
         failpoint::hit("restore.replayed");
+        let foreign = |error| RestoreError::Replay { task: id.to_string(), error };
+        context.beginning.check(self.view.read().record().origin.as_ref()).map_err(foreign)?;
         let finished = match self.failed {
             Some(error) => Err(error),
             None => self.replay.finish(&mut self.view.write()),
@@ -151,9 +154,13 @@ impl PartitionRestore {
         if differ(&record.topic_id, &context.ids.source) {
             return Err(RestoreError::Recreated { task: id.to_string() });
         }
-        let state_offset = (!is_new).then_some(record.next_offset);
-        let (next_offset, publish_from) =
-            start_at(&id.to_string(), state_offset, group_offset, first, end, self.task.policy)?;
+        let state = (!is_new).then_some(&record);
+        let origin = context.retry("how the group began", || context.beginning.origin_of(state))?;
+        context.beginning.check(Some(&origin)).map_err(foreign)?;
+        let policy = LossPolicy { start: start_of(id.partition, &origin, self.task.policy.start), ..self.task.policy };
+        self.task.task.set_origin(origin);
+        let state_offset = state.map(|record| record.next_offset);
+        let (next_offset, publish_from) = start_at(&id.to_string(), state_offset, group_offset, first, end, policy)?;
         if let Some(lost) = state_offset.map(|offset| first - offset).filter(|&lost| lost > 0) {
             tracing::error!(task = %id, lost, "Kafka no longer has {lost} records that were not read yet (retention)");
             context.metrics.lost(&id.topic, lost as u64);

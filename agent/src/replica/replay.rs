@@ -26,6 +26,10 @@ pub enum ReplayError {
         "aggregate {aggregate}: the entries do not add up to the fingerprint of their offset record ({entries} entries, {expected} expected)"
     )]
     Fingerprint { aggregate: String, entries: u64, expected: u64 },
+    #[error(
+        "its changelog is that of topic {topic} of group {group}: the changelogs of both have the same name. Set another kafka.group_id"
+    )]
+    Foreign { group: String, topic: String },
     #[error("an entry of aggregate {aggregate} cannot be read: {error}")]
     Entry { aggregate: String, error: String },
 }

@@ -7,6 +7,7 @@ use super::error::RestoreError;
 use super::file::{Files, Followed, Kept, Opened};
 use super::follower::ChangelogFollower;
 use super::identity::TopicIds;
+use super::origin::check_origin;
 use super::replay::{Replay, ReplayError};
 use crate::aggregate::Plan;
 use crate::clock::{BootTime, Clock};
@@ -312,12 +313,14 @@ impl Replicas {
         match stage {
             Stage::CatchingUp(opened) => {
                 if let Some(record) = opened.replay.take(offset, key, value)? {
+                    check_origin(record.origin.as_ref(), self.settings.settings.group(), &id.topic)?;
                     opened.replay.commit(record, &mut opened.view.write());
                 }
                 Ok(())
             }
             Stage::Following(replay) => {
                 if let Some(record) = replay.take(offset, key, value)? {
+                    check_origin(record.origin.as_ref(), self.settings.settings.group(), &id.topic)?;
                     replay.commit(record.clone(), &mut task.view.write());
                     if let Some(error) = replay.unreadable() {
                         return Err(error.clone());

@@ -4,10 +4,16 @@
 //! every older state file that meets it too, and, being the newest value of its key, is never compacted away.
 
 use crate::commit::CHANGELOG_FORMAT_VERSION;
-use streamgauge_proto::storage::v1::OffsetRecord;
+use streamgauge_proto::storage::v1::{OffsetRecord, Origin};
 
 /// A record after which a task's state is empty and its input goes on at `next_offset`. `now`: Unix milliseconds.
-pub fn reset_record(before: Option<&OffsetRecord>, next_offset: i64, topic_id: &str, now: i64) -> OffsetRecord {
+pub fn reset_record(
+    before: Option<&OffsetRecord>,
+    next_offset: i64,
+    topic_id: &str,
+    origin: Origin,
+    now: i64,
+) -> OffsetRecord {
     OffsetRecord {
         format_version: CHANGELOG_FORMAT_VERSION,
         next_offset,
@@ -19,5 +25,6 @@ pub fn reset_record(before: Option<&OffsetRecord>, next_offset: i64, topic_id: &
         last_input_at_ms: 0,
         topic_id: topic_id.to_owned(),
         transactional_id: String::new(),
+        origin: Some(origin),
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
+use streamgauge_proto::storage::v1::Origin;
 
 /// One input partition.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +50,7 @@ pub struct Task {
     /// No record stands from the first of these input offsets up to the second.
     nothing_between: Mutex<(i64, i64)>,
     topic_id: OnceLock<Arc<str>>,
+    origin: OnceLock<Origin>,
     /// Of a replica: everything before this changelog offset is in the view.
     changelog_position: AtomicI64,
     /// Of a replica: since when it has caught up, Unix milliseconds.
@@ -78,6 +80,7 @@ impl Task {
             publish_from: AtomicI64::new(0),
             nothing_between: Mutex::new((-1, -1)),
             topic_id: OnceLock::new(),
+            origin: OnceLock::new(),
             changelog_position: AtomicI64::new(0),
             observed_since: AtomicI64::new(i64::MAX),
             merge_marks: OnceLock::new(),
@@ -169,6 +172,7 @@ impl Task {
             publish_from: atomic(&self.publish_from),
             nothing_between: Mutex::new(*self.nothing_between.lock()),
             topic_id: self.topic_id.clone(),
+            origin: self.origin.clone(),
             changelog_position: atomic(&self.changelog_position),
             observed_since: atomic(&self.observed_since),
             merge_marks: self.merge_marks.clone(),
@@ -196,6 +200,15 @@ impl Task {
     /// The source topic's id; empty while unknown, and where the cluster gives none.
     pub fn topic_id(&self) -> &str {
         self.topic_id.get().map_or("", |id| id)
+    }
+
+    /// Sets what the task's changelog is of, once; it is known when the restore ends.
+    pub fn set_origin(&self, origin: Origin) {
+        let _ = self.origin.set(origin);
+    }
+
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.get()
     }
 
     pub fn phase(&self) -> Phase {

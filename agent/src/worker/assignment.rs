@@ -7,10 +7,11 @@ use super::growth::Patience;
 use super::run::{RestoreReport, Restoring, Worker};
 use crate::aggregate::TaskState;
 use crate::commit::Generation;
-use crate::config::Start;
 use crate::failpoint;
-use crate::kafka::{Rebalance, TopicPartition};
-use crate::replica::{Files, LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore};
+use crate::kafka::{Rebalance, Settings, TopicPartition};
+use crate::replica::{
+    Beginning, Files, LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore,
+};
 use crate::sources::{Source, changelog_topic};
 use crate::state::{Phase, Task, TaskId};
 use std::collections::BTreeMap;
@@ -202,7 +203,7 @@ impl Worker<'_> {
         &mut self,
         topic: Arc<str>,
         source: Arc<Source>,
-        mut tasks: Vec<RestoreTask>,
+        tasks: Vec<RestoreTask>,
     ) -> Result<(), WorkerError> {
         let mut context = RestoreContext {
             settings: self.agent.settings.clone(),
@@ -219,6 +220,7 @@ impl Worker<'_> {
             metrics: self.agent.metrics.clone(),
             cancelled: self.cancelled.clone(),
             ids: Default::default(),
+            beginning: begin(&self.agent.settings, &tasks, 0, self.agent.clock.unix_millis()),
         };
         let (agent, tag, reports) = (self.agent.clone(), self.tag, self.reports.0.clone());
         let prepared = self.prepared.clone();
@@ -239,14 +241,12 @@ impl Worker<'_> {
                 Ok(now) => {
                     agent.registry.set_partitions(topic.clone(), now.partitions);
                     prepared.lock().insert(topic.clone(), now.clone());
+                    let clock = agent.clock.unix_millis();
+                    context.beginning = begin(&agent.settings, &tasks, now.partitions, clock);
                     now.ids
                 }
                 Err(error) => return fail(error.into()),
             };
-            let first_seen = agent.first_seen.lock().get(&topic).copied().unwrap_or(i32::MAX);
-            for task in tasks.iter_mut().filter(|task| task.task.id.partition >= first_seen) {
-                task.policy.start = Start::Earliest;
-            }
             let connect = || Readers::connect(&context.settings, &tasks[0].changelog);
             let readers = match ahead.unwrap_or_else(connect) {
                 Ok(readers) => readers,
@@ -345,6 +345,12 @@ impl Worker<'_> {
         });
         Ok(())
     }
+}
+
+/// How the group began with the topic of these tasks, which has so many partitions now.
+fn begin(settings: &Settings, tasks: &[RestoreTask], partitions: i32, now: i64) -> Arc<Beginning> {
+    let RestoreTask { task, changelog, .. } = &tasks[0];
+    Arc::new(Beginning::new(settings, &task.id.topic, changelog.clone(), partitions, now))
 }
 
 /// A flag that ends restores nobody waits for.

@@ -8,7 +8,6 @@ use crate::sources::{Plans, Sources};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -108,9 +107,6 @@ pub struct Agent {
     /// Where the admin client's calls are waited for.
     pub runtime: tokio::runtime::Handle,
     pub stopping: AtomicBool,
-    /// How many partitions each topic had when this agent, or the group before it, first saw it: those from there on
-    /// were added since, and are read from their beginning whatever the source's `start` says.
-    pub first_seen: Mutex<HashMap<Arc<str>, i32>>,
     /// Partitions are nobody's: a worker is to leave the group and join it again.
     pub rejoin: AtomicBool,
     /// Take the changelog and dead-letter topics as they are: a mock cluster has no admin API to look at them with.

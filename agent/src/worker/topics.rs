@@ -46,7 +46,6 @@ pub fn prepare(agent: &Agent, topic: &str) -> Result<Prepared, TopicError> {
     let kafka = &agent.config.kafka;
     let changelog = changelog_topic(&kafka.group_id, topic);
     let before = topics.get(&changelog).map(|info| info.partitions);
-    agent.first_seen.lock().entry(topic.into()).or_insert_with(|| before.unwrap_or(partitions).min(partitions));
     match before {
         None if !kafka.create_topics => return Err(TopicError::Missing { topic: changelog, partitions }),
         None => {

@@ -59,3 +59,47 @@ fn partitions_added_while_the_agent_is_away_are_found_when_it_returns() {
     let page = agent.scrape();
     assert_eq!(number(&page, "streamgauge_records_lost_total", &[]), 0.0);
 }
+
+/// A scene of two partitions whose group has counted under `start: latest` and is away; the topic has four now, with records
+/// in each that nobody has read.
+fn grown_while_away(what: &str) -> (Scene, Agent) {
+    let scene = Scene::new(what, 2)
+        .kafka_line(LOOK_OFTEN)
+        .replacing("format: unix_ms }", "format: unix_ms }\n    start: latest");
+    let mut agent = scene.agent();
+    agent.wait_ready();
+    scene.produce_now(10_000, 1);
+    scene.assert_equals_recount(&[&agent]);
+    agent.kill9();
+    scene.kafka.grow_topic(&scene.topic, 4);
+    scene.produce_now(10_000, 2);
+    (scene, agent)
+}
+
+fn assert_all_is_counted(scene: &Scene, agent: &mut Agent) {
+    agent.restart();
+    agent.wait_ready();
+    wait_until("all partitions are read", || lag_partitions(&[agent]) == 4);
+    let recount = scene.assert_equals_recount(&[agent]);
+    assert!((2..4).all(|added| recount.partitions[&added].events > 1_000), "{:?}", recount.partitions);
+    assert_eq!(number(&agent.scrape(), "streamgauge_records_lost_total", &[]), 0.0);
+}
+
+#[test]
+fn added_partitions_lose_nothing_when_the_agent_dies_before_their_first_commit() {
+    let (scene, mut agent) = grown_while_away("grown-crash");
+    // It has made the changelog grow by then, and committed nothing of what was added.
+    agent.set("STREAMGAUGE_FAILPOINTS", Some("restore.promoted=kill"));
+    agent.restart();
+    agent.wait_exit();
+    agent.set("STREAMGAUGE_FAILPOINTS", None);
+    assert_all_is_counted(&scene, &mut agent);
+}
+
+#[test]
+fn added_partitions_lose_nothing_when_somebody_else_has_made_the_changelog_grow() {
+    let (scene, mut agent) = grown_while_away("grown-by-other");
+    let changelog = format!("streamgauge-{}-{}-changelog", scene.group, scene.topic);
+    scene.kafka.grow_topic(&changelog, 4);
+    assert_all_is_counted(&scene, &mut agent);
+}

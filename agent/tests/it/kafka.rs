@@ -196,8 +196,8 @@ impl Kafka {
         metadata.topics()[0].partitions().iter().filter(|p| p.leader() >= 0).count() as i32
     }
 
-    /// Deletes a topic, and makes one of the same name.
-    pub fn recreate_topic(&self, name: &str, partitions: i32) {
+    /// Deletes a topic, and waits until nobody sees it any more.
+    pub fn delete_topic(&self, name: &str) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
         let results = block_on(admin.delete_topics(&[name], &AdminOptions::new())).expect("the controller answers");
         results.into_iter().for_each(|r| {
@@ -207,6 +207,11 @@ impl Kafka {
             let metadata = admin.inner().fetch_metadata(None, TIMEOUT).expect("metadata");
             metadata.topics().iter().all(|topic| topic.name() != name)
         });
+    }
+
+    /// Deletes a topic, and makes one of the same name.
+    pub fn recreate_topic(&self, name: &str, partitions: i32) {
+        self.delete_topic(name);
         self.create_topic(name, partitions, &[]);
     }
 

@@ -34,6 +34,7 @@ mod reload;
 mod scale;
 mod scene;
 mod smoke;
+mod sources;
 mod state_verbs;
 mod tidy;
 mod topics;

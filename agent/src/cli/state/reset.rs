@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::commit::OFFSET_RECORD_KEY;
 use crate::config::{Config, Guarantee};
 use crate::kafka::{Admin, Identity, PartitionReader, SendError, Settings, TopicPartition, TransactionalProducer};
-use crate::replica::reset_record;
+use crate::replica::{check_origin, reset_record};
 use crate::sources::{changelog_topic, source_topics};
 use crate::state::StateDir;
 use anyhow::{Context, bail};
@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use streamgauge_proto::storage::v1::OffsetRecord;
+use streamgauge_proto::storage::v1::{OffsetRecord, Origin};
 
 /// Tombstones in one transaction: it has to end within the transaction timeout.
 const BATCH: usize = 20_000;
@@ -50,6 +50,7 @@ struct Plan {
     input: TopicPartition,
     changelog: TopicPartition,
     topic_id: String,
+    origin: Origin,
     first: i64,
     end: i64,
     begin: i64,
@@ -117,11 +118,18 @@ fn plan(config: &Config, reader: &PartitionReader, from: From) -> anyhow::Result
         let input: Vec<TopicPartition> = (0..partitions).map(|p| (topic.as_str().into(), p)).collect();
         let firsts = reader.beginnings(&input, CALL_TIMEOUT).with_context(|| topic.clone())?;
         let ends = reader.ends(&input, CALL_TIMEOUT).with_context(|| topic.clone())?;
+        let origin = Origin {
+            group_id: config.kafka.group_id.clone(),
+            topic: topic.clone(),
+            partitions,
+            began_at_ms: Clock::default().unix_millis(),
+        };
         for input in input {
             let (first, end) = (firsts[&input], ends[&input]);
             plans.push(Plan {
                 changelog: (changelog.as_str().into(), input.1),
                 topic_id: topic_id.clone(),
+                origin: origin.clone(),
                 first,
                 end,
                 begin: if from == From::Earliest { first } else { end },
@@ -179,8 +187,10 @@ fn empty(producer: &Producer, reader: &mut PartitionReader, plan: &Plan) -> anyh
         (false, None) => drop(keys.remove(key)),
         (true, None) => {}
     })?;
+    let origin = last.as_ref().and_then(|record| record.origin.as_ref());
+    check_origin(origin, &plan.origin.group_id, &plan.origin.topic)?;
     let now = Clock::default().unix_millis();
-    let record = reset_record(last.as_ref(), plan.begin, &plan.topic_id, now).encode_to_vec();
+    let record = reset_record(last.as_ref(), plan.begin, &plan.topic_id, plan.origin.clone(), now).encode_to_vec();
     producer.write(&plan.changelog, &[], &record)?;
     let all: Vec<_> = keys.into_iter().collect();
     for batch in all.chunks(BATCH) {
