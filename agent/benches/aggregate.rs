@@ -116,12 +116,12 @@ fn fold(c: &mut Criterion) {
             });
         });
         // The committer holds what was frozen until the next commit, so that the first touch of each cell copies it.
-        let mut committed = task.freeze();
+        let mut committed = task.freeze(1_763_657_472_123);
         group.bench_function(format!("{name}, committed each batch"), |b| {
             b.iter(|| {
                 fold_batch(&mut task, &labels, round);
                 round += 1;
-                committed = task.freeze();
+                committed = task.freeze(1_763_657_472_123);
             });
         });
         black_box(&committed);

@@ -81,7 +81,7 @@ impl Stage {
     }
 
     fn commit(&mut self) {
-        let frozen = self.state.freeze();
+        let frozen = self.state.freeze(1_763_657_472_123);
         let entries = frozen.entries.into_iter().map(|(key, cell)| {
             let hash = EntryHash::of(&key.encode(), b"");
             (key, Committed { cell, hash })
@@ -123,10 +123,10 @@ fn exposition(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("exposition_100k_series");
     group.sample_size(20);
     let styles = [
-        ("text", Style { format: Format::Text, histograms: Histograms::Both }),
-        ("openmetrics", Style { format: Format::OpenMetrics, histograms: Histograms::Both }),
-        ("protobuf_both", Style { format: Format::Protobuf, histograms: Histograms::Both }),
-        ("protobuf_native", Style { format: Format::Protobuf, histograms: Histograms::Native }),
+        ("text", Style { format: Format::Text, histograms: Histograms::Both, created: true }),
+        ("openmetrics", Style { format: Format::OpenMetrics, histograms: Histograms::Both, created: true }),
+        ("protobuf_both", Style { format: Format::Protobuf, histograms: Histograms::Both, created: true }),
+        ("protobuf_native", Style { format: Format::Protobuf, histograms: Histograms::Native, created: true }),
     ];
     for (name, style) in styles {
         for gzip in [false, true] {

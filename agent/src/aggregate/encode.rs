@@ -9,7 +9,7 @@ use super::measure::{Average, Buckets, MeasureState, Nanos};
 use super::plan::{AggregatePlan, MeasurePlan};
 
 /// The version of stored cells that this program writes, and the newest it reads.
-pub const CELL_FORMAT_VERSION: u32 = 1;
+pub const CELL_FORMAT_VERSION: u32 = 2;
 
 /// Why stored bytes are not a cell of an aggregate.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,7 @@ impl Cell {
             format_version: CELL_FORMAT_VERSION,
             last_seen_ms: self.last_seen,
             measures: self.measures.iter().map(measure_to_proto).collect(),
+            since_ms: self.began().unwrap_or(0),
         };
         out.reserve(message.encoded_len());
         message.encode_raw(out);
@@ -63,15 +64,14 @@ impl Cell {
         if message.measures.len() != plan.measures.len() {
             return Err(mismatch("it has another number of measures"));
         }
-        let mut cell = Cell { measures: Default::default(), last_seen: message.last_seen_ms };
-        for (stored, measure) in message.measures.into_iter().zip(&plan.measures) {
+        let state = |(stored, measure): (pb::MeasureState, &MeasurePlan)| {
             let state = measure_from_proto(stored).ok_or_else(|| mismatch("a measure's state is malformed"))?;
-            if !state.fits(measure) {
-                return Err(mismatch("a measure is of another kind"));
-            }
-            cell.measures.push(state);
-        }
-        Ok(cell)
+            if state.fits(measure) { Ok(state) } else { Err(mismatch("a measure is of another kind")) }
+        };
+        let measures = message.measures.into_iter().zip(&plan.measures).map(state).collect::<Result<_, _>>()?;
+        // None that was stored is new.
+        let since = Some(message.since_ms).filter(|&since| since != Cell::NEW).unwrap_or(0);
+        Ok(Cell { measures, last_seen: message.last_seen_ms, since })
     }
 }
 

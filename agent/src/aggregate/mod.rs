@@ -13,6 +13,7 @@ mod filter;
 mod histogram;
 mod key;
 mod measure;
+mod measures;
 mod plan;
 mod task;
 mod units;

@@ -139,6 +139,7 @@ impl Serving {
             control: reload.clone(),
             cluster: View { monitor: monitor.clone(), clients: agent.settings.clients().clone() },
             histograms: agent.config.http.histograms,
+            created_series: agent.config.http.created_series,
         };
         let services = grpc_state(&agent, publisher.group.clone(), readiness.clone(), monitor.clone());
         servers.extend(serve(listeners, pages, services, stopped));

@@ -28,6 +28,7 @@ impl Config {
             Histograms::Both => "both",
         };
         out.entry(1, "histograms", histograms);
+        out.entry(1, "created_series", self.http.created_series);
         out.line(0, "grpc:");
         out.entry(1, "listen", text(&self.grpc.listen.to_string()));
         self.grpc.advertise.iter().for_each(|address| out.entry(1, "advertise", text(address)));

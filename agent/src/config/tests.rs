@@ -146,7 +146,7 @@ aggregates:
       time: { buckets: { field: x, bounds: [0.1, 1, 2.5e1] }, unit: ns }
   all: { source: b, measures: { n: count } }
 state: { dir: "/var/lib/a b", commit_interval: 1s, processing_guarantee: at_least_once, on_loss: continue, cache: 1GiB }
-http: { listen: "0.0.0.0:80", histograms: native }
+http: { listen: "0.0.0.0:80", histograms: native, created_series: false }
 grpc: { listen: "[::1]:81" }
 cluster:
   topics: { allow: [delete, grow, create], protected: ["pay-.*"], timeout: 3s }

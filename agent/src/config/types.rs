@@ -352,6 +352,8 @@ pub enum OnLoss {
 pub struct Http {
     pub listen: SocketAddr,
     pub histograms: Histograms,
+    /// Whether OpenMetrics text says since when totals count.
+    pub created_series: bool,
 }
 
 /// Which buckets histograms have in the protobuf exposition. Text knows classic ones only.

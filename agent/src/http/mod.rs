@@ -44,6 +44,8 @@ pub struct HttpState {
     pub cluster: View,
     /// Which buckets histograms have on `/metrics` for servers that ask for protobuf.
     pub histograms: Histograms,
+    /// Whether OpenMetrics text has `…_created` series.
+    pub created_series: bool,
 }
 
 /// Serves until `shutdown` resolves, then lets open requests finish.
@@ -85,7 +87,11 @@ async fn index() -> Html<&'static str> {
 
 async fn metrics(state: HttpState, headers: HeaderMap, pages: Arc<Semaphore>) -> Response {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let style = Style { format: Format::negotiate(header(ACCEPT)), histograms: state.histograms };
+    let style = Style {
+        format: Format::negotiate(header(ACCEPT)),
+        histograms: state.histograms,
+        created: state.created_series,
+    };
     let gzip = accepts_gzip(header(ACCEPT_ENCODING));
     // It is closed by nobody.
     let Ok(permit) = pages.acquire_owned().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };

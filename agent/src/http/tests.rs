@@ -55,6 +55,7 @@ async fn pages_are_served_until_the_shutdown() {
         control: Arc::new(Fixed),
         cluster: Default::default(),
         histograms: Histograms::Both,
+        created_series: true,
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(serve(listener, state, async move {

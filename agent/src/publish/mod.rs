@@ -8,7 +8,7 @@ mod totals;
 mod windows;
 
 pub use due::{Due, Held};
-pub use totals::{MergedTotals, merge, start_time, task_totals, whole_group};
+pub use totals::{MergedTotal, MergedTotals, merge, start_time, task_totals, whole_group};
 pub use windows::{ClosedWindow, ClosedWindows};
 
 use crate::query::{GroupReader, Reader};

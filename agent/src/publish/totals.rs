@@ -11,12 +11,36 @@ use std::sync::Arc;
 /// What there is to show of merged totals.
 #[derive(Debug)]
 pub enum MergedTotals {
-    /// All measures of each key, in the keys' order.
-    Shown(Vec<(KeyBytes, States)>),
+    /// In the keys' order.
+    Shown(Vec<MergedTotal>),
     /// This agent is to show them and must not yet: a partition is missing or behind what may have been shown before.
     Stalled,
     /// Another agent's to show.
     NotHere,
+}
+
+/// All measures of a key, merged over partitions.
+#[derive(Clone, Debug)]
+pub struct MergedTotal {
+    pub key: KeyBytes,
+    pub states: States,
+    /// Since when the first of the partitions counts, Unix milliseconds; not of windows.
+    pub since: Option<i64>,
+}
+
+impl MergedTotal {
+    /// One of each group, in the keys' order.
+    fn all(gathered: Gathered) -> Vec<MergedTotal> {
+        let Gathered { groups, cells, since, .. } = gathered;
+        let one = |((group, _), states): ((u32, u32), States)| MergedTotal {
+            key: groups[group as usize].clone(),
+            states,
+            since: since.get(group as usize).copied().flatten(),
+        };
+        let mut rows: Vec<_> = cells.into_iter().map(one).collect();
+        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        rows
+    }
 }
 
 impl Publisher {
@@ -43,11 +67,7 @@ impl Publisher {
         if !publisher.advance_shown(&offsets.collect::<Vec<_>>()) {
             return MergedTotals::Stalled;
         }
-        let groups = gathered.groups;
-        let row = |((group, _), states): ((u32, u32), States)| (groups[group as usize].clone(), states);
-        let mut rows: Vec<_> = gathered.cells.into_iter().map(row).collect();
-        rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        MergedTotals::Shown(rows)
+        MergedTotals::Shown(MergedTotal::all(gathered))
     }
 }
 
@@ -74,9 +94,7 @@ pub fn task_totals(task: &Task, plan: &AggregatePlan) -> Vec<(KeyBytes, Arc<Cell
 
 /// Since when a task has counted for an aggregate, Unix milliseconds; `None` before its first commit.
 pub fn start_time(task: &Task, plan: &AggregatePlan) -> Option<i64> {
-    let view = task.view.read();
-    let progress = view.record().aggregates.iter().find(|progress| progress.id == plan.id.0)?;
-    (progress.start_time_ms > 0).then_some(progress.start_time_ms)
+    task.view.read().start_time(plan.id)
 }
 
 /// All of the source's tasks, if this agent has every one of them and publishes for the group.
@@ -88,7 +106,7 @@ pub fn whole_group(reader: &Reader, source: &Source) -> Option<Vec<Arc<Task>>> {
 }
 
 /// All keys with the tasks' totals, or their panes in `span`, merged; in the keys' order.
-pub fn merge(plan: &AggregatePlan, span: Option<WindowSpan>, tasks: &[Arc<Task>]) -> Vec<(KeyBytes, States)> {
+pub fn merge(plan: &AggregatePlan, span: Option<WindowSpan>, tasks: &[Arc<Task>]) -> Vec<MergedTotal> {
     let measures: Vec<usize> = (0..plan.measures.len()).collect();
     let spans = span.as_slice();
     let ask = Ask {
@@ -100,11 +118,7 @@ pub fn merge(plan: &AggregatePlan, span: Option<WindowSpan>, tasks: &[Arc<Task>]
         limit: usize::MAX,
     };
     // Without a limit nothing is refused.
-    let Ok(Gathered { groups, cells, .. }) = gather(&ask, tasks) else { return Vec::new() };
-    let mut rows: Vec<_> =
-        cells.into_iter().map(|((group, _), measures)| (groups[group as usize].clone(), measures)).collect();
-    rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    rows
+    gather(&ask, tasks).map(MergedTotal::all).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -116,7 +130,7 @@ mod tests {
     fn count(agent: &Agent) -> Option<u64> {
         let source = &agent.reader.sources.now().sources[0];
         match Publisher::alone(agent.reader.clone()).merged_totals(source, &source.plan.aggregates[0]) {
-            MergedTotals::Shown(rows) => Some(rows.iter().filter_map(|(_, states)| states[0].count()).sum()),
+            MergedTotals::Shown(rows) => Some(rows.iter().filter_map(|row| row.states[0].count()).sum()),
             MergedTotals::Stalled => None,
             MergedTotals::NotHere => panic!("it is the publisher"),
         }

@@ -34,6 +34,8 @@ pub struct Gathered {
     pub groups: Vec<KeyBytes>,
     /// By group and window (position among the spans; 0 for totals).
     pub cells: FxHashMap<(u32, u32), States>,
+    /// Of totals: since when each group counts, Unix milliseconds; the earliest of its keys.
+    pub since: Vec<Option<i64>>,
     /// Next input offset and stream time of each task, as of when its cells were read.
     pub as_of: Vec<(i64, Option<i64>)>,
 }
@@ -44,17 +46,25 @@ struct Gatherer<'a> {
     by_labels: FxHashMap<KeyBytes, u32>,
     /// Group of each key seen; `None`: does not match. Matching and grouping are done once per key, not once per pane.
     by_key: FxHashMap<KeyBytes, Option<u32>>,
+    /// Since when the task counts whose view is being read.
+    task_since: Option<i64>,
 }
 
 /// Merges the views of `tasks`, one after the other: each is as of its own commit.
 pub fn gather(ask: &Ask<'_>, tasks: &[Arc<Task>]) -> Result<Gathered, QueryError> {
     let only_key: Option<KeyBytes> = ask.matchers.only_key().map(KeyBytes::from);
-    let mut gatherer =
-        Gatherer { ask, gathered: Gathered::default(), by_labels: FxHashMap::default(), by_key: FxHashMap::default() };
+    let mut gatherer = Gatherer {
+        ask,
+        gathered: Gathered::default(),
+        by_labels: FxHashMap::default(),
+        by_key: FxHashMap::default(),
+        task_since: None,
+    };
     for task in tasks {
         let view = task.view.read();
         gatherer.gathered.as_of.push((view.record().next_offset, view.record().stream_time));
         if let Some(aggregate) = view.aggregate(ask.plan.id) {
+            gatherer.task_since = view.start_time(ask.plan.id);
             gatherer.add(aggregate, only_key.as_ref())?;
         }
     }
@@ -88,6 +98,9 @@ impl Gatherer<'_> {
         };
         let Some(group) = group else { return Ok(()) };
         let cell = &committed.cell;
+        if self.ask.spans.is_none() {
+            self.count_since(group, cell.began().or(self.task_since));
+        }
         let limit = self.ask.limit;
         let merged = self.gathered.cells.len();
         match self.gathered.cells.entry((group, span)) {
@@ -101,6 +114,13 @@ impl Gatherer<'_> {
             }
         }
         Ok(())
+    }
+
+    fn count_since(&mut self, group: u32, since: Option<i64>) {
+        let all = &mut self.gathered.since;
+        all.resize(all.len().max(group as usize + 1), None);
+        let known = &mut all[group as usize];
+        *known = [*known, since].into_iter().flatten().min();
     }
 
     fn new_key(&mut self, key: &KeyBytes) -> Option<u32> {

@@ -132,7 +132,7 @@ impl Agent {
             state.fold(&Event { time: event.time, reach: event.time, values: &values }).unwrap();
             *next_offset += 1;
         }
-        let frozen = state.freeze();
+        let frozen = state.freeze(now);
         let entries = frozen.entries.into_iter().map(|(key, cell)| {
             let mut bytes = Vec::new();
             cell.encode(&mut bytes);

@@ -39,7 +39,7 @@ impl Committing {
     fn commit(&mut self) {
         let epoch = TaskEpoch {
             task: self.task.clone(),
-            frozen: self.state.freeze(),
+            frozen: self.state.freeze(1),
             dead_letters: Vec::new(),
             next_offset: self.folded,
             leader_epoch: None,

@@ -286,7 +286,7 @@ mod tests {
         let task = Task::new(id, "events".into(), plan.clone(), lease);
         let mut state = TaskState::new(plan);
         (0..3).for_each(|key| fold(&mut state, &Sent::at(1, key)));
-        let committed = state.freeze().entries;
+        let committed = state.freeze(1).entries;
         let stored = |(entry, cell): &(EntryKey, Arc<Cell>)| {
             let mut value = Vec::new();
             cell.encode(&mut value);

@@ -197,6 +197,12 @@ impl View {
         &self.record
     }
 
+    /// Since when events have been counted for an aggregate, wall time, Unix milliseconds; `None` before its first commit.
+    pub fn start_time(&self, id: AggregateId) -> Option<i64> {
+        let progress = self.record.aggregates.iter().find(|progress| progress.id == id.0)?;
+        (progress.start_time_ms > 0).then_some(progress.start_time_ms)
+    }
+
     /// Wall time of the last commit, Unix milliseconds; 0 if this view was restored and nothing committed since.
     pub fn committed_at(&self) -> i64 {
         self.committed_at

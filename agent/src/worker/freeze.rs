@@ -40,13 +40,14 @@ impl Worker<'_> {
     /// Freezes an epoch of all that changed; if nothing did and the lease wants renewal, of one task's offset.
     pub(super) fn freeze(&mut self) -> Result<(), WorkerError> {
         self.last_freeze = self.agent.clock.boot_time();
+        let now = self.agent.clock.unix_millis();
         let renew = self.lease.wants_renewal() && !self.tasks.iter().any(|live| live.changed);
         let mut renewing = renew;
         let mut tasks = Vec::new();
         for live in &mut self.tasks {
             live.changed |= live.task.wants_to_publish();
             if live.changed || std::mem::take(&mut renewing) {
-                tasks.push(freeze_task(live));
+                tasks.push(freeze_task(live, now));
             }
         }
         if tasks.is_empty() {
@@ -166,11 +167,11 @@ fn while_catching_up(interval: Duration, lease: Duration) -> Duration {
     (interval * CATCHING_UP).min(lease / 3).max(interval)
 }
 
-fn freeze_task(live: &mut LiveTask) -> TaskEpoch {
+fn freeze_task(live: &mut LiveTask, now: i64) -> TaskEpoch {
     live.changed = false;
     TaskEpoch {
         task: live.task.clone(),
-        frozen: live.state.freeze(),
+        frozen: live.state.freeze(now),
         dead_letters: std::mem::take(&mut live.dead_letters),
         next_offset: live.next_offset,
         leader_epoch: live.leader_epoch,

@@ -2,6 +2,7 @@
 
 mod prometheus;
 mod signals;
+mod since;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

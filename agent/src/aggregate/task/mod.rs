@@ -30,6 +30,8 @@ pub struct TaskState {
 pub struct Frozen {
     /// New values.
     pub entries: Vec<(EntryKey, Arc<Cell>)>,
+    /// Which of them, by position, begin to count with this freeze; ascending.
+    begun: Vec<u32>,
     /// Entries that are no more. Some may never have been committed.
     pub expired: Vec<EntryKey>,
     pub stream_time: Option<i64>,
@@ -118,13 +120,11 @@ impl TaskState {
         Ok(())
     }
 
-    /// Takes what changed since the last freeze, after dropping what has expired. Cells are shared, not copied.
-    pub fn freeze(&mut self) -> Frozen {
+    /// Takes what changed since the last freeze, after dropping what has expired. Cells are shared, not copied. Keys that no
+    /// commit has shown yet count since `now`, wall time, Unix milliseconds.
+    pub fn freeze(&mut self, now: i64) -> Frozen {
         let mut frozen = Frozen { stream_time: self.stream_time, ..Frozen::default() };
-        for aggregate in &mut self.aggregates {
-            let expiry = aggregate.freeze(self.stream_time, &mut frozen.entries, &mut frozen.expired);
-            frozen.expiry.push(expiry);
-        }
+        self.aggregates.iter_mut().for_each(|aggregate| aggregate.freeze(now, &mut frozen));
         if !self.unwritten_expired.is_empty() {
             // What came back in between is live again, and dirty.
             let again = std::mem::take(&mut self.unwritten_expired);
@@ -138,9 +138,13 @@ impl TaskState {
     /// Takes an aborted epoch back: its entries are dirty again, with the values they have by now, and its expired ones
     /// expire again.
     pub fn unfreeze(&mut self, frozen: Frozen) {
-        for (entry, _) in &frozen.entries {
+        let mut begun = frozen.begun.into_iter().peekable();
+        for (at, (entry, cell)) in frozen.entries.into_iter().enumerate() {
+            // Dropped first: a cell that nobody shares can be written to as it is.
+            drop(cell);
+            let begun = begun.next_if_eq(&(at as u32)).is_some();
             if let Some(aggregate) = self.aggregate_mut(entry.aggregate) {
-                aggregate.mark_dirty(entry);
+                aggregate.take_back(&entry, begun);
             }
         }
         self.unwritten_expired.extend(frozen.expired);

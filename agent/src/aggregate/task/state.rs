@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::table::KeyTable;
-use super::{Counters, Expiry, is_expired};
+use super::{Counters, Expiry, Frozen, is_expired};
 use crate::aggregate::cell::Cell;
 use crate::aggregate::extract::Extract;
 use crate::aggregate::key::{EntryKey, Pane, is_overflow, overflow_key};
@@ -147,7 +147,8 @@ impl AggregateState {
     #[inline]
     fn add(&mut self, number: u32, pane: Pane, seen: i64) {
         let plan = &self.plan;
-        let (cell, dirty) = self.table.record_mut(number).cell_mut(pane, || Arc::new(Cell::empty(plan)));
+        let empty = || Arc::new(if pane == Pane::TOTAL { Cell::empty(plan) } else { Cell::empty_pane(plan) });
+        let (cell, dirty) = self.table.record_mut(number).cell_mut(pane, empty);
         // The committed view and the committer share this cell: the first touch in an epoch copies it.
         let cell = Arc::make_mut(cell);
         cell.last_seen = cell.last_seen.max(seen);
@@ -162,16 +163,12 @@ impl AggregateState {
         }
     }
 
-    /// Drops what has expired and collects what is dirty.
-    pub fn freeze(
-        &mut self,
-        stream_time: Option<i64>,
-        entries: &mut Vec<(EntryKey, Arc<Cell>)>,
-        expired: &mut Vec<EntryKey>,
-    ) -> Expiry {
-        let (expiry, swept) = self.expiry(stream_time);
+    /// Drops what has expired and collects what is dirty. Totals that are in no commit yet begin at `now`, wall time.
+    pub fn freeze(&mut self, now: i64, frozen: &mut Frozen) {
+        let (expiry, swept) = self.expiry(frozen.stream_time);
+        frozen.expiry.push(expiry);
         let mut sweep = swept || self.lowest_end <= expiry.panes_before;
-        entries.reserve(self.dirty.len());
+        frozen.entries.reserve(self.dirty.len());
         // Taken rather than drained: a bulk load would leave a list behind that no later commit needs.
         for dirty in std::mem::take(&mut self.dirty) {
             let pane = dirty.pane();
@@ -181,14 +178,17 @@ impl AggregateState {
             *flag = false;
             if is_expired(pane, cell.last_seen, &expiry) {
                 sweep = true;
-            } else {
-                entries.push((entry, cell.clone()));
+                continue;
             }
+            if cell.since == Cell::NEW {
+                frozen.begun.push(frozen.entries.len() as u32);
+                Arc::make_mut(cell).since = now;
+            }
+            frozen.entries.push((entry, cell.clone()));
         }
         if sweep {
-            self.sweep(&expiry, expired);
+            self.sweep(&expiry, &mut frozen.expired);
         }
-        expiry
     }
 
     /// The rule as of now, and whether the time to live has moved on.
@@ -225,10 +225,15 @@ impl AggregateState {
         self.has_overflow = self.has_overflow && self.table.find(&overflow_key()).is_some();
     }
 
-    /// Makes an entry dirty again, if it is still there.
-    pub fn mark_dirty(&mut self, entry: &EntryKey) {
+    /// Takes an entry of an aborted epoch back, if it is still there: it is dirty again, and new again if it had `begun` with
+    /// that epoch.
+    pub fn take_back(&mut self, entry: &EntryKey, begun: bool) {
         let Some(number) = self.table.find(&entry.key) else { return };
-        if let Some((_, dirty @ false)) = self.table.record_mut(number).existing_mut(entry.pane) {
+        let Some((cell, dirty)) = self.table.record_mut(number).existing_mut(entry.pane) else { return };
+        if begun {
+            Arc::make_mut(cell).since = Cell::NEW;
+        }
+        if !*dirty {
             *dirty = true;
             self.dirty.push(Dirty::new(number, entry.pane));
         }

@@ -22,7 +22,7 @@ fn rejected_events_change_nothing() {
     let plan = std::sync::Arc::new(Plan::new(&source(), &[first, aggregate()]));
     assert_eq!(plan.fields, ["name", "ok", "ms"].map(path));
     let mut task = folded(&plan, &events);
-    task.freeze();
+    task.freeze(NOW);
     let before = (live(&task), task.stream_time(), task.counters().map(|(_, counters)| counters).collect::<Vec<_>>());
 
     let (name, ok) = (Value::Str("name-0"), Value::Bool(false));
@@ -42,7 +42,7 @@ fn rejected_events_change_nothing() {
     }
     let after = (live(&task), task.stream_time(), task.counters().map(|(_, counters)| counters).collect::<Vec<_>>());
     assert_eq!(before, after);
-    assert!(task.freeze().entries.is_empty());
+    assert!(task.freeze(NOW).entries.is_empty());
 }
 
 #[test]

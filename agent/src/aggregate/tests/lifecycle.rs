@@ -50,21 +50,21 @@ fn run(task: &mut TaskState, events: &[Sent], steps: &[Step]) -> Committed {
         let mut fold_some = |task: &mut TaskState, count| events.by_ref().take(count).for_each(|sent| fold(task, sent));
         match step {
             Step::Fold => fold_some(task, 1),
-            Step::Commit => committed.apply(&task.freeze()),
+            Step::Commit => committed.apply(&task.freeze(NOW)),
             Step::Abort(count) => {
-                let frozen = task.freeze();
+                let frozen = task.freeze(NOW);
                 fold_some(task, count);
                 task.unfreeze(frozen);
             }
             Step::Pipelined(count) => {
-                let frozen = task.freeze();
+                let frozen = task.freeze(NOW);
                 fold_some(task, count);
                 committed.apply(&frozen);
             }
         }
     }
     events.for_each(|sent| fold(task, sent));
-    committed.apply(&task.freeze());
+    committed.apply(&task.freeze(NOW));
     committed
 }
 
@@ -80,10 +80,10 @@ proptest! {
         let committed = run(&mut task, &events, &steps);
         let mut at_once = folded(&plan, &events);
         let mut expected = Committed::default();
-        expected.apply(&at_once.freeze());
+        expected.apply(&at_once.freeze(NOW));
         prop_assert_eq!(&committed, &expected);
         prop_assert_eq!(&committed.0.into_iter().collect::<Vec<_>>(), &live(&task));
-        prop_assert!(task.freeze().entries.is_empty());
+        prop_assert!(task.freeze(NOW).entries.is_empty());
     }
 
     #[test]
@@ -94,11 +94,11 @@ proptest! {
         let plan = plan(expiring());
         let cut = if events.is_empty() { 0 } else { cut.index(events.len()) };
         let mut task = folded(&plan, &events[..cut]);
-        task.freeze();
+        task.freeze(NOW);
         let mut again = TaskState::new(plan);
         again.restore(task.stream_time(), &[]);
         task.entries().for_each(|(entry, cell)| again.load(entry, cell.clone()));
-        prop_assert!(again.freeze().entries.is_empty(), "what was loaded is not dirty");
+        prop_assert!(again.freeze(NOW).entries.is_empty(), "what was loaded is not dirty");
         for sent in &events[cut..] {
             fold(&mut task, sent);
             fold(&mut again, sent);
@@ -108,14 +108,14 @@ proptest! {
             frozen.expired.sort();
             (frozen.entries, frozen.expired, frozen.expiry)
         };
-        prop_assert_eq!(sorted(task.freeze()), sorted(again.freeze()));
+        prop_assert_eq!(sorted(task.freeze(NOW)), sorted(again.freeze(NOW)));
         prop_assert_eq!(live(&task), live(&again));
     }
 
     #[test]
     fn frozen_cells_do_not_change_while_folding_goes_on(events in events(60)) {
         let mut task = folded(&plan(aggregate()), &events);
-        let frozen = task.freeze();
+        let frozen = task.freeze(NOW);
         let before: Vec<_> = frozen.entries.iter().map(|(_, cell)| Cell::clone(cell)).collect();
         events.iter().for_each(|sent| fold(&mut task, sent));
         let after: Vec<_> = frozen.entries.iter().map(|(_, cell)| Cell::clone(cell)).collect();
@@ -126,9 +126,9 @@ proptest! {
 #[test]
 fn only_what_changed_is_frozen() {
     let mut task = folded(&plan(aggregate()), &[Sent::at(0, 0), Sent::at(0, 1)]);
-    assert_eq!(task.freeze().entries.len(), 4);
+    assert_eq!(task.freeze(NOW).entries.len(), 4);
     fold(&mut task, &Sent::at(1, 1));
     fold(&mut task, &Sent::at(2, 1));
-    assert_eq!(task.freeze().entries.len(), 2);
-    assert!(task.freeze().entries.is_empty());
+    assert_eq!(task.freeze(NOW).entries.len(), 2);
+    assert!(task.freeze(NOW).entries.is_empty());
 }

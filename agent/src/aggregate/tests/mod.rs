@@ -5,5 +5,6 @@ mod histogram;
 mod keys;
 mod lifecycle;
 pub(crate) mod samples;
+mod since;
 mod storing;
 mod windows;

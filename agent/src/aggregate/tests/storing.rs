@@ -9,7 +9,10 @@ use crate::aggregate::{Cell, FormatError, Pane};
 use crate::config::MeasureKind;
 
 fn cells(events: &[Sent]) -> Vec<Cell> {
-    live(&folded(&plan(aggregate()), events)).into_iter().map(|(_, cell)| cell).collect()
+    let mut task = folded(&plan(aggregate()), events);
+    // What is stored has been frozen.
+    task.freeze(NOW);
+    live(&task).into_iter().map(|(_, cell)| cell).collect()
 }
 
 /// The total of these events, all of one key; empty if there are none.
@@ -45,7 +48,7 @@ proptest! {
     #[test]
     fn a_cell_survives_its_stored_form(events in events(60)) {
         let plan = plan(aggregate());
-        for cell in cells(&events).into_iter().chain([Cell::empty(&plan.aggregates[0])]) {
+        for cell in cells(&events).into_iter().chain([Cell { since: 0, ..Cell::empty(&plan.aggregates[0]) }]) {
             let bytes = encoded(&cell);
             let decoded = Cell::decode(&plan.aggregates[0], &bytes).unwrap();
             prop_assert_eq!(&decoded, &cell);
@@ -58,7 +61,7 @@ proptest! {
         for cell in cells(&events) {
             let bytes = encoded(&cell);
             let message = pb::Cell::decode(&bytes[..]).unwrap();
-            prop_assert_eq!(message.last_seen_ms, cell.last_seen);
+            prop_assert_eq!((message.last_seen_ms, message.since_ms), (cell.last_seen, cell.since));
             prop_assert_eq!(message.encode_to_vec(), bytes);
         }
     }
@@ -87,9 +90,9 @@ fn a_newer_format_is_told_apart() {
     let plan = plan(aggregate());
     // Whatever comes after the version, even if it is of other types than ours.
     let bytes =
-        [&pb::Cell { format_version: 2, ..Default::default() }.encode_to_vec()[..], &[0x12, 0x01, 0x00]].concat();
+        [&pb::Cell { format_version: 3, ..Default::default() }.encode_to_vec()[..], &[0x12, 0x01, 0x00]].concat();
     let error = Cell::decode(&plan.aggregates[0], &bytes).unwrap_err();
-    assert!(matches!(error, FormatError::Newer { found: 2, known: 1 }), "{error}");
+    assert!(matches!(error, FormatError::Newer { found: 3, known: 2 }), "{error}");
 }
 
 #[test]
@@ -110,5 +113,5 @@ fn a_cell_of_another_aggregate_is_refused() {
 
 #[test]
 fn the_first_field_is_the_version() {
-    assert_eq!(encoded(&total(&[]))[..2], [0x08, 1]);
+    assert_eq!(encoded(&total(&[]))[..2], [0x08, 2]);
 }

@@ -161,10 +161,10 @@ fn an_event_dated_ahead_is_in_the_window_that_it_names_once_stream_time_is_there
     [Sent::at(85, 0), Sent::at(96, 0), Sent::at(97, 0), Sent::at(84, 0)].iter().for_each(|sent| fold(&mut task, sent));
     assert_eq!((count(&task, 90), task.counters().next().unwrap().1.late_events), (Some(2), 1));
     fold(&mut task, &Sent::at(189, 1));
-    task.freeze();
+    task.freeze(NOW);
     assert_eq!(count(&task, 90), Some(2));
     fold(&mut task, &Sent::at(190, 1));
-    task.freeze();
+    task.freeze(NOW);
     assert_eq!(count(&task, 90), None);
 }
 
@@ -183,7 +183,7 @@ fn extreme_times_do_not_panic() {
     for first in [i64::MIN, -1, 0, i64::MAX] {
         for then in [i64::MIN, i64::MAX] {
             let mut task = folded(&plan(aggregate()), &[Sent::at(first, 0), Sent::at(then, 0)]);
-            let frozen = task.freeze();
+            let frozen = task.freeze(NOW);
             let totals = frozen.entries.iter().filter(|(entry, _)| entry.pane == Pane::TOTAL);
             assert_eq!(totals.map(|(_, cell)| cell.measures[0].count()).collect::<Vec<_>>(), [Some(2)]);
         }

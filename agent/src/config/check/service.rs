@@ -80,7 +80,8 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         Some(RawHistograms::Both) | None => Histograms::Both,
     };
     let advertise = grpc.advertise.as_ref().and_then(|raw| advertise(check, raw));
-    (Http { listen: http_listen, histograms }, Grpc { listen: grpc_listen, advertise })
+    let created_series = http.created_series.unwrap_or(true);
+    (Http { listen: http_listen, histograms, created_series }, Grpc { listen: grpc_listen, advertise })
 }
 
 /// `host:port`, as other machines write it.

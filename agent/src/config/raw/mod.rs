@@ -274,6 +274,9 @@ pub struct RawHttp {
     /// Which buckets histograms have for servers that ask for protobuf (Prometheus with `scrape_native_histograms`):
     /// `classic`, `native` or `both`. Text formats have classic buckets only. Default: `both`.
     pub histograms: Option<RawHistograms>,
+    /// Whether OpenMetrics text has a series `…_created` for each total, which says since when it counts. Servers that do not
+    /// know what it is for store it as one more series; protobuf says it without one. Default: `true`.
+    pub created_series: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

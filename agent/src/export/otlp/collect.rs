@@ -122,7 +122,7 @@ impl Collector {
         let grid = WindowGrid::from(*window);
         let span = grid.span(end);
         let merged = merge(plan, Some(span), tasks).into_iter();
-        let rows: Vec<WindowRow> = merged.map(|(key, states)| WindowRow { span, key, states }).collect();
+        let rows: Vec<WindowRow> = merged.map(|row| WindowRow { span, key: row.key, states: row.states }).collect();
         let mut chunks = rows.chunks(ROWS).peekable();
         loop {
             let chunk = chunks.next().unwrap_or_default();

@@ -64,24 +64,29 @@ pub fn totals(publisher: &Publisher, source: &Source, plan: &AggregatePlan, now:
         Publish::PerPartition => {
             for task in source.tasks(&reader.registry).iter().filter(|task| task.is_published()) {
                 let partition = task.id.partition.to_string();
-                let (more, since) =
-                    ([attribute("topic", &task.id.topic), attribute("partition", &partition)], start_time(task, plan));
+                let more = [attribute("topic", &task.id.topic), attribute("partition", &partition)];
+                let task_since = start_time(task, plan);
                 let cells = task_totals(task, plan).into_iter();
                 rows.extend(cells.map(|(key, cell)| {
-                    (attributes(plan, &key, &more), since, cell.measures.iter().cloned().collect())
+                    (
+                        attributes(plan, &key, &more),
+                        cell.began().or(task_since),
+                        cell.measures.iter().cloned().collect(),
+                    )
                 }));
             }
         }
         Publish::Merged => {
             let tasks = whole_group(reader, source).unwrap_or_default();
-            let since = tasks.iter().filter_map(|task| start_time(task, plan)).min();
             let merged = merge(plan, None, &tasks).into_iter();
-            rows.extend(merged.map(|(key, states)| (attributes(plan, &key, &[]), since, states)));
+            rows.extend(merged.map(|row| (attributes(plan, &row.key, &[]), row.since, row.states)));
         }
     }
     let metric = |(at, measure): (usize, &crate::config::Measure)| {
         let family = plan.config.total_family(measure);
-        let points = rows.iter().map(|(attributes, since, states)| (attributes, *since, &states[at]));
+        // None begins after its own time, even if a commit came in between.
+        let since = |since: &Option<i64>| since.map(|since| since.min(now));
+        let points = rows.iter().map(|(attributes, begun, states)| (attributes, since(begun), &states[at]));
         total(&family, &measure.kind, points, now)
     };
     let metrics = plan.config.measures.iter().enumerate().map(metric);

@@ -283,6 +283,29 @@ async fn totals_are_cumulative_since_the_state_began() {
     assert_eq!(find("http_slowest_max_seconds").value, 0.1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn each_key_has_a_start_of_its_own_that_is_not_after_its_time() {
+    let (receiver, dir) = (Receiver::start(), tempfile::tempdir().unwrap());
+    let mut agent = agent();
+    agent.set_clock(T0 + 90_000);
+    agent.commit(0, &[event(T0 + 5 * MINUTE, "/new", 200)], 0);
+    // Set back after the commit.
+    agent.set_clock(T0 + 80_000);
+    agent.renew();
+    let _pushing = push(&agent, config(&receiver, OtlpProtocol::Http), dir.path());
+    let start = |endpoint: &str| {
+        let points = receiver.named("http_requests_total").into_iter();
+        points.filter(|point| point.labels["endpoint"] == endpoint).map(|point| (point.start, point.time)).last()
+    };
+    wait("totals", || start("/new").is_some()).await;
+    assert_eq!(start("/a").map(|(start, _)| start), Some(T0));
+    assert_eq!(start("/new"), Some((T0 + 80_000, T0 + 80_000)));
+    agent.set_clock(T0 + 100_000);
+    agent.renew();
+    wait("totals of later", || start("/new").is_some_and(|(_, time)| time > T0 + 80_000)).await;
+    assert_eq!(start("/new"), Some((T0 + 90_000, T0 + 100_000)));
+}
+
 /// As Prometheus' receiver does it (UnderscoreEscapingWithSuffixes): the unit, then `_total` or `_ratio`, each once.
 fn as_prometheus_names_it(point: &Point) -> String {
     let mut words: Vec<&str> = point.name.split('_').filter(|word| !word.is_empty()).collect();
@@ -315,7 +338,7 @@ async fn the_same_quantity_has_the_same_name_scraped_and_pushed() {
     })
     .await;
     let mut page = Vec::new();
-    let style = Style { format: Format::Text, histograms: crate::config::Histograms::Both };
+    let style = Style { format: Format::Text, histograms: crate::config::Histograms::Both, created: true };
     let process = crate::telemetry::ProcessStats::read();
     render(
         &Publisher::alone(agent.reader.clone()),

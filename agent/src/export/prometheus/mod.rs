@@ -22,7 +22,7 @@ pub use own_families::{OwnFamily, OwnValue, families};
 pub use point::{Number, Style};
 pub use windows::number as window_number;
 
-use crate::aggregate::{AggregatePlan, Cell, KeyBytes, is_overflow, labels};
+use crate::aggregate::{AggregatePlan, Cell, is_overflow, labels};
 use crate::cluster::View;
 use crate::config::Histograms;
 use crate::publish::Publisher;
@@ -59,7 +59,7 @@ pub fn render(
 /// What this agent tells of itself and of its cluster, in OpenMetrics text without its end.
 pub fn own_text(publisher: &Publisher, metrics: &Metrics, view: &View, process: Option<&ProcessStats>) -> String {
     let mut text = Vec::new();
-    let style = Style { format: Format::Text, histograms: Histograms::Classic };
+    let style = Style { format: Format::Text, histograms: Histograms::Classic, created: false };
     let mut page = Page::new(style, &mut text);
     own::write(&mut page, publisher);
     cluster::write(&mut page, view);
@@ -102,20 +102,10 @@ impl Series {
         self.cells.push(Shown { end: self.labels.end(), cell, since });
     }
 
-    /// One cell for each of these rows; `since`: when what they count began, Unix milliseconds.
-    fn of(
-        plan: &AggregatePlan,
-        rows: &[(KeyBytes, States)],
-        more: &Labels,
-        since: Option<i64>,
-        format: Format,
-    ) -> Series {
-        let mut series = Series::new(format);
-        for (key, measures) in rows {
-            let cell = Cell { measures: measures.clone(), last_seen: i64::MIN };
-            series.push(plan, key, more, Arc::new(cell), since);
-        }
-        series
+    /// Adds merged states; `since`: when what they count began, Unix milliseconds.
+    fn push_states(&mut self, plan: &AggregatePlan, key: &[u8], more: &Labels, states: &States, since: Option<i64>) {
+        let cell = Cell { measures: states.iter().cloned().collect(), last_seen: i64::MIN, since: 0 };
+        self.push(plan, key, more, Arc::new(cell), since);
     }
 
     fn iter(&self) -> impl Iterator<Item = (&[u8], &Shown)> {

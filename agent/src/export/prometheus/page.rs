@@ -89,6 +89,9 @@ impl<'a> Page<'a> {
             }
             _ => {
                 text::point(&mut self.out, family, labels, point);
+                if let (Format::OpenMetrics, true, Some(since)) = (self.style.format, self.style.created, since) {
+                    text::created(&mut self.out, family, labels, since);
+                }
                 if self.out.len() >= PIECE {
                     self.flush();
                 }

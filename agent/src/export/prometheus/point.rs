@@ -11,6 +11,8 @@ pub struct Style {
     pub format: Format,
     /// Which buckets histograms have in the protobuf format; text has classic ones only.
     pub histograms: Histograms,
+    /// Whether OpenMetrics text has a series `…_created` for each total, which says since when it counts.
+    pub created: bool,
 }
 
 /// A sample's value.

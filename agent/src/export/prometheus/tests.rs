@@ -62,7 +62,7 @@ fn agent() -> Agent {
 }
 
 fn page(agent: &Agent, format: Format) -> String {
-    String::from_utf8(bytes(agent, Style { format, histograms: Histograms::Both })).unwrap()
+    String::from_utf8(bytes(agent, Style { format, histograms: Histograms::Both, created: true })).unwrap()
 }
 
 fn bytes(agent: &Agent, style: Style) -> Vec<u8> {
@@ -92,7 +92,10 @@ fn the_older_format_has_the_same_samples() {
     let samples =
         |page: &str| page.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
     let text = page(&agent, Format::Text);
-    assert_eq!(samples(&text), samples(&page(&agent, Format::OpenMetrics)));
+    let openmetrics = page(&agent, Format::OpenMetrics);
+    let mut without_starts = samples(&openmetrics);
+    without_starts.retain(|line| !line.split('{').next().is_some_and(|name| name.ends_with("_created")));
+    assert_eq!(samples(&text), without_starts);
     for line in [
         "# TYPE http_requests_total counter",
         "# TYPE streamgauge_build_info gauge",
@@ -189,7 +192,7 @@ fn merged_totals_show_only_while_every_partition_is_here() {
 
 /// The page in protobuf, as Prometheus reads it.
 fn families(agent: &Agent, histograms: Histograms) -> Vec<MetricFamily> {
-    let bytes = bytes(agent, Style { format: Format::Protobuf, histograms });
+    let bytes = bytes(agent, Style { format: Format::Protobuf, histograms, created: true });
     let mut rest = bytes.as_slice();
     let mut families = Vec::new();
     while !rest.is_empty() {
@@ -274,6 +277,72 @@ fn one_key_chooses_the_buckets_of_protobuf_and_buckets_of_ones_own_stay_classic(
             assert!(histogram.bucket.len() == 3 && histogram.positive_span.is_empty());
         }
     }
+}
+
+/// Two partitions: the second has `/b` first. What `/a` and `/b` of each say in protobuf, in seconds after T0.
+fn starts(agent: &Agent) -> Vec<(String, Option<i64>)> {
+    let families = families(agent, Histograms::Both);
+    let family = families.iter().find(|family| family.name == "http_requests_total").unwrap();
+    let one = |metric: &streamgauge_proto::prometheus::Metric| {
+        let value = |name: &str| metric.label.iter().find(|pair| pair.name == name).map(|pair| pair.value.clone());
+        let since = metric.counter.as_ref().unwrap().created_timestamp.map(|at| at.seconds - T0 / 1_000);
+        ([value("endpoint"), value("partition")].into_iter().flatten().collect::<Vec<_>>().join(" "), since)
+    };
+    family.metric.iter().map(one).collect()
+}
+
+fn two_partitions(config: &str) -> Agent {
+    let mut agent = Agent::with_config(config, 2, 2);
+    agent.commit(0, &[event(T0, "/a", 200)], 0);
+    agent.set_clock(T0 + 60_000);
+    agent.commit(1, &[event(T0, "/b", 200)], 0);
+    agent.set_clock(T0 + 90_000);
+    agent.commit(0, &[event(T0, "/a", 200), event(T0, "/b", 200)], 0);
+    agent.renew();
+    agent
+}
+
+#[test]
+fn each_key_says_since_when_it_counts_and_merged_ones_take_the_earliest() {
+    let agent = two_partitions(CONFIG);
+    let at = |name: &str, since| (name.to_owned(), Some(since));
+    assert_eq!(starts(&agent), [at("/a 0", 0), at("/b 0", 90), at("/b 1", 60)]);
+    let text = page(&agent, Format::OpenMetrics);
+    let created = "http_requests_created{endpoint=\"/b\",topic=\"log-events\",partition=\"0\",instance=\"\"}";
+    let line = format!("{created} {}", T0 / 1_000 + 90);
+    assert!(text.lines().any(|other| other == line), "{line}");
+    // Right after the series that it is of, as the format asks for.
+    let lines: Vec<&str> = text.lines().collect();
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("_created{")) {
+        let (family, rest) = line.split_once("_created{").unwrap();
+        let labels = rest.split_once('}').unwrap().0;
+        assert!(lines[at - 1].starts_with(family) && lines[at - 1].contains(labels), "{}", lines[at - 1]);
+    }
+    for family in
+        ["http_errors", "http_duration_seconds", "traffic_latency_seconds", "traffic_bytes", "traffic_sizes_bytes"]
+    {
+        assert!(!series(&text, &format!("{family}_created")).is_empty(), "{family}");
+    }
+    assert!(series(&text, "traffic_slowest_max_seconds_created").is_empty(), "a gauge has no beginning");
+
+    let merged = two_partitions(&CONFIG.replace("    limit: 2\n", "    publish: merged\n"));
+    assert_eq!(starts(&merged), [at("/a", 0), at("/b", 60)]);
+}
+
+#[test]
+fn a_start_that_the_clock_has_not_come_to_is_not_told() {
+    let agent = two_partitions(CONFIG);
+    agent.set_clock(T0 + 70_000);
+    agent.renew();
+    let told: Vec<_> = starts(&agent).into_iter().map(|(_, since)| since).collect();
+    assert_eq!(told, [Some(0), None, Some(60)]);
+}
+
+#[test]
+fn the_series_of_starts_can_be_left_out() {
+    let style = Style { format: Format::OpenMetrics, histograms: Histograms::Both, created: false };
+    let page = String::from_utf8(bytes(&agent(), style)).unwrap();
+    assert!(!page.contains("_created"));
 }
 
 #[test]

@@ -44,6 +44,13 @@ pub fn point(out: &mut Vec<u8>, family: &Family, labels: &[u8], point: &Point<'_
     }
 }
 
+/// When a series began to count, as its last sample. Only OpenMetrics has that, and not of gauges.
+pub fn created(out: &mut Vec<u8>, family: &Family, labels: &[u8], since: i64) {
+    if family.kind != FamilyType::Gauge {
+        sample(out, &family.name, "_created", labels, "", Number::Nanos(i128::from(since) * 1_000_000));
+    }
+}
+
 fn sum_and_count(out: &mut Vec<u8>, name: &str, labels: &[u8], sum: Number, count: u64) {
     sample(out, name, "_sum", labels, "", sum);
     sample(out, name, "_count", labels, "", Number::Int(count));

@@ -5,7 +5,7 @@ use super::point::{Bound, Number, Point};
 use super::{Format, Series};
 use crate::aggregate::{AggregatePlan, Histogram, MeasureState};
 use crate::config::{FamilyType, MeasureKind, Publish};
-use crate::publish::{MergedTotals, Publisher, start_time, task_totals};
+use crate::publish::{MergedTotal, MergedTotals, Publisher, start_time, task_totals};
 use crate::query::Source;
 
 /// Writes an aggregate's totals.
@@ -27,14 +27,18 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: 
     }
 }
 
-/// Each task's totals under its own labels. Only its owner shows them, and only under its lease.
+/// Each task's totals under its own labels. Only its owner shows them, and only under its lease. A start that the clock has
+/// not come to, because it was set back, is not told: a scraper would put a zero into the middle of the series.
 fn per_partition(publisher: &Publisher, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
     let mut series = Series::new(format);
+    let now = publisher.reader().clock.unix_millis();
     for task in source.tasks(&publisher.reader().registry).iter().filter(|task| task.is_published()) {
         let partition = task.id.partition.to_string();
         let labels = [("topic", &*task.id.topic), ("partition", &partition), ("instance", "")];
-        let (more, since) = (Labels::of(format, &labels), start_time(task, plan));
+        let more = Labels::of(format, &labels);
+        let task_since = start_time(task, plan);
         for (key, cell) in task_totals(task, plan) {
+            let since = cell.began().or(task_since).filter(|&since| since <= now);
             series.push(plan, &key, &more, cell, since);
         }
     }
@@ -45,9 +49,12 @@ fn per_partition(publisher: &Publisher, source: &Source, plan: &AggregatePlan, f
 fn merged(publisher: &Publisher, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
     let labels = Labels::of(format, &[("instance", "")]);
     let MergedTotals::Shown(rows) = publisher.merged_totals(source, plan) else { return Series::new(format) };
-    let tasks = publisher.reader().whole(source).unwrap_or_default();
-    let since = tasks.iter().filter_map(|task| start_time(task, plan)).min();
-    Series::of(plan, &rows, &labels, since, format)
+    let mut series = Series::new(format);
+    let now = publisher.reader().clock.unix_millis();
+    for MergedTotal { key, states, since } in &rows {
+        series.push_states(plan, key, &labels, states, since.filter(|&since| since <= now));
+    }
+    series
 }
 
 fn write_family(

@@ -22,7 +22,8 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: 
     let format = page.style.format;
     let closed = |closed: &ClosedWindow| {
         let labels = window_labels(&closed.window, format);
-        let series = Series::of(plan, &closed.rows, &labels, None, format);
+        let mut series = Series::new(format);
+        closed.rows.iter().for_each(|(key, states)| series.push_states(plan, key, &labels, states, None));
         Closed { labels, span: closed.span, series }
     };
     let windows: Vec<Closed> = newest.windows.iter().map(closed).collect();

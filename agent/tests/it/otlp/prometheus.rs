@@ -30,7 +30,7 @@ pub fn tool(name: &str, variable: &str) -> String {
     String::from_utf8_lossy(&out.stdout).trim().to_owned()
 }
 
-struct Prometheus {
+pub struct Prometheus {
     address: SocketAddr,
     child: Child,
     home: TempDir,
@@ -39,19 +39,23 @@ struct Prometheus {
 impl Prometheus {
     /// Scrapes the agent, and takes what it pushes at `/api/v1/otlp`.
     fn start(address: SocketAddr, scraped: SocketAddr) -> Prometheus {
-        let home = tempfile::tempdir().expect("a directory");
         let config = format!(
             "storage: {{ tsdb: {{ out_of_order_time_window: 30m }} }}\nscrape_configs:\n- job_name: scraped\n  \
              scrape_interval: 1s\n  honor_labels: true\n  scrape_native_histograms: true\n  \
              static_configs: [{{ targets: [\"{scraped}\"] }}]\n"
         );
+        Prometheus::start_with(address, &config, &["--web.enable-otlp-receiver"])
+    }
+
+    pub fn start_with(address: SocketAddr, config: &str, flags: &[&str]) -> Prometheus {
+        let home = tempfile::tempdir().expect("a directory");
         fs::write(home.path().join("prometheus.yml"), config).expect("the config is written");
         let log = fs::File::create(home.path().join("log")).expect("a log file");
         let child = Command::new(tool("prometheus3", "STREAMGAUGE_PROMETHEUS3"))
             .arg(format!("--config.file={}", home.path().join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", home.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
-            .arg("--web.enable-otlp-receiver")
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -65,7 +69,7 @@ impl Prometheus {
     }
 
     /// The series of an instant query at a time (Unix milliseconds; none: now): labels and value.
-    fn query(&self, expression: &str, time: Option<i64>) -> Vec<(BTreeMap<String, String>, f64)> {
+    pub fn query(&self, expression: &str, time: Option<i64>) -> Vec<(BTreeMap<String, String>, f64)> {
         let plain = |b: u8| b.is_ascii_alphanumeric();
         let escaped: String = expression
             .bytes()
