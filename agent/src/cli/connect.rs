@@ -66,7 +66,7 @@ impl Look<'_> {
         let plans = Plans::new(0, self.config);
         for (source, plan) in self.config.sources.iter().zip(&plans.sources) {
             let mut stored = BTreeSet::new();
-            for topic in self.topics(plan, &partitions, &admin, findings) {
+            for topic in self.topics(&plans, plan, &partitions, &admin, findings) {
                 let count = partitions.get(&topic).copied().unwrap_or(0);
                 self.changelog(&topic, count, &admin, findings).await;
                 self.dead_letters(&topic, &partitions, findings);
@@ -92,6 +92,7 @@ impl Look<'_> {
     /// The source's topics that are there.
     fn topics(
         &self,
+        plans: &Plans,
         source: &sources::Source,
         known: &HashMap<String, i32>,
         admin: &Admin,
@@ -102,6 +103,15 @@ impl Look<'_> {
             let Some(topic) = selector.name() else {
                 let matching = known.keys().filter(|name| selector.matches(name) && source.reads(name));
                 let matching: Vec<String> = matching.cloned().collect();
+                for topic in known.keys().filter(|topic| selector.matches(topic) && !source.reads(topic)) {
+                    if let Some(owner) = plans.source_of(topic) {
+                        let owner = &plans.sources[owner].name;
+                        findings.good(format!(
+                            "topic {topic} matches {selector} of source {} too; it is read by source {owner}, which comes first",
+                            source.name
+                        ));
+                    }
+                }
                 if matching.is_empty() {
                     findings.bad(format!("source {}: no topic that this user may see matches {selector}", source.name));
                 }

@@ -128,9 +128,10 @@ impl Serving {
         }
         let reload = Arc::new(Reload::new(file, agent.clone(), reader.clone(), statuses.clone()));
         let registry = agent.registry.clone();
+        let ready = reader.clone();
         let readiness: Readiness = Arc::new(move || {
             let workers = statuses.iter().filter_map(|status| status.unready());
-            workers.chain(query::not_ready(&registry)).collect()
+            workers.chain(ready.sources.now().not_ready(&registry)).chain(query::not_ready(&registry)).collect()
         });
         let pages = HttpState {
             publisher: publisher.clone(),
@@ -254,6 +255,7 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
         clock,
         runtime: tokio::runtime::Handle::current(),
         stopping: AtomicBool::new(false),
+        look_soon: AtomicBool::new(false),
         rejoin: AtomicBool::new(false),
         topics_given,
         config,

@@ -40,7 +40,7 @@ unsafe impl Send for GroupConsumer {}
 unsafe impl Sync for GroupConsumer {}
 
 impl GroupConsumer {
-    /// Joins the group with a subscription to `topics` (names, or regexes that begin with `^`).
+    /// Joins the group with a subscription to topics by name; without any, it waits for [`GroupConsumer::subscribe`].
     pub fn join(settings: &Settings, identity: &Identity, topics: &[&str]) -> KafkaResult<Self> {
         let context = Context::shown(settings.clients().client("consumer"));
         let consumer: BaseConsumer<Context> = settings.consumer(identity).create_with_context(context)?;
@@ -48,7 +48,9 @@ impl GroupConsumer {
         let queue = NonNull::new(unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) })
             .ok_or_else(|| KafkaError::ClientCreation("no queue".into()))?;
         let consumer = GroupConsumer { consumer, queue };
-        consumer.consumer.subscribe(topics)?;
+        if !topics.is_empty() {
+            consumer.consumer.subscribe(topics)?;
+        }
         Ok(consumer)
     }
 

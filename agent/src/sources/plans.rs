@@ -3,7 +3,9 @@
 use super::source::{Selectors, Source};
 use crate::aggregate::AggregatePlan;
 use crate::config::{Config, TopicSelector};
+use crate::state::Registry;
 use parking_lot::RwLock;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The sources of one config, in its order.
@@ -32,9 +34,30 @@ impl Plans {
         self.sources.iter().flat_map(|source| &source.config.topics)
     }
 
-    /// Topics and patterns to subscribe to.
-    pub fn topics(&self) -> Vec<&str> {
-        self.selectors().map(TopicSelector::as_str).collect()
+    /// The topics to subscribe to, by name: what a pattern matches is decided here alone. `None` before that is known.
+    pub fn subscription(&self, registry: &Registry) -> Option<Vec<Arc<str>>> {
+        let known = registry.topics();
+        if !known.is_whole && self.selectors().any(|selector| selector.name().is_none()) {
+            return None;
+        }
+        let matching = known.by_name.keys().filter(|topic| self.source_of(topic).is_some());
+        let topics: BTreeSet<Arc<str>> = self.named().chain(matching).cloned().collect();
+        Some(topics.into_iter().collect())
+    }
+
+    /// What the config wants and the cluster lacks, each with its source.
+    pub fn absent(&self, registry: &Registry) -> Vec<(&Source, &TopicSelector)> {
+        let of = |source| Source::absent(source, registry).into_iter().map(move |selector| (source, selector));
+        self.sources.iter().map(|source| &**source).flat_map(of).collect()
+    }
+
+    /// Why not all topics that the config names are read; empty if they are.
+    pub fn not_ready(&self, registry: &Registry) -> Vec<String> {
+        let reason = |(source, selector): (&Source, &TopicSelector)| match selector.name() {
+            Some(name) => format!("topic {name} of source {} does not exist, or this user may not see it", source.name),
+            None => format!("no topic that this user may see matches {selector} of source {}", source.name),
+        };
+        self.absent(registry).into_iter().map(reason).collect()
     }
 
     /// Topics that are named, whether or not the cluster has them.

@@ -2,7 +2,7 @@
 
 use crate::aggregate::Plan;
 use crate::config::{self, Config, TopicSelector, is_own_topic};
-use crate::state::{Registry, Task, TaskId};
+use crate::state::{Registry, SourceTopics, Task, TaskId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -54,19 +54,34 @@ impl Source {
         self.all.source_of(topic) == Some(self.position)
     }
 
-    /// The topics read, as far as they are known: named ones always, matching ones when the cluster has them.
+    /// The topics that this source has now, in the order of the config.
     pub fn topics(&self, registry: &Registry) -> Vec<Arc<str>> {
-        let known = registry.partitions();
-        let mut topics = Vec::new();
+        self.present(&registry.topics()).into_iter().map(|(topic, _)| topic).collect()
+    }
+
+    fn present(&self, known: &SourceTopics) -> Vec<(Arc<str>, Option<i64>)> {
+        let mut present: Vec<(Arc<str>, Option<i64>)> = Vec::new();
         for selector in &self.config.topics {
-            match selector.name() {
-                Some(name) => topics.push(name.clone()),
-                None => topics.extend(known.keys().filter(|name| selector.matches(name) && self.reads(name)).cloned()),
+            let selected = known.by_name.iter().filter(|(name, _)| selector.matches(name) && self.reads(name));
+            for (name, topic) in selected {
+                if present.iter().all(|(other, _)| other != name) {
+                    present.push((name.clone(), topic.began_at));
+                }
             }
         }
-        let mut seen = BTreeSet::new();
-        topics.retain(|topic| seen.insert(topic.clone()));
-        topics
+        present
+    }
+
+    /// What the config wants and the cluster lacks: named topics, and the patterns if there is no topic at all. Nothing
+    /// before the cluster has been looked at.
+    pub fn absent(&self, registry: &Registry) -> Vec<&TopicSelector> {
+        let known = registry.topics();
+        if !known.is_whole {
+            return Vec::new();
+        }
+        let has_none = self.present(&known).is_empty();
+        let is_absent = |selector: &&TopicSelector| selector.name().map_or(has_none, |name| known.lacks(name));
+        self.config.topics.iter().filter(is_absent).collect()
     }
 
     /// This agent's tasks of the source, by topic and partition.
@@ -77,18 +92,120 @@ impl Source {
     /// Partitions of the source's topics that are not among `tasks`.
     pub fn missing(&self, registry: &Registry, tasks: &[Arc<Task>]) -> Vec<TaskId> {
         let here: BTreeSet<&TaskId> = tasks.iter().map(|task| &task.id).collect();
-        let counts = registry.partitions();
-        let all = self.topics(registry).into_iter().flat_map(|topic| {
-            let count = counts.get(&topic).copied().unwrap_or(0);
+        let known = registry.topics();
+        let all = self.present(&known).into_iter().flat_map(|(topic, _)| {
+            let count = known.by_name.get(&topic).map_or(0, |topic| topic.partitions);
             (0..count).map(move |partition| TaskId { topic: topic.clone(), partition })
         });
         all.filter(|id| !here.contains(id)).collect()
     }
 
-    /// The task that publishes what is published once for the group: partition 0 of the first topic. `None` if it is not
-    /// here.
+    /// The topic whose partition 0 publishes what is published once for the group: the only one, else the one that the
+    /// group began with first. `None` while the group has begun with none, or that is not known.
+    pub fn publishing_topic(&self, registry: &Registry) -> Option<Arc<str>> {
+        oldest(self.present(&registry.topics()))
+    }
+
+    /// The task that publishes what is published once for the group. `None` if it is not here.
     pub fn publisher(&self, registry: &Registry) -> Option<Arc<Task>> {
-        let topic = self.topics(registry).into_iter().next()?;
+        let topic = self.publishing_topic(registry)?;
         registry.task(&TaskId { topic, partition: 0 })
+    }
+}
+
+/// Pure: of topics, in the order of the config and with when the group began with them, the one to publish for all. A topic
+/// that appears never takes over from those that were there, and one that vanishes hands over to the next oldest; every
+/// agent decides the same. Of topics that began together, or before that was written down, it is the first.
+fn oldest(topics: Vec<(Arc<str>, Option<i64>)>) -> Option<Arc<str>> {
+    if let [(only, _)] = topics.as_slice() {
+        return Some(only.clone());
+    }
+    let begun = topics.into_iter().filter_map(|(topic, began_at)| Some((began_at?, topic)));
+    begun.min_by_key(|(began_at, _)| *began_at).map(|(_, topic)| topic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::sources::Plans;
+    use crate::state::SourceTopic;
+
+    fn plans(sources: &[(&str, &str)]) -> Plans {
+        let sources: String = sources
+            .iter()
+            .map(|(name, topics)| format!("  {name}: {{ topics: [{topics}], timestamp: {{ from: kafka }} }}\n"))
+            .collect();
+        let text = format!(
+            "kafka: {{ bootstrap_servers: localhost:9092 }}\nsources:\n{sources}\
+             aggregates:\n  a: {{ source: one, windows: [1m], measures: {{ events: count }} }}\n"
+        );
+        Plans::new(0, &config::parse(&text, "c.yaml", &|_| None).unwrap())
+    }
+
+    fn registry(topics: &[(&str, Option<i64>)]) -> Registry {
+        let registry = Registry::default();
+        let topic = |&(name, began_at): &(&str, _)| (name.into(), SourceTopic { partitions: 1, began_at });
+        registry.set_topics(topics.iter().map(topic).collect());
+        registry
+    }
+
+    fn names(topics: &[Arc<str>]) -> Vec<&str> {
+        topics.iter().map(|topic| &**topic).collect()
+    }
+
+    #[test]
+    fn workers_and_readers_agree_whose_topic_it_is_when_patterns_overlap() {
+        let plans = plans(&[("one", "'^app-.*'"), ("two", "'^app-x.*', other")]);
+        let topics = ["app-1", "app-x1", "other", "app-1-dlq", "streamgauge-g-app-1-changelog", "elsewhere"];
+        let registry = registry(&topics.map(|topic| (topic, None)));
+        let read = |at: usize| plans.sources[at].topics(&registry);
+        assert_eq!(names(&read(0)), ["app-1", "app-x1"]);
+        assert_eq!(names(&read(1)), ["other"]);
+        for topic in topics {
+            let readers = (0..2).find(|&at| read(at).iter().any(|read| **read == *topic));
+            assert_eq!(plans.source_of(topic), readers, "{topic}");
+        }
+    }
+
+    #[test]
+    fn the_agents_own_topics_are_read_by_a_source_that_names_them_only() {
+        let plans = plans(&[("one", "'^a.*'"), ("two", "a-dlq")]);
+        assert_eq!(plans.source_of("a-dlq"), Some(1));
+        let registry = registry(&[("a", None), ("a-dlq", None)]);
+        assert_eq!(names(&plans.sources[0].topics(&registry)), ["a"]);
+    }
+
+    #[test]
+    fn the_publisher_stays_when_topics_appear_and_is_the_next_oldest_when_it_vanishes() {
+        let source = plans(&[("one", "'^t-.*'")]).sources[0].clone();
+        let publishes = |topics: &[(&str, Option<i64>)]| source.publishing_topic(&registry(topics));
+        assert_eq!(
+            publishes(&[("t-5", None)]).as_deref(),
+            Some("t-5"),
+            "the only one, even before anything is committed"
+        );
+        assert_eq!(publishes(&[("t-5", Some(10)), ("t-0", None)]).as_deref(), Some("t-5"));
+        assert_eq!(publishes(&[("t-5", Some(10)), ("t-0", Some(30)), ("t-7", Some(20))]).as_deref(), Some("t-5"));
+        assert_eq!(publishes(&[("t-0", Some(30)), ("t-7", Some(20))]).as_deref(), Some("t-7"));
+        assert_eq!(
+            publishes(&[("t-7", Some(0)), ("t-5", Some(0))]).as_deref(),
+            Some("t-5"),
+            "before it was written down"
+        );
+        assert_eq!(publishes(&[("t-0", None), ("t-7", None)]), None);
+    }
+
+    #[test]
+    fn what_is_named_and_missing_is_told_and_belongs_to_no_answer() {
+        let source = plans(&[("one", "nope, t, '^x'")]).sources[0].clone();
+        let absent = |registry: &Registry| source.absent(registry).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(absent(&Registry::default()), [""; 0], "nobody has looked yet");
+        let there = registry(&[("t", None)]);
+        assert_eq!(absent(&there), ["nope"]);
+        assert_eq!(names(&source.topics(&there)), ["t"]);
+        assert_eq!(source.publishing_topic(&there).as_deref(), Some("t"));
+        assert_eq!(source.missing(&there, &[]).len(), 1);
+        assert_eq!(absent(&registry(&[])), ["nope", "t", "^x"]);
     }
 }

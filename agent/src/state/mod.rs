@@ -10,6 +10,7 @@ mod inspect;
 mod lease;
 mod registry;
 mod store;
+mod topics;
 mod view;
 
 pub use checkpointer::{Checkpointer, Pending};
@@ -20,4 +21,5 @@ pub use inspect::{AggregateContents, Contents};
 pub use lease::Lease;
 pub use registry::{Phase, Registry, Task, TaskId};
 pub use store::{Changes, FORMAT_VERSION, Store, StoreError};
+pub use topics::{SourceTopic, SourceTopics};
 pub use view::{AggregateView, Committed, View};

@@ -1,6 +1,6 @@
 //! All tasks of this agent: workers put theirs in and take them out, readers look.
 
-use super::{Lease, View};
+use super::{Lease, SourceTopic, SourceTopics, View};
 use crate::aggregate::{AggregateId, Plan};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -286,8 +286,7 @@ pub struct Registry {
     tasks: RwLock<BTreeMap<TaskId, Arc<Task>>>,
     /// Copies of other agents' tasks.
     replicas: RwLock<BTreeMap<TaskId, Arc<Task>>>,
-    /// Partitions by source topic, as last seen in the cluster's metadata.
-    partitions: RwLock<BTreeMap<Arc<str>, i32>>,
+    topics: RwLock<Arc<SourceTopics>>,
 }
 
 impl Registry {
@@ -325,12 +324,24 @@ impl Registry {
         self.replicas.read().get(id).cloned()
     }
 
+    /// Notes that the cluster has a source topic with so many partitions.
     pub fn set_partitions(&self, topic: Arc<str>, count: i32) {
-        self.partitions.write().insert(topic, count);
+        let mut topics = self.topics.write();
+        Arc::make_mut(&mut topics).by_name.entry(topic).or_default().partitions = count;
+    }
+
+    /// Notes all source topics that the cluster has: others are gone.
+    pub fn set_topics(&self, topics: BTreeMap<Arc<str>, SourceTopic>) {
+        *self.topics.write() = Arc::new(SourceTopics { by_name: topics, is_whole: true });
+    }
+
+    /// The source topics as the cluster was last seen.
+    pub fn topics(&self) -> Arc<SourceTopics> {
+        self.topics.read().clone()
     }
 
     /// Source topics and how many partitions each has.
     pub fn partitions(&self) -> BTreeMap<Arc<str>, i32> {
-        self.partitions.read().clone()
+        self.topics().by_name.iter().map(|(name, topic)| (name.clone(), topic.partitions)).collect()
     }
 }

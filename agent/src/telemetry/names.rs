@@ -89,6 +89,8 @@ names! {
     ReplicaRecords Counter "streamgauge_replica_records" [], "Changelog records read by replicas that this agent keeps";
     ReplicaLag Gauge "streamgauge_replica_lag_records" ["topic", "partition"],
         "Changelog offsets between a replica that this agent keeps and the changelog's end";
+    TopicMissing Gauge "streamgauge_topic_missing" ["source", "topic"],
+        "1 for each topic that the config names and the cluster does not have; a pattern if its source has no topic at all";
     MergedStalled Gauge "streamgauge_merged_publication_stalled" ["aggregate"],
         "1 while this agent is to publish the group's merged totals and cannot: a partition is missing or behind";
     PeerRequests Counter "streamgauge_peer_requests" ["result"],

@@ -107,6 +107,8 @@ pub struct Agent {
     /// Where the admin client's calls are waited for.
     pub runtime: tokio::runtime::Handle,
     pub stopping: AtomicBool,
+    /// A topic seems to be gone: look at the cluster before the next look is due.
+    pub look_soon: AtomicBool,
     /// Partitions are nobody's: a worker is to leave the group and join it again.
     pub rejoin: AtomicBool,
     /// Take the changelog and dead-letter topics as they are: a mock cluster has no admin API to look at them with.

@@ -44,7 +44,9 @@ impl Worker<'_> {
         let renew = self.lease.wants_renewal() && !self.tasks.iter().any(|live| live.changed);
         let mut renewing = renew;
         let mut tasks = Vec::new();
-        for live in &mut self.tasks {
+        let known = self.agent.registry.topics();
+        // Offsets of a topic that is gone are refused, and with them the whole epoch.
+        for live in self.tasks.iter_mut().filter(|live| !known.lacks(&live.task.id.topic)) {
             live.changed |= live.task.wants_to_publish();
             if live.changed || std::mem::take(&mut renewing) {
                 tasks.push(freeze_task(live, now));
@@ -143,7 +145,7 @@ impl Worker<'_> {
                 self.reap(left(self).min(Duration::from_millis(100)))?;
             } else if self.losses != number || self.suspended_at.is_some() {
                 return Ok(false);
-            } else if self.tasks.iter().any(|live| live.changed) {
+            } else if self.tasks.iter().any(|live| live.changed && !self.is_gone(&live.task.id.topic)) {
                 if self.aborts > 0 {
                     std::thread::sleep(self.freeze_wait().min(left(self)));
                 }

@@ -1,5 +1,6 @@
-//! Partitions that are added to a source topic while agents run: the changelog grows with it and its settings are
-//! checked, the registry learns the new number, and the group is made to assign them.
+//! Topics that come and go while agents run, and partitions that are added to them: the registry learns what there is, which
+//! workers subscribe to; a changelog grows with its topic and its settings are checked, and the group is made to assign what
+//! was added.
 //!
 //! librdkafka rejoins the group when it sees more partitions than when it joined. It cannot see those that were added
 //! while the agent was away: a static member that returns is given its old assignment without a rebalance. So the watch
@@ -8,19 +9,27 @@
 use super::topics::{Prepared, TopicError, prepare};
 use super::{Agent, WorkerStatus};
 use crate::kafka::{Admin, AdminError, Isolation, PartitionReader, TopicPartition};
-use std::collections::BTreeSet;
+use crate::replica::last_record;
+use crate::sources::{Plans, changelog_topic};
+use crate::state::{SourceTopic, SourceTopics, TaskId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use streamgauge_proto::storage::v1::OffsetRecord;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// librdkafka's property for how often metadata is asked for; the watch keeps its pace.
 const INTERVAL_PROPERTY: &str = "topic.metadata.refresh.interval.ms";
 const INTERVAL: Duration = Duration::from_secs(10);
+/// How soon it is looked again when a look has left something open.
+const SOON: Duration = Duration::from_secs(1);
 const NAP: Duration = Duration::from_millis(100);
 /// So many looks in a row at a stable group must find a partition without an owner: a rebalance may be about to begin.
 const UNOWNED_LOOKS: u32 = 3;
+
+type Topics = BTreeMap<Arc<str>, SourceTopic>;
 
 /// A thread that looks at the source topics from time to time.
 pub(super) struct Watch {
@@ -33,16 +42,20 @@ pub(super) fn watch(agent: Arc<Agent>) -> std::io::Result<Watch> {
     let ended = Arc::<AtomicBool>::default();
     let flag = ended.clone();
     let thread = std::thread::Builder::new().name("topics".into()).spawn(move || {
-        let mut looks =
-            Looks { agent: &agent, admin: None, complaint: String::new(), unowned: BTreeSet::new(), times: 0 };
+        let mut looks = Looks::new(&agent);
         let interval = interval(&agent);
-        let mut waited = Duration::ZERO;
         while !flag.load(Ordering::Acquire) && !agent.is_stopping() {
-            std::thread::sleep(NAP);
-            waited += NAP;
-            if waited >= interval {
-                waited = Duration::ZERO;
-                looks.look();
+            let soon = looks.look();
+            let wait = if soon { interval.min(SOON) } else { interval };
+            let mut waited = Duration::ZERO;
+            // A reload may want topics that nobody has looked for.
+            while waited < wait && looks.plans == agent.plans().number && !agent.look_soon.swap(false, Ordering::AcqRel)
+            {
+                if flag.load(Ordering::Acquire) || agent.is_stopping() {
+                    return;
+                }
+                std::thread::sleep(NAP);
+                waited += NAP;
             }
         }
     })?;
@@ -70,50 +83,120 @@ struct Looks<'a> {
     complaint: String,
     unowned: BTreeSet<TopicPartition>,
     times: u32,
+    /// Number of the plans that were looked for.
+    plans: u64,
+    /// Topics that the last look has missed. A broker that has just started may not know all yet, so only a second look
+    /// that misses them lets them go.
+    missed: BTreeSet<Arc<str>>,
+    /// When the group began with topics, where that is known: it never changes.
+    began: HashMap<Arc<str>, i64>,
 }
 
 impl Looks<'_> {
-    fn look(&mut self) {
+    fn new(agent: &Agent) -> Looks<'_> {
+        Looks {
+            agent,
+            admin: None,
+            complaint: String::new(),
+            unowned: BTreeSet::new(),
+            times: 0,
+            plans: 0,
+            missed: BTreeSet::new(),
+            began: HashMap::new(),
+        }
+    }
+
+    /// True if it should be looked again soon.
+    fn look(&mut self) -> bool {
         match self.look_at_topics() {
-            Ok(()) => self.complaint.clear(),
+            Ok(soon) => {
+                self.complaint.clear();
+                return soon;
+            }
             Err(error) => {
                 let complaint = error.to_string();
                 if complaint != self.complaint {
-                    tracing::warn!("looking for added partitions: {complaint}");
+                    tracing::warn!("looking at the topics: {complaint}");
                     self.complaint = complaint;
                 }
             }
         }
+        !self.agent.registry.topics().is_whole
     }
 
-    fn look_at_topics(&mut self) -> Result<(), TopicError> {
+    fn look_at_topics(&mut self) -> Result<bool, TopicError> {
         let agent = self.agent;
-        let (admin, reader) = match self.admin.take() {
+        let plans = agent.plans();
+        self.plans = plans.number;
+        let (admin, mut reader) = match self.admin.take() {
             Some(clients) => clients,
             None => {
                 let reader = PartitionReader::create(&agent.settings, Isolation::ReadCommitted);
                 (Admin::create(&agent.settings, CALL_TIMEOUT)?, reader.map_err(AdminError::from)?)
             }
         };
-        let (admin, reader) = &*self.admin.insert((admin, reader));
+        let (before, mut topics) = (agent.registry.topics(), BTreeMap::new());
         let mut all = BTreeSet::new();
-        for (topic, info) in admin.topics()?.iter().filter(|(topic, _)| agent.source_of(topic).is_some()) {
+        for (topic, info) in admin.topics()?.iter().filter(|(topic, _)| plans.source_of(topic).is_some()) {
             let topic: Arc<str> = topic.as_str().into();
-            let known = agent.registry.partitions().get(&topic).copied();
+            let known = before.by_name.get(&topic).map(|topic| topic.partitions);
             if known.is_some_and(|known| known < info.partitions) {
                 tracing::info!(topic = &*topic, partitions = info.partitions, "partitions were added to the topic");
                 prepare(agent, &topic)?;
             }
-            agent.registry.set_partitions(topic.clone(), info.partitions);
+            topics.insert(topic.clone(), SourceTopic { partitions: info.partitions, began_at: None });
             all.extend((0..info.partitions).map(|partition| (topic.clone(), partition)));
         }
+        let doubtful = self.let_go(&plans, &before, &mut topics);
+        let unknown = self.look_for_beginnings(&plans, &mut topics, &mut reader);
+        agent.registry.set_topics(topics);
+        let (_, reader) = self.admin.insert((admin, reader));
         let assigned = match agent.topics_given {
             // A mock cluster.
             true => None,
             false => reader.assigned(&agent.config.kafka.group_id, CALL_TIMEOUT).map_err(AdminError::from)?,
         };
         self.look_for_owners(&all, assigned);
-        Ok(())
+        Ok(doubtful || unknown)
+    }
+
+    /// Keeps those that this look is the first to miss; true if there are any.
+    fn let_go(&mut self, plans: &Plans, before: &SourceTopics, topics: &mut Topics) -> bool {
+        let mut missed = BTreeSet::new();
+        for (topic, known) in before.by_name.iter().filter(|(topic, _)| plans.source_of(topic).is_some()) {
+            if topics.contains_key(topic) {
+                continue;
+            }
+            if self.missed.contains(topic) {
+                tracing::warn!(
+                    topic = &**topic,
+                    "the topic is gone: it was deleted, or this user may not see it any more"
+                );
+            } else {
+                missed.insert(topic.clone());
+                topics.insert(topic.clone(), *known);
+            }
+        }
+        self.missed = missed;
+        !self.missed.is_empty()
+    }
+
+    /// Where a source has several topics, the one that the group began with first publishes for all. True if that of some
+    /// is not known yet.
+    fn look_for_beginnings(&mut self, plans: &Plans, topics: &mut Topics, reader: &mut PartitionReader) -> bool {
+        self.began.retain(|topic, _| topics.contains_key(topic));
+        let mut unknown = false;
+        for at in 0..plans.sources.len() {
+            let own: Vec<Arc<str>> =
+                topics.keys().filter(|topic| plans.source_of(topic) == Some(at)).cloned().collect();
+            for topic in own.iter().filter(|_| own.len() > 1) {
+                let began_at = self.began.get(topic).copied().or_else(|| began_at(self.agent, topic, reader));
+                self.began.extend(began_at.map(|began_at| (topic.clone(), began_at)));
+                unknown |= began_at.is_none();
+                topics.entry(topic.clone()).and_modify(|topic| topic.began_at = began_at);
+            }
+        }
+        unknown
     }
 
     /// Of all agents, the one with the first partition acts.
@@ -140,6 +223,19 @@ impl Looks<'_> {
             self.agent.rejoin.store(true, Ordering::Release);
         }
     }
+}
+
+/// When the group began with a topic; `None` while it has committed nothing of partition 0. Before any time that is written
+/// down if an earlier version wrote the last record.
+fn began_at(agent: &Agent, topic: &Arc<str>, reader: &mut PartitionReader) -> Option<i64> {
+    let began_at = |record: &OffsetRecord| record.origin.as_ref().map_or(0, |origin| origin.began_at_ms);
+    if let Some(task) = agent.registry.task(&TaskId { topic: topic.clone(), partition: 0 }) {
+        let view = task.view.read();
+        return (view.record().format_version > 0).then(|| began_at(view.record()));
+    }
+    let partition: TopicPartition = (changelog_topic(&agent.config.kafka.group_id, topic).into(), 0);
+    let end = reader.ends(std::slice::from_ref(&partition), CALL_TIMEOUT).ok()?.remove(&partition)?;
+    last_record(reader, &partition, end).ok()?.as_ref().map(began_at)
 }
 
 /// What a restore does about a changelog that has too few partitions: at the start it fails; beside healthy tasks it

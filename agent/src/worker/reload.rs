@@ -53,11 +53,8 @@ impl Worker<'_> {
             return Ok(());
         }
         let again = self.replan(&plans);
-        let subscribe = plans.topics() != self.plans.topics();
         self.plans = plans;
-        if subscribe {
-            self.consumer.subscribe(&self.plans.topics())?;
-        }
+        self.follow_topics()?;
         if !again.is_empty() {
             self.retake(&again)?;
         }

@@ -6,6 +6,7 @@ use super::fenced::wait_until_free;
 use super::fold::{Index, LiveTask, SourceWork};
 use super::growth;
 use super::pressure::Pressure;
+use super::subscription::names;
 use super::topics::{Prepared, TopicError, prepare};
 use crate::aggregate::TaskState;
 use crate::clock::BootTime;
@@ -94,6 +95,8 @@ pub(super) struct Worker<'a> {
     abandoned: Arc<AtomicBool>,
     /// What is folded by. A reload's are taken over between two epochs.
     pub plans: Arc<Plans>,
+    /// What the group has been told that is read here.
+    pub subscribed: Vec<Arc<str>>,
     /// In the order of the plans' sources; behind them those that a reload has removed, until their tasks are gone.
     pub sources: Vec<SourceWork>,
     last_watermarks: BootTime,
@@ -138,11 +141,11 @@ impl<'a> Worker<'a> {
     fn start(agent: &'a Arc<Agent>, number: usize, status: Arc<WorkerStatus>) -> Result<Worker<'a>, WorkerError> {
         let identity = Identity { instance: agent.state_dir.instance().to_owned(), worker: number };
         let plans = agent.plans();
-        let topics = plans.topics();
+        let subscribed = plans.subscription(&agent.registry).unwrap_or_default();
         status.set_plans(plans.number);
         let producer = TransactionalProducer::create(&agent.settings, &identity, agent.transactional())?;
         // Joining goes on in librdkafka's threads while the producer ends what a killed process left open.
-        let consumer = Arc::new(GroupConsumer::join(&agent.settings, &identity, &topics)?);
+        let consumer = Arc::new(GroupConsumer::join(&agent.settings, &identity, &names(&subscribed))?);
         let prepared: Arc<Mutex<HashMap<Arc<str>, Prepared>>> = Arc::default();
         let readers_ahead = connect_ahead(agent.clone(), prepared.clone())?;
         initialise(agent, &producer, &status)?;
@@ -201,6 +204,7 @@ impl<'a> Worker<'a> {
             abandoned,
             sources: plans.sources.iter().map(|s| SourceWork::new(s, agent.config.limits.event_bytes)).collect(),
             plans,
+            subscribed,
             last_watermarks: now,
             last_topic_look: now,
             missed_topics: 0,
@@ -253,6 +257,14 @@ impl<'a> Worker<'a> {
                 }
                 Some(code) => {
                     tracing::warn!(task = %live.task.id, "fetching: {code}");
+                    if matches!(
+                        code,
+                        RDKafkaErrorCode::UnknownTopicOrPartition
+                            | RDKafkaErrorCode::UnknownTopic
+                            | RDKafkaErrorCode::UnknownPartition
+                    ) {
+                        self.agent.look_soon.store(true, Ordering::Release);
+                    }
                     // The batch call has moved librdkafka's position past this offset; it has to be read all the same.
                     if record.offset() >= 0 {
                         misplaced.push((live.task.id.topic.clone(), live.task.id.partition));
@@ -287,7 +299,11 @@ impl<'a> Worker<'a> {
         self.answer_rebalances()?;
         self.rejoin_if_asked()?;
         let now = self.agent.clock.boot_time();
-        if now.since(self.last_watermarks) >= WATERMARKS_EVERY {
+        let is_due = now.since(self.last_watermarks) >= WATERMARKS_EVERY;
+        if (is_due || self.subscribed.is_empty()) && !self.rejoining {
+            self.follow_topics()?;
+        }
+        if is_due {
             self.last_watermarks = now;
             self.look_around()?;
         }
@@ -302,7 +318,7 @@ impl<'a> Worker<'a> {
         }
         if self.rejoining && self.owned.is_empty() {
             self.rejoining = false;
-            self.consumer.subscribe(&self.plans.topics())?;
+            self.subscribed.clear();
         }
         Ok(())
     }
@@ -362,7 +378,8 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
         };
-        match self.plans.named().find(|topic| !found.iter().any(|(name, _)| *name == ***topic)) {
+        // One that is missing beside others is told by the readiness; with none at all there is nothing to wait for.
+        match self.plans.named().next().filter(|_| found.is_empty()) {
             Some(topic) if self.missed_topics >= TOPIC_LOOKS => {
                 return Err(TopicError::NoSource(topic.to_string()).into());
             }

@@ -1,6 +1,10 @@
-//! What belongs to a source, and what belongs to another group's.
+//! Topics come and go under a source: patterns mean what they mean in the config, what is deleted holds nothing up, and what
+//! is named but missing is said.
 
-use crate::agent::Agent;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::agent::{Agent, program};
 use crate::kafka::{Kafka, shared, unique, wait_until};
 use crate::scene::{number, unix_millis};
 
@@ -27,9 +31,119 @@ fn counted(agent: &Agent, topic: &str) -> f64 {
     number(&agent.scrape(), "orders_events_total", &[("topic", topic)])
 }
 
+fn window_end(agent: &Agent) -> i64 {
+    (number(&agent.scrape(), "orders_window_end_timestamp_seconds", &[]) * 1_000.0) as i64
+}
+
 /// The beginning of a whole minute two hours ago.
 fn two_hours_ago() -> i64 {
     (unix_millis() - 120 * MINUTE) / MINUTE * MINUTE
+}
+
+fn has_partitions_of(agent: &Agent, topic: &str) -> bool {
+    let topic = format!("topic=\"{topic}\"");
+    agent.scrape().lines().any(|line| line.starts_with("streamgauge_lag_messages{") && line.contains(&topic))
+}
+
+#[test]
+fn a_pattern_means_what_it_means_to_validate_and_its_topics_come_and_go() {
+    let (kafka, base) = (shared(), unique("ev"));
+    let topic = |name: &str| format!("{base}-{name}");
+    let pattern = format!("'^{base}-\\d+$', '^(?i){}-(?:X|Y)$'", base.to_uppercase());
+    let start = two_hours_ago();
+    // `\d` is the letter d to the regular expressions of the C library.
+    for name in ["1", "d", "x"] {
+        kafka.create_topic(&topic(name), 1, &[]);
+        produce(kafka, &topic(name), start, 1);
+    }
+    let mut agent = Agent::start(kafka.bootstrap(), &config(&format!("group-of-{base}"), &pattern));
+    agent.wait_ready();
+    wait_until("both patterns are read", || counted(&agent, &topic("1")) + counted(&agent, &topic("x")) == 12.0);
+    kafka.create_topic(&topic("22"), 2, &[]);
+    produce(kafka, &topic("22"), start, 1);
+    wait_until("the new topic is read", || counted(&agent, &topic("22")) == 6.0);
+    let rebalances = |agent: &Agent| number(&agent.scrape(), "streamgauge_rebalances_total", &[]);
+    wait_until("its other partition is there", || agent.scrape().matches("streamgauge_lag_messages{").count() == 4);
+    let before = rebalances(&agent);
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(rebalances(&agent), before, "nothing came or went, and yet the group was joined again: {}", agent.log());
+    kafka.delete_topic(&topic("22"));
+    wait_until("the deleted topic is let go", || !has_partitions_of(&agent, &topic("22")));
+    produce(kafka, &topic("1"), start + 30 * MINUTE, 1);
+    wait_until("the others go on", || counted(&agent, &topic("1")) == 12.0);
+    assert!(!has_partitions_of(&agent, &topic("d")));
+    assert_eq!(agent.get("/-/ready").0, 200, "{}", agent.get("/-/ready").1);
+    assert!(!agent.log().contains("joining again"), "{}", agent.log());
+}
+
+#[test]
+fn windows_go_on_when_a_topic_of_the_pattern_is_deleted_and_when_one_that_sorts_before_the_rest_comes() {
+    let (kafka, base) = (shared(), unique("orders"));
+    let topic = |n: usize| format!("{base}-{n}");
+    let start = two_hours_ago();
+    for n in [1, 2] {
+        kafka.create_topic(&topic(n), 1, &[]);
+        produce(kafka, &topic(n), start, 5);
+    }
+    let group = format!("group-of-{base}");
+    let mut agent = Agent::start(kafka.bootstrap(), &config(&group, &format!("'^{base}-[0-9]$'")));
+    agent.wait_ready();
+    wait_until("windows show", || window_end(&agent) >= start + 4 * MINUTE);
+    kafka.delete_topic(&topic(1));
+    produce(kafka, &topic(2), start + 10 * MINUTE, 5);
+    wait_until("windows go on without it", || window_end(&agent) >= start + 14 * MINUTE);
+    let complete = |agent: &Agent| number(&agent.scrape(), "orders_window_complete", &[]);
+    wait_until("and are whole", || complete(&agent) == 1.0);
+    assert_eq!(agent.get("/-/ready").0, 200, "{}", agent.get("/-/ready").1);
+    let shown = window_end(&agent);
+    kafka.create_topic(&topic(0), 1, &[]);
+    wait_until("the new topic is read", || {
+        let end = window_end(&agent);
+        assert!(end == 0 || end >= shown, "windows went back from {shown} to {end}");
+        has_partitions_of(&agent, &topic(0))
+    });
+    produce(kafka, &topic(0), start + 20 * MINUTE, 5);
+    produce(kafka, &topic(2), start + 20 * MINUTE, 5);
+    wait_until("windows go on with it", || {
+        let end = window_end(&agent);
+        assert!(end == 0 || end >= shown, "windows went back from {shown} to {end}");
+        end >= start + 24 * MINUTE
+    });
+    wait_until("both topics' events are in it", || number(&agent.scrape(), "orders_window_events", &[]) == 12.0);
+}
+
+#[test]
+fn a_named_topic_that_is_missing_is_said_and_holds_no_windows_up() {
+    let (kafka, base) = (shared(), unique("named"));
+    let (missing, there) = (format!("{base}-nope"), format!("{base}-t"));
+    let start = two_hours_ago();
+    kafka.create_topic(&there, 1, &[]);
+    produce(kafka, &there, start, 5);
+    let config = config(&format!("group-of-{base}"), &format!("{missing}, {there}"));
+    let agent = Agent::start(kafka.bootstrap(), &config);
+    wait_until("windows show", || agent.try_get("/metrics").is_some() && window_end(&agent) >= start + 4 * MINUTE);
+    assert_eq!(number(&agent.scrape(), "orders_window_complete", &[]), 1.0);
+    let (status, reasons) = agent.get("/-/ready");
+    assert!(status == 503 && reasons.contains(&missing), "{status}: {reasons}");
+    let absent = |agent: &Agent| number(&agent.scrape(), "streamgauge_topic_missing", &[("topic", &missing)]);
+    assert_eq!(absent(&agent), 1.0);
+    let output = Command::new(program())
+        .args(["validate", "--connect", "-c"])
+        .arg(agent.config_path())
+        .envs([("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap()), ("STATE_DIR", "s"), ("HTTP_LISTEN", "127.0.0.1:1")])
+        .env("GRPC_LISTEN", "127.0.0.1:2")
+        .output()
+        .expect("the binary was built");
+    let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+    assert!(said.contains(&format!("topic {missing} of source orders is missing")), "{said}");
+    kafka.create_topic(&missing, 1, &[]);
+    produce(kafka, &missing, start + 20 * MINUTE, 5);
+    produce(kafka, &there, start + 20 * MINUTE, 5);
+    wait_until("it is read once it is there", || counted(&agent, &missing) == 30.0);
+    wait_until("and nothing is missing", || agent.get("/-/ready").0 == 200);
+    assert_eq!(absent(&agent), 0.0);
+    wait_until("windows have both", || window_end(&agent) >= start + 24 * MINUTE);
+    wait_until("in full", || number(&agent.scrape(), "orders_window_events", &[]) == 12.0);
 }
 
 #[test]
@@ -47,7 +161,7 @@ fn a_changelog_that_another_groups_topic_has_the_same_name_for_is_refused() {
     let mut second = Agent::start(kafka.bootstrap(), &config(&other_group, &other_topic));
     assert_eq!(second.wait_exit().code(), Some(1), "{}", second.log());
     let names =
-        |line: &str| [&group, &topic].iter().all(|name| line.contains(&format!("{name}"))) && line.contains("group_id");
+        |line: &str| [&group, &topic].iter().all(|name| line.contains(name.as_str())) && line.contains("group_id");
     assert!(second.log().lines().any(names), "{}", second.log());
     let reset = second.verb(&["state", "reset", "--yes"]);
     assert!(!reset.status.success(), "the other group's state must not be reset");

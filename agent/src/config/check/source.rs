@@ -1,7 +1,7 @@
 //! Checks of `sources`: topics, their format, and where the event time is.
 
 use super::super::at::{At, Map};
-use super::super::own_topics::{LONGEST_NAME, whole_changelog_name};
+use super::super::own_topics::{LONGEST_NAME, is_own_topic, whole_changelog_name};
 use super::super::raw::{RawSource, RawStart, RawTimeFormat, RawTimestamp};
 use super::super::selector::TopicSelector;
 use super::super::types::{FieldPath, Source, Start, TimeFormat, Timestamp};
@@ -171,5 +171,8 @@ fn overlap(a: &str, b: &str) -> bool {
     // What is no regular expression has been complained about.
     let parsed = (TopicSelector::parse(a), TopicSelector::parse(b));
     let (Ok(a), Ok(b)) = parsed else { return false };
-    a == b || b.name().is_some_and(|name| a.matches(name)) || a.name().is_some_and(|name| b.matches(name))
+    // No pattern means the agents' own topics.
+    let means =
+        |a: &TopicSelector, b: &TopicSelector| b.name().is_some_and(|name| !is_own_topic(name) && a.matches(name));
+    a == b || means(&a, &b) || means(&b, &a)
 }

@@ -30,8 +30,19 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher) {
     gauge(Name::RestoreDone, &|task| restoring(task).map(|(done, _)| Number::Int(done)));
     gauge(Name::RestoreTarget, &|task| restoring(task).map(|(_, of)| Number::Int(of)));
     write_replicas(page, reader);
+    write_missing_topics(page, reader);
     write_stalled(page, publisher);
     write_sizes(page, reader, &tasks);
+}
+
+/// Topics that the config wants and the cluster lacks.
+fn write_missing_topics(page: &mut Page<'_>, reader: &Reader) {
+    let plans = reader.sources.now();
+    page.family(family(Name::TopicMissing));
+    for (source, selector) in plans.absent(&reader.registry) {
+        let labels = Labels::of(page.style.format, &[("source", &source.name), ("topic", selector.as_str())]);
+        page.point(&labels.bytes, None, &Point::Value(Number::Int(1)));
+    }
 }
 
 /// How far the replicas that are kept here are behind.
