@@ -18,6 +18,6 @@ pub use group::{Address, Directory, Group};
 pub use identity::{StateDir, StateDirError};
 pub use inspect::{AggregateContents, Contents};
 pub use lease::Lease;
-pub use registry::{Phase, Registry, Task, TaskId};
+pub use registry::{HeldUp, Phase, Registry, Task, TaskId};
 pub use store::{Changes, FORMAT_VERSION, Store, StoreError};
 pub use view::{AggregateView, Committed, View};
