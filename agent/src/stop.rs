@@ -3,6 +3,8 @@
 //! A [`Stop`] is asked once and stays asked. It is cheap to look at, work that has nothing to do can sleep on it and is
 //! woken by it, and a child is stopped with its parent, or by itself alone: a restore has a child of its agent's stop.
 
+#![forbid(unsafe_code)]
+
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

@@ -231,8 +231,6 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
             cache_bytes: REPLICA_CACHE_BYTES,
             lenient: config.state.guarantee != Guarantee::ExactlyOnce,
             metrics: metrics.clone(),
-            // A file that a task still holds is tried again at the next look, rather than waited for.
-            cancelled: Arc::new(AtomicBool::new(true)),
         },
         registry: registry.clone(),
         directory,

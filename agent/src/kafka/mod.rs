@@ -26,7 +26,7 @@ pub use context::{Context, Watermarks};
 pub use described::{GroupDescription, GroupMember, PartitionDescription, TopicDescription, is_internal};
 pub use mock::MockKafka;
 pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer, TxnError, end_transaction_of};
-pub use reader::{Isolation, PartitionReader, ReadRecord, Reading, is_passing};
+pub use reader::{Answers, Isolation, PartitionReader, ReadRecord, Reading, is_passing};
 pub use settings::{Identity, Settings, advertised};
 
 /// A topic and a partition, as librdkafka names them.

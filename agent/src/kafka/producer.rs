@@ -105,11 +105,26 @@ impl From<KafkaError> for TxnError {
     }
 }
 
-/// Ends the transaction that a producer with this id has left open, if it has, and fences that producer.
-pub fn end_transaction_of(settings: &Settings, transactional_id: &str, timeout: Duration) -> KafkaResult<()> {
+/// Ends the transaction that a producer with this id has left open, if it has, and fences that producer. Gives up after
+/// `timeout`, or within a second once it is not `wanted` any more.
+pub fn end_transaction_of(
+    settings: &Settings,
+    transactional_id: &str,
+    timeout: Duration,
+    wanted: &dyn Fn() -> bool,
+) -> KafkaResult<()> {
+    const STEP: Duration = Duration::from_secs(1);
     let config = settings.ending_producer(transactional_id);
     let producer: BaseProducer<Context> = config.create_with_context(Context::default())?;
-    producer.init_transactions(timeout)
+    let mut left = timeout;
+    loop {
+        left = left.saturating_sub(STEP);
+        match producer.init_transactions(STEP) {
+            // Asked again, it goes on where it was.
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && !left.is_zero() && wanted() => {}
+            ended => return ended,
+        }
+    }
 }
 
 pub struct TransactionalProducer {

@@ -6,9 +6,10 @@ use super::{Context, Settings, TopicPartition, Watermarks};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use rdkafka_sys as sys;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,6 +155,16 @@ impl PartitionReader {
         self.offsets(partitions, Offset::Beginning, timeout)
     }
 
+    /// The ends of these partitions' logs, each for itself: what is wrong with one keeps no other from being known.
+    pub fn ends_each(&self, partitions: &[TopicPartition], timeout: Duration) -> Answers {
+        self.offsets_each(partitions, Offset::End, timeout)
+    }
+
+    /// The first offsets these partitions still have, each for itself.
+    pub fn beginnings_each(&self, partitions: &[TopicPartition], timeout: Duration) -> Answers {
+        self.offsets_each(partitions, Offset::Beginning, timeout)
+    }
+
     /// The first offset whose record is not older than `millis` (Unix milliseconds); `None` where there is none.
     pub fn first_since(
         &self,
@@ -207,6 +218,71 @@ impl PartitionReader {
             .collect()
     }
 
+    /// One request a broker for all of them. librdkafka gives up on all if one broker does not answer; then each leader
+    /// is asked for its own.
+    fn offsets_each(&self, partitions: &[TopicPartition], at: Offset, timeout: Duration) -> Answers {
+        let error = match self.ask_each(partitions, at, timeout) {
+            Ok(answers) => {
+                if let Some((topic, _)) = partitions.first().filter(|_| answers.values().any(Result::is_err)) {
+                    // A partition without a leader stays so for librdkafka until it looks again.
+                    let _ = self.consumer.fetch_metadata(Some(topic), timeout);
+                }
+                return answers;
+            }
+            Err(error) => error,
+        };
+        let Ok(by_leader) = self.by_leader(partitions, timeout) else {
+            return partitions.iter().map(|place| (place.clone(), Err(error.clone()))).collect();
+        };
+        let is_alone = by_leader.len() == 1;
+        let mut answers = Answers::new();
+        for (leader, led) in by_leader {
+            let asked = match leader {
+                Some(_) if is_alone => Err(error.clone()),
+                Some(_) => self.ask_each(&led, at, timeout),
+                None => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable)),
+            };
+            match asked {
+                Ok(found) => answers.extend(found),
+                Err(error) => answers.extend(led.into_iter().map(|place| (place, Err(error.clone())))),
+            }
+        }
+        answers
+    }
+
+    fn ask_each(&self, partitions: &[TopicPartition], at: Offset, timeout: Duration) -> KafkaResult<Answers> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            list.add_partition_offset(topic, *partition, at)?;
+        }
+        let answer = self.consumer.offsets_for_times(list, timeout)?;
+        let answers = answer.elements();
+        let offset = |e: &TopicPartitionListElem<'_>| {
+            e.error()?;
+            let unanswered = KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetNotAvailable);
+            e.offset().to_raw().filter(|offset| *offset >= 0).ok_or(unanswered)
+        };
+        Ok(answers.iter().map(|e| ((Arc::from(e.topic()), e.partition()), offset(e))).collect())
+    }
+
+    /// These partitions, all of one topic, by the broker that leads them now; `None`: nobody does.
+    fn by_leader(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> KafkaResult<BTreeMap<Option<i32>, Vec<TopicPartition>>> {
+        let Some((topic, _)) = partitions.first() else { return Ok(BTreeMap::new()) };
+        let metadata = self.consumer.fetch_metadata(Some(topic), timeout)?;
+        let known = metadata.topics().iter().filter(|t| t.name() == &**topic).flat_map(|t| t.partitions());
+        let leaders: HashMap<i32, i32> = known.map(|p| (p.id(), p.leader())).collect();
+        let mut by_leader: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for place in partitions {
+            let leader = leaders.get(&place.1).copied().filter(|leader| *leader >= 0);
+            by_leader.entry(leader).or_default().push(place.clone());
+        }
+        Ok(by_leader)
+    }
+
     pub fn cluster_id(&self, timeout: Duration) -> Option<String> {
         self.consumer.client().fetch_cluster_id(timeout)
     }
@@ -245,6 +321,9 @@ impl PartitionReader {
         self.consumer.context().last_error()
     }
 }
+
+/// What is known of each partition of several.
+pub type Answers = HashMap<TopicPartition, KafkaResult<i64>>;
 
 /// A member's assignment in the consumer protocol: version, then topics with their partitions, all big endian; what
 /// follows is the assignor's own.

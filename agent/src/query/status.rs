@@ -3,7 +3,7 @@
 use super::closing::Progress;
 use super::gather::Gathered;
 use crate::aggregate::AggregatePlan;
-use crate::state::{Address, Phase, Registry, Task, TaskId};
+use crate::state::{Address, HeldUp, Phase, Registry, Task, TaskId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,7 +119,12 @@ pub fn not_ready(registry: &Registry) -> Vec<String> {
         Condition::Restoring { done: Some(done) } => {
             Some(format!("{}: restoring its state, {:.0} % of the changelog read", task.id, done * 100.0))
         }
-        Condition::Restoring { done: None } => Some(format!("{}: restoring its state", task.id)),
+        Condition::Restoring { done: None } => Some(match task.held_up() {
+            Some(HeldUp { waited, why }) => {
+                format!("{}: has waited {} s to be restored: {why}", task.id, waited.as_secs())
+            }
+            None => format!("{}: restoring its state", task.id),
+        }),
         Condition::Stale => Some(format!("{}: no commit has succeeded lately", task.id)),
     };
     registry.tasks().into_iter().filter_map(reason).collect()

@@ -18,6 +18,8 @@ pub enum RestoreError {
         "{task}: the state is of an earlier topic of this name: the source topic was deleted and made again, so its offsets begin anew. To begin anew too, stop the group's agents and run: streamgauge state reset -c FILE"
     )]
     Recreated { task: String },
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{what}: {error}")]

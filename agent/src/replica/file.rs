@@ -5,11 +5,11 @@ use super::identity::{TopicIds, Unusable, usable};
 use super::replay::Replay;
 use crate::aggregate::Plan;
 use crate::state::{FORMAT_VERSION, Pending, StateDir, Store, StoreError, Task, TaskId, View};
+use crate::stop::Stop;
 use crate::telemetry::Metrics;
 use parking_lot::RwLock;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use streamgauge_proto::storage::v1::Checkpoint;
 
@@ -22,8 +22,21 @@ pub struct Files {
     pub cache_bytes: usize,
     pub lenient: bool,
     pub metrics: Arc<Metrics>,
-    /// Set when nobody waits any more: for a file that another holder is about to close.
-    pub cancelled: Arc<AtomicBool>,
+}
+
+/// What to do about a file that another holder still has.
+#[derive(Clone, Copy)]
+pub enum Patience<'a> {
+    /// It is waited for, until nobody wants it any more.
+    Until(&'a Stop),
+    /// It is tried again some other time.
+    None,
+}
+
+impl Patience<'_> {
+    fn is_over(self) -> bool {
+        matches!(self, Patience::Until(stop) if stop.is_requested())
+    }
 }
 
 /// A state to be continued with the changelog.
@@ -53,12 +66,21 @@ pub struct Followed {
     pub pending: Pending,
 }
 
-/// Everything that a file holds, and the view of it.
-fn load(store: &Store, checkpoint: &Checkpoint, plan: &Arc<Plan>) -> Result<(Replay, View), StoreError> {
+/// Everything that a file holds, and the view of it; something less if patience ends meanwhile.
+fn load(
+    store: &Store,
+    checkpoint: &Checkpoint,
+    plan: &Arc<Plan>,
+    patience: Patience<'_>,
+) -> Result<(Replay, View), StoreError> {
     let mut view = View::default();
     let (record, next) = (checkpoint.offset_record.clone(), checkpoint.changelog_offset);
     let mut replay = Replay::of_file(plan.clone(), record, next, &mut view);
-    store.entries(|key, value| replay.load(key, value, &mut view))?;
+    store.entries(|key, value| {
+        if !patience.is_over() {
+            replay.load(key, value, &mut view);
+        }
+    })?;
     Ok((replay, view))
 }
 
@@ -80,9 +102,16 @@ impl Files {
     ///
     /// # Errors
     /// If the disk says no, the file is of a newer format, or nobody waits any more.
-    pub fn open(&self, id: &TaskId, plan: &Arc<Plan>, identity: Checkpoint, mark: i64) -> Result<Opened, RestoreError> {
+    pub fn open(
+        &self,
+        id: &TaskId,
+        plan: &Arc<Plan>,
+        identity: Checkpoint,
+        mark: i64,
+        patience: Patience<'_>,
+    ) -> Result<Opened, RestoreError> {
         let path = self.state_dir.task_file(&id.topic, id.partition);
-        let mut store = self.open_store(id, &path)?;
+        let mut store = self.open_store(id, &path, patience)?;
         let found = match store.checkpoint() {
             Ok(found) => found,
             Err(error) => {
@@ -94,7 +123,7 @@ impl Files {
         };
         let loaded = match found.map(|found| usable(found, &identity, mark)) {
             Some(Ok(found)) => {
-                let loaded = load(&store, &found, plan);
+                let loaded = load(&store, &found, plan, patience);
                 loaded.map(|loaded| Some((found, loaded))).map_err(|e| ("corrupt", e.to_string()))
             }
             Some(Err(Unusable::Discard(reason, detail))) => Err((reason, detail)),
@@ -102,6 +131,9 @@ impl Files {
             Some(Err(Unusable::Recreated)) => Err(("identity", "its source topic had another id".to_owned())),
             None => Ok(None),
         };
+        if patience.is_over() {
+            return Err(RestoreError::Cancelled);
+        }
         let nothing = || (Replay::new(plan.clone()), View::default());
         let from_scratch = !matches!(loaded, Ok(Some(_)));
         let (checkpoint, (replay, view)) = match loaded {
@@ -120,17 +152,15 @@ impl Files {
     }
 
     /// Opens or makes the file; a corrupt one is thrown away.
-    fn open_store(&self, id: &TaskId, path: &Path) -> Result<Store, RestoreError> {
+    fn open_store(&self, id: &TaskId, path: &Path, patience: Patience<'_>) -> Result<Store, RestoreError> {
         loop {
             match Store::open(path, self.cache_bytes) {
                 Err(StoreError::Corrupt { error, .. }) => self.discard(id, path, "corrupt", &error)?,
                 // A restore that nobody waits for any more, or a task just dropped, is about to close it.
-                Err(StoreError::Busy { .. }) => {
-                    if self.cancelled.load(Ordering::Acquire) {
-                        return Err(RestoreError::Cancelled);
-                    }
-                    std::thread::sleep(BUSY_WAIT);
-                }
+                Err(StoreError::Busy { .. }) => match patience {
+                    Patience::Until(stop) if !stop.sleep(BUSY_WAIT) => {}
+                    Patience::Until(_) | Patience::None => return Err(RestoreError::Cancelled),
+                },
                 opened => return Ok(opened?),
             }
         }

@@ -19,7 +19,7 @@ pub enum Unusable {
     Recreated,
 }
 
-/// Whether two ids are of different topics. What an earlier version stored, and what a cluster without ids has, is empty
+/// Whether two ids are of different topics, or clusters. What an earlier version stored, and what a cluster without ids has, is empty
 /// and no difference.
 pub fn differ(one: &str, other: &str) -> bool {
     !one.is_empty() && !other.is_empty() && one != other
@@ -27,8 +27,8 @@ pub fn differ(one: &str, other: &str) -> bool {
 
 /// Whether a file may be continued up to the changelog's end `mark`. Gives it back with the ids known now.
 pub fn usable(found: Checkpoint, expected: &Checkpoint, mark: i64) -> Result<Checkpoint, Unusable> {
-    if (&found.cluster_id, &found.topic, found.partition) != (&expected.cluster_id, &expected.topic, expected.partition)
-    {
+    let is_elsewhere = (&found.topic, found.partition) != (&expected.topic, expected.partition);
+    if is_elsewhere || differ(&found.cluster_id, &expected.cluster_id) {
         let detail = format!("it belongs to cluster {} {}/{}", found.cluster_id, found.topic, found.partition);
         return Err(Unusable::Discard("identity", detail));
     }
@@ -49,6 +49,7 @@ pub fn usable(found: Checkpoint, expected: &Checkpoint, mark: i64) -> Result<Che
     }
     let known = |now: &str, before: String| if now.is_empty() { before } else { now.to_owned() };
     Ok(Checkpoint {
+        cluster_id: known(&expected.cluster_id, found.cluster_id),
         topic_id: known(&expected.topic_id, found.topic_id),
         changelog_topic_id: known(&expected.changelog_topic_id, found.changelog_topic_id),
         ..found
@@ -108,7 +109,7 @@ mod tests {
 
     #[test]
     fn an_unknown_id_is_no_difference_and_is_filled_in() {
-        let (known, unknown) = (checkpoint("c", "source", "changelog"), checkpoint("c", "", ""));
+        let (known, unknown) = (checkpoint("c", "source", "changelog"), checkpoint("", "", ""));
         assert_eq!(usable(unknown.clone(), &known, 7), Ok(known.clone()));
         assert_eq!(usable(known.clone(), &unknown, 7), Ok(known));
         assert_eq!(usable(unknown.clone(), &unknown, 7), Ok(unknown.clone()));

@@ -1,19 +1,23 @@
 //! What a member that is gone has left open: a transaction on the changelog, and with it the group's offsets. Whoever takes
 //! over would wait until the brokers abort it, 10 to 20 s. A producer with the same transactional id ends it at once.
 
-use super::context::{CALL_TIMEOUT, Readers, RestoreContext, RestoreTask};
-use super::error::RestoreError;
+use super::context::{RestoreContext, RestoreTask};
 use crate::commit::OFFSET_RECORD_KEY;
 use crate::kafka::{
     Admin, Batch, GroupMember, Isolation, PartitionReader, TopicPartition, end_transaction_of, is_passing,
 };
+use crate::stop::Stop;
 use prost::Message;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use streamgauge_proto::storage::v1::OffsetRecord;
 
+/// Of the look at the group.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Of the end of a transaction, which waits for its markers.
+const ENDING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Offsets before the open transaction in which its writer's last commit is looked for.
 const LOOK_BACK: i64 = 50_000;
 /// How long it is looked for.
@@ -21,47 +25,73 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const READ_WAIT: Duration = Duration::from_millis(20);
 const READ_BATCH: usize = 1_000;
 
-/// Ends the open transactions on these tasks' changelogs whose writers are no longer in the group. Where that cannot be
-/// done, the restore waits for the brokers, which takes longer and comes to the same.
-///
-/// # Errors
-/// If the brokers do not tell how far the changelogs go, or the restore was cancelled.
-pub(super) fn end_what_is_left_open(
+/// Ends what was left open, on a thread of its own, so that partitions on which nothing is open need not wait. Stops with
+/// this value.
+pub(super) struct Ending {
+    stop: Stop,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ending {
+    /// Ends the open transactions on these tasks' changelogs, which begin at these offsets, if their writers are no longer
+    /// in the group. Where that cannot be done, the restore waits for the brokers, which takes longer and comes to the
+    /// same.
+    ///
+    /// # Errors
+    /// If there is no thread to be had.
+    pub fn start(context: &RestoreContext, open: Vec<(RestoreTask, i64)>) -> std::io::Result<Ending> {
+        let stop = Stop::new();
+        if context.files.lenient {
+            return Ok(Ending { stop, thread: None });
+        }
+        let (context, own) = (context.clone(), stop.clone());
+        let thread = std::thread::Builder::new().name("left-open".into()).spawn(move || {
+            // Nobody wants any of them any more, or the restore is through.
+            let is_over = || own.is_requested() || open.iter().all(|(task, _)| task.stop.is_requested());
+            let open: Vec<_> = open.iter().map(|(task, stable)| (task.changelog_partition(), *stable)).collect();
+            if let Err(error) = end_what_is_left_open(&context, &open, &is_over) {
+                tracing::warn!("an open transaction on the changelog has to be waited for: {error}");
+            }
+        })?;
+        Ok(Ending { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.stop.request();
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been reported by the panic hook; the brokers end what it did not.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn end_what_is_left_open(
     context: &RestoreContext,
-    readers: &Readers,
-    tasks: &[RestoreTask],
-) -> Result<(), RestoreError> {
-    let partitions: Vec<_> = tasks.iter().map(|t| (t.changelog.clone(), t.task.id.partition)).collect();
-    let ends = |reader: &PartitionReader| context.retry("changelog ends", || reader.ends(&partitions, CALL_TIMEOUT));
-    let (all, stable) = (ends(&readers.all)?, ends(&readers.stable)?);
-    let open: Vec<_> = stable.into_iter().filter(|(partition, stable)| *stable < all[partition]).collect();
-    if open.is_empty() || context.files.lenient {
+    open: &[(TopicPartition, i64)],
+    is_over: &dyn Fn() -> bool,
+) -> Result<(), String> {
+    let writers = last_writers(context, open, is_over)?;
+    if writers.is_empty() || is_over() {
         return Ok(());
     }
-    let is_cancelled = || context.cancelled.load(Ordering::Acquire);
-    let ended = last_writers(context, &open).and_then(|writers| {
-        let settings = &context.settings;
-        let admin = Admin::create(settings, CALL_TIMEOUT).map_err(|error| error.to_string())?;
-        let group = admin.describe_group(&settings.kafka().group_id).map_err(|error| error.to_string())?;
-        let is_gone = |id: &String| settings.member_of(id).is_some_and(|member| is_gone(member, &group.members));
-        for writer in writers.iter().filter(|writer| is_gone(writer)) {
-            if is_cancelled() {
-                break;
-            }
-            match end_transaction_of(settings, writer, CALL_TIMEOUT) {
-                Ok(()) => tracing::info!(
-                    transactional_id = writer,
-                    "fenced a member that is gone, which ends what it left open"
-                ),
-                Err(error) => tracing::warn!("{writer}, which is gone, cannot be fenced: {error}"),
-            }
+    let settings = &context.settings;
+    let admin = Admin::create(settings, ADMIN_TIMEOUT).map_err(|error| error.to_string())?;
+    let group = admin.describe_group(&settings.kafka().group_id).map_err(|error| error.to_string())?;
+    let is_gone = |id: &String| settings.member_of(id).is_some_and(|member| is_gone(member, &group.members));
+    for writer in writers.iter().filter(|writer| is_gone(writer)) {
+        if is_over() {
+            break;
         }
-        Ok(())
-    });
-    if let Err(error) = ended {
-        tracing::warn!("an open transaction on the changelog has to be waited for: {error}");
+        match end_transaction_of(settings, writer, ENDING_TIMEOUT, &|| !is_over()) {
+            Ok(()) => {
+                tracing::info!(transactional_id = writer, "fenced a member that is gone, which ends what it left open")
+            }
+            Err(error) => tracing::warn!("{writer}, which is gone, cannot be fenced: {error}"),
+        }
     }
-    if is_cancelled() { Err(RestoreError::Cancelled) } else { Ok(()) }
+    Ok(())
 }
 
 /// Whether the group no longer has this member. One without an instance id could be it, and a list without anybody, us
@@ -71,7 +101,11 @@ fn is_gone(member: &str, members: &[GroupMember]) -> bool {
 }
 
 /// The transactional ids of the last commits before these last stable offsets.
-fn last_writers(context: &RestoreContext, open: &[(TopicPartition, i64)]) -> Result<BTreeSet<String>, String> {
+fn last_writers(
+    context: &RestoreContext,
+    open: &[(TopicPartition, i64)],
+    is_over: &dyn Fn() -> bool,
+) -> Result<BTreeSet<String>, String> {
     // Not the one that the restore goes on with: nothing of this is to be met there.
     let reader = PartitionReader::create(&context.settings, Isolation::ReadCommitted);
     let mut reader = reader.map_err(|error| error.to_string())?;
@@ -81,8 +115,7 @@ fn last_writers(context: &RestoreContext, open: &[(TopicPartition, i64)]) -> Res
     let mut batch = Batch::default();
     let began = context.clock.boot_time();
     reader.assign(&from).map_err(|error| error.to_string())?;
-    let is_cancelled = || context.cancelled.load(Ordering::Acquire);
-    while !reading.is_empty() && !is_cancelled() && context.clock.boot_time().since(began) < PATIENCE {
+    while !reading.is_empty() && !is_over() && context.clock.boot_time().since(began) < PATIENCE {
         for record in reader.read_batch(READ_WAIT, READ_BATCH, &mut batch) {
             match record.error() {
                 Some(RDKafkaErrorCode::PartitionEOF) => drop(reading.remove(&record.partition())),

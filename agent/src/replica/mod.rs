@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod brokers;
 mod context;
 mod error;
 mod file;
@@ -19,6 +20,7 @@ mod replay;
 mod replicas;
 mod reset;
 mod restore;
+mod survey;
 mod verify;
 
 #[cfg(test)]
@@ -36,5 +38,5 @@ pub use position::LossPolicy;
 pub use replay::{Replay, ReplayError, expiry_of};
 pub use replicas::{ReplicaSettings, Replicas};
 pub use reset::reset_record;
-pub use restore::restore;
+pub use restore::{Outcome, restore};
 pub use verify::{Difference, Verification, Verified};

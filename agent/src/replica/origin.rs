@@ -59,14 +59,23 @@ impl Beginning {
         let mut reader = PartitionReader::create(&self.settings, Isolation::ReadCommitted)?;
         let count = reader.partition_count(&self.changelog, CALL_TIMEOUT)?.unwrap_or(0);
         let all: Vec<TopicPartition> = (0..count).map(|partition| (self.changelog.clone(), partition)).collect();
-        let ends = reader.ends(&all, CALL_TIMEOUT)?;
+        let ends = reader.ends_each(&all, CALL_TIMEOUT);
+        // One that cannot be read now tells nothing; another may tell it.
+        let mut unknown = None;
         for partition in &all {
-            let end = ends.get(partition).copied().unwrap_or(0);
+            let end = match ends.get(partition) {
+                Some(Ok(end)) => *end,
+                Some(Err(error)) => {
+                    unknown = Some(error.clone());
+                    continue;
+                }
+                None => 0,
+            };
             if let Some(record) = last_record(&mut reader, partition, end)? {
                 return Ok(Some(record));
             }
         }
-        Ok(None)
+        unknown.map_or(Ok(None), Err)
     }
 
     /// Whether a record is another group's, or of another topic.

@@ -1,19 +1,19 @@
 //! One task on its way back: its replica or its state file, the changelog's tail on top, and the judgement at the end.
 
-use super::context::{Ends, RestoreContext, RestoreTask};
+use super::context::{CALL_TIMEOUT, RestoreContext, RestoreTask};
 use super::error::RestoreError;
-use super::file::Opened;
+use super::file::{Opened, Patience};
 use super::identity::differ;
 use super::origin::start_of;
-use super::position::{LossPolicy, start_at};
+use super::position::{LossPolicy, Unplaced, start_at};
 use super::records::Records;
 use super::replay::{Replay, ReplayError, expiry_of};
+use super::survey::Known;
 use crate::aggregate::{EntryKey, TaskState};
 use crate::failpoint;
-use crate::kafka::TopicPartition;
+use crate::kafka::{PartitionReader, TopicPartition};
 use crate::state::{Pending, Phase, Store, StoreError, Task, View};
 use parking_lot::RwLock;
-use std::collections::HashMap;
 use std::sync::Arc;
 use streamgauge_proto::storage::v1::{Checkpoint, OffsetRecord};
 
@@ -34,14 +34,21 @@ pub struct Restored {
     pub publish_from: i64,
     /// The task never committed: its start must be committed before the first fold.
     pub is_new: bool,
+    /// Input records that Kafka no longer has and that were never read.
+    pub lost: u64,
+}
+
+/// What a replay led to.
+pub(super) enum Promotion {
+    Ready(Box<Restored>),
+    /// The file did not match its fingerprint: the changelog has to be read from its beginning.
+    FromScratch(Box<PartitionRestore>),
 }
 
 /// One task's replica on its way to the mark.
 pub(super) struct PartitionRestore {
-    pub task: RestoreTask,
-    pub changelog: TopicPartition,
-    /// High watermark to be reached.
-    pub mark: i64,
+    known: Known,
+    cluster_id: Arc<str>,
     /// Where reading begins.
     pub from: i64,
     /// Applied so far.
@@ -60,29 +67,26 @@ impl PartitionRestore {
     /// From a replica that this agent has kept, else from the state file, else from nothing.
     pub fn open(
         context: &RestoreContext,
-        task: &RestoreTask,
-        changelog: TopicPartition,
-        mark: i64,
-        cluster_id: &str,
+        known: Known,
+        cluster_id: Arc<str>,
     ) -> Result<PartitionRestore, RestoreError> {
-        let id = &task.task.id;
-        let identity = context.files.identity(id, &context.ids, cluster_id);
+        let Known { task, mark, .. } = &known;
+        let (id, mark) = (&task.task.id, *mark);
+        let identity = context.files.identity(id, &context.ids, &cluster_id);
         let kept = context.replicas.as_ref().and_then(|replicas| replicas.take(id));
         let (opened, origin) = match kept.and_then(|kept| context.files.accept(kept, &identity, mark, &task.task)) {
             Some(opened) => (opened, "replica"),
             None => {
-                let opened = context.files.open(id, &task.task.plan, identity, mark)?;
+                let opened = context.files.open(id, &task.task.plan, identity, mark, Patience::Until(&task.stop))?;
                 let origin = if opened.from_scratch { "changelog" } else { "file" };
                 (opened, origin)
             }
         };
         task.task.set_phase(Phase::Restoring { done: 0, of: (mark - opened.from).max(0) as u64 });
         let Opened { replay, view, store, checkpoint, from, from_scratch } = opened;
-        let task = task.clone();
         Ok(PartitionRestore {
-            task,
-            changelog,
-            mark,
+            known,
+            cluster_id,
             from,
             records: 0,
             origin,
@@ -93,6 +97,19 @@ impl PartitionRestore {
             from_scratch,
             failed: None,
         })
+    }
+
+    pub fn task(&self) -> &RestoreTask {
+        &self.known.task
+    }
+
+    pub fn changelog(&self) -> TopicPartition {
+        self.known.task.changelog_partition()
+    }
+
+    /// High watermark to be reached. What its successor wrote beyond it, if it was revoked meanwhile, is none of its business.
+    pub fn mark(&self) -> i64 {
+        self.known.mark
     }
 
     /// Applies records; after one that cannot be, none.
@@ -118,14 +135,16 @@ impl PartitionRestore {
         self.failed.is_some()
     }
 
-    /// The task, complete. `Ok(Err(restore))`: the file did not match its fingerprint and the changelog has to be read from its beginning.
-    pub fn promote(
-        mut self,
-        context: &RestoreContext,
-        ends: &Ends,
-        committed: &HashMap<TopicPartition, Option<i64>>,
-    ) -> Result<Result<Restored, PartitionRestore>, RestoreError> {
-        let id = self.task.task.id.clone();
+    /// The task, complete, once everything up to the mark has been applied. `reader`: to ask the input's end.
+    ///
+    /// # Errors
+    /// If the state may not be used, or nobody wants it any more.
+    pub fn promote(mut self, context: &RestoreContext, reader: &PartitionReader) -> Result<Promotion, RestoreError> {
+        let Known { task, group_offset, mark, input } = self.known.clone();
+        let id = task.task.id.clone();
+        if task.stop.is_requested() {
+            return Err(RestoreError::Cancelled);
+        }
         failpoint::hit("restore.replayed");
         let foreign = |error| RestoreError::Replay { task: id.to_string(), error };
         context.beginning.check(self.view.read().record().origin.as_ref()).map_err(foreign)?;
@@ -141,41 +160,45 @@ impl PartitionRestore {
                 let path = context.files.state_dir.task_file(&id.topic, id.partition);
                 drop(self.store);
                 Store::discard(&path).map_err(|e| StoreError::Unwritable { path, error: e.to_string() })?;
-                *self.task.task.view.write() = View::default();
-                return PartitionRestore::open(context, &self.task, self.changelog, self.mark, &ends.cluster_id)
-                    .map(Err);
+                *task.task.view.write() = View::default();
+                let from_scratch = PartitionRestore::open(context, self.known, self.cluster_id)?;
+                return Ok(Promotion::FromScratch(Box::new(from_scratch)));
             }
             Err(error) => return Err(RestoreError::Replay { task: id.to_string(), error }),
         };
-        let input: TopicPartition = (id.topic.clone(), id.partition);
-        let group_offset = committed.get(&input).copied().flatten();
-        let (first, end) = (ends.input_first[&input], ends.input_end[&input]);
         let record = self.view.read().record().clone();
         if differ(&record.topic_id, &context.ids.source) {
             return Err(RestoreError::Recreated { task: id.to_string() });
         }
         let state = (!is_new).then_some(&record);
-        let origin = context.retry("how the group began", || context.beginning.origin_of(state))?;
+        let origin = context.retry(&task.stop, "how the group began", || context.beginning.origin_of(state))?;
         context.beginning.check(Some(&origin)).map_err(foreign)?;
-        let policy = LossPolicy { start: start_of(id.partition, &origin, self.task.policy.start), ..self.task.policy };
-        self.task.task.set_origin(origin);
+        let policy = LossPolicy { start: start_of(id.partition, &origin, task.policy.start), ..task.policy };
+        task.task.set_origin(origin);
         let state_offset = state.map(|record| record.next_offset);
-        let (next_offset, publish_from) = start_at(&id.to_string(), state_offset, group_offset, first, end, policy)?;
-        if let Some(lost) = state_offset.map(|offset| first - offset).filter(|&lost| lost > 0) {
-            tracing::error!(task = %id, lost, "Kafka no longer has {lost} records that were not read yet (retention)");
-            context.metrics.lost(&id.topic, lost as u64);
-        }
+        let (first, end) = input;
+        let place = |end| start_at(&id.to_string(), state_offset, group_offset, first, end, policy);
+        let (next_offset, publish_from) = match place(end) {
+            // Right after a change of its leader, a partition can seem to end earlier than it does.
+            Err(Unplaced::BeyondEnd { .. }) => {
+                let input = [task.input()];
+                let ends = context.retry(&task.stop, "input's end", || reader.ends(&input, CALL_TIMEOUT))?;
+                place(ends[&input[0]].max(end))?
+            }
+            placed => placed?,
+        };
+        let lost = state_offset.map_or(0, |offset| (first - offset).max(0) as u64);
         let (origin, records) = (self.origin, self.records);
         tracing::info!(task = %id, origin, records, next_offset, "state read back");
         let mut checkpoint = self.checkpoint;
-        checkpoint.changelog_offset = if is_new { self.mark } else { self.replay.changelog_next() };
-        let mut state = live_state(&self.task.task, &record, &self.view.read());
+        checkpoint.changelog_offset = if is_new { mark } else { self.replay.changelog_next() };
+        let mut state = live_state(&task.task, &record, &self.view.read());
         state.forget(self.replay.take_unlisted());
         // Before its first commit a task has no state to be written down.
         checkpoint.offset_record = (!is_new).then_some(record);
         let (changes, is_file_empty) = self.replay.take_changes();
         let restored = Restored {
-            task: self.task.task,
+            task: task.task,
             view: self.view,
             state,
             foreign: self.replay.foreign().collect(),
@@ -184,8 +207,9 @@ impl PartitionRestore {
             next_offset,
             publish_from,
             is_new,
+            lost,
         };
-        Ok(Ok(restored))
+        Ok(Promotion::Ready(Box::new(restored)))
     }
 }
 

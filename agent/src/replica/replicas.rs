@@ -4,7 +4,7 @@
 //! to the restore, which then has only the changelog's last records to read.
 
 use super::error::RestoreError;
-use super::file::{Files, Followed, Kept, Opened};
+use super::file::{Files, Followed, Kept, Opened, Patience};
 use super::follower::ChangelogFollower;
 use super::identity::TopicIds;
 use super::origin::check_origin;
@@ -198,7 +198,7 @@ impl Work<'_> {
         // Its owner makes the changelog, and begins it; before that there is nothing to follow.
         let Some(mark) = follower.end_of(id.partition)?.filter(|&end| end > 0) else { return Ok(()) };
         let identity = settings.files.identity(id, &follower.ids, &follower.cluster_id);
-        let opened = settings.files.open(id, &source.plan, identity, mark)?;
+        let opened = settings.files.open(id, &source.plan, identity, mark, Patience::None)?;
         let lease = Arc::new(Lease::new(settings.clock.clone(), Duration::ZERO));
         let task = Arc::new(Task::new(id.clone(), source.name.clone(), source.plan.clone(), lease));
         let behind = Some((mark - opened.from).max(0) as u64);

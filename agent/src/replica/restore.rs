@@ -1,81 +1,154 @@
 //! Taking over partitions: from the redb file and the changelog's tail to a state that may be folded into.
 //!
-//! Runs on threads of its own, so that healthy partitions go on meanwhile. The order of its steps is the protocol's:
-//! the group's committed offsets first (they wait for a predecessor's open transaction), *then* the changelog's high
-//! watermark, then wait until the last stable offset reaches it, and only then replay up to it.
+//! Runs on threads of its own, so that healthy partitions go on meanwhile. Each partition has an outcome of its own, and
+//! can be given up by itself. The order of the steps is the protocol's: the group's committed offsets first (they wait for
+//! a predecessor's open transaction), *then* the changelog's high watermark, then wait until the last stable offset reaches
+//! it, and only then replay up to it.
 
-use super::context::{CALL_TIMEOUT, Ends, Readers, RestoreContext, RestoreTask};
+use super::brokers::Brokers;
+use super::context::{Readers, RestoreContext, RestoreTask};
 use super::error::RestoreError;
-use super::left_open::end_what_is_left_open;
-use super::partition::{PartitionRestore, Restored};
+use super::left_open::Ending;
+use super::partition::{PartitionRestore, Promotion, Restored};
 use super::reader::{read_all, threads};
+use super::survey::{Known, Survey};
 use crate::failpoint;
-use crate::kafka::TopicPartition;
 use parking_lot::Mutex;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-/// Restores `tasks`, all of one source topic, and gives each to `done` as soon as it is complete, from several threads.
+/// Between two looks at what is not known yet, at first and at most.
+const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// How long a restore may be held up before the log says so (and again after each such time).
+const WARNING: Duration = Duration::from_secs(15);
+
+/// What became of a partition's restore. One that was stopped has none.
+pub enum Outcome {
+    Ready(Box<Restored>),
+    /// To be told of by whoever still wants it.
+    Failed {
+        task: RestoreTask,
+        error: RestoreError,
+    },
+    /// These could not begin yet while others could: they need a restore of their own.
+    NotYet(Vec<RestoreTask>),
+}
+
+/// Restores `tasks`, all of one source topic, and reports each as soon as it is through, from several threads. Returns
+/// when all have been reported or stopped.
 pub fn restore(
     context: &RestoreContext,
     readers: Readers,
-    tasks: &[RestoreTask],
-    done: impl Fn(Restored) + Sync,
+    tasks: Vec<RestoreTask>,
+    report: impl Fn(Outcome) + Sync,
 ) -> Result<(), RestoreError> {
     let began = context.clock.boot_time();
     tasks.iter().for_each(|task| task.task.set_topic_id(context.ids.source.clone()));
-    end_what_is_left_open(context, &readers, tasks)?;
-    let input: Vec<TopicPartition> = tasks.iter().map(|t| (t.task.id.topic.clone(), t.task.id.partition)).collect();
-    let committed = context.retry("group offsets", || context.consumer.committed(&input, CALL_TIMEOUT))?;
+    let (known, cluster_id, ending) = survey(context, &readers, tasks, &report)?;
     failpoint::hit("restore.initialised");
     let step = |what: &str| tracing::debug!(took = ?context.clock.boot_time().since(began), "restore: {what}");
-    step("group's offsets known");
+    step("offsets known, changelog stable");
 
-    let ends = Ends::read(context, &readers, tasks, &input)?;
-    step("changelog is stable");
-    let mut reader = readers.stable;
-    let mut opened = open_all(context, tasks, &ends)?;
+    let Readers { all, stable: mut reader } = readers;
+    let failed = |task: &RestoreTask, error| match error {
+        RestoreError::Cancelled => {}
+        error => report(Outcome::Failed { task: task.clone(), error }),
+    };
+    let mut opened = open_all(context, known, &cluster_id, &failed);
     failpoint::hit("restore.loaded");
     step("state files loaded");
     while !opened.is_empty() {
         let again = Mutex::new(Vec::new());
         let promote = |restore: PartitionRestore| {
-            match restore.promote(context, &ends, &committed)? {
-                Ok(restored) => {
+            let task = restore.task().clone();
+            match restore.promote(context, &all) {
+                Ok(Promotion::Ready(restored)) => {
                     context.metrics.restored(context.clock.boot_time().since(began));
-                    done(restored);
+                    report(Outcome::Ready(restored));
                 }
-                Err(from_scratch) => again.lock().push(from_scratch),
+                Ok(Promotion::FromScratch(restore)) => again.lock().push(*restore),
+                Err(error) => failed(&task, error),
             }
-            Ok(())
         };
-        read_all(context, &mut reader, opened, promote)?;
+        read_all(context, &mut reader, opened, promote, &failed);
         opened = again.into_inner();
     }
     failpoint::hit("restore.promoted");
     step("changelog replayed");
+    drop(ending);
     Ok(())
+}
+
+/// Asks until something may begin, and reports what may not yet. Nothing is known if all were stopped.
+fn survey(
+    context: &RestoreContext,
+    readers: &Readers,
+    tasks: Vec<RestoreTask>,
+    report: &impl Fn(Outcome),
+) -> Result<(Vec<Known>, Arc<str>, Option<Ending>), RestoreError> {
+    let brokers = Brokers::new(context, readers);
+    let began = context.clock.boot_time();
+    let mut survey = Survey::new(tasks, began);
+    let open = survey.peek(&brokers);
+    let ending = if open.is_empty() { None } else { Some(Ending::start(context, open)?) };
+    let (mut warned, mut wait) = (Duration::ZERO, SHORTEST_WAIT);
+    let known = loop {
+        for (task, error) in survey.round(&brokers) {
+            report(Outcome::Failed { task, error });
+        }
+        let waited = context.clock.boot_time().since(began);
+        let known = survey.take_known(context.clock.boot_time());
+        if !known.is_empty() || survey.is_empty() {
+            break known;
+        }
+        let is_unstable = survey.is_unstable();
+        context.metrics.restore_unstable(if is_unstable { waited } else { Duration::ZERO });
+        if let Some((task, why)) = survey.tell(waited)
+            && waited - warned >= WARNING
+        {
+            warned = waited;
+            tracing::warn!(
+                partitions = survey.waiting(),
+                "{}: has waited {} s to be restored: {why}",
+                task.task.id,
+                waited.as_secs()
+            );
+        }
+        std::thread::sleep(wait);
+        wait = (wait * 5 / 4).min(LONGEST_WAIT);
+    };
+    context.metrics.restore_unstable(Duration::ZERO);
+    let cluster_id = if known.is_empty() { "".into() } else { brokers.cluster_id().into() };
+    let rest = survey.into_rest();
+    if !rest.is_empty() {
+        report(Outcome::NotYet(rest));
+    }
+    Ok((known, cluster_id, ending))
 }
 
 /// Opens the state of all tasks, on as many threads as there are cores: most of it is bringing files into memory.
 fn open_all(
     context: &RestoreContext,
-    tasks: &[RestoreTask],
-    ends: &Ends,
-) -> Result<Vec<PartitionRestore>, RestoreError> {
+    known: Vec<Known>,
+    cluster_id: &Arc<str>,
+    failed: &(impl Fn(&RestoreTask, RestoreError) + Sync),
+) -> Vec<PartitionRestore> {
     let next = AtomicUsize::new(0);
     let open_some = || {
         let mut opened = Vec::new();
-        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let changelog = (task.changelog.clone(), task.task.id.partition);
-            let mark = ends.changelog[&changelog];
-            opened.push(PartitionRestore::open(context, task, changelog, mark, &ends.cluster_id)?);
+        while let Some(known) = known.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match PartitionRestore::open(context, known.clone(), cluster_id.clone()) {
+                Ok(restore) => opened.push(restore),
+                Err(error) => failed(&known.task, error),
+            }
         }
-        Ok(opened)
+        opened
     };
-    let opened: Result<Vec<Vec<PartitionRestore>>, RestoreError> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads(tasks.len())).map(|_| scope.spawn(open_some)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    });
-    Ok(opened?.into_iter().flatten().collect())
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads(known.len())).map(|_| scope.spawn(open_some)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }

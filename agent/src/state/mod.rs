@@ -19,7 +19,7 @@ pub use group::{Address, Directory, Group};
 pub use identity::{StateDir, StateDirError};
 pub use inspect::{AggregateContents, Contents};
 pub use lease::Lease;
-pub use registry::{Phase, Registry, Task, TaskId};
+pub use registry::{HeldUp, Phase, Registry, Task, TaskId};
 pub use store::{Changes, FORMAT_VERSION, Store, StoreError};
 pub use topics::{SourceTopic, SourceTopics};
 pub use view::{AggregateView, Committed, View};

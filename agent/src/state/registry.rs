@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use streamgauge_proto::storage::v1::Origin;
 
 /// One input partition.
@@ -33,6 +34,14 @@ pub enum Phase {
     Replica { behind: Option<u64> },
 }
 
+/// What keeps a restore from beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldUp {
+    /// For so long, as of the last look.
+    pub waited: Duration,
+    pub why: String,
+}
+
 /// A task as readers see it.
 #[derive(Debug)]
 pub struct Task {
@@ -47,6 +56,8 @@ pub struct Task {
     high_watermark: AtomicI64,
     last_stable_offset: AtomicI64,
     publish_from: AtomicI64,
+    /// Why its restore cannot begin yet.
+    held_up: Mutex<Option<HeldUp>>,
     /// No record stands from the first of these input offsets up to the second.
     nothing_between: Mutex<(i64, i64)>,
     topic_id: OnceLock<Arc<str>>,
@@ -78,6 +89,7 @@ impl Task {
             high_watermark: AtomicI64::new(-1),
             last_stable_offset: AtomicI64::new(-1),
             publish_from: AtomicI64::new(0),
+            held_up: Mutex::default(),
             nothing_between: Mutex::new((-1, -1)),
             topic_id: OnceLock::new(),
             origin: OnceLock::new(),
@@ -170,6 +182,7 @@ impl Task {
             high_watermark: atomic(&self.high_watermark),
             last_stable_offset: atomic(&self.last_stable_offset),
             publish_from: atomic(&self.publish_from),
+            held_up: Mutex::default(),
             nothing_between: Mutex::new(*self.nothing_between.lock()),
             topic_id: self.topic_id.clone(),
             origin: self.origin.clone(),
@@ -217,6 +230,15 @@ impl Task {
 
     pub fn set_phase(&self, phase: Phase) {
         *self.phase.lock() = phase;
+    }
+
+    /// What a restore waits for; `None` once it can go on.
+    pub fn set_held_up(&self, held_up: Option<HeldUp>) {
+        *self.held_up.lock() = held_up;
+    }
+
+    pub fn held_up(&self) -> Option<HeldUp> {
+        self.held_up.lock().clone()
     }
 
     /// Whether this task's group-wide series may be shown now: it runs, its worker's lease holds, and its input has

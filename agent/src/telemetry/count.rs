@@ -70,7 +70,6 @@ impl Metrics {
 
     pub fn restored(&self, took: Duration) {
         self.restore_duration.observe(took.as_secs_f64());
-        self.restore_unstable.set(0.0);
     }
 
     pub fn restore_records(&self, records: u64) {

@@ -85,6 +85,8 @@ names! {
         "Changelog offsets read so far by a task that is being restored";
     RestoreTarget Gauge "streamgauge_restore_target_records" ["topic", "partition"],
         "Changelog offsets that a task has to read before it runs";
+    RestoreWaiting Gauge "streamgauge_restore_waiting_seconds" ["topic", "partition"],
+        "How long a task has waited to be restored: for a leader of its input or changelog partition, or for an open transaction to end";
     RestoreRecords Counter "streamgauge_restore_records" [], "Changelog records read by restores";
     ReplicaRecords Counter "streamgauge_replica_records" [], "Changelog records read by replicas that this agent keeps";
     ReplicaLag Gauge "streamgauge_replica_lag_records" ["topic", "partition"],

@@ -1,23 +1,18 @@
 //! Partitions come and go: acknowledging, restoring, revoking, losing.
 
-use super::backfill::Backfill;
 use super::context::WorkerError;
 use super::fold::LiveTask;
-use super::growth::Patience;
-use super::run::{RestoreReport, Restoring, Worker};
+use super::restores::{Means, Restoration};
+use super::run::Worker;
 use crate::aggregate::TaskState;
 use crate::commit::Generation;
 use crate::failpoint;
-use crate::kafka::{Rebalance, Settings, TopicPartition};
-use crate::replica::{
-    Beginning, Files, LossPolicy, Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore,
-};
+use crate::kafka::{Rebalance, TopicPartition};
+use crate::replica::{LossPolicy, RestoreTask, Restored};
 use crate::sources::{Source, changelog_topic};
 use crate::state::{Phase, Task, TaskId};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long a revoke may wait for its final commit; the whole worker stands still meanwhile.
@@ -158,7 +153,7 @@ impl Worker<'_> {
             false
         });
         self.forget_pauses(partitions);
-        self.restoring.retain(|id, _| !gone(id));
+        self.restores.drop_those(gone);
         for (topic, partition) in partitions {
             let id = TaskId { topic: topic.clone(), partition: *partition };
             self.agent.registry.remove(&id);
@@ -180,7 +175,6 @@ impl Worker<'_> {
         for (topic, partitions) in by_topic {
             let Some(at) = self.plans.source_of(&topic) else { continue };
             let source = self.plans.sources[at].clone();
-            self.tag += 1;
             let changelog: Arc<str> = changelog_topic(&self.agent.config.kafka.group_id, &topic).into();
             let policy = LossPolicy { on_loss: self.agent.config.state.on_loss, start: source.config.start };
             let tasks = partitions
@@ -190,112 +184,40 @@ impl Worker<'_> {
                     let task = Task::new(id.clone(), source.name.clone(), source.plan.clone(), self.lease.clone());
                     let task = Arc::new(task);
                     self.agent.registry.insert(task.clone());
-                    self.restoring.insert(id, Restoring { tag: self.tag, source: at });
-                    RestoreTask { task, policy, changelog: changelog.clone() }
+                    let stop = self.restores.want(task.clone(), at);
+                    RestoreTask { task, policy, changelog: changelog.clone(), stop }
                 })
                 .collect::<Vec<_>>();
-            self.spawn_restore(topic, source, tasks)?;
+            self.begin_restore(topic, source, tasks)?;
         }
         Ok(())
     }
 
-    fn spawn_restore(
+    fn begin_restore(
         &mut self,
         topic: Arc<str>,
         source: Arc<Source>,
         tasks: Vec<RestoreTask>,
     ) -> Result<(), WorkerError> {
-        let mut context = RestoreContext {
-            settings: self.agent.settings.clone(),
-            consumer: self.consumer.clone(),
-            files: Files {
-                state_dir: self.agent.state_dir.clone(),
-                cache_bytes: self.cache_per_task(),
-                lenient: !self.agent.transactional(),
-                metrics: self.agent.metrics.clone(),
-                cancelled: self.cancelled.clone(),
-            },
-            replicas: Some(self.agent.replicas.clone()),
-            clock: self.agent.clock.clone(),
-            metrics: self.agent.metrics.clone(),
-            cancelled: self.cancelled.clone(),
-            ids: Default::default(),
-            beginning: begin(&self.agent.settings, &tasks, 0, self.agent.clock.unix_millis()),
-        };
-        let (agent, tag, reports) = (self.agent.clone(), self.tag, self.reports.0.clone());
-        let prepared = self.prepared.clone();
-        let readers = self.readers_ahead.take();
-        let failed = reports.clone();
-        let patience = Patience {
-            healthy: !self.tasks.is_empty(),
-            status: self.status.clone(),
-            cancelled: self.cancelled.clone(),
-        };
-        let work = move || {
-            let fail = |error: WorkerError| drop(reports.send(RestoreReport::Failed(error)));
-            // What was made ahead, if it was; an error then is one that making them now would bring, too.
-            let ahead = readers.and_then(|ahead| ahead.join().ok());
-            let most = tasks.iter().map(|task| task.task.id.partition + 1).max().unwrap_or(0);
-            let ready = prepared.lock().get(&topic).filter(|ready| ready.partitions >= most).cloned();
-            context.ids = match ready.map_or_else(|| patience.prepare(&agent, &topic), Ok) {
-                Ok(now) => {
-                    agent.registry.set_partitions(topic.clone(), now.partitions);
-                    prepared.lock().insert(topic.clone(), now.clone());
-                    let clock = agent.clock.unix_millis();
-                    context.beginning = begin(&agent.settings, &tasks, now.partitions, clock);
-                    now.ids
-                }
-                Err(error) => return fail(error.into()),
-            };
-            let connect = || Readers::connect(&context.settings, &tasks[0].changelog);
-            let readers = match ahead.unwrap_or_else(connect) {
-                Ok(readers) => readers,
-                Err(error) => return fail(error.into()),
-            };
-            let result = restore(&context, readers, &tasks, |restored| {
-                let filled = Backfill { agent: &agent, source: &source, cancelled: &context.cancelled }.run(&restored);
-                // Nobody listens any more: the task's file is closed with it.
-                let _ = reports.send(match filled {
-                    Ok(backfilled) => RestoreReport::Done { tag, restored: Box::new(restored), backfilled },
-                    Err(error) => RestoreReport::Failed(error),
-                });
-            });
-            match result {
-                Ok(()) | Err(RestoreError::Cancelled) => {}
-                Err(error) => drop(reports.send(RestoreReport::Failed(error.into()))),
-            }
-        };
-        let thread = std::thread::Builder::new().name("restore".into()).spawn(move || {
-            if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                let _ = failed.send(RestoreReport::Failed(WorkerError::Panicked));
-            }
-        })?;
-        self.restores.retain(|thread: &std::thread::JoinHandle<()>| !thread.is_finished());
-        self.restores.push(thread);
-        Ok(())
+        let means = Means { agent: self.agent.clone(), consumer: self.consumer.clone(), status: self.status.clone() };
+        let healthy = !self.tasks.is_empty();
+        let cache_bytes = self.cache_per_task();
+        self.restores.begin(means, topic, source, tasks, (cache_bytes, healthy))
     }
 
     /// redb's page cache is one budget over all tasks.
     fn cache_per_task(&self) -> usize {
-        let tasks = (self.tasks.len() + self.restoring.len()).max(1) as u64;
+        let tasks = (self.tasks.len() + self.restores.len()).max(1) as u64;
         (self.agent.config.state.cache_bytes / tasks / self.agent.config.workers.max(1) as u64).max(256 * 1024) as usize
     }
 
     /// Begins to fold into tasks whose restore is complete.
     pub(super) fn finish_restores(&mut self) -> Result<(), WorkerError> {
-        while let Ok(report) = self.reports.1.try_recv() {
-            match report {
-                RestoreReport::Failed(error) => return Err(error),
-                RestoreReport::Done { tag, restored, backfilled } => {
-                    let id = restored.task.id.clone();
-                    // Revoked, or restored anew, since this restore began: its result is nobody's.
-                    let Some(restoring) = self.restoring.get(&id).filter(|restoring| restoring.tag == tag) else {
-                        continue;
-                    };
-                    let source = restoring.source;
-                    self.restoring.remove(&id);
-                    self.promote(*restored, backfilled, source)?;
-                }
+        while let Some(restoration) = self.restores.poll() {
+            match restoration {
+                Restoration::Done { restored, backfilled, source } => self.promote(*restored, backfilled, source)?,
+                Restoration::Failed(error) => return Err(error),
+                Restoration::NotYet { topic, source, tasks } => self.begin_restore(topic, source, tasks)?,
             }
         }
         Ok(())
@@ -307,7 +229,12 @@ impl Worker<'_> {
         backfilled: Option<Box<TaskState>>,
         source: usize,
     ) -> Result<(), WorkerError> {
-        let Restored { task, view, mut state, foreign, store, pending, next_offset, publish_from, is_new } = restored;
+        let Restored { task, view, mut state, foreign, store, pending, next_offset, publish_from, is_new, lost } =
+            restored;
+        if lost > 0 {
+            tracing::error!(task = %task.id, lost, "Kafka no longer has {lost} records that were not read yet (retention)");
+            self.agent.metrics.lost(&task.id.topic, lost);
+        }
         // A replica's view is the task's already.
         if !Arc::ptr_eq(&view, &task.view) {
             *task.view.write() = std::mem::take(&mut view.write());
@@ -345,15 +272,4 @@ impl Worker<'_> {
         });
         Ok(())
     }
-}
-
-/// How the group began with the topic of these tasks, which has so many partitions now.
-fn begin(settings: &Settings, tasks: &[RestoreTask], partitions: i32, now: i64) -> Arc<Beginning> {
-    let RestoreTask { task, changelog, .. } = &tasks[0];
-    Arc::new(Beginning::new(settings, &task.id.topic, changelog.clone(), partitions, now))
-}
-
-/// A flag that ends restores nobody waits for.
-pub(super) fn cancel(flag: &AtomicBool) {
-    flag.store(true, std::sync::atomic::Ordering::Release);
 }

@@ -5,21 +5,24 @@
 use super::context::{Agent, WorkerError};
 use super::fold::{SourceWork, fold};
 use crate::aggregate::{AggregateId, TaskState};
-use crate::kafka::{Isolation, PartitionReader, Reading, TopicPartition, is_passing};
+use crate::kafka::{Batch, Isolation, PartitionReader, TopicPartition, is_passing};
 use crate::replica::Restored;
 use crate::sources::Source;
 use crate::state::Phase;
+use crate::stop::Stop;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const READ_WAIT: Duration = Duration::from_millis(100);
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_BATCH: usize = 1_000;
+const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct Backfill<'a> {
     pub agent: &'a Agent,
     pub source: &'a Arc<Source>,
-    pub cancelled: &'a AtomicBool,
+    /// Of the task's restore.
+    pub stop: Stop,
 }
 
 impl Backfill<'_> {
@@ -46,30 +49,46 @@ impl Backfill<'_> {
         let partition: TopicPartition = (task.id.topic.clone(), task.id.partition);
         let end = restored.next_offset;
         let mut reader = PartitionReader::create(&self.agent.settings, Isolation::ReadCommitted)?;
-        let first = reader.beginnings(std::slice::from_ref(&partition), CALL_TIMEOUT)?[&partition];
-        if first >= end {
-            return Ok(0);
-        }
+        let Some(first) = self.first(&reader, &partition)?.filter(|&first| first < end) else { return Ok(0) };
         reader.assign(&[(partition, first)])?;
         let mut source = SourceWork::new(self.source, self.agent.config.limits.event_bytes);
         let mut records = 0;
-        while !self.cancelled.load(Ordering::Acquire) {
-            match reader.read(READ_WAIT) {
-                Reading::Record(record) if record.offset() >= end => break,
-                Reading::Record(record) => {
-                    records += 1;
-                    // What is refused now is a dead letter already, or was counted under an earlier config.
-                    let _ = fold(state, record.payload(), record.timestamp(), &mut source);
-                    if records % 10_000 == 0 {
-                        let done = (record.offset() - first) as u64;
-                        task.set_phase(Phase::Restoring { done, of: (end - first) as u64 });
+        let mut batch = Batch::default();
+        let mut at = first;
+        while at < end && !self.stop.is_requested() {
+            for record in reader.read_batch(READ_WAIT, READ_BATCH, &mut batch) {
+                match record.error() {
+                    None if record.offset() < end => {
+                        records += 1;
+                        // What is refused now is a dead letter already, or was counted under an earlier config.
+                        let _ = fold(state, record.payload(), record.timestamp(), &mut source);
+                        at = record.offset() + 1;
+                    }
+                    // An end that is before the state's offset is none: a new leader may not know yet how far its log is
+                    // agreed on. Behind the last record there may be markers, which never come.
+                    None | Some(RDKafkaErrorCode::PartitionEOF) => at = at.max(record.offset()),
+                    Some(code) => {
+                        let error = KafkaError::MessageConsumption(code);
+                        if !is_passing(&error) {
+                            return Err(error.into());
+                        }
                     }
                 }
-                Reading::End { .. } => break,
-                Reading::Error(error) if !is_passing(&error) => return Err(error.into()),
-                Reading::Error(_) | Reading::Nothing => {}
             }
+            task.set_phase(Phase::Restoring { done: (at - first) as u64, of: (end - first) as u64 });
         }
         Ok(records)
+    }
+
+    /// The first offset that the partition still has; `None` once nobody wants to know any more.
+    fn first(&self, reader: &PartitionReader, partition: &TopicPartition) -> Result<Option<i64>, WorkerError> {
+        loop {
+            match reader.beginnings(std::slice::from_ref(partition), CALL_TIMEOUT) {
+                Ok(found) => return Ok(found.get(partition).copied()),
+                Err(error) if !is_passing(&error) => return Err(error.into()),
+                Err(_) if self.stop.sleep(READ_WAIT) => return Ok(None),
+                Err(_) => {}
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::kafka::{Admin, AdminError, Isolation, PartitionReader, TopicPartition
 use crate::replica::last_record;
 use crate::sources::{Plans, changelog_topic};
 use crate::state::{SourceTopic, SourceTopics, TaskId};
+use crate::stop::Stop;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -239,11 +240,12 @@ fn began_at(agent: &Agent, topic: &Arc<str>, reader: &mut PartitionReader) -> Op
 }
 
 /// What a restore does about a changelog that has too few partitions: at the start it fails; beside healthy tasks it
-/// waits until somebody adds them.
+/// waits until somebody adds them. A source topic that is gone is waited for until the group takes it back.
 pub(super) struct Patience {
     pub healthy: bool,
     pub status: Arc<WorkerStatus>,
-    pub cancelled: Arc<AtomicBool>,
+    /// Of the partitions that wait.
+    pub stops: Vec<Stop>,
 }
 
 impl Patience {
@@ -251,14 +253,14 @@ impl Patience {
         let mut waiting = false;
         loop {
             match prepare(agent, topic) {
-                Err(error @ TopicError::TooFewPartitions { .. }) if self.healthy && !self.is_cancelled(agent) => {
+                Err(error) if self.waits_for(&error) && !self.is_over(agent) => {
                     if !waiting {
-                        tracing::error!("added partitions wait: {error}");
+                        tracing::error!("partitions wait to be restored: {error}");
                     }
                     waiting = true;
                     self.status.set_trouble(Some(error.to_string()));
                     for _ in 0..50 {
-                        if !self.is_cancelled(agent) {
+                        if !self.is_over(agent) {
                             std::thread::sleep(NAP);
                         }
                     }
@@ -273,7 +275,16 @@ impl Patience {
         }
     }
 
-    fn is_cancelled(&self, agent: &Agent) -> bool {
-        self.cancelled.load(Ordering::Acquire) || agent.is_stopping()
+    /// What was given to us exists, or has until a moment ago: then the group is about to take it back.
+    fn waits_for(&self, error: &TopicError) -> bool {
+        match error {
+            TopicError::TooFewPartitions { .. } => self.healthy,
+            TopicError::NoSource(_) => true,
+            _ => false,
+        }
+    }
+
+    fn is_over(&self, agent: &Agent) -> bool {
+        self.stops.iter().all(Stop::is_requested) || agent.is_stopping()
     }
 }

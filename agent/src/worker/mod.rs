@@ -11,6 +11,7 @@ mod freeze;
 mod growth;
 mod pressure;
 mod reload;
+mod restores;
 mod run;
 mod subscription;
 mod topics;

@@ -74,7 +74,7 @@ impl Worker<'_> {
                 None => (None, SourceWork::new(new, self.agent.config.limits.event_bytes)),
             });
         }
-        let mut again: Vec<_> = self.restoring.keys().map(|id| (id.topic.clone(), id.partition)).collect();
+        let mut again: Vec<_> = self.restores.ids().map(|id| (id.topic.clone(), id.partition)).collect();
         for live in &mut self.tasks {
             match plans.source_of(&live.task.id.topic) {
                 Some(at) if works[at].0 == Some(live.source) => live.source = at,

@@ -1,28 +1,23 @@
 //! The worker's loop, from joining the group to leaving it.
 
-use super::assignment::cancel;
 use super::context::{Agent, WorkerError, WorkerStatus};
 use super::fenced::wait_until_free;
 use super::fold::{Index, LiveTask, SourceWork};
 use super::growth;
 use super::pressure::Pressure;
+use super::restores::Restores;
 use super::subscription::names;
-use super::topics::{Prepared, TopicError, prepare};
-use crate::aggregate::TaskState;
+use super::topics::TopicError;
 use crate::clock::BootTime;
 use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
 use crate::config::OnShutdown;
 use crate::kafka::{Batch, GroupConsumer, Identity, TopicPartition, TransactionalProducer, TxnError};
-use crate::replica::{Readers, RestoreError, Restored};
-use crate::sources::{Plans, changelog_topic};
-use crate::state::{Lease, TaskId};
-use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
+use crate::sources::Plans;
+use crate::state::Lease;
 use rdkafka::error::RDKafkaErrorCode;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A batch call waits this long for the batch to fill while something is to happen soon: a restore or a first commit.
@@ -40,19 +35,6 @@ const TOPICS_TIMEOUT: Duration = Duration::from_secs(2);
 const TOPIC_LOOKS: u32 = 3;
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A task whose state is being restored.
-pub(super) struct Restoring {
-    /// Which restore it is: results of older ones are dropped.
-    pub tag: u64,
-    /// Position of its source.
-    pub source: usize,
-}
-
-pub(super) enum RestoreReport {
-    Done { tag: u64, restored: Box<Restored>, backfilled: Option<Box<TaskState>> },
-    Failed(WorkerError),
-}
-
 pub(super) struct Worker<'a> {
     pub agent: &'a Arc<Agent>,
     pub identity: Identity,
@@ -66,15 +48,7 @@ pub(super) struct Worker<'a> {
     pub index: Index,
     /// What the group has given us and not taken back, restoring or running.
     pub owned: BTreeSet<TopicPartition>,
-    pub restoring: HashMap<TaskId, Restoring>,
-    pub restores: Vec<JoinHandle<()>>,
-    pub reports: (Sender<RestoreReport>, Receiver<RestoreReport>),
-    /// Topics whose changelog has been looked at.
-    pub prepared: Arc<Mutex<HashMap<Arc<str>, Prepared>>>,
-    /// Clients for the first restore, made while the transactional producer was waited for.
-    pub readers_ahead: Option<JoinHandle<Result<Readers, RestoreError>>>,
-    pub cancelled: Arc<AtomicBool>,
-    pub tag: u64,
+    pub restores: Restores,
     pub epochs: u64,
     pub epoch_under_way: bool,
     pub last_freeze: BootTime,
@@ -146,8 +120,7 @@ impl<'a> Worker<'a> {
         let producer = TransactionalProducer::create(&agent.settings, &identity, agent.transactional())?;
         // Joining goes on in librdkafka's threads while the producer ends what a killed process left open.
         let consumer = Arc::new(GroupConsumer::join(&agent.settings, &identity, &names(&subscribed))?);
-        let prepared: Arc<Mutex<HashMap<Arc<str>, Prepared>>> = Arc::default();
-        let readers_ahead = connect_ahead(agent.clone(), prepared.clone())?;
+        let restores = Restores::connect_ahead(agent.clone())?;
         initialise(agent, &producer, &status)?;
         let session = agent.config.kafka.session_timeout;
         let lease = Arc::new(Lease::new(agent.clock.clone(), session * 2 / 3));
@@ -184,13 +157,7 @@ impl<'a> Worker<'a> {
             tasks: Vec::new(),
             index: Index::default(),
             owned: BTreeSet::new(),
-            restoring: HashMap::new(),
-            restores: Vec::new(),
-            reports: bounded(64),
-            prepared,
-            readers_ahead: Some(readers_ahead),
-            cancelled: Arc::default(),
-            tag: 0,
+            restores,
             epochs: 0,
             epoch_under_way: false,
             last_freeze: now,
@@ -399,7 +366,7 @@ impl<'a> Worker<'a> {
     /// Ends folding, commits what was folded, and gives the partitions back or keeps them for this identity's return.
     fn close(&mut self) -> Result<(), WorkerError> {
         self.closing = true;
-        cancel(&self.cancelled);
+        self.restores.stop();
         let began = self.agent.clock.boot_time();
         let late = |worker: &Self| worker.agent.clock.boot_time().since(began) > SHUTDOWN_DEADLINE;
         if self.agent.config.kafka.on_shutdown == OnShutdown::Leave {
@@ -412,12 +379,7 @@ impl<'a> Worker<'a> {
         while !self.consumer.closed() && !late(self) {
             self.serve_closing()?;
         }
-        self.restoring.clear();
-        while self.restores.iter().any(|thread| !thread.is_finished()) && !late(self) {
-            // A restore that is done before it sees the flag may wait for room to report.
-            let _ = self.reports.1.recv_timeout(BATCH_WAIT);
-        }
-        while self.reports.1.try_recv().is_ok() {}
+        while !self.restores.ended(BATCH_WAIT) && !late(self) {}
         self.abandoned.store(late(self), Ordering::Release);
         if late(self) {
             Err(WorkerError::Commit("the group did not let this worker go in time".into()))
@@ -447,26 +409,6 @@ impl<'a> Worker<'a> {
 /// Pure: how long a batch may take to fill with so much time until the next epoch.
 fn batch_wait(until_freeze: Duration) -> Duration {
     until_freeze.clamp(BATCH_WAIT, LONGEST_BATCH_WAIT)
-}
-
-/// Does what a restore needs and may be done before the producer is ready: looks at the topics, and connects.
-fn connect_ahead(
-    agent: Arc<Agent>,
-    prepared: Arc<Mutex<HashMap<Arc<str>, Prepared>>>,
-) -> std::io::Result<JoinHandle<Result<Readers, RestoreError>>> {
-    std::thread::Builder::new().name("connect".into()).spawn(move || {
-        let plans = agent.plans();
-        let mut changelog = String::new();
-        for topic in plans.named() {
-            changelog = changelog_topic(&agent.config.kafka.group_id, topic);
-            // What is wrong with a topic is told by the restore that needs it.
-            if let Ok(now) = prepare(&agent, topic) {
-                agent.registry.set_partitions(topic.clone(), now.partitions);
-                prepared.lock().insert(topic.clone(), now);
-            }
-        }
-        Readers::connect(&agent.settings, &changelog)
-    })
 }
 
 /// Tries until the coordinator answers; says why it waits.

@@ -3,7 +3,7 @@
 //! A cluster is a `scripts/kafka session`: a process that kills its brokers when its standard input ends. The other end
 //! of that pipe is held by this test process alone, so the brokers end with it: on drop, on panic, and on SIGKILL.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -194,6 +194,13 @@ impl Kafka {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
         let metadata = admin.inner().fetch_metadata(Some(name), TIMEOUT).expect("metadata");
         metadata.topics()[0].partitions().iter().filter(|p| p.leader() >= 0).count() as i32
+    }
+
+    /// Partitions of a topic that this broker leads.
+    pub fn led_by(&self, name: &str, broker: i32) -> BTreeSet<i32> {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let metadata = admin.inner().fetch_metadata(Some(name), TIMEOUT).expect("metadata");
+        metadata.topics()[0].partitions().iter().filter(|p| p.leader() == broker).map(|p| p.id()).collect()
     }
 
     /// Deletes a topic, and waits until nobody sees it any more.

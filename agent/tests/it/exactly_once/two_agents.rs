@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::watch::Watch;
 use crate::agent::Agent;
+use crate::kafka::wait_until;
 use crate::scene::Scene;
 
 /// How the second agent goes.
@@ -42,7 +43,7 @@ fn joined_and_left(scene: &Scene, ending: &Ending) {
 
 /// Waits until the agent shows totals of its own.
 fn wait_for_a_share(agent: &Agent) {
-    crate::kafka::wait_until("the second agent has a share", || {
+    wait_until("the agent agent has a share", || {
         agent.try_get("/metrics").is_some_and(|(_, page)| page.contains("http_requests_total{"))
     });
 }
@@ -61,4 +62,27 @@ fn totals_go_on_when_an_agent_joins_leaves_and_comes_back() {
 #[test]
 fn totals_go_on_when_an_agent_restarts_within_its_session() {
     joined_and_left(&Scene::new("joined-restarted", 6), &Ending::Restarting);
+}
+
+/// A restore that takes longer than a rebalance: half of what it restores goes to another agent meanwhile, which commits
+/// on. What it finds of that in the changelog is none of its business.
+#[test]
+fn a_restore_that_is_revoked_ends_nothing_and_the_rest_of_it_goes_on() {
+    let scene = Scene::new("revoked-restore", 6);
+    let mut first = scene.agent();
+    first.wait_ready();
+    let stream = scene.produce(320_000, 12, &["--rate", "8000"]);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(first.terminate().success());
+    first.set("STREAMGAUGE_FAILPOINTS", Some("restore.loaded=sleep:15000"));
+    first.restart();
+    wait_until("the restore stands still", || first.log().contains("failpoint=\"restore.loaded\""));
+    let second = scene.agent();
+    wait_for_a_share(&second);
+    // The input's ends that the restore has read are far behind by the time that it goes on.
+    stream.finish();
+    scene.assert_equals_recount(&[&first, &second]);
+    assert!(!first.has_ended(), "{}", first.log());
+    assert!(!first.log().contains("state reset"), "{}", first.log());
+    wait_for_a_share(&first);
 }

@@ -1,12 +1,15 @@
 //! Brokers that die, restart and freeze, and links that break.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Fault;
 use super::crashes::has_a_share;
-use super::stage::{Brokers, PLAIN, Row, Stage};
-use crate::kafka::Kafka;
+use super::input::running;
+use super::stage::{Brokers, PLAIN, Plan, Row, Stage};
+use crate::kafka::{Kafka, wait_until};
 use crate::proxy::Proxy;
+use crate::scene::number;
 
 pub const FAULTS: &[Fault] = &[
     Fault {
@@ -31,6 +34,12 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "cut-off-30", about: "the same for 30 s", times: 3, run: |n| cut_off(n, 30) },
     Fault { name: "cut-off-90", about: "the same for 90 s", times: 2, run: |n| cut_off(n, 90) },
     Fault { name: "cut-off-alone", about: "the only agent cut off for 30 s", times: 2, run: cut_off_alone },
+    Fault {
+        name: "partitions-offline",
+        about: "one of three brokers killed that has the only replica of some partitions, and the agent",
+        times: 3,
+        run: partitions_offline,
+    },
     Fault { name: "slow-link", about: "100 ms each way and 256 kB/s a connection for 20 s", times: 3, run: slow_link },
 ];
 
@@ -95,6 +104,42 @@ fn broker_frozen(times: u32) -> Row {
         stage.kafka.wait_in_sync();
     }
     stage.finish(&[&one, &two])
+}
+
+/// The agent comes back while some partitions have nobody to lead them: it counts what there is, and says what it waits for.
+fn partitions_offline(times: u32) -> Row {
+    let plan = Plan { replicas: 1, ..PLAIN };
+    let mut stage = Stage::on(Brokers::Own(Kafka::start(THREE)), "partitions-offline", plan);
+    let mut agent = stage.agent();
+    stage.begun(&mut [&mut agent]);
+    stage.watch(&[&agent]);
+    for round in 0..times as usize {
+        let broker = 1 + round % THREE;
+        stage.sleep(1.0, 2.0);
+        let led = |topic: &str| stage.kafka.led_by(topic, broker as i32);
+        let offline: BTreeSet<i32> = led(&stage.topic).union(&led(&stage.changelog())).copied().collect();
+        let rest: Vec<i32> = (0..plan.partitions).filter(|partition| !offline.contains(partition)).collect();
+        assert!(!offline.is_empty() && !rest.is_empty(), "broker {broker} leads {offline:?} of {}", plan.partitions);
+        // In order, so that no transaction is open where nobody can end it: Kafka 4.3 leaves such a one hanging.
+        assert!(agent.terminate().success());
+        stage.kafka.kill_broker(broker);
+        agent.restart();
+        wait_until("the others are restored", || running(&agent) == rest);
+        let reasons = || agent.try_get("/-/ready").map(|(_, reasons)| reasons).unwrap_or_default();
+        let names = |partition: &i32| {
+            let line = format!("{}/{partition}: has waited", stage.topic);
+            reasons().lines().any(|reason| reason.starts_with(&line))
+        };
+        wait_until("the agent says what it waits for", || offline.iter().all(names));
+        for partition in 0..plan.partitions {
+            let labels = [("partition", &*partition.to_string())];
+            let waiting = number(&agent.scrape(), "streamgauge_restore_waiting_seconds", &labels);
+            assert_eq!(waiting > 0.0, offline.contains(&partition), "{partition}: {waiting} s of {offline:?}");
+        }
+        stage.kafka.start_broker(broker);
+        stage.recovered("the broker is back");
+    }
+    stage.finish(&[&agent])
 }
 
 /// A broker, and the only way to it for agents that are given its proxied listener.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use streamgauge_proto::v1::partition_status::State;
+
 use super::Fault;
 use super::stage::{PLAIN, Plan, Row, Stage};
 use crate::agent::Agent;
@@ -76,12 +78,30 @@ fn foreign(times: u32) -> Row {
             let page = agent.try_get("/metrics");
             page.is_some_and(|(_, page)| number(&page, "streamgauge_restore_unstable_seconds", &[]) > 3.0)
         });
+        // On the other half nothing hangs.
+        let (held_up, free) = (0..PLAIN.partitions / 2, PLAIN.partitions / 2..PLAIN.partitions);
+        wait_until("the others are restored", || running(&agent) == free.clone().collect::<Vec<_>>());
+        let (status, reasons) = agent.get("/-/ready");
+        assert_eq!(status, 503);
+        for partition in held_up {
+            let reason = reasons.lines().find(|line| line.starts_with(&format!("{}/{partition}:", stage.topic)));
+            assert!(reason.is_some_and(|reason| reason.contains("open transaction")), "{partition}: {reasons}");
+        }
         let end =
             if round % 2 == 0 { producer.abort_transaction(TIMEOUT) } else { producer.commit_transaction(TIMEOUT) };
         end.expect("ended");
         stage.recovered("the transaction has ended");
     }
     stage.finish(&[&agent])
+}
+
+/// The partitions that an agent runs.
+pub fn running(agent: &Agent) -> Vec<i32> {
+    let partitions = agent.status().map(|status| status.partitions).unwrap_or_default();
+    let mut running: Vec<_> =
+        partitions.iter().filter(|status| status.state() == State::Running).map(|status| status.partition).collect();
+    running.sort_unstable();
+    running
 }
 
 fn offsets_reset(times: u32) -> Row {

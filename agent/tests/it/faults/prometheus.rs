@@ -134,7 +134,7 @@ fn what_prometheus_has_scraped_is_what_was_produced_and_no_series_was_ever_reset
     has_a_share(&far);
 
     let mut wanted = Cell::default();
-    let row = stage.finish_with(&[&far, &near], |truth| {
+    let row = stage.finish_running(&[&far, &near], |truth| {
         let totals = truth.cells.iter().filter(|(id, _)| matches!(id, Id::Total { .. }));
         totals.for_each(|(_, cell)| wanted.add(*cell));
     });

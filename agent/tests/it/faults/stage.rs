@@ -9,12 +9,13 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::answers;
+use super::changelog;
 use super::recovery::{Offsets, Recovery};
 use super::stream::{Stream, Style};
 use super::truth::{Truth, Verdict, judge};
 use crate::agent::Agent;
 use crate::exactly_once::Watch;
-use crate::kafka::{Kafka, shared, unique};
+use crate::kafka::{Kafka, shared, unique, wait_until};
 
 /// How long the group may take to recover before the run has failed.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -33,10 +34,20 @@ pub struct Plan {
     /// How long closed windows stay, as the config has it.
     pub retention: &'static str,
     pub topic_config: &'static [(&'static str, &'static str)],
+    /// Of the topic and its changelog; `-1`: as many as the brokers make.
+    pub replicas: i32,
 }
 
-pub const PLAIN: Plan =
-    Plan { partitions: 6, rate: 4_000, session: 6, leave: false, aborting: false, retention: "2h", topic_config: &[] };
+pub const PLAIN: Plan = Plan {
+    partitions: 6,
+    rate: 4_000,
+    session: 6,
+    leave: false,
+    aborting: false,
+    retention: "2h",
+    topic_config: &[],
+    replicas: -1,
+};
 
 /// The brokers: those that all tests share, or a cluster of the run's own.
 pub enum Brokers {
@@ -109,7 +120,7 @@ impl Stage {
 
     pub fn on(kafka: Brokers, what: &str, plan: Plan) -> Stage {
         let topic = unique(what);
-        kafka.create_topic(&topic, plan.partitions, plan.topic_config);
+        kafka.create_topic_with(&topic, plan.partitions, plan.replicas, plan.topic_config);
         let style = Style { rate: plan.rate, aborting: plan.aborting };
         Stage {
             recovery: Recovery::start(),
@@ -126,10 +137,14 @@ impl Stage {
 
     pub fn config(&self) -> String {
         let Stage { topic, group, plan, .. } = self;
+        let replicas = match plan.replicas {
+            -1 => String::new(),
+            replicas => format!("  replication_factor: {replicas}\n"),
+        };
         let on_shutdown = if plan.leave { "leave" } else { "keep" };
         format!(
             "kafka:\n  bootstrap_servers: ${{KAFKA_BOOTSTRAP_SERVERS}}\n  group_id: {group}\n  session_timeout: {}s\n  \
-             on_shutdown: {on_shutdown}\nsources:\n  numbers:\n    topics: [{topic}]\n    format: json\n    \
+             on_shutdown: {on_shutdown}\n{replicas}sources:\n  numbers:\n    topics: [{topic}]\n    format: json\n    \
              timestamp: {{ field: timestamp, format: unix_ms }}\naggregates:\n  numbers:\n    source: numbers\n    \
              by: {{ key: key }}\n    windows: [5s, 30s/5s]\n    grace: 2s\n    retention: {}\n    measures:\n      \
              events: count\n      seq: {{ sum: seq }}\n      hash: {{ sum: hash }}\n",
@@ -218,6 +233,33 @@ impl Stage {
 
     /// The same, with something to be changed in the truth, or taken out of it, before.
     pub fn finish_with(mut self, agents: &[&Agent], change: impl FnOnce(&mut Truth)) -> Row {
+        let mut truth = Truth::default();
+        let mut row = self.compare(agents, &mut truth, change);
+        row.wrong.extend(self.begin_anew(agents, &truth));
+        row
+    }
+
+    /// The same, but leaves the agents as they are.
+    pub fn finish_running(mut self, agents: &[&Agent], change: impl FnOnce(&mut Truth)) -> Row {
+        self.compare(agents, &mut Truth::default(), change)
+    }
+
+    /// Kills one of the agents, starts one without a state directory in its place, which has only the changelog to read
+    /// back from, and compares every cell again.
+    fn begin_anew(&self, agents: &[&Agent], truth: &Truth) -> Vec<String> {
+        let (gone, rest) = agents.split_first().expect("an agent");
+        gone.signal(libc::SIGKILL);
+        wait_until("it has ended", || gone.has_ended());
+        let fresh = self.agent();
+        self.recovery.begin(truth.ends.clone());
+        self.wait_recovered("an agent without state");
+        let running: Vec<_> = std::iter::once(&fresh).chain(rest.iter().copied()).collect();
+        let (cells, mut wrong) = answers::of(&running, &truth.cells);
+        wrong.extend(judge(&truth.cells, &cells).wrong);
+        wrong.into_iter().map(|wrong| format!("read back from the changelog alone: {wrong}")).collect()
+    }
+
+    fn compare(&mut self, agents: &[&Agent], to: &mut Truth, change: impl FnOnce(&mut Truth)) -> Row {
         let counted = self.stream.finish();
         let mut truth = std::mem::take(&mut self.truth);
         truth.read_on(&self.kafka, &self.topic);
@@ -236,7 +278,12 @@ impl Stage {
         for watch in std::mem::take(&mut self.watches) {
             wrong.extend(watch.complaints());
         }
+        let written = truth.ends.iter().filter(|(_, end)| **end > 0).map(|(partition, _)| *partition);
+        wrong.extend(changelog::check(&self.kafka, &self.changelog(), written));
         let by_kafka = (by_kafka > 0).then_some(by_kafka);
-        Row { events: truth.events(), lost: verdict.lost, duplicated: verdict.duplicated, worst, by_kafka, wrong }
+        let row =
+            Row { events: truth.events(), lost: verdict.lost, duplicated: verdict.duplicated, worst, by_kafka, wrong };
+        *to = truth;
+        row
     }
 }
