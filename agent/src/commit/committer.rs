@@ -1,7 +1,9 @@
 //! The thread that commits epochs, one at a time, while the worker folds on into the next.
 
+use super::letters::LetterLimits;
 use super::seal::SealedEntry;
-use super::{AbortReason, AssignmentNumber, Epoch, GenerationFence, Sealed, seal};
+use super::transaction::{Deadline, is_size};
+use super::{AbortReason, AssignmentNumber, DeadLetter, Epoch, GenerationFence, Sealed, seal};
 use crate::clock::Clock;
 use crate::config::DeadLetters;
 use crate::failpoint;
@@ -9,10 +11,11 @@ use crate::kafka::{Delivered, GroupConsumer, Identity, Settings, TopicPartition,
 use crate::sources::changelog_topic;
 use crate::state::{Checkpointer, Committed, Lease};
 use crate::telemetry::Metrics;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rdkafka::error::RDKafkaErrorCode;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,8 +25,8 @@ pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// What became of an epoch.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Durable and published.
-    Committed(Epoch),
+    /// Durable and published, after so long.
+    Committed { epoch: Epoch, took: Duration },
     /// Nothing of it is visible: all of it is dirty again.
     Aborted { epoch: Epoch, reason: AbortReason, detail: String },
     /// The agent cannot go on.
@@ -33,7 +36,7 @@ pub enum Outcome {
 impl Outcome {
     fn word(&self) -> &'static str {
         match self {
-            Outcome::Committed(_) => "committed",
+            Outcome::Committed { .. } => "committed",
             Outcome::Aborted { .. } => "aborted",
             Outcome::Failed(_) => "failed",
         }
@@ -73,7 +76,7 @@ impl Committer {
         let (outbox, outcomes) = bounded(1);
         let name = format!("committer-{}", settings.identity.worker);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
-            let mut work = Work { settings, producer };
+            let mut work = Work { settings, producer, letters: LetterLimits::default() };
             for epoch in inbox {
                 // At this level, so that a filter that lets warnings through lets them through with their commit.
                 let span = tracing::error_span!("commit", tasks = epoch.tasks.len(), result = tracing::field::Empty);
@@ -106,9 +109,14 @@ impl Committer {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Ends the thread after the epoch under way.
-    pub fn join(mut self) {
+    /// Ends the thread after the epoch under way; one that is not decided within `patience` is given up. `abandoned` is
+    /// the flag that it was started with.
+    pub fn join(mut self, patience: Duration, abandoned: &AtomicBool) {
         self.epochs = None;
+        if let Err(RecvTimeoutError::Timeout) = self.outcomes.recv_timeout(patience) {
+            tracing::warn!("the last commit is not decided; the next start finds out");
+            abandoned.store(true, Ordering::Release);
+        }
         if let Some(thread) = self.thread.take() {
             // A panic in there has been reported by the panic hook.
             let _ = thread.join();
@@ -119,10 +127,20 @@ impl Committer {
 /// Why an attempt ended without a commit.
 pub(super) enum Failure {
     Abort(AbortReason, String),
-    /// Kafka does not take records for one of the topics.
-    Refused(String),
-    /// Kafka refuses a topic, and the epoch has dead letters: it may be theirs.
-    DeadLetters(String),
+    /// Not all of it could be written before the transaction's timeout.
+    TimedOut,
+    /// Kafka does not take records for one of the topics: this one, if it says so.
+    Refused {
+        code: RDKafkaErrorCode,
+        topic: Option<String>,
+        detail: String,
+    },
+    /// Kafka refuses dead letters for one of these topics.
+    DeadLetters {
+        code: RDKafkaErrorCode,
+        topics: Vec<String>,
+        detail: String,
+    },
     /// The producer is of no use any more; `undecided`: the commit had been asked for.
     Producer {
         undecided: bool,
@@ -140,6 +158,7 @@ impl Failure {
 pub(super) struct Work {
     pub settings: CommitterSettings,
     pub producer: TransactionalProducer,
+    pub letters: LetterLimits,
 }
 
 impl Work {
@@ -149,34 +168,63 @@ impl Work {
             Ok(sealed) => sealed,
             Err(error) => return Outcome::Failed(error),
         };
+        epoch.bytes = sealed.iter().map(Sealed::bytes).sum::<usize>()
+            + epoch.tasks.iter().flat_map(|task| &task.dead_letters).map(DeadLetter::size).sum::<usize>();
         failpoint::hit("commit.sealed");
-        let mut attempt = self.attempt(&epoch, &sealed);
-        if let (Err(Failure::DeadLetters(detail)), DeadLetters::DropAndCount) = (&attempt, self.settings.dead_letters) {
-            self.drop_dead_letters(&mut epoch, detail);
-            attempt = self.attempt(&epoch, &sealed);
+        let mut deadline = self.deadline();
+        let mut attempt = self.attempt(&epoch, &sealed, &deadline);
+        while let Err(Failure::DeadLetters { code, topics, detail }) = &attempt {
+            if is_size(*code) && topics.iter().map(|topic| self.letters.shorten(topic)).fold(false, |a, b| a || b) {
+                tracing::warn!("dead letters are larger than their topic takes, and are cut: {detail}");
+            } else if self.settings.dead_letters == DeadLetters::DropAndCount {
+                self.drop_dead_letters(&mut epoch, detail);
+            } else {
+                break;
+            }
+            deadline = self.deadline();
+            attempt = self.attempt(&epoch, &sealed, &deadline);
         }
         let attempt = match attempt {
-            Err(Failure::Producer { undecided, detail }) => self.recover(&epoch, undecided, &detail),
+            Err(Failure::Producer { undecided, detail }) => {
+                // The brokers end a transaction that has taken too long, and its producer.
+                let late = deadline.passed() && !undecided;
+                self.recover(&epoch, undecided, &detail).map_err(|failure| match failure {
+                    Failure::Abort(AbortReason::Kafka, _) if late => Failure::TimedOut,
+                    failure => failure,
+                })
+            }
             other => other,
         };
         match attempt {
             Ok(delivered) => {
                 failpoint::hit("commit.after_kafka");
+                self.count_cut_letters(&epoch);
                 self.publish(&mut epoch, sealed, &delivered);
                 self.settings.lease.renew(began);
                 let took = self.settings.clock.boot_time().since(began);
                 self.settings.metrics.committed(took);
                 failpoint::hit("commit.published");
-                Outcome::Committed(epoch)
+                Outcome::Committed { epoch, took }
             }
             Err(Failure::Abort(reason, detail)) => {
                 self.settings.metrics.aborted(reason.as_str());
                 Outcome::Aborted { epoch, reason, detail }
             }
-            Err(Failure::DeadLetters(detail)) => Outcome::Failed(format!(
+            Err(Failure::TimedOut) => {
+                let reason = AbortReason::TimedOut;
+                self.settings.metrics.aborted(reason.as_str());
+                let timeout = self.settings.settings.kafka().transaction_timeout;
+                let detail = format!(
+                    "{} entries ({} KiB) could not be written within kafka.transaction_timeout ({timeout:?}): is there a producer quota, a slow link, or a broker that does not answer? Less is committed at a time from now on",
+                    epoch.entries(),
+                    epoch.bytes.div_ceil(1024)
+                );
+                Outcome::Aborted { epoch, reason, detail }
+            }
+            Err(Failure::DeadLetters { detail, .. }) => Outcome::Failed(format!(
                 "a dead letter cannot be written: {detail}; make the dead-letter topic and let this user write to it, or set kafka.dead_letters: drop_and_count"
             )),
-            Err(Failure::Producer { detail, .. } | Failure::Stop(detail) | Failure::Refused(detail)) => {
+            Err(Failure::Producer { detail, .. } | Failure::Stop(detail) | Failure::Refused { detail, .. }) => {
                 Outcome::Failed(detail)
             }
         }
@@ -189,30 +237,24 @@ impl Work {
         epoch.tasks.iter().map(|task| seal(&task.task.view.read(), task, now, *entry_limit, &writer)).collect()
     }
 
-    fn attempt(&self, epoch: &Epoch, sealed: &[Sealed]) -> Result<Delivered, Failure> {
+    fn attempt(&self, epoch: &Epoch, sealed: &[Sealed], deadline: &Deadline) -> Result<Delivered, Failure> {
         self.producer.begin().map_err(|error| match error {
             TxnError::Fatal { message, .. } => Failure::Producer { undecided: false, detail: message },
             error => Failure::kafka(error),
         })?;
         failpoint::hit("commit.begun");
-        let result = self.transact(epoch, sealed);
-        if let Err(Failure::Abort(_, detail) | Failure::DeadLetters(detail) | Failure::Refused(detail)) = &result {
-            self.abort().map_err(|error| Failure::Producer {
-                undecided: false,
-                detail: format!("{detail}; then the abort failed: {error}"),
-            })?;
-        }
+        let result = self.transact(epoch, sealed, deadline);
+        let why = match &result {
+            Err(Failure::Abort(_, why) | Failure::DeadLetters { detail: why, .. }) => why,
+            Err(Failure::Refused { detail: why, .. }) => why,
+            Err(Failure::TimedOut) => "timed out",
+            Ok(_) | Err(Failure::Producer { .. } | Failure::Stop(_)) => return result,
+        };
+        self.abort().map_err(|error| Failure::Producer {
+            undecided: false,
+            detail: format!("{why}; then the abort failed: {error}"),
+        })?;
         result
-    }
-
-    fn drop_dead_letters(&self, epoch: &mut Epoch, detail: &str) {
-        for task in &mut epoch.tasks {
-            let letters = std::mem::take(&mut task.dead_letters);
-            if !letters.is_empty() {
-                tracing::warn!(task = %task.task.id, letters = letters.len(), "dead letters dropped: {detail}");
-                self.settings.metrics.dead_letters_dropped(&task.task.source, letters.len() as u64);
-            }
-        }
     }
 
     /// After a fatal error: a new producer with the same id ends what the old one left open; then the group's committed
@@ -220,19 +262,32 @@ impl Work {
     fn recover(&mut self, epoch: &Epoch, undecided: bool, detail: &str) -> Result<Delivered, Failure> {
         tracing::warn!("the transactional producer failed and is made anew: {detail}");
         self.settings.metrics.producer_rebuilt();
-        let mut wait = Duration::from_millis(100);
+        let CommitterSettings { settings, identity, transactional, .. } = &self.settings;
+        let (mut wait, mut made) = (Duration::from_millis(100), None);
         self.producer = loop {
             self.check_abandoned()?;
             if self.settings.consumer.fatal_error().is_some() {
                 return Err(Failure::Abort(AbortReason::Fenced, detail.to_owned()));
             }
-            std::thread::sleep(wait);
-            wait = (wait * 2).min(Duration::from_secs(5));
-            let made = TransactionalProducer::create(&self.settings.settings, &self.settings.identity, true)
-                .map_err(TxnError::from)
-                .and_then(|producer| producer.init(Duration::from_secs(30)).map(|()| producer));
-            match made {
-                Ok(producer) => break producer,
+            let next = made.take().map_or_else(
+                || {
+                    std::thread::sleep(wait);
+                    wait = (wait * 2).min(CALL_TIMEOUT);
+                    TransactionalProducer::create(settings, identity, *transactional).map_err(TxnError::from)
+                },
+                Ok,
+            );
+            match next.and_then(|producer| match producer.init(CALL_TIMEOUT) {
+                // The same call goes on where this one stopped.
+                Err(TxnError::Retriable(detail)) => {
+                    tracing::warn!("no transactional producer yet, asking again: {detail}");
+                    made = Some(producer);
+                    Ok(None)
+                }
+                ready => ready.map(|()| Some(producer)),
+            }) {
+                Ok(Some(producer)) => break producer,
+                Ok(None) => {}
                 Err(error) => tracing::warn!("no transactional producer yet, trying again: {error}"),
             }
         };
@@ -306,6 +361,8 @@ fn outcome(moved: &HashMap<TopicPartition, i64>, offsets: &HashMap<TopicPartitio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Kafka;
+    use rdkafka::mocking::MockCluster;
 
     #[test]
     fn an_undecided_commit_is_what_all_of_its_offsets_say() {
@@ -321,5 +378,38 @@ mod tests {
         assert_eq!(outcome([Some(5), Some(6)]), Some(false));
         assert_eq!(outcome([Some(9), Some(6)]), Some(false));
         assert_eq!(outcome([Some(5), Some(8)]), None);
+    }
+
+    #[test]
+    fn a_producer_made_anew_is_what_the_old_one_was() {
+        let cluster = MockCluster::new(1).unwrap();
+        let kafka = Kafka::reaching(&cluster.bootstrap_servers(), Default::default());
+        let settings = Settings::new(kafka, "test".into());
+        let identity = Identity { instance: "a".into(), worker: 0 };
+        let (clock, metrics) = (Clock::default(), Arc::new(Metrics::new()));
+        let consumer = Arc::new(GroupConsumer::join(&settings, &identity, &["t"]).unwrap());
+        for transactional in [false, true] {
+            let producer = TransactionalProducer::create(&settings, &identity, transactional).unwrap();
+            let settings = CommitterSettings {
+                settings: settings.clone(),
+                identity: identity.clone(),
+                transactional,
+                entry_limit: 1,
+                dead_letters: DeadLetters::Stop,
+                consumer: consumer.clone(),
+                assignment: Arc::default(),
+                generation: Arc::default(),
+                lease: Arc::new(Lease::new(clock.clone(), Duration::from_secs(1))),
+                checkpointer: Checkpointer::start(clock.clone(), metrics.clone()).unwrap(),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+                abandoned: Arc::default(),
+            };
+            let mut work = Work { settings, producer, letters: LetterLimits::default() };
+            let epoch = Epoch { number: 1, assignment: 0, tasks: Vec::new(), bytes: 0 };
+            let result = work.recover(&epoch, false, "a test");
+            assert!(matches!(result, Err(Failure::Abort(AbortReason::Kafka, _))));
+            assert_eq!(work.producer.is_transactional(), transactional);
+        }
     }
 }

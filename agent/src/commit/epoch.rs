@@ -49,6 +49,15 @@ pub struct Epoch {
     /// The assignment number it was frozen under.
     pub assignment: u64,
     pub tasks: Vec<TaskEpoch>,
+    /// What its records came to, keys and values; known once it has been sealed.
+    pub bytes: usize,
+}
+
+impl Epoch {
+    /// Entries to be written, tombstones among them.
+    pub fn entries(&self) -> usize {
+        self.tasks.iter().map(|task| task.frozen.entries.len() + task.frozen.expired.len()).sum()
+    }
 }
 
 /// Why an epoch was aborted, as a metric's label and as what follows from it.
@@ -62,16 +71,19 @@ pub enum AbortReason {
     Reassigned,
     /// The generation fence broke: everything held counts as lost.
     Fenced,
-    /// Kafka could not take it: brokers down, topic missing, timed out.
+    /// It could not be written within the transaction's timeout: less is committed at a time from now on.
+    TimedOut,
+    /// Kafka could not take it: brokers down, topic missing.
     Kafka,
 }
 
 impl AbortReason {
-    pub const ALL: [AbortReason; 5] = [
+    pub const ALL: [AbortReason; 6] = [
         AbortReason::Rebalancing,
         AbortReason::Membership,
         AbortReason::Reassigned,
         AbortReason::Fenced,
+        AbortReason::TimedOut,
         AbortReason::Kafka,
     ];
 
@@ -81,6 +93,7 @@ impl AbortReason {
             AbortReason::Membership => "membership",
             AbortReason::Reassigned => "reassigned",
             AbortReason::Fenced => "fenced",
+            AbortReason::TimedOut => "timed_out",
             AbortReason::Kafka => "kafka",
         }
     }

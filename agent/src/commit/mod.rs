@@ -14,12 +14,15 @@
 mod committer;
 mod epoch;
 mod fence;
+mod letters;
+mod pace;
 mod seal;
 mod transaction;
 
 pub use committer::{Committer, CommitterSettings, Outcome};
 pub use epoch::{AbortReason, DeadLetter, Epoch, TaskEpoch};
 pub use fence::{AssignmentNumber, Generation, GenerationFence};
+pub use pace::Pace;
 pub use seal::{OFFSET_RECORD_KEY, Sealed, SealedEntry, seal};
 
 /// Version of the records in a changelog; a newer one is refused.

@@ -22,6 +22,15 @@ pub struct Sealed {
     pub record_bytes: Vec<u8>,
 }
 
+impl Sealed {
+    /// Bytes of all its records, keys and values.
+    pub fn bytes(&self) -> usize {
+        let entries: usize = self.entries.iter().map(|entry| entry.key.len() + entry.value.len()).sum();
+        let removed: usize = self.removed.iter().map(|(_, key)| key.len()).sum();
+        entries + removed + OFFSET_RECORD_KEY.len() + self.record_bytes.len()
+    }
+}
+
 #[derive(Debug)]
 pub struct SealedEntry {
     pub entry: EntryKey,

@@ -1,14 +1,13 @@
 //! One attempt at one transaction: produce, check the fences, add the offsets, commit; and what a failure means.
 
 use super::committer::{CALL_TIMEOUT, Failure, Work};
-use super::{AbortReason, DeadLetter, Epoch, Generation, OFFSET_RECORD_KEY, Sealed, TaskEpoch};
+use super::{AbortReason, Epoch, Generation, OFFSET_RECORD_KEY, Sealed, TaskEpoch};
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::kafka::{Delivered, SendError, TopicPartition, TxnError};
 use crate::sources::{changelog_topic, dead_letter_topic};
-use crate::state::TaskId;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::OwnedHeaders;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,9 +21,16 @@ const FIRST_ABORT_STEP: Duration = Duration::from_millis(20);
 const ABORT_STEP: Duration = Duration::from_secs(1);
 
 impl Work {
-    pub(super) fn transact(&self, epoch: &Epoch, sealed: &[Sealed]) -> Result<Delivered, Failure> {
+    /// How long writing an epoch may take. The brokers end a transaction after its timeout, and the producer with it.
+    pub(super) fn deadline(&self) -> Deadline {
+        let timeout = self.settings.settings.kafka().transaction_timeout;
+        let within = if self.producer.is_transactional() { timeout * 9 / 10 } else { Duration::MAX };
+        Deadline::new(&self.settings.clock, within)
+    }
+
+    pub(super) fn transact(&self, epoch: &Epoch, sealed: &[Sealed], deadline: &Deadline) -> Result<Delivered, Failure> {
         for (task, sealed) in epoch.tasks.iter().zip(sealed) {
-            self.produce_task(task, sealed).map_err(|failure| self.blame(epoch, failure))?;
+            self.produce_task(task, sealed, deadline).map_err(|failure| self.blame(epoch, failure))?;
         }
         if failpoint::hit("commit.produced") {
             return Err(Failure::kafka("failpoint commit.produced"));
@@ -34,7 +40,7 @@ impl Work {
             .iter()
             .map(|task| ((task.task.id.topic.clone(), task.task.id.partition), task.next_offset))
             .collect();
-        let delivered = self.await_deliveries(&offsets).map_err(|failure| self.blame(epoch, failure))?;
+        let delivered = self.await_deliveries(&offsets, deadline).map_err(|failure| self.blame(epoch, failure))?;
         failpoint::hit("commit.delivered");
         // The metadata is fetched now: saved when the epoch was frozen, it would be refused after a rebalance for
         // partitions that we still have. The fences are checked against the very metadata that is sent.
@@ -61,54 +67,37 @@ impl Work {
         Ok(delivered)
     }
 
-    fn produce_task(&self, epoch: &TaskEpoch, sealed: &Sealed) -> Result<(), Failure> {
+    fn produce_task(&self, epoch: &TaskEpoch, sealed: &Sealed, deadline: &Deadline) -> Result<(), Failure> {
         let id = &epoch.task.id;
         let changelog = changelog_topic(self.settings.settings.group(), &id.topic);
         for entry in &sealed.entries {
-            self.send(&changelog, Some(id.partition), Some(&entry.key), Some(&entry.value), None)?;
+            self.send(&changelog, Some(id.partition), Some(&entry.key), Some(&entry.value), None, deadline)?;
         }
         for (_, key) in &sealed.removed {
-            self.send(&changelog, Some(id.partition), Some(key), None, None)?;
+            self.send(&changelog, Some(id.partition), Some(key), None, None, deadline)?;
         }
         for letter in &epoch.dead_letters {
-            self.send_dead_letter(id, letter)?;
+            self.send_dead_letter(id, letter, deadline)?;
         }
         // Always the last of the task's records: it vouches for all before it.
-        self.send(&changelog, Some(id.partition), Some(OFFSET_RECORD_KEY), Some(&sealed.record_bytes), None)
+        self.send(&changelog, Some(id.partition), Some(OFFSET_RECORD_KEY), Some(&sealed.record_bytes), None, deadline)
     }
 
-    fn send_dead_letter(&self, id: &TaskId, letter: &DeadLetter) -> Result<(), Failure> {
-        let text = |key, value: &str| (key, value.to_owned());
-        let headers = [
-            text("streamgauge.reason", letter.reason),
-            text("streamgauge.detail", &letter.detail),
-            text("streamgauge.topic", &id.topic),
-            text("streamgauge.partition", &id.partition.to_string()),
-            text("streamgauge.offset", &letter.offset.to_string()),
-            text("streamgauge.timestamp", &letter.timestamp.map_or_else(String::new, |time| time.to_string())),
-        ];
-        let headers = headers
-            .iter()
-            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-        let topic = dead_letter_topic(&id.topic);
-        self.send(&topic, None, letter.key.as_deref(), letter.payload.as_deref(), Some(headers))
-    }
-
-    fn send(
+    pub(super) fn send(
         &self,
         topic: &str,
         partition: Option<i32>,
         key: Option<&[u8]>,
         payload: Option<&[u8]>,
         headers: Option<OwnedHeaders>,
+        deadline: &Deadline,
     ) -> Result<(), Failure> {
         let mut refreshed = false;
         loop {
             match self.producer.send(topic, partition, key, payload, headers.clone()) {
                 Ok(()) => return Ok(()),
-                Err(SendError::QueueFull) => {
-                    self.producer.poll(REPORT_WAIT);
-                }
+                Err(SendError::QueueFull) if deadline.passed() => return Err(Failure::TimedOut),
+                Err(SendError::QueueFull) => self.take_reports(REPORT_WAIT.min(deadline.left())),
                 // The changelog grew with its topic, and librdkafka would look only at its next interval.
                 Err(SendError::Refused { code: RDKafkaErrorCode::UnknownPartition, .. }) if !refreshed => {
                     refreshed = true;
@@ -118,7 +107,10 @@ impl Work {
                     return Err(match self.producer.fatal_error() {
                         Some(detail) => Failure::Producer { undecided: false, detail },
                         None => match error {
-                            SendError::Refused { code, .. } if is_refusal(code) => Failure::Refused(error.to_string()),
+                            SendError::Refused { topic, code } if is_refusal(code) => {
+                                let detail = format!("{topic}: {code}");
+                                Failure::Refused { code, topic: Some(topic), detail }
+                            }
                             error => Failure::kafka(error),
                         },
                     });
@@ -128,19 +120,29 @@ impl Work {
     }
 
     /// Waits for every record's delivery report. librdkafka gives each record up within `delivery.timeout.ms`.
-    fn await_deliveries(&self, offsets: &[(TopicPartition, i64)]) -> Result<Delivered, Failure> {
-        while self.producer.in_flight() > 0 {
-            self.producer.poll(REPORT_WAIT);
-        }
+    fn await_deliveries(&self, offsets: &[(TopicPartition, i64)], deadline: &Deadline) -> Result<Delivered, Failure> {
+        self.drain(deadline)?;
         if let Some(detail) = self.producer.fatal_error() {
             return Err(Failure::Producer { undecided: false, detail });
         }
         self.producer.delivered().map_err(|failure| match failure.code {
             // The transaction has failed as a whole; the transaction's own error says why, if it is asked for.
             RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => self.why_purged(offsets, &failure.text),
-            code if is_refusal(code) => Failure::Refused(failure.text),
+            RDKafkaErrorCode::MessageTimedOut => Failure::TimedOut,
+            code if is_refusal(code) => Failure::Refused { code, topic: Some(failure.topic), detail: failure.text },
             _ => Failure::kafka(failure.text),
         })
+    }
+
+    /// Waits until nothing is in flight.
+    pub(super) fn drain(&self, deadline: &Deadline) -> Result<(), Failure> {
+        while self.producer.in_flight() > 0 {
+            if deadline.passed() {
+                return Err(Failure::TimedOut);
+            }
+            self.producer.poll(deadline.left().min(REPORT_WAIT));
+        }
+        Ok(())
     }
 
     /// The error that made librdkafka drop a transaction's records. Offsets cannot be sent in a failed transaction, and the
@@ -148,22 +150,24 @@ impl Work {
     fn why_purged(&self, offsets: &[(TopicPartition, i64)], text: &str) -> Failure {
         let Some(metadata) = self.settings.consumer.group_metadata() else { return Failure::kafka(text) };
         match self.producer.send_offsets(offsets, &Arc::new(metadata), CALL_TIMEOUT) {
-            Err(TxnError::Abortable { code, message }) if is_refusal(code) => Failure::Refused(message),
+            Err(TxnError::Abortable { code, message }) if is_refusal(code) => {
+                Failure::Refused { code, topic: None, detail: message }
+            }
             Err(TxnError::Fatal { message, .. }) => Failure::Producer { undecided: false, detail: message },
             Err(error) => Failure::kafka(error),
             Ok(()) => Failure::kafka(text),
         }
     }
 
-    /// With dead letters in the epoch, a refused topic is taken for theirs; without, it can only be a changelog.
+    /// A refused topic is a dead-letter topic or a changelog. Where Kafka does not say which, dead letters in the epoch make
+    /// it theirs.
     fn blame(&self, epoch: &Epoch, failure: Failure) -> Failure {
-        match failure {
-            Failure::Refused(detail) if epoch.tasks.iter().any(|task| !task.dead_letters.is_empty()) => {
-                Failure::DeadLetters(detail)
-            }
-            Failure::Refused(detail) => Failure::kafka(detail),
-            failure => failure,
-        }
+        let Failure::Refused { code, topic, detail } = failure else { return failure };
+        let with_letters = epoch.tasks.iter().filter(|task| !task.dead_letters.is_empty());
+        let mut topics: Vec<_> = with_letters.map(|task| dead_letter_topic(&task.task.id.topic)).collect();
+        topics.retain(|letters| topic.as_ref().is_none_or(|topic| topic == letters));
+        topics.dedup();
+        if topics.is_empty() { Failure::kafka(detail) } else { Failure::DeadLetters { code, topics, detail } }
     }
 
     fn send_offsets(
@@ -242,8 +246,14 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::UnknownTopic
             | RDKafkaErrorCode::UnknownPartition
             | RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::MessageBatchTooLarge
             | RDKafkaErrorCode::PolicyViolation
     )
+}
+
+/// A record was larger than its topic takes.
+pub(super) fn is_size(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
 }
 
 fn reason_of(code: RDKafkaErrorCode) -> AbortReason {
@@ -254,22 +264,22 @@ fn reason_of(code: RDKafkaErrorCode) -> AbortReason {
     }
 }
 
-struct Deadline<'a> {
-    clock: &'a Clock,
+pub(super) struct Deadline {
+    clock: Clock,
     began: crate::clock::BootTime,
     within: Duration,
 }
 
-impl<'a> Deadline<'a> {
-    fn new(clock: &'a Clock, within: Duration) -> Self {
-        Deadline { clock, began: clock.boot_time(), within }
+impl Deadline {
+    fn new(clock: &Clock, within: Duration) -> Self {
+        Deadline { clock: clock.clone(), began: clock.boot_time(), within }
     }
 
-    fn left(&self) -> Duration {
+    pub fn left(&self) -> Duration {
         self.within.saturating_sub(self.clock.boot_time().since(self.began))
     }
 
-    fn passed(&self) -> bool {
+    pub fn passed(&self) -> bool {
         self.left().is_zero()
     }
 }

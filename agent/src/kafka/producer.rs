@@ -24,6 +24,7 @@ pub struct Deliveries {
 #[derive(Clone, Debug)]
 pub struct DeliveryFailure {
     pub code: RDKafkaErrorCode,
+    pub topic: String,
     pub text: String,
 }
 
@@ -44,8 +45,10 @@ impl Deliveries {
                 }
             }
             Err(code) => {
-                let text = || format!("{}/{}: {code}", report.topic(), report.partition());
-                self.failure.get_or_insert_with(|| DeliveryFailure { code, text: text() });
+                self.failure.get_or_insert_with(|| {
+                    let topic = report.topic().to_owned();
+                    DeliveryFailure { code, text: format!("{topic}/{}: {code}", report.partition()), topic }
+                });
             }
         }
     }

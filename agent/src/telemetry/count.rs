@@ -25,6 +25,10 @@ impl Metrics {
         self.dead_letters_dropped.get_or_create(&SourceLabel { source: source.to_owned() }).inc_by(letters);
     }
 
+    pub fn dead_letters_cut(&self, source: &str, letters: u64) {
+        self.dead_letters_cut.get_or_create(&SourceLabel { source: source.to_owned() }).inc_by(letters);
+    }
+
     pub fn late(&self, aggregate: &str, events: u64) {
         self.late_events.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(events);
     }

@@ -51,6 +51,8 @@ names! {
         "Events that could not be used, by what was wrong with them; each becomes a dead letter";
     DeadLettersDropped Counter "streamgauge_dead_letters_dropped" ["source"],
         "Dead letters that could not be written and were dropped, as the config allows";
+    DeadLettersCut Counter "streamgauge_dead_letters_cut" ["source"],
+        "Dead letters that were larger than their topic takes and were written cut; the header streamgauge.cut_from has their size";
     DroppedRedelivered Counter "streamgauge_dropped_redelivered" ["source"],
         "Messages that were delivered again after they had been folded, and skipped";
     LateEvents Counter "streamgauge_late_events" ["aggregate"],

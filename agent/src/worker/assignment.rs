@@ -23,7 +23,7 @@ impl Worker<'_> {
     pub(super) fn answer_rebalances(&mut self) -> Result<(), WorkerError> {
         while let Some(rebalance) = self.consumer.take_rebalance() {
             let began = self.agent.clock.boot_time();
-            self.suspended_at = None;
+            self.suspended = None;
             let event = match &rebalance {
                 Rebalance::Assigned(_) => "assigned",
                 Rebalance::Revoked(_) => "revoked",
@@ -268,6 +268,7 @@ impl Worker<'_> {
             dead_letters: Vec::new(),
             // A new owner says so soon, and a new task has its start committed before the first fold.
             changed: true,
+            frozen_in: 0,
             assigned: !is_new,
         });
         Ok(())

@@ -25,6 +25,8 @@ pub struct LiveTask {
     pub dead_letters: Vec<DeadLetter>,
     /// Something happened since the last freeze.
     pub changed: bool,
+    /// Number of the epoch that it was last part of.
+    pub frozen_in: u64,
     /// Folded and fetched up to here at the last look around.
     pub seen: (i64, i64),
     /// Its records are being fetched.

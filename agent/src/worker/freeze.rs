@@ -3,6 +3,7 @@
 use super::WorkerError;
 use super::fold::LiveTask;
 use super::run::Worker;
+use crate::clock::BootTime;
 use crate::commit::{AbortReason, DeadLetter, Epoch, Outcome, TaskEpoch};
 use crate::state::Task;
 use std::sync::Arc;
@@ -14,17 +15,36 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 /// While it catches up, a worker commits this many times less often.
 const CATCHING_UP: u32 = 4;
 
+/// The broker does not know this member any more, though nobody has told it to go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Suspended {
+    /// The group's generation then.
+    pub generation: Option<i32>,
+    pub since: BootTime,
+}
+
+impl Suspended {
+    /// Pure: whether committing may be tried again: in another generation, or after a session timeout, within which the
+    /// group would have said something new. The broker checks each commit anyway.
+    pub fn is_over(&self, generation: Option<i32>, now: BootTime, session: Duration) -> bool {
+        self.generation != generation || now.since(self.since) >= session
+    }
+}
+
 impl Worker<'_> {
     /// Freezes and hands over an epoch if it is time, nothing is under way, and there is something to say.
     pub(super) fn freeze_when_due(&mut self) -> Result<(), WorkerError> {
-        if self.epoch_under_way || self.suspended_at.is_some() || !self.until_freeze().is_zero() {
+        if self.epoch_under_way || self.suspended.is_some() || !self.until_freeze().is_zero() {
             return Ok(());
         }
         self.freeze()
     }
 
-    /// How long it is until the next epoch is due.
+    /// How long it is until the next epoch is due: not at all if there is enough for one already.
     pub(super) fn until_freeze(&self) -> Duration {
+        if self.aborts == 0 && self.waiting_bytes() >= self.pace.limit() {
+            return Duration::ZERO;
+        }
         self.freeze_wait().saturating_sub(self.agent.clock.boot_time().since(self.last_freeze))
     }
 
@@ -37,29 +57,43 @@ impl Worker<'_> {
         }
     }
 
-    /// Freezes an epoch of all that changed; if nothing did and the lease wants renewal, of one task's offset.
+    /// Freezes an epoch of what changed; if nothing did and the lease wants renewal, of one task's offset. Tasks that have
+    /// waited longest come first, as far as one transaction carries them.
     pub(super) fn freeze(&mut self) -> Result<(), WorkerError> {
         self.last_freeze = self.agent.clock.boot_time();
-        let now = self.agent.clock.unix_millis();
-        let renew = self.lease.wants_renewal() && !self.tasks.iter().any(|live| live.changed);
-        let mut renewing = renew;
-        let mut tasks = Vec::new();
         let known = self.agent.registry.topics();
         // Offsets of a topic that is gone are refused, and with them the whole epoch.
-        for live in self.tasks.iter_mut().filter(|live| !known.lacks(&live.task.id.topic)) {
+        let can_commit = |live: &LiveTask| !known.lacks(&live.task.id.topic);
+        for live in self.tasks.iter_mut().filter(|live| can_commit(live)) {
             live.changed |= live.task.wants_to_publish();
-            if live.changed || std::mem::take(&mut renewing) {
-                tasks.push(freeze_task(live, now));
-            }
         }
-        if tasks.is_empty() {
+        let able = || self.tasks.iter().enumerate().filter(|(_, live)| can_commit(live));
+        let mut chosen: Vec<usize> = able().filter(|(_, live)| live.changed).map(|(at, _)| at).collect();
+        if chosen.is_empty() && self.lease.wants_renewal() {
+            chosen.extend(able().next().map(|(at, _)| at));
+        }
+        chosen.sort_by_key(|&at| self.tasks[at].frozen_in);
+        let weights: Vec<usize> = chosen.iter().map(|&at| self.weight_of(&self.tasks[at])).collect();
+        chosen.truncate(within(&weights, self.pace.limit()));
+        if chosen.is_empty() {
             return Ok(());
         }
         self.epochs += 1;
+        let (epochs, now) = (self.epochs, self.agent.clock.unix_millis());
+        let tasks: Vec<_> = chosen.into_iter().map(|at| freeze_task(&mut self.tasks[at], epochs, now)).collect();
         self.pressure.cells_under_way = tasks.iter().map(|task| task.frozen.entries.len()).sum();
-        let epoch = Epoch { number: self.epochs, assignment: self.assignment.current(), tasks };
+        let epoch = Epoch { number: self.epochs, assignment: self.assignment.current(), tasks, bytes: 0 };
         self.epoch_under_way = true;
         self.committer.submit(epoch).map_err(|_| WorkerError::Commit("the committer has ended; see the log".into()))
+    }
+
+    /// Bytes that wait for the next epoch, roughly.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.tasks.iter().map(|live| self.weight_of(live)).sum()
+    }
+
+    fn weight_of(&self, live: &LiveTask) -> usize {
+        self.pace.weight(live.state.dirty()) + live.dead_letters.iter().map(DeadLetter::size).sum::<usize>()
     }
 
     /// Takes the committer's answer, if there is one within `wait`.
@@ -77,13 +111,14 @@ impl Worker<'_> {
         self.epoch_under_way = false;
         self.pressure.cells_under_way = 0;
         match outcome {
-            Outcome::Committed(epoch) => self.committed(epoch),
+            Outcome::Committed { epoch, took } => self.committed(epoch, took),
             Outcome::Aborted { epoch, reason, detail } => self.aborted(epoch, reason, &detail),
             Outcome::Failed(detail) => Err(WorkerError::Commit(detail)),
         }
     }
 
-    fn committed(&mut self, epoch: Epoch) -> Result<(), WorkerError> {
+    fn committed(&mut self, epoch: Epoch, took: Duration) -> Result<(), WorkerError> {
+        self.pace.committed(epoch.bytes, epoch.entries(), took);
         if self.aborts > 0 {
             tracing::info!(worker = self.identity.worker, after = self.aborts, "commits succeed again");
         }
@@ -115,6 +150,8 @@ impl Worker<'_> {
                 "commit aborted: {detail}"
             );
         }
+        let too_large = reason == AbortReason::TimedOut && self.is_too_large(&epoch);
+        let whose: Vec<_> = epoch.tasks.iter().map(|task| task.task.id.clone()).collect();
         for task in epoch.tasks {
             if let Some(live) = find(&mut self.tasks, &task.task) {
                 for (aggregate, end) in task.published_through {
@@ -128,11 +165,31 @@ impl Worker<'_> {
         match reason {
             AbortReason::Fenced => self.lose_everything("the group went on without this member"),
             AbortReason::Membership => {
-                self.suspended_at = Some(self.generation_now());
+                // The broker has just said that we are not of the group: somebody else may be showing these totals.
+                self.lease.end();
+                let (generation, since) = (self.generation_now(), self.agent.clock.boot_time());
+                self.suspended = Some(Suspended { generation, since });
                 Ok(())
             }
-            AbortReason::Rebalancing | AbortReason::Reassigned | AbortReason::Kafka => Ok(()),
+            // What one task has folded cannot be committed in parts. So less of its input is folded: again, from the
+            // last commit on, and only as far as the limit goes.
+            AbortReason::TimedOut if too_large && !self.answering => {
+                let partitions: Vec<_> = whose.into_iter().map(|id| (id.topic, id.partition)).collect();
+                tracing::warn!(
+                    ?partitions,
+                    "what was folded since the last commit does not fit into one: folding less"
+                );
+                self.retake(&partitions)
+            }
+            AbortReason::Rebalancing | AbortReason::Reassigned | AbortReason::TimedOut | AbortReason::Kafka => Ok(()),
         }
+    }
+
+    /// Notes that an epoch did not fit. True if it has not for the second time, and cannot be made smaller by leaving
+    /// tasks out.
+    fn is_too_large(&mut self, epoch: &Epoch) -> bool {
+        self.pace.did_not_fit(epoch.bytes);
+        epoch.tasks.len() == 1 && self.pace.misfits() >= 2 && epoch.bytes > self.pace.limit()
     }
 
     /// Commits all there is, waiting for it until the deadline. True if everything is committed.
@@ -143,7 +200,7 @@ impl Worker<'_> {
         while !left(self).is_zero() {
             if self.epoch_under_way {
                 self.reap(left(self).min(Duration::from_millis(100)))?;
-            } else if self.losses != number || self.suspended_at.is_some() {
+            } else if self.losses != number || self.suspended.is_some() {
                 return Ok(false);
             } else if self.tasks.iter().any(|live| live.changed && !self.is_gone(&live.task.id.topic)) {
                 if self.aborts > 0 {
@@ -169,8 +226,18 @@ fn while_catching_up(interval: Duration, lease: Duration) -> Duration {
     (interval * CATCHING_UP).min(lease / 3).max(interval)
 }
 
-fn freeze_task(live: &mut LiveTask, now: i64) -> TaskEpoch {
-    live.changed = false;
+/// Pure: how many of these weights go into one epoch: the first in any case.
+fn within(weights: &[usize], limit: usize) -> usize {
+    let mut sum = 0usize;
+    let fit = weights.iter().take_while(|&&weight| {
+        sum = sum.saturating_add(weight);
+        sum <= limit
+    });
+    fit.count().max(1).min(weights.len())
+}
+
+fn freeze_task(live: &mut LiveTask, epoch: u64, now: i64) -> TaskEpoch {
+    (live.changed, live.frozen_in) = (false, epoch);
     TaskEpoch {
         task: live.task.clone(),
         frozen: live.state.freeze(now),
@@ -189,6 +256,24 @@ fn find<'a>(tasks: &'a mut [LiveTask], task: &Arc<Task>) -> Option<&'a mut LiveT
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_epoch_takes_what_fits_and_the_first_in_any_case() {
+        assert_eq!(within(&[], 10), 0);
+        assert_eq!(within(&[50, 1], 10), 1);
+        assert_eq!(within(&[4, 6, 1], 10), 2);
+        assert_eq!(within(&[4, 0, 6], usize::MAX), 3);
+    }
+
+    #[test]
+    fn a_suspension_ends_with_its_generation_or_after_a_session_timeout() {
+        let (at, session) = (BootTime::from_millis, Duration::from_secs(10));
+        let suspended = Suspended { generation: Some(5), since: at(1_000) };
+        assert!(!suspended.is_over(Some(5), at(10_999), session));
+        assert!(suspended.is_over(Some(5), at(11_000), session));
+        assert!(suspended.is_over(Some(6), at(1_001), session));
+        assert!(suspended.is_over(None, at(1_001), session));
+    }
 
     #[test]
     fn commits_while_catching_up_renew_the_lease_in_time() {

@@ -3,13 +3,14 @@
 use super::context::{Agent, WorkerError, WorkerStatus};
 use super::fenced::wait_until_free;
 use super::fold::{Index, LiveTask, SourceWork};
+use super::freeze::Suspended;
 use super::growth;
 use super::pressure::Pressure;
 use super::restores::Restores;
 use super::subscription::names;
 use super::topics::TopicError;
 use crate::clock::BootTime;
-use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence};
+use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence, Pace};
 use crate::config::OnShutdown;
 use crate::kafka::{Batch, GroupConsumer, Identity, TopicPartition, TransactionalProducer, TxnError};
 use crate::sources::Plans;
@@ -34,6 +35,8 @@ const TOPICS_TIMEOUT: Duration = Duration::from_secs(2);
 /// A source topic that so many looks have not found does not exist.
 const TOPIC_LOOKS: u32 = 3;
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(20);
+/// How long the end of a worker waits for the outcome of its last commit, when the group is done with it.
+const LAST_COMMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Worker<'a> {
     pub agent: &'a Arc<Agent>,
@@ -56,8 +59,10 @@ pub(super) struct Worker<'a> {
     pub aborts: u32,
     /// How often something was lost; tells a settling revoke that there is nothing to wait for.
     pub losses: u64,
-    /// The broker doubts our membership: no commit until the group says something new. Holds the generation then.
-    pub suspended_at: Option<Option<i32>>,
+    /// The broker doubts our membership: no commit until the group says something new.
+    pub suspended: Option<Suspended>,
+    /// How much may go into one epoch.
+    pub pace: Pace,
     /// A rebalance is being answered.
     pub answering: bool,
     /// Everything was lost while a rebalance was being answered.
@@ -100,7 +105,7 @@ fn run_until_stopped(agent: &Arc<Agent>, number: usize, status: &Arc<WorkerStatu
         let closed = worker.close();
         worker.let_go();
         let identity = worker.identity.clone();
-        worker.committer.join();
+        worker.committer.join(LAST_COMMIT, &worker.abandoned);
         if !fenced || agent.is_stopping() {
             return result.and(closed);
         }
@@ -163,7 +168,8 @@ impl<'a> Worker<'a> {
             last_freeze: now,
             aborts: 0,
             losses: 0,
-            suspended_at: None,
+            suspended: None,
+            pace: Pace::new(agent.config.kafka.transaction_timeout.min(session)),
             answering: false,
             lost_meanwhile: false,
             closing: false,
@@ -199,15 +205,22 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Takes a batch and folds it. With too many dead letters waiting for a commit, it only waits.
+    /// Takes a batch and folds it. With too many dead letters, or more than one epoch may carry, waiting for a commit, it
+    /// only waits.
     fn consume(&mut self, batch: &mut Batch) -> Result<(), WorkerError> {
-        if self.dead_letter_bytes() > DEAD_LETTER_BYTES {
-            std::thread::sleep(BATCH_WAIT);
-            return Ok(());
+        let waiting = self.waiting_bytes();
+        if self.dead_letter_bytes() > DEAD_LETTER_BYTES || waiting >= self.pace.limit() {
+            return if self.epoch_under_way {
+                self.reap(LONGEST_BATCH_WAIT)
+            } else {
+                std::thread::sleep(BATCH_WAIT);
+                Ok(())
+            };
         }
+        let most = self.pace.batch(BATCH, waiting);
         let mut misplaced = Vec::new();
         let mut records = 0;
-        for record in self.consumer.consume_batch(self.batch_wait(), BATCH, batch) {
+        for record in self.consumer.consume_batch(self.batch_wait(), most, batch) {
             records += 1;
             let Some(at) = self.index.find(&record, &self.tasks) else { continue };
             let live = &mut self.tasks[at];
@@ -240,7 +253,7 @@ impl<'a> Worker<'a> {
             }
         }
         batch.clear();
-        self.catching_up = records == BATCH;
+        self.catching_up = records == most;
         for source in &mut self.sources {
             source.count(&self.agent.metrics);
         }
@@ -303,8 +316,10 @@ impl<'a> Worker<'a> {
             self.last_topic_look = now;
             self.look_for_topics()?;
         }
-        if self.suspended_at.is_some_and(|at| at != self.generation_now()) {
-            self.suspended_at = None;
+        let session = self.agent.config.kafka.session_timeout;
+        let generation = self.generation_now();
+        if self.suspended.as_ref().is_some_and(|suspended| suspended.is_over(generation, now, session)) {
+            self.suspended = None;
         }
         let watermarks = self.consumer.watermarks();
         for live in &mut self.tasks {

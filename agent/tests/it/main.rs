@@ -9,6 +9,7 @@ mod audit;
 mod bad_starts;
 mod calls;
 mod cluster;
+mod commits;
 mod connect;
 mod demo;
 mod docs;
