@@ -1,7 +1,7 @@
 //! The thread that commits epochs, one at a time, while the worker folds on into the next.
 
 use super::seal::SealedEntry;
-use super::{AbortReason, AssignmentNumber, Epoch, GenerationFence, Sealed, seal};
+use super::{AbortReason, AssignmentNumber, Epoch, Sealed, seal};
 use crate::clock::Clock;
 use crate::config::DeadLetters;
 use crate::failpoint;
@@ -49,7 +49,6 @@ pub struct CommitterSettings {
     pub dead_letters: DeadLetters,
     pub consumer: Arc<GroupConsumer>,
     pub assignment: Arc<AssignmentNumber>,
-    pub generation: Arc<GenerationFence>,
     pub lease: Arc<Lease>,
     pub checkpointer: Arc<Checkpointer>,
     pub clock: Clock,

@@ -1,7 +1,7 @@
 //! Epochs: freezing what changed, and what to do with the committer's answer.
 
 use super::WorkerError;
-use super::fold::LiveTask;
+use super::fold::{Fetching, LiveTask};
 use super::run::Worker;
 use crate::commit::{AbortReason, DeadLetter, Epoch, Outcome, TaskEpoch};
 use crate::state::Task;
@@ -17,7 +17,7 @@ const CATCHING_UP: u32 = 4;
 impl Worker<'_> {
     /// Freezes and hands over an epoch if it is time, nothing is under way, and there is something to say.
     pub(super) fn freeze_when_due(&mut self) -> Result<(), WorkerError> {
-        if self.epoch_under_way || self.suspended_at.is_some() || !self.until_freeze().is_zero() {
+        if self.epoch_under_way || !self.until_freeze().is_zero() {
             return Ok(());
         }
         self.freeze()
@@ -39,6 +39,7 @@ impl Worker<'_> {
 
     /// Freezes an epoch of all that changed; if nothing did and the lease wants renewal, of one task's offset.
     pub(super) fn freeze(&mut self) -> Result<(), WorkerError> {
+        let Some(given_to) = self.membership.may_commit() else { return Ok(()) };
         self.last_freeze = self.agent.clock.boot_time();
         let now = self.agent.clock.unix_millis();
         let renew = self.lease.wants_renewal() && !self.tasks.iter().any(|live| live.changed);
@@ -55,7 +56,7 @@ impl Worker<'_> {
         }
         self.epochs += 1;
         self.pressure.cells_under_way = tasks.iter().map(|task| task.frozen.entries.len()).sum();
-        let epoch = Epoch { number: self.epochs, assignment: self.assignment.current(), tasks };
+        let epoch = Epoch { number: self.epochs, assignment: self.membership.assignment.current(), given_to, tasks };
         self.epoch_under_way = true;
         self.committer.submit(epoch).map_err(|_| WorkerError::Commit("the committer has ended; see the log".into()))
     }
@@ -90,8 +91,8 @@ impl Worker<'_> {
         for task in epoch.tasks {
             let Some(live) = find(&mut self.tasks, &task.task) else { continue };
             // A task that never committed is read only now that its start is on record.
-            if !live.assigned {
-                live.assigned = true;
+            if live.fetching == Fetching::NotYet {
+                live.fetching = Fetching::Reads;
                 let next = live.next_offset;
                 let id = live.task.id.clone();
                 self.consumer.assign(&(id.topic, id.partition), next, None)?;
@@ -124,12 +125,17 @@ impl Worker<'_> {
             }
         }
         match reason {
-            AbortReason::Fenced => self.lose_everything("the group went on without this member"),
+            // One that was frozen under an older assignment says nothing of what is held now.
+            AbortReason::Fenced if epoch.assignment == self.membership.assignment.current() => {
+                self.lose_everything("the group went on without this member")
+            }
             AbortReason::Membership => {
-                self.suspended_at = Some(self.generation_now());
+                // What is shown may be another's by now.
+                self.lease.end();
+                self.membership.suspend(self.agent.clock.boot_time(), self.member_now());
                 Ok(())
             }
-            AbortReason::Rebalancing | AbortReason::Reassigned | AbortReason::Kafka => Ok(()),
+            AbortReason::Fenced | AbortReason::Rebalancing | AbortReason::Reassigned | AbortReason::Kafka => Ok(()),
         }
     }
 
@@ -137,13 +143,16 @@ impl Worker<'_> {
     pub(super) fn settle(&mut self, within: Duration) -> Result<bool, WorkerError> {
         let began = self.agent.clock.boot_time();
         let left = |worker: &Self| within.saturating_sub(worker.agent.clock.boot_time().since(began));
-        let number = self.losses;
+        let losses = self.membership.losses();
         while !left(self).is_zero() {
             if self.epoch_under_way {
                 self.reap(left(self).min(Duration::from_millis(100)))?;
-            } else if self.losses != number || self.suspended_at.is_some() {
+            } else if self.membership.losses() != losses {
                 return Ok(false);
             } else if self.tasks.iter().any(|live| live.changed) {
+                if self.membership.may_commit().is_none() {
+                    return Ok(false);
+                }
                 if self.aborts > 0 {
                     std::thread::sleep(self.freeze_wait().min(left(self)));
                 }
