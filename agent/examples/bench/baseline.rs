@@ -56,7 +56,9 @@ pub fn batch_and_drop(config: &Config, events: u64) {
         while let Some(rebalance) = consumer.take_rebalance() {
             let Rebalance::Assigned(partitions) = rebalance else { panic!("{rebalance:?}") };
             consumer.acknowledge().unwrap();
-            partitions.iter().for_each(|partition| consumer.assign(partition, 0, None).unwrap());
+            for partition in &partitions {
+                consumer.assign(partition, 0, None).unwrap();
+            }
         }
     }
     report("batch", seen, bytes, first.unwrap());

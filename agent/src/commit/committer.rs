@@ -3,7 +3,7 @@
 use super::letters::LetterLimits;
 use super::seal::SealedEntry;
 use super::transaction::{Deadline, is_size};
-use super::{AbortReason, AssignmentNumber, DeadLetter, Epoch, GenerationFence, Sealed, seal};
+use super::{AbortReason, AssignmentNumber, DeadLetter, Epoch, Sealed, seal};
 use crate::clock::Clock;
 use crate::config::DeadLetters;
 use crate::failpoint;
@@ -52,7 +52,6 @@ pub struct CommitterSettings {
     pub dead_letters: DeadLetters,
     pub consumer: Arc<GroupConsumer>,
     pub assignment: Arc<AssignmentNumber>,
-    pub generation: Arc<GenerationFence>,
     pub lease: Arc<Lease>,
     pub checkpointer: Arc<Checkpointer>,
     pub clock: Clock,

@@ -1,5 +1,6 @@
 //! What a worker freezes and hands to its committer.
 
+use super::MemberId;
 use crate::aggregate::Frozen;
 use crate::state::Task;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct Epoch {
     pub number: u64,
     /// The assignment number it was frozen under.
     pub assignment: u64,
+    /// Whom the group had given these tasks to.
+    pub given_to: MemberId,
     pub tasks: Vec<TaskEpoch>,
     /// What its records came to, keys and values; known once it has been sealed.
     pub bytes: usize,
@@ -69,7 +72,7 @@ pub enum AbortReason {
     Membership,
     /// The assignment changed after it was frozen: what the worker still has is committed with the next epoch.
     Reassigned,
-    /// The generation fence broke: everything held counts as lost.
+    /// The group has put this member out, or others have committed for it: everything held counts as lost.
     Fenced,
     /// It could not be written within the transaction's timeout: less is committed at a time from now on.
     TimedOut,

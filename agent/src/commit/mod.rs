@@ -3,7 +3,7 @@
 //! The protocol, step by step (each step has a [`crate::failpoint`]):
 //! 1. *Seal*: encode the epoch's dirty entries, and an offset record with the fingerprint they lead to.
 //! 2. *Produce* entries, tombstones and dead letters, then each task's offset record, in one transaction.
-//! 3. Wait for every delivery; check both *fences*: the assignment number and the group's generation.
+//! 3. Wait for every delivery; check both *fences*: the assignment number and the member id.
 //! 4. Add the input offsets under the group's metadata as it is *now*, and commit. This is the durability point.
 //! 5. *Publish*: the committed view that readers see, and the lease. redb follows within seconds.
 //!
@@ -21,7 +21,7 @@ mod transaction;
 
 pub use committer::{Committer, CommitterSettings, Outcome};
 pub use epoch::{AbortReason, DeadLetter, Epoch, TaskEpoch};
-pub use fence::{AssignmentNumber, Generation, GenerationFence};
+pub use fence::{AssignmentNumber, MemberId, Standing, member_of, standing};
 pub use pace::Pace;
 pub use seal::{OFFSET_RECORD_KEY, Sealed, SealedEntry, seal};
 

@@ -1,7 +1,7 @@
 //! One attempt at one transaction: produce, check the fences, add the offsets, commit; and what a failure means.
 
 use super::committer::{CALL_TIMEOUT, Failure, Work};
-use super::{AbortReason, Epoch, Generation, OFFSET_RECORD_KEY, Sealed, TaskEpoch};
+use super::{AbortReason, Epoch, OFFSET_RECORD_KEY, Sealed, Standing, TaskEpoch, member_of, standing};
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::kafka::{Delivered, SendError, TopicPartition, TxnError};
@@ -45,15 +45,19 @@ impl Work {
         // The metadata is fetched now: saved when the epoch was frozen, it would be refused after a rebalance for
         // partitions that we still have. The fences are checked against the very metadata that is sent.
         let metadata = self.settings.consumer.group_metadata();
-        let generation = metadata.as_ref().map(|metadata| metadata.generation());
-        if self.settings.generation.observe(generation) == Generation::Broken {
-            return Err(Failure::Abort(AbortReason::Fenced, format!("generation {generation:?}")));
-        }
+        let member = member_of(metadata.as_ref());
         if epoch.assignment != self.settings.assignment.current() {
             return Err(Failure::Abort(AbortReason::Reassigned, "frozen under an older assignment".into()));
         }
-        let Some(metadata) = metadata.filter(|metadata| metadata.generation() >= 0) else {
-            return Err(Failure::Abort(AbortReason::Rebalancing, "not in the group at the moment".into()));
+        let metadata = match (standing(&epoch.given_to, member.as_deref()), metadata) {
+            (Standing::Same, Some(metadata)) => metadata,
+            (Standing::PutOut, _) => {
+                let detail = format!("the group had put {} out; it is {member:?} now", epoch.given_to);
+                return Err(Failure::Abort(AbortReason::Fenced, detail));
+            }
+            (Standing::Same | Standing::Outside, _) => {
+                return Err(Failure::Abort(AbortReason::Rebalancing, "not in the group at the moment".into()));
+            }
         };
         if !self.producer.is_transactional() {
             self.settings.consumer.commit_async(&offsets).map_err(Failure::kafka)?;

@@ -5,9 +5,9 @@
 
 use super::batch::{Batch, Record};
 use super::{Context, Identity, Settings, TopicPartition, Watermarks};
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, TopicPartitionList};
 use rdkafka_sys as sys;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -15,8 +15,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a seek may take to be taken note of.
-const SEEK_MILLIS: i32 = 5_000;
+/// How long a seek may take to be taken note of: the worker stands still meanwhile.
+const SEEK_MILLIS: i32 = 1_000;
 
 /// A change of this member's partitions, to be answered with `assign…` or `unassign…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,17 @@ pub enum Rebalance {
     Revoked(Vec<TopicPartition>),
     /// Others may own these already: nothing may be committed for them.
     Lost(Vec<TopicPartition>),
+}
+
+/// What a poll of the group's consumer came to.
+#[derive(Debug)]
+pub enum Polled {
+    /// Nothing, or something that was noted for [`GroupConsumer::take_rebalance`].
+    Served,
+    /// A record that came past the worker's queue, and is gone: librdkafka will go on after it. Its partition has to be
+    /// taken over again from what has been committed.
+    Stray(TopicPartition),
+    Error(KafkaError),
 }
 
 /// The group's consumer of one worker. Shared with the committer, which asks it for the group's metadata.
@@ -43,7 +54,11 @@ impl GroupConsumer {
     /// Joins the group with a subscription to topics by name; without any, it waits for [`GroupConsumer::subscribe`].
     pub fn join(settings: &Settings, identity: &Identity, topics: &[&str]) -> KafkaResult<Self> {
         let context = Context::shown(settings.clients().client("consumer"));
-        let consumer: BaseConsumer<Context> = settings.consumer(identity).create_with_context(context)?;
+        GroupConsumer::with(&settings.consumer(identity), context, topics)
+    }
+
+    fn with(config: &ClientConfig, context: Context, topics: &[&str]) -> KafkaResult<Self> {
+        let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
         // SAFETY: the handle is valid as long as `consumer`, which outlives the queue (see Drop).
         let queue = NonNull::new(unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) })
             .ok_or_else(|| KafkaError::ClientCreation("no queue".into()))?;
@@ -72,16 +87,29 @@ impl GroupConsumer {
         batch.take(self.queue, wait, most)
     }
 
-    /// Serves the group: heartbeats, rebalances, errors. Returns what went wrong, if something did.
-    pub fn poll(&self) -> Option<KafkaError> {
-        match self.consumer.poll(Duration::ZERO)? {
-            Ok(message) => {
+    /// Serves the group: heartbeats, rebalances, errors.
+    pub fn poll(&self) -> Polled {
+        match self.consumer.poll(Duration::ZERO) {
+            None => Polled::Served,
+            Some(Ok(message)) => {
                 use rdkafka::Message;
-                // Every partition's queue is forwarded before it is assigned, so this cannot be a record we wait for.
-                tracing::warn!(topic = message.topic(), partition = message.partition(), "record outside the queue");
-                Some(KafkaError::MessageConsumption(RDKafkaErrorCode::State))
+                Polled::Stray((message.topic().into(), message.partition()))
             }
-            Err(error) => Some(error),
+            Some(Err(error)) => Polled::Error(error),
+        }
+    }
+
+    /// Whether every rebalance and error that librdkafka had for us by now has been polled.
+    pub fn is_drained(&self) -> bool {
+        // SAFETY: valid handle; the queue's reference is given back right away.
+        unsafe {
+            let queue = sys::rd_kafka_queue_get_consumer(self.native());
+            if queue.is_null() {
+                return true;
+            }
+            let length = sys::rd_kafka_queue_length(queue);
+            sys::rd_kafka_queue_destroy(queue);
+            length == 0
         }
     }
 
@@ -98,13 +126,10 @@ impl GroupConsumer {
     /// Starts reading one partition at `offset`. Its queue is forwarded first: a stop of fetching clears the forward, and
     /// without a new one records would wait in a queue that nobody reads. With the leader epoch of the record before
     /// `offset`, the broker is asked first whether its log still holds that record; if not, there comes an error in a
-    /// record's place, see [`Record::is_truncation`].
-    pub fn assign(
-        &self,
-        (topic, partition): &TopicPartition,
-        offset: i64,
-        leader_epoch: Option<i32>,
-    ) -> KafkaResult<()> {
+    /// record's place, see [`Record::is_truncation`]. False if it could not be asked, because it is away, say: then the
+    /// partition is assigned and paused, and [`GroupConsumer::check`] is to ask again.
+    pub fn assign(&self, at: &TopicPartition, offset: i64, leader_epoch: Option<i32>) -> KafkaResult<bool> {
+        let (topic, partition) = at;
         let name = CString::new(topic.as_bytes())?;
         // SAFETY: valid handle and name; the partition queue's reference is given back right away.
         unsafe {
@@ -120,19 +145,31 @@ impl GroupConsumer {
         let Some(leader_epoch) = leader_epoch else {
             self.consumer.incremental_assign(&list)?;
             // A pause survives unassign and assign.
-            return self.consumer.resume(&list);
+            return self.consumer.resume(&list).map(|()| true);
         };
         // Paused, so that nothing is read before the question is put; only a seek makes librdkafka put it.
         self.consumer.pause(&list)?;
         self.consumer.incremental_assign(&list)?;
-        self.seek_checked(&name, *partition, offset, leader_epoch)?;
-        self.consumer.resume(&list)
+        self.check(at, offset, leader_epoch)
+    }
+
+    /// Begins to read a partition that is assigned and paused, if the broker can be asked about the leader epoch.
+    pub fn check(&self, at: &TopicPartition, offset: i64, leader_epoch: i32) -> KafkaResult<bool> {
+        let (topic, partition) = at;
+        match self.seek_checked(&CString::new(topic.as_bytes())?, *partition, offset, leader_epoch) {
+            RDKafkaErrorCode::NoError => self.resume(std::slice::from_ref(at)).map(|()| true),
+            code => {
+                tracing::debug!(%topic, partition, "the leader epoch cannot be asked about yet: {code}");
+                Ok(false)
+            }
+        }
     }
 
     /// Moves an assigned partition's position, and has the broker asked about the epoch before it fetches.
-    fn seek_checked(&self, topic: &CStr, partition: i32, offset: i64, leader_epoch: i32) -> KafkaResult<()> {
+    fn seek_checked(&self, topic: &CStr, partition: i32, offset: i64, leader_epoch: i32) -> RDKafkaErrorCode {
+        let mut last = RDKafkaErrorCode::State;
         // The fetcher may not have started yet, which librdkafka answers with a state error.
-        for wait in [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000] {
+        for wait in [0, 1, 2, 5, 10, 20, 50, 100, 200] {
             std::thread::sleep(Duration::from_millis(wait));
             // SAFETY: a list of one element, ours until it is destroyed; the name is valid and copied.
             let code = unsafe {
@@ -148,13 +185,12 @@ impl GroupConsumer {
                 sys::rd_kafka_topic_partition_list_destroy(list);
                 RDKafkaErrorCode::from(code)
             };
-            match code {
-                RDKafkaErrorCode::NoError => return Ok(()),
-                RDKafkaErrorCode::State => {}
-                code => return Err(KafkaError::Seek(code.to_string())),
+            last = code;
+            if code != RDKafkaErrorCode::State {
+                break;
             }
         }
-        Err(KafkaError::Seek(format!("{}/{partition} is not being read", topic.to_string_lossy())))
+        last
     }
 
     /// Stops reading `partitions`, all of which must have been assigned, and gives them back to the group. With none it
@@ -287,6 +323,17 @@ impl GroupMetadata {
         unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(self.0.as_ptr()) }
     }
 
+    /// The id that the group knows this member by; empty while it knows none.
+    pub fn member(&self) -> &str {
+        // SAFETY: ours and valid, and so is its id, which lives as long as it does.
+        let id = unsafe {
+            let id = sys::rd_kafka_consumer_group_metadata_member_id(self.0.as_ptr());
+            if id.is_null() { c"" } else { CStr::from_ptr(id) }
+        };
+        // Brokers make ids of a client's name and a UUID; one that is no text could not be told from another.
+        id.to_str().unwrap_or_default()
+    }
+
     #[cfg(test)]
     pub(super) fn of(group: &CStr) -> Option<GroupMetadata> {
         // SAFETY: a valid name, which is copied; the result is ours.
@@ -302,5 +349,108 @@ impl Drop for GroupMetadata {
     fn drop(&mut self) {
         // SAFETY: ours, destroyed once.
         unsafe { sys::rd_kafka_consumer_group_metadata_destroy(self.0.as_ptr()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+
+    /// The member of a group that has been given the one partition of `t`, in which there is a record, and reads nothing yet.
+    struct Member {
+        consumer: GroupConsumer,
+        partition: TopicPartition,
+        _cluster: MockCluster<'static, DefaultProducerContext>,
+    }
+
+    impl Drop for Member {
+        /// A consumer closes when its revocation has been answered, and its handle waits for that.
+        fn drop(&mut self) {
+            self.consumer.begin_close().unwrap();
+            for _ in 0..3_000 {
+                self.consumer.poll();
+                if self.consumer.take_rebalance().is_some() {
+                    let assigned = self.consumer.consumer.assignment().unwrap();
+                    self.consumer.consumer.incremental_unassign(&assigned).unwrap();
+                }
+                if self.consumer.closed() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
+    fn member() -> Member {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let producer: BaseProducer = config.create().unwrap();
+        producer.send(BaseRecord::<[u8], str>::to("t").payload("x")).map_err(|(error, _)| error).unwrap();
+        producer.flush(Duration::from_secs(30)).unwrap();
+        config.set("group.id", "g").set("partition.assignment.strategy", "cooperative-sticky");
+        config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+        config.set("reconnect.backoff.max.ms", "100");
+        let consumer = GroupConsumer::with(&config, Context::default(), &["t"]).unwrap();
+        let partition = ("t".into(), 0);
+        for _ in 0..3_000 {
+            consumer.poll();
+            if let Some(rebalance) = consumer.take_rebalance() {
+                assert_eq!(rebalance, Rebalance::Assigned(vec![partition.clone()]));
+                consumer.acknowledge().unwrap();
+                return Member { consumer, partition, _cluster: cluster };
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("no assignment");
+    }
+
+    #[test]
+    fn a_record_that_comes_past_the_queue_names_its_partition() {
+        let member = member();
+        let consumer = &member.consumer;
+        // As if the forward had been cleared: assigned without one.
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset("t", 0, rdkafka::Offset::Beginning).unwrap();
+        consumer.consumer.incremental_assign(&list).unwrap();
+        let stray = (0..3_000).find_map(|_| match consumer.poll() {
+            Polled::Stray(stray) => Some(stray),
+            _ => {
+                std::thread::sleep(Duration::from_millis(10));
+                None
+            }
+        });
+        assert_eq!(stray.as_ref(), Some(&member.partition));
+        assert!(consumer.is_drained());
+    }
+
+    #[test]
+    fn a_member_has_one_id_for_as_long_as_it_is_in_the_group() {
+        let member = member();
+        let id =
+            || member.consumer.group_metadata().map(|metadata| (metadata.member().to_owned(), metadata.generation()));
+        let first = id().unwrap();
+        assert!(!first.0.is_empty() && first.1 >= 0, "{first:?}");
+        member.consumer.poll();
+        assert_eq!(id(), Some(first));
+    }
+
+    #[test]
+    fn a_partition_that_cannot_be_moved_yet_ends_nothing_and_is_read_once_it_can() {
+        let member = member();
+        let Member { consumer, partition, .. } = &member;
+        assert!(!consumer.check(partition, 0, 0).unwrap(), "nobody fetches it");
+        assert!(!consumer.check(&("t".into(), 7), 0, 0).unwrap(), "there is none");
+        assert!(consumer.assign(partition, 0, Some(0)).unwrap());
+        let mut batch = Batch::default();
+        let records = (0..600).map(|_| {
+            batch.clear();
+            let records = consumer.consume_batch(Duration::from_millis(50), 10, &mut batch);
+            records.filter(|record| record.error().is_none()).count()
+        });
+        assert!(records.into_iter().any(|records| records == 1));
     }
 }

@@ -21,7 +21,7 @@ pub mod stats;
 
 pub use admin::{Admin, AdminError, CallError, NewTopic, Setting, TopicAdmin, TopicInfo, TopicSeen, TopicSpec};
 pub use batch::{Batch, Record};
-pub use consumer::{GroupConsumer, GroupMetadata, Rebalance};
+pub use consumer::{GroupConsumer, GroupMetadata, Polled, Rebalance};
 pub use context::{Context, Watermarks};
 pub use described::{GroupDescription, GroupMember, PartitionDescription, TopicDescription, is_internal};
 pub use mock::MockKafka;

@@ -77,7 +77,7 @@ impl Replicas {
         match stage {
             Stage::CatchingUp(opened) => Some(Kept::CatchingUp(opened)),
             Stage::Following(replay) => {
-                let (store, pending) = self.settings.checkpointer.take(id)?;
+                let (store, pending) = self.settings.checkpointer.take(&task)?;
                 let view = std::mem::take(&mut *task.view.write());
                 Some(Kept::Following(Box::new(Followed { view, replay, store, pending })))
             }
@@ -110,8 +110,9 @@ impl Replicas {
 
     fn drop_replica(&self, id: &TaskId) {
         self.settings.registry.remove_replica(id);
-        if self.held.lock().remove(id).is_some() {
-            self.settings.checkpointer.remove(id);
+        let held = self.held.lock().remove(id);
+        if let Some(Held { task, .. }) = held {
+            self.settings.checkpointer.remove(&task);
         }
     }
 

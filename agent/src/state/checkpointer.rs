@@ -231,9 +231,9 @@ impl Checkpointer {
         failpoint::hit("checkpoint.after_write");
     }
 
-    /// Gives a file back, open, with what it does not hold yet; `None` if it has been given up.
-    pub fn take(&self, id: &TaskId) -> Option<(Store, Pending)> {
-        let slot = self.slots.lock().remove(id)?;
+    /// Gives a task's file back, open, with what it does not hold yet; `None` if it has been given up.
+    pub fn take(&self, task: &Task) -> Option<(Store, Pending)> {
+        let slot = self.take_slot(task)?;
         // A write that is under way ends first.
         let store = slot.store.lock().take()?;
         let mut pending = slot.pending.lock();
@@ -242,13 +242,21 @@ impl Checkpointer {
         Some((store, Pending { changes, checkpoint: pending.checkpoint.clone(), is_file_empty }))
     }
 
-    /// Writes what is pending and closes the file.
-    pub fn remove(&self, id: &TaskId) {
-        let Some(slot) = self.slots.lock().remove(id) else { return };
+    /// Writes what is pending of a task and closes its file.
+    pub fn remove(&self, task: &Task) {
+        let Some(slot) = self.take_slot(task) else { return };
         if slot.dirty.load(Ordering::Acquire) {
-            self.write(id, &slot);
+            self.write(&task.id, &slot);
         }
         *slot.store.lock() = None;
+    }
+
+    /// Only a task's own slot: that of another owner in this process, who has the partition by now, is not its to close. A
+    /// task is known by its view, which it has in common with its successor under another plan.
+    fn take_slot(&self, task: &Task) -> Option<Arc<Slot>> {
+        let mut slots = self.slots.lock();
+        let is_its = slots.get(&task.id).is_some_and(|slot| Arc::ptr_eq(&slot.view, &task.view));
+        if is_its { slots.remove(&task.id) } else { None }
     }
 
     /// Ends the thread; files are closed with [`Checkpointer::remove`].
@@ -322,7 +330,7 @@ mod tests {
         let checkpoint = Checkpoint { changelog_offset: 5, offset_record: Some(record(2)), ..Default::default() };
         let pending = Pending { changes, checkpoint, is_file_empty: true };
         checkpointer.add(&task, 1, Store::open(&path, 1 << 20).unwrap(), pending);
-        checkpointer.remove(&task.id);
+        checkpointer.remove(&task);
         checkpointer.stop();
 
         let store = Store::open(&path, 1 << 20).unwrap();
@@ -355,7 +363,7 @@ mod tests {
         task.view.write().apply([(later.clone(), shown)], &[], record(4), 0);
         checkpointer.committed(&task.id, [(later.encode(), Some(b"its value".to_vec()))], &record(4), Some(7));
         is_full.store(false, Ordering::Relaxed);
-        checkpointer.remove(&task.id);
+        checkpointer.remove(&task);
         checkpointer.stop();
 
         let store = Store::open(&path, 1 << 20).unwrap();
@@ -365,5 +373,19 @@ mod tests {
         assert_eq!(contents(&store), wanted);
         let checkpoint = store.checkpoint().unwrap().unwrap();
         assert_eq!((checkpoint.changelog_offset, checkpoint.offset_record), (7, Some(record(4))));
+    }
+
+    #[test]
+    fn a_former_owner_in_this_process_leaves_the_file_of_the_next_one_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let (former, task) = (committed_task().0, committed_task().0);
+        let checkpointer = Checkpointer::start(Clock::manual(0), Arc::default()).unwrap();
+        let checkpoint = Checkpoint { changelog_offset: 5, offset_record: Some(record(3)), ..Default::default() };
+        let pending = Pending { changes: Changes::default(), checkpoint, is_file_empty: false };
+        checkpointer.add(&task, 2, Store::open(&dir.path().join("0.redb"), 1 << 20).unwrap(), pending);
+        checkpointer.remove(&former);
+        assert!(checkpointer.take(&former).is_none());
+        assert!(checkpointer.take(&task).is_some());
+        checkpointer.stop();
     }
 }

@@ -305,7 +305,9 @@ impl Task {
 /// The tasks of this agent.
 #[derive(Debug, Default)]
 pub struct Registry {
-    tasks: RwLock<BTreeMap<TaskId, Arc<Task>>>,
+    /// In the order in which they came. A partition may have several for a while: a worker that the group has put out does
+    /// not know yet that another one of this process has its partitions.
+    tasks: RwLock<BTreeMap<TaskId, Vec<Arc<Task>>>>,
     /// Copies of other agents' tasks.
     replicas: RwLock<BTreeMap<TaskId, Arc<Task>>>,
     topics: RwLock<Arc<SourceTopics>>,
@@ -313,20 +315,37 @@ pub struct Registry {
 
 impl Registry {
     pub fn insert(&self, task: Arc<Task>) {
-        self.tasks.write().insert(task.id.clone(), task);
+        self.tasks.write().entry(task.id.clone()).or_default().push(task);
     }
 
-    pub fn remove(&self, id: &TaskId) {
-        self.tasks.write().remove(id);
+    /// Puts a task in the place of the one that it goes on from.
+    pub fn replace(&self, before: &Arc<Task>, task: Arc<Task>) {
+        let mut tasks = self.tasks.write();
+        let its = tasks.get_mut(&before.id).and_then(|all| all.iter_mut().find(|known| Arc::ptr_eq(known, before)));
+        if let Some(place) = its {
+            *place = task;
+        }
     }
 
-    /// All tasks, ordered by topic and partition.
+    /// Takes out this very task, and no other of the same partition. True if nobody here has the partition any more.
+    pub fn remove(&self, task: &Arc<Task>) -> bool {
+        let mut tasks = self.tasks.write();
+        let Some(all) = tasks.get_mut(&task.id) else { return true };
+        all.retain(|known| !Arc::ptr_eq(known, task));
+        let gone = all.is_empty();
+        if gone {
+            tasks.remove(&task.id);
+        }
+        gone
+    }
+
+    /// One task a partition, ordered by topic and partition.
     pub fn tasks(&self) -> Vec<Arc<Task>> {
-        self.tasks.read().values().cloned().collect()
+        self.tasks.read().values().filter_map(|all| in_force(all)).cloned().collect()
     }
 
     pub fn task(&self, id: &TaskId) -> Option<Arc<Task>> {
-        self.tasks.read().get(id).cloned()
+        self.tasks.read().get(id).and_then(|all| in_force(all)).cloned()
     }
 
     pub fn insert_replica(&self, replica: Arc<Task>) {
@@ -365,5 +384,60 @@ impl Registry {
     /// Source topics and how many partitions each has.
     pub fn partitions(&self) -> BTreeMap<Arc<str>, i32> {
         self.topics().by_name.iter().map(|(name, topic)| (name.clone(), topic.partitions)).collect()
+    }
+}
+
+/// Of several tasks of one partition the newest that runs, else the newest.
+fn in_force(tasks: &[Arc<Task>]) -> Option<&Arc<Task>> {
+    tasks.iter().rev().find(|task| task.phase() == Phase::Running).or(tasks.last())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::tests::samples::{aggregate, plan};
+    use crate::clock::Clock;
+    use std::time::Duration;
+
+    fn task(phase: Phase) -> Arc<Task> {
+        let lease = Arc::new(Lease::new(Clock::manual(0), Duration::from_secs(1)));
+        let id = TaskId { topic: "events".into(), partition: 0 };
+        let task = Task::new(id, "events".into(), plan(aggregate()), lease);
+        task.set_phase(phase);
+        Arc::new(task)
+    }
+
+    const RESTORING: Phase = Phase::Restoring { done: 0, of: 0 };
+
+    fn shows(registry: &Registry, task: &Arc<Task>) -> bool {
+        registry.task(&task.id).is_some_and(|shown| Arc::ptr_eq(&shown, task)) && registry.tasks().len() == 1
+    }
+
+    #[test]
+    fn a_worker_that_lost_a_partition_takes_out_its_own_task_and_no_other() {
+        let registry = Registry::default();
+        let (old, new) = (task(Phase::Running), task(RESTORING));
+        registry.insert(old.clone());
+        registry.insert(new.clone());
+        assert!(shows(&registry, &old), "what was committed can be read until the new owner has it");
+        new.set_phase(Phase::Running);
+        assert!(shows(&registry, &new));
+        // The loser gives its own away, twice, and what it says last of a task under another plan is for nobody.
+        assert!(!registry.remove(&old));
+        assert!(!registry.remove(&old));
+        registry.replace(&old, task(Phase::Running));
+        assert!(shows(&registry, &new));
+        assert!(registry.remove(&new));
+        assert!(registry.tasks().is_empty());
+    }
+
+    #[test]
+    fn an_owner_stays_when_a_worker_hears_late_of_what_it_was_given_and_lost_again() {
+        let registry = Registry::default();
+        let (owner, late) = (task(Phase::Running), task(RESTORING));
+        registry.insert(owner.clone());
+        registry.insert(late.clone());
+        assert!(!registry.remove(&late));
+        assert!(shows(&registry, &owner));
     }
 }

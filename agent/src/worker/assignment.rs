@@ -1,11 +1,11 @@
 //! Partitions come and go: acknowledging, restoring, revoking, losing.
 
 use super::context::WorkerError;
-use super::fold::LiveTask;
+use super::fold::{Fetching, LiveTask};
 use super::restores::{Means, Restoration};
 use super::run::Worker;
 use crate::aggregate::TaskState;
-use crate::commit::Generation;
+use crate::commit::{MemberId, Standing, member_of};
 use crate::failpoint;
 use crate::kafka::{Rebalance, TopicPartition};
 use crate::replica::{LossPolicy, RestoreTask, Restored};
@@ -18,147 +18,168 @@ use std::time::Duration;
 /// How long a revoke may wait for its final commit; the whole worker stands still meanwhile.
 const REVOKE_DEADLINE: Duration = Duration::from_secs(5);
 
+const PUT_OUT: &str = "the group had put this member out; others may have owned its partitions";
+
 impl Worker<'_> {
     /// Answers what the group has decided since the last poll.
     pub(super) fn answer_rebalances(&mut self) -> Result<(), WorkerError> {
         while let Some(rebalance) = self.consumer.take_rebalance() {
             let began = self.agent.clock.boot_time();
-            self.suspended = None;
+            self.membership.resume();
+            let rebalance = match rebalance {
+                // librdkafka may have taken what we gave back for consent, and the group gone on.
+                Rebalance::Revoked(partitions) if self.membership.gave_back() => Rebalance::Lost(partitions),
+                other => other,
+            };
             let event = match &rebalance {
                 Rebalance::Assigned(_) => "assigned",
                 Rebalance::Revoked(_) => "revoked",
                 Rebalance::Lost(_) => "lost",
             };
-            tracing::info!(worker = self.identity.worker, generation = self.generation_now(), ?rebalance, "rebalance");
-            self.answering = true;
+            let metadata = self.consumer.group_metadata();
+            let generation = metadata.as_ref().map(|metadata| metadata.generation());
+            let member = member_of(metadata.as_ref());
+            tracing::info!(worker = self.identity.worker, generation, ?member, ?rebalance, "rebalance");
+            self.membership.answering = true;
             match rebalance {
-                Rebalance::Assigned(partitions) => self.on_assigned(partitions)?,
-                Rebalance::Revoked(partitions) => self.on_revoked(partitions)?,
+                Rebalance::Assigned(partitions) => self.on_assigned(partitions, member)?,
+                Rebalance::Revoked(partitions) => self.on_revoked(&partitions, member.as_deref())?,
                 Rebalance::Lost(partitions) => self.on_lost(&partitions)?,
             }
-            self.answering = false;
-            if std::mem::take(&mut self.lost_meanwhile) {
-                self.lose_everything("the group's generation has a hole")?;
+            self.membership.answering = false;
+            if let Some(why) = self.membership.take_loss() {
+                self.lose_everything(why)?;
             }
             self.agent.metrics.rebalanced(event, self.agent.clock.boot_time().since(began));
         }
         Ok(())
     }
 
-    pub(super) fn generation_now(&self) -> Option<i32> {
-        self.consumer.group_metadata().map(|metadata| metadata.generation())
+    /// Whom the group takes us for.
+    pub(super) fn member_now(&self) -> Option<MemberId> {
+        member_of(self.consumer.group_metadata().as_ref())
     }
 
-    /// Looks at the group's generation; a hole in it means that others may have owned what we hold.
-    fn check_generation(&mut self) -> Result<(), WorkerError> {
-        match self.generation.observe(self.generation_now()) {
-            Generation::Continuous => Ok(()),
-            Generation::Broken => self.lose_everything("the group's generation has a hole"),
-        }
-    }
-
-    /// Whether what is held may still be committed.
-    fn holds_nothing_doubtful(&self) -> bool {
-        !self.lost_meanwhile
-    }
-
-    fn on_assigned(&mut self, partitions: Vec<TopicPartition>) -> Result<(), WorkerError> {
-        self.check_generation()?;
+    fn on_assigned(&mut self, partitions: Vec<TopicPartition>, member: Option<MemberId>) -> Result<(), WorkerError> {
+        let sound = self.membership.give(&partitions, member);
         self.consumer.acknowledge()?;
-        self.owned.extend(partitions.iter().cloned());
         self.status.assignment_known();
-        if !self.owned.is_empty() {
+        if !self.membership.owns_nothing() {
             self.status.set_trouble(None);
         }
-        // After a break all of it is restored, these with the rest.
-        if self.holds_nothing_doubtful() { self.restore(partitions) } else { Ok(()) }
+        match (sound, self.closing || self.membership.is_leaving()) {
+            // Whoever is about to leave restores nothing.
+            (_, true) => Ok(()),
+            (true, false) => self.restore(partitions),
+            (false, false) => self.lose_everything(PUT_OUT),
+        }
     }
 
     /// In order: what was folded is committed before the partitions go.
-    fn on_revoked(&mut self, partitions: Vec<TopicPartition>) -> Result<(), WorkerError> {
+    fn on_revoked(&mut self, partitions: &[TopicPartition], member: Option<&str>) -> Result<(), WorkerError> {
         failpoint::hit("revoke.begun");
-        self.check_generation()?;
-        if !(self.holds_nothing_doubtful() && self.settle(REVOKE_DEADLINE)?) {
+        let standing = self.membership.standing(member);
+        if standing == Standing::PutOut {
+            self.lose_everything(PUT_OUT)?;
+        }
+        if !(standing == Standing::Same && self.settle(REVOKE_DEADLINE)?) && !self.tasks.is_empty() {
             tracing::warn!(
                 worker = self.identity.worker,
                 "revoked before the last commit was through: it counts as lost"
             );
         }
         failpoint::hit("revoke.committed");
-        self.assignment.bump();
-        let held = self.drop_tasks(&partitions);
+        self.membership.assignment.bump();
+        let held = self.drop_tasks(partitions);
         failpoint::hit("revoke.dropped");
-        self.owned.retain(|owned| !partitions.contains(owned));
+        self.membership.take(partitions);
         self.consumer.unassign(&held)?;
         Ok(())
     }
 
     /// Others may own these already: whatever was frozen must not be committed.
     fn on_lost(&mut self, partitions: &[TopicPartition]) -> Result<(), WorkerError> {
-        self.assignment.bump();
-        self.losses += 1;
+        self.membership.lose();
         let held = self.drop_tasks(partitions);
-        self.owned.retain(|owned| !partitions.contains(owned));
+        self.membership.take(partitions);
         self.consumer.unassign(&held)?;
-        // The next generation may be any: nothing is held that it could betray.
-        if self.tasks.is_empty() {
-            self.generation.observe(None);
+        Ok(())
+    }
+
+    /// The group has put us out, or somebody has committed in our place: everything held counts as lost. Nothing is
+    /// restored before the group has been left and joined again: librdkafka has joined it already under another id, with a
+    /// claim on all that was held, and if the group believes it, partitions are ours and their owners' in one generation.
+    pub(super) fn lose_everything(&mut self, why: &'static str) -> Result<(), WorkerError> {
+        if self.membership.owns_nothing() {
+            return Ok(());
+        }
+        self.membership.lose();
+        if self.membership.answering {
+            // The rest waits until the group has its answer, because giving partitions back would be taken for it.
+            self.membership.lose_after_the_answer(why);
+            return Ok(());
+        }
+        let owned = self.membership.owned();
+        tracing::warn!(
+            worker = self.identity.worker,
+            partitions = owned.len(),
+            "leaving the group and joining it again: {why}"
+        );
+        self.agent.metrics.rebalanced("lost", Duration::ZERO);
+        self.give_up(&owned)?;
+        if !self.closing {
+            self.leave_and_join_again();
         }
         Ok(())
     }
 
-    /// A fence broke: everything held counts as lost, and is taken over again.
-    pub(super) fn lose_everything(&mut self, why: &str) -> Result<(), WorkerError> {
-        if self.owned.is_empty() {
-            return Ok(());
-        }
-        if self.answering {
-            // Nothing may be committed from here on; the rest waits until the group has its answer, because giving
-            // partitions back would be taken for it.
-            self.assignment.bump();
-            self.losses += 1;
-            self.lost_meanwhile = true;
-            return Ok(());
-        }
-        tracing::warn!(worker = self.identity.worker, partitions = self.owned.len(), "taking over again: {why}");
-        let owned: Vec<_> = self.owned.iter().cloned().collect();
-        self.agent.metrics.rebalanced("lost", Duration::ZERO);
-        self.retake(&owned)
+    /// Leaves the group; once all has been given back, joins it again.
+    pub(super) fn leave_and_join_again(&mut self) {
+        self.consumer.unsubscribe();
+        self.membership.leave();
     }
 
     /// Drops `partitions` uncommitted and restores them again.
     pub(super) fn retake(&mut self, partitions: &[TopicPartition]) -> Result<(), WorkerError> {
-        self.assignment.bump();
-        self.losses += 1;
+        self.membership.lose();
+        self.give_up(partitions)?;
+        if self.closing || self.membership.is_leaving() { Ok(()) } else { self.restore(partitions.to_vec()) }
+    }
+
+    /// Drops tasks and has librdkafka stop reading them, which the group did not ask for.
+    fn give_up(&mut self, partitions: &[TopicPartition]) -> Result<(), WorkerError> {
         let held = self.drop_tasks(partitions);
         if !held.is_empty() {
             self.consumer.unassign(&held)?;
+            self.membership.gave_back_unasked();
         }
-        if self.closing { Ok(()) } else { self.restore(partitions.to_vec()) }
+        Ok(())
     }
 
     /// Takes tasks out, running or restoring. Returns the partitions whose records were being fetched.
     pub(super) fn drop_tasks(&mut self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
         self.index.clear();
         let gone = |id: &TaskId| partitions.iter().any(|(topic, p)| *topic == id.topic && *p == id.partition);
-        let mut held = Vec::new();
+        let (mut held, mut dropped) = (Vec::new(), Vec::new());
         self.tasks.retain(|live| {
             if !gone(&live.task.id) {
                 return true;
             }
-            if live.assigned {
+            if live.fetching != Fetching::NotYet {
                 held.push((live.task.id.topic.clone(), live.task.id.partition));
             }
             live.task.set_phase(Phase::Restoring { done: 0, of: 0 });
+            dropped.push(live.task.clone());
             false
         });
         self.forget_pauses(partitions);
-        self.restores.drop_those(gone);
-        for (topic, partition) in partitions {
-            let id = TaskId { topic: topic.clone(), partition: *partition };
-            self.agent.registry.remove(&id);
-            self.agent.metrics.task_gone(topic, *partition);
-            self.agent.checkpointer.remove(&id);
+        dropped.extend(self.restores.drop_those(gone));
+        // Only what is ours: another worker of this process may have the partition by now.
+        for task in dropped {
+            if self.agent.registry.remove(&task) {
+                self.agent.metrics.task_gone(&task.id.topic, task.id.partition);
+            }
+            self.agent.checkpointer.remove(&task);
         }
         if self.tasks.is_empty() {
             self.lease.end();
@@ -251,9 +272,11 @@ impl Worker<'_> {
         self.agent.checkpointer.add(&task, owner_epoch, store, pending);
         task.set_phase(Phase::Running);
         let partition = (task.id.topic.clone(), task.id.partition);
-        if !is_new {
-            self.consumer.assign(&partition, next_offset, leader_epoch)?;
-        }
+        let fetching = match is_new {
+            true => Fetching::NotYet,
+            false if self.consumer.assign(&partition, next_offset, leader_epoch)? => Fetching::Reads,
+            false => Fetching::Unchecked,
+        };
         tracing::info!(task = %task.id, next_offset, is_new, "restored");
         self.index.clear();
         self.tasks.push(LiveTask {
@@ -269,8 +292,26 @@ impl Worker<'_> {
             // A new owner says so soon, and a new task has its start committed before the first fold.
             changed: true,
             frozen_in: 0,
-            assigned: !is_new,
+            fetching,
         });
+        Ok(())
+    }
+
+    /// Has the brokers asked about partitions whose leader did not answer when they were restored. One that does not answer
+    /// now either is the last of this round: the worker stands still meanwhile.
+    pub(super) fn check_again(&mut self) -> Result<(), WorkerError> {
+        let unchecked = self.tasks.iter().position(|live| live.fetching == Fetching::Unchecked);
+        let Some(first) = unchecked else { return Ok(()) };
+        self.tasks[first..].rotate_left(1);
+        self.index.clear();
+        for live in self.tasks.iter_mut().rev().filter(|live| live.fetching == Fetching::Unchecked) {
+            let partition = (live.task.id.topic.clone(), live.task.id.partition);
+            let epoch = live.leader_epoch.unwrap_or(-1);
+            if !self.consumer.check(&partition, live.next_offset, epoch)? {
+                break;
+            }
+            live.fetching = Fetching::Reads;
+        }
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ pub enum WorkerError {
     )]
     Truncated { task: String, next: i64 },
     #[error(
-        "another process has the identity {0}: state directories must not be copied. Delete instance-id in the copy's state directory, or set kafka.membership: dynamic"
+        "another process has the identity {0}: state directories must not be copied. Delete instance-id in the copy's state directory"
     )]
     SecondProcess(String),
     #[error("a bug: a thread panicked, see its message above; what was not committed is read again after a restart")]

@@ -10,6 +10,16 @@ use crate::telemetry::Metrics;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// How far librdkafka is with reading a task's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetching {
+    /// Not assigned: a new task's start has to be committed first.
+    NotYet,
+    /// Assigned and paused: the broker could not be asked yet whether its log still has the last record that was folded.
+    Unchecked,
+    Reads,
+}
+
 /// A running task as its worker holds it.
 pub struct LiveTask {
     pub task: Arc<Task>,
@@ -29,8 +39,7 @@ pub struct LiveTask {
     pub frozen_in: u64,
     /// Folded and fetched up to here at the last look around.
     pub seen: (i64, i64),
-    /// Its records are being fetched.
-    pub assigned: bool,
+    pub fetching: Fetching,
     /// Late and overflow events already counted in the metrics, by aggregate.
     pub counted: Vec<crate::aggregate::Counters>,
 }

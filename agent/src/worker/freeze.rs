@@ -1,9 +1,8 @@
 //! Epochs: freezing what changed, and what to do with the committer's answer.
 
 use super::WorkerError;
-use super::fold::LiveTask;
+use super::fold::{Fetching, LiveTask};
 use super::run::Worker;
-use crate::clock::BootTime;
 use crate::commit::{AbortReason, DeadLetter, Epoch, Outcome, TaskEpoch};
 use crate::state::Task;
 use std::sync::Arc;
@@ -15,26 +14,10 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 /// While it catches up, a worker commits this many times less often.
 const CATCHING_UP: u32 = 4;
 
-/// The broker does not know this member any more, though nobody has told it to go.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Suspended {
-    /// The group's generation then.
-    pub generation: Option<i32>,
-    pub since: BootTime,
-}
-
-impl Suspended {
-    /// Pure: whether committing may be tried again: in another generation, or after a session timeout, within which the
-    /// group would have said something new. The broker checks each commit anyway.
-    pub fn is_over(&self, generation: Option<i32>, now: BootTime, session: Duration) -> bool {
-        self.generation != generation || now.since(self.since) >= session
-    }
-}
-
 impl Worker<'_> {
     /// Freezes and hands over an epoch if it is time, nothing is under way, and there is something to say.
     pub(super) fn freeze_when_due(&mut self) -> Result<(), WorkerError> {
-        if self.epoch_under_way || self.suspended.is_some() || !self.until_freeze().is_zero() {
+        if self.epoch_under_way || !self.until_freeze().is_zero() {
             return Ok(());
         }
         self.freeze()
@@ -60,6 +43,7 @@ impl Worker<'_> {
     /// Freezes an epoch of what changed; if nothing did and the lease wants renewal, of one task's offset. Tasks that have
     /// waited longest come first, as far as one transaction carries them.
     pub(super) fn freeze(&mut self) -> Result<(), WorkerError> {
+        let Some(given_to) = self.membership.may_commit() else { return Ok(()) };
         self.last_freeze = self.agent.clock.boot_time();
         let known = self.agent.registry.topics();
         // Offsets of a topic that is gone are refused, and with them the whole epoch.
@@ -82,7 +66,8 @@ impl Worker<'_> {
         let (epochs, now) = (self.epochs, self.agent.clock.unix_millis());
         let tasks: Vec<_> = chosen.into_iter().map(|at| freeze_task(&mut self.tasks[at], epochs, now)).collect();
         self.pressure.cells_under_way = tasks.iter().map(|task| task.frozen.entries.len()).sum();
-        let epoch = Epoch { number: self.epochs, assignment: self.assignment.current(), tasks, bytes: 0 };
+        let assignment = self.membership.assignment.current();
+        let epoch = Epoch { number: self.epochs, assignment, given_to, tasks, bytes: 0 };
         self.epoch_under_way = true;
         self.committer.submit(epoch).map_err(|_| WorkerError::Commit("the committer has ended; see the log".into()))
     }
@@ -127,8 +112,8 @@ impl Worker<'_> {
         for task in epoch.tasks {
             let Some(live) = find(&mut self.tasks, &task.task) else { continue };
             // A task that never committed is read only now that its start is on record.
-            if !live.assigned {
-                live.assigned = true;
+            if live.fetching == Fetching::NotYet {
+                live.fetching = Fetching::Reads;
                 let next = live.next_offset;
                 let id = live.task.id.clone();
                 self.consumer.assign(&(id.topic, id.partition), next, None)?;
@@ -163,17 +148,19 @@ impl Worker<'_> {
             }
         }
         match reason {
-            AbortReason::Fenced => self.lose_everything("the group went on without this member"),
+            // One that was frozen under an older assignment says nothing of what is held now.
+            AbortReason::Fenced if epoch.assignment == self.membership.assignment.current() => {
+                self.lose_everything("the group went on without this member")
+            }
             AbortReason::Membership => {
-                // The broker has just said that we are not of the group: somebody else may be showing these totals.
+                // What is shown may be another's by now.
                 self.lease.end();
-                let (generation, since) = (self.generation_now(), self.agent.clock.boot_time());
-                self.suspended = Some(Suspended { generation, since });
+                self.membership.suspend(self.agent.clock.boot_time(), self.member_now());
                 Ok(())
             }
             // What one task has folded cannot be committed in parts. So less of its input is folded: again, from the
             // last commit on, and only as far as the limit goes.
-            AbortReason::TimedOut if too_large && !self.answering => {
+            AbortReason::TimedOut if too_large && !self.membership.answering => {
                 let partitions: Vec<_> = whose.into_iter().map(|id| (id.topic, id.partition)).collect();
                 tracing::warn!(
                     ?partitions,
@@ -181,7 +168,11 @@ impl Worker<'_> {
                 );
                 self.retake(&partitions)
             }
-            AbortReason::Rebalancing | AbortReason::Reassigned | AbortReason::TimedOut | AbortReason::Kafka => Ok(()),
+            AbortReason::Fenced
+            | AbortReason::Rebalancing
+            | AbortReason::Reassigned
+            | AbortReason::TimedOut
+            | AbortReason::Kafka => Ok(()),
         }
     }
 
@@ -196,13 +187,16 @@ impl Worker<'_> {
     pub(super) fn settle(&mut self, within: Duration) -> Result<bool, WorkerError> {
         let began = self.agent.clock.boot_time();
         let left = |worker: &Self| within.saturating_sub(worker.agent.clock.boot_time().since(began));
-        let number = self.losses;
+        let losses = self.membership.losses();
         while !left(self).is_zero() {
             if self.epoch_under_way {
                 self.reap(left(self).min(Duration::from_millis(100)))?;
-            } else if self.losses != number || self.suspended.is_some() {
+            } else if self.membership.losses() != losses {
                 return Ok(false);
             } else if self.tasks.iter().any(|live| live.changed && !self.is_gone(&live.task.id.topic)) {
+                if self.membership.may_commit().is_none() {
+                    return Ok(false);
+                }
                 if self.aborts > 0 {
                     std::thread::sleep(self.freeze_wait().min(left(self)));
                 }
@@ -263,16 +257,6 @@ mod tests {
         assert_eq!(within(&[50, 1], 10), 1);
         assert_eq!(within(&[4, 6, 1], 10), 2);
         assert_eq!(within(&[4, 0, 6], usize::MAX), 3);
-    }
-
-    #[test]
-    fn a_suspension_ends_with_its_generation_or_after_a_session_timeout() {
-        let (at, session) = (BootTime::from_millis, Duration::from_secs(10));
-        let suspended = Suspended { generation: Some(5), since: at(1_000) };
-        assert!(!suspended.is_over(Some(5), at(10_999), session));
-        assert!(suspended.is_over(Some(5), at(11_000), session));
-        assert!(suspended.is_over(Some(6), at(1_001), session));
-        assert!(suspended.is_over(None, at(1_001), session));
     }
 
     #[test]

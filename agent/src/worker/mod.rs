@@ -9,6 +9,7 @@ mod fenced;
 mod fold;
 mod freeze;
 mod growth;
+mod membership;
 mod pressure;
 mod reload;
 mod restores;

@@ -6,6 +6,7 @@
 //! given back to the system by hand, or the process would look full for ever.
 
 use super::WorkerError;
+use super::fold::Fetching;
 use super::run::Worker;
 use crate::clock::BootTime;
 use crate::kafka::TopicPartition;
@@ -70,7 +71,7 @@ impl Worker<'_> {
 
     /// Pauses whatever is read and not paused yet, such as partitions that have just come.
     fn pause(&mut self) -> Result<(), WorkerError> {
-        let read = self.tasks.iter().filter(|live| live.assigned);
+        let read = self.tasks.iter().filter(|live| live.fetching == Fetching::Reads);
         let read = read.map(|live| (live.task.id.topic.clone(), live.task.id.partition));
         let fresh: Vec<_> = read.filter(|partition| !self.pressure.paused.contains(partition)).collect();
         if fresh.is_empty() {

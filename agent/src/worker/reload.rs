@@ -85,8 +85,9 @@ impl Worker<'_> {
                         again.push((live.task.id.topic.clone(), live.task.id.partition));
                         continue;
                     }
+                    let before = live.task.clone();
                     replan_task(live, source.name.clone(), source.plan.clone());
-                    self.agent.registry.insert(live.task.clone());
+                    self.agent.registry.replace(&before, live.task.clone());
                 }
                 // Its topic is read no more: the group takes it away soon, and it is folded as before until then.
                 None => {

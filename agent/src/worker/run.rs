@@ -2,21 +2,20 @@
 
 use super::context::{Agent, WorkerError, WorkerStatus};
 use super::fenced::wait_until_free;
-use super::fold::{Index, LiveTask, SourceWork};
-use super::freeze::Suspended;
+use super::fold::{Fetching, Index, LiveTask, SourceWork};
 use super::growth;
+use super::membership::Membership;
 use super::pressure::Pressure;
 use super::restores::Restores;
 use super::subscription::names;
 use super::topics::TopicError;
 use crate::clock::BootTime;
-use crate::commit::{AssignmentNumber, Committer, CommitterSettings, GenerationFence, Pace};
+use crate::commit::{Committer, CommitterSettings, Pace};
 use crate::config::OnShutdown;
-use crate::kafka::{Batch, GroupConsumer, Identity, TopicPartition, TransactionalProducer, TxnError};
+use crate::kafka::{Batch, GroupConsumer, Identity, Polled, TopicPartition, TransactionalProducer, TxnError};
 use crate::sources::Plans;
 use crate::state::Lease;
 use rdkafka::error::RDKafkaErrorCode;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -44,29 +43,18 @@ pub(super) struct Worker<'a> {
     pub status: Arc<WorkerStatus>,
     pub consumer: Arc<GroupConsumer>,
     pub committer: Committer,
-    pub assignment: Arc<AssignmentNumber>,
-    pub generation: Arc<GenerationFence>,
+    pub membership: Membership,
     pub lease: Arc<Lease>,
     pub tasks: Vec<LiveTask>,
     pub index: Index,
-    /// What the group has given us and not taken back, restoring or running.
-    pub owned: BTreeSet<TopicPartition>,
     pub restores: Restores,
     pub epochs: u64,
     pub epoch_under_way: bool,
     pub last_freeze: BootTime,
     /// Aborts in a row.
     pub aborts: u32,
-    /// How often something was lost; tells a settling revoke that there is nothing to wait for.
-    pub losses: u64,
-    /// The broker doubts our membership: no commit until the group says something new.
-    pub suspended: Option<Suspended>,
     /// How much may go into one epoch.
     pub pace: Pace,
-    /// A rebalance is being answered.
-    pub answering: bool,
-    /// Everything was lost while a rebalance was being answered.
-    pub lost_meanwhile: bool,
     pub closing: bool,
     /// The last batch was full: there is more to be had.
     pub catching_up: bool,
@@ -83,8 +71,6 @@ pub(super) struct Worker<'a> {
     /// Looks in a row that have missed a source topic.
     missed_topics: u32,
     pub pressure: Pressure,
-    /// Has left the group, to join it again.
-    rejoining: bool,
 }
 
 /// Runs one worker until the agent stops or something ends it. One that the group has put out by its own name joins again.
@@ -129,7 +115,7 @@ impl<'a> Worker<'a> {
         initialise(agent, &producer, &status)?;
         let session = agent.config.kafka.session_timeout;
         let lease = Arc::new(Lease::new(agent.clock.clone(), session * 2 / 3));
-        let (assignment, generation) = (Arc::<AssignmentNumber>::default(), Arc::<GenerationFence>::default());
+        let membership = Membership::default();
         let abandoned = Arc::<AtomicBool>::default();
         let committer = Committer::start(
             CommitterSettings {
@@ -139,8 +125,7 @@ impl<'a> Worker<'a> {
                 entry_limit: agent.config.limits.entry_bytes,
                 dead_letters: agent.config.kafka.dead_letters,
                 consumer: consumer.clone(),
-                assignment: assignment.clone(),
-                generation: generation.clone(),
+                assignment: membership.assignment.clone(),
                 lease: lease.clone(),
                 checkpointer: agent.checkpointer.clone(),
                 clock: agent.clock.clone(),
@@ -156,22 +141,16 @@ impl<'a> Worker<'a> {
             status,
             consumer,
             committer,
-            assignment,
-            generation,
+            membership,
             lease,
             tasks: Vec::new(),
             index: Index::default(),
-            owned: BTreeSet::new(),
             restores,
             epochs: 0,
             epoch_under_way: false,
             last_freeze: now,
             aborts: 0,
-            losses: 0,
-            suspended: None,
             pace: Pace::new(agent.config.kafka.transaction_timeout.min(session)),
-            answering: false,
-            lost_meanwhile: false,
             closing: false,
             catching_up: false,
             abandoned,
@@ -182,7 +161,6 @@ impl<'a> Worker<'a> {
             last_topic_look: now,
             missed_topics: 0,
             pressure: Pressure::default(),
-            rejoining: false,
         })
     }
 
@@ -257,30 +235,49 @@ impl<'a> Worker<'a> {
         for source in &mut self.sources {
             source.count(&self.agent.metrics);
         }
-        if !misplaced.is_empty() {
-            // The restore finds out what Kafka no longer has, counts it, and goes on from what is there.
-            self.settle(SHUTDOWN_DEADLINE)?;
-            self.retake(&misplaced)?;
+        self.read_again(&misplaced)
+    }
+
+    /// Takes partitions over again whose records were missed, when all else is committed. The restore finds out what Kafka
+    /// no longer has, counts it, and goes on from what is there.
+    fn read_again(&mut self, partitions: &[TopicPartition]) -> Result<(), WorkerError> {
+        if partitions.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.settle(SHUTDOWN_DEADLINE)?;
+        self.retake(partitions)
     }
 
     /// How long the next batch may take to fill: until the next epoch is due, because nothing is shown before that.
     fn batch_wait(&self) -> Duration {
-        let expecting = self.owned.len() != self.tasks.len() || self.tasks.iter().any(|live| !live.assigned);
+        let is_read = |live: &LiveTask| live.fetching == Fetching::Reads;
+        let expecting = self.membership.owns() != self.tasks.len() || !self.tasks.iter().all(is_read);
         if expecting || !self.status.is_assigned() { BATCH_WAIT } else { batch_wait(self.until_freeze()) }
     }
 
     /// Serves the group and answers its rebalances; only after the whole batch has been folded.
     fn serve(&mut self) -> Result<(), WorkerError> {
-        if let Some(error) = self.consumer.poll() {
-            tracing::debug!(worker = self.identity.worker, "consumer: {error}");
-        }
+        let polled = self.consumer.poll();
+        let is_drained = self.consumer.is_drained();
         self.answer_rebalances()?;
+        if is_drained {
+            self.membership.drained();
+        }
+        match polled {
+            Polled::Served => {}
+            Polled::Error(error) => tracing::debug!(worker = self.identity.worker, "consumer: {error}"),
+            Polled::Stray((topic, partition)) => {
+                tracing::warn!(%topic, partition, "a record came past the worker's queue; reading it again");
+                let is_read = |live: &LiveTask| live.task.id.partition == partition && live.task.id.topic == topic;
+                if self.tasks.iter().any(is_read) {
+                    self.read_again(&[(topic, partition)])?;
+                }
+            }
+        }
         self.rejoin_if_asked()?;
         let now = self.agent.clock.boot_time();
         let is_due = now.since(self.last_watermarks) >= WATERMARKS_EVERY;
-        if (is_due || self.subscribed.is_empty()) && !self.rejoining {
+        if (is_due || self.subscribed.is_empty()) && !self.membership.is_leaving() {
             self.follow_topics()?;
         }
         if is_due {
@@ -293,11 +290,9 @@ impl<'a> Worker<'a> {
     /// Leaves the group in order and joins it again, so that it assigns what was nobody's.
     fn rejoin_if_asked(&mut self) -> Result<(), WorkerError> {
         if self.identity.worker == 0 && self.agent.rejoin.swap(false, Ordering::AcqRel) {
-            self.consumer.unsubscribe();
-            self.rejoining = true;
+            self.leave_and_join_again();
         }
-        if self.rejoining && self.owned.is_empty() {
-            self.rejoining = false;
+        if self.membership.has_left() {
             self.subscribed.clear();
         }
         Ok(())
@@ -312,15 +307,15 @@ impl<'a> Worker<'a> {
         if let Some((_, reason)) = self.consumer.fatal_error() {
             return Err(WorkerError::Commit(format!("the consumer failed: {reason}")));
         }
-        if self.owned.is_empty() && now.since(self.last_topic_look) >= TOPICS_EVERY {
+        if self.membership.owns_nothing() && now.since(self.last_topic_look) >= TOPICS_EVERY {
             self.last_topic_look = now;
             self.look_for_topics()?;
         }
-        let session = self.agent.config.kafka.session_timeout;
-        let generation = self.generation_now();
-        if self.suspended.as_ref().is_some_and(|suspended| suspended.is_over(generation, now, session)) {
-            self.suspended = None;
+        if self.membership.is_suspended() {
+            let member = self.member_now();
+            self.membership.resume_when_over(now, member.as_ref(), self.agent.config.kafka.session_timeout);
         }
+        self.check_again()?;
         let watermarks = self.consumer.watermarks();
         for live in &mut self.tasks {
             let id = &live.task.id;
@@ -405,8 +400,9 @@ impl<'a> Worker<'a> {
 
     /// Drops what is held still: a consumer that has failed revokes nothing, and whoever is next opens the same files.
     fn let_go(&mut self) {
-        self.assignment.bump();
-        let held: Vec<_> = std::mem::take(&mut self.owned).into_iter().collect();
+        self.membership.lose();
+        let held = self.membership.owned();
+        self.membership.take(&held);
         self.drop_tasks(&held);
     }
 

@@ -7,6 +7,7 @@ mod changelog;
 mod crashes;
 mod disk;
 mod input;
+mod members;
 mod prometheus;
 mod recovery;
 mod stage;
@@ -30,7 +31,7 @@ pub struct Fault {
 
 /// All of them, most important first.
 fn all() -> Vec<&'static Fault> {
-    [crashes::FAULTS, brokers::FAULTS, disk::FAULTS, input::FAULTS].into_iter().flatten().collect()
+    [crashes::FAULTS, members::FAULTS, brokers::FAULTS, disk::FAULTS, input::FAULTS].into_iter().flatten().collect()
 }
 
 impl Fault {
@@ -132,4 +133,24 @@ fn a_transaction_that_hangs_keeps_only_its_own_partitions_from_being_restored() 
 #[test]
 fn a_term_signal_in_the_middle_of_a_commit_loses_nothing() {
     survives("sigterm", 2);
+}
+
+#[test]
+fn a_worker_that_was_put_out_leaves_what_another_of_its_process_has_by_now() {
+    survives("worker-stalls", 1);
+}
+
+#[test]
+fn two_workers_an_agent_hand_partitions_to_each_other_and_to_another_agents() {
+    survives("two-workers", 3);
+}
+
+#[test]
+fn dynamic_members_come_and_go_and_every_number_stays_right() {
+    survives("dynamic", 1);
+}
+
+#[test]
+fn at_least_once_loses_nothing_when_agents_die_and_partitions_move() {
+    survives("at-least-once", 2);
 }

@@ -35,7 +35,7 @@ fn partitions_added_under_load_are_read_from_their_first_record_without_a_restar
     assert_eq!(scene.kafka.partitions(&changelog), 8);
     for agent in [a, b] {
         assert_eq!(agent.get("/-/ready").0, 200);
-        assert!(!agent.log().contains("taking over again"), "{}", agent.log());
+        assert!(!agent.log().contains("joining it again"), "{}", agent.log());
         let aborted = number(&agent.scrape(), "streamgauge_epochs_aborted_total", &[("reason", "kafka")]);
         assert_eq!(aborted, 0.0, "commits to added changelog partitions were refused:\n{}", agent.log());
     }

@@ -12,7 +12,7 @@ use super::super::units::format_duration;
 use super::{Checker, MINUTE, SECOND};
 
 /// Properties that are refused, and why or what to use instead.
-const REFUSED: [(&str, &str); 21] = [
+const REFUSED: [(&str, &str); 22] = [
     ("bootstrap.servers", "set `kafka.bootstrap_servers` instead"),
     ("metadata.broker.list", "set `kafka.bootstrap_servers` instead"),
     ("group.id", "set `kafka.group_id` instead"),
@@ -40,10 +40,14 @@ const REFUSED: [(&str, &str); 21] = [
     ("request.required.acks", "the changelog must be on all in-sync replicas before a commit counts"),
     ("enable.partition.eof", "the agent sets it where it needs it"),
     ("partition.assignment.strategy", "only `cooperative-sticky` keeps the other partitions running in a rebalance"),
+    (
+        "group.protocol",
+        "only in the `classic` one does a member that was put out come back under another id, which tells it so",
+    ),
 ];
 
 /// Values of refused properties that say what holds anyway.
-const HOLDS_ANYWAY: [(&str, &str); 8] = [
+const HOLDS_ANYWAY: [(&str, &str); 9] = [
     ("partition.assignment.strategy", "cooperative-sticky"),
     ("acks", "all"),
     ("acks", "-1"),
@@ -52,6 +56,7 @@ const HOLDS_ANYWAY: [(&str, &str); 8] = [
     ("isolation.level", "read_committed"),
     ("enable.idempotence", "true"),
     ("enable.auto.commit", "false"),
+    ("group.protocol", "classic"),
 ];
 
 /// A secret in a file may be this long.
@@ -158,9 +163,6 @@ fn properties(check: &mut Checker, raw: &Map<At<RawProperty>>) -> (BTreeMap<Stri
         };
         if secret::is_secret(name) {
             secrets.insert(name.clone());
-        }
-        if name == "group.protocol" && text == "consumer" {
-            check.warn("kafka.properties: group.protocol=consumer is known to stall with this librdkafka");
         }
         if !HOLDS_ANYWAY.contains(&(name.as_str(), text.as_str())) {
             refuse(check, key);

@@ -218,7 +218,7 @@ async fn a_window_waits_for_a_missing_partition_until_the_idle_timeout() {
     let (receiver, dir) = (Receiver::start(), tempfile::tempdir().unwrap());
     let agent = agent();
     let away = agent.task(1).clone();
-    agent.reader.registry.remove(&away.id);
+    agent.reader.registry.remove(&away);
     let _pushing = push(&agent, config(&receiver, OtlpProtocol::Http), dir.path());
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert!(windows(&receiver, "1m").is_empty(), "half a window passes for a whole one");

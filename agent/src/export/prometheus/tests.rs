@@ -169,7 +169,7 @@ fn windows_from_before_the_first_event_do_not_show() {
 #[test]
 fn only_the_owner_of_the_first_partition_publishes_windows() {
     let agent = agent();
-    agent.reader.registry.remove(&agent.task(0).id.clone());
+    agent.reader.registry.remove(agent.task(0));
     let page = page(&agent, Format::Text);
     assert!(series(&page, "http_window_requests").is_empty());
     assert!(!series(&page, "http_requests_total").is_empty());

@@ -98,7 +98,7 @@ fn turn(agents: &mut [Agent; 2], round: u32) -> (&mut Agent, &Agent) {
 }
 
 /// How often an agent's log says this.
-fn said(agent: &Agent, what: &str) -> usize {
+pub fn said(agent: &Agent, what: &str) -> usize {
     agent.log().matches(what).count()
 }
 
