@@ -397,7 +397,6 @@ mod tests {
                 dead_letters: DeadLetters::Stop,
                 consumer: consumer.clone(),
                 assignment: Arc::default(),
-                generation: Arc::default(),
                 lease: Arc::new(Lease::new(clock.clone(), Duration::from_secs(1))),
                 checkpointer: Checkpointer::start(clock.clone(), metrics.clone()).unwrap(),
                 clock: clock.clone(),
@@ -405,7 +404,7 @@ mod tests {
                 abandoned: Arc::default(),
             };
             let mut work = Work { settings, producer, letters: LetterLimits::default() };
-            let epoch = Epoch { number: 1, assignment: 0, tasks: Vec::new(), bytes: 0 };
+            let epoch = Epoch { number: 1, assignment: 0, given_to: "member".into(), tasks: Vec::new(), bytes: 0 };
             let result = work.recover(&epoch, false, "a test");
             assert!(matches!(result, Err(Failure::Abort(AbortReason::Kafka, _))));
             assert_eq!(work.producer.is_transactional(), transactional);
