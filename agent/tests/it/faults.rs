@@ -136,11 +136,6 @@ fn a_term_signal_in_the_middle_of_a_commit_loses_nothing() {
 }
 
 #[test]
-fn a_worker_that_was_put_out_leaves_what_another_of_its_process_has_by_now() {
-    survives("worker-stalls", 1);
-}
-
-#[test]
 fn two_workers_an_agent_hand_partitions_to_each_other_and_to_another_agents() {
     survives("two-workers", 3);
 }
