@@ -43,10 +43,14 @@ impl Worker<'_> {
         let now = self.agent.clock.unix_millis();
         let renew = self.lease.wants_renewal() && !self.tasks.iter().any(|live| live.changed);
         let mut renewing = renew;
+        // Whoever follows a changelog tells by it whether the owner is alive.
+        let shows_life = self.agent.replicas.are_wanted();
         let mut tasks = Vec::new();
         for live in &mut self.tasks {
-            live.changed |= live.task.wants_to_publish();
+            live.changed |= live.task.publication.waits(live.task.view.read().record());
+            live.changed |= shows_life && self.last_freeze.since(live.frozen_at) >= self.lease.renewal();
             if live.changed || std::mem::take(&mut renewing) {
+                live.frozen_at = self.last_freeze;
                 tasks.push(freeze_task(live, now));
             }
         }
@@ -115,9 +119,6 @@ impl Worker<'_> {
         }
         for task in epoch.tasks {
             if let Some(live) = find(&mut self.tasks, &task.task) {
-                for (aggregate, end) in task.published_through {
-                    live.task.ask_to_publish(aggregate, end);
-                }
                 live.state.unfreeze(task.frozen);
                 live.dead_letters.splice(0..0, task.dead_letters);
                 live.changed = true;
@@ -176,7 +177,6 @@ fn freeze_task(live: &mut LiveTask, now: i64) -> TaskEpoch {
         next_offset: live.next_offset,
         leader_epoch: live.leader_epoch,
         owner_epoch: live.owner_epoch,
-        published_through: live.task.take_to_publish(),
     }
 }
 

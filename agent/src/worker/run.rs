@@ -146,8 +146,7 @@ impl<'a> Worker<'a> {
         let prepared: Arc<Mutex<HashMap<Arc<str>, Prepared>>> = Arc::default();
         let readers_ahead = connect_ahead(agent.clone(), prepared.clone())?;
         initialise(agent, &producer, &status)?;
-        let session = agent.config.kafka.session_timeout;
-        let lease = Arc::new(Lease::new(agent.clock.clone(), session * 2 / 3));
+        let lease = Arc::new(Lease::new(agent.clock.clone(), agent.settings.lease()));
         let (assignment, generation) = (Arc::<AssignmentNumber>::default(), Arc::<GenerationFence>::default());
         let abandoned = Arc::<AtomicBool>::default();
         let committer = Committer::start(
@@ -328,6 +327,9 @@ impl<'a> Worker<'a> {
             let id = &live.task.id;
             if let Some(ends) = watermarks.get(&(id.topic.to_string(), id.partition)) {
                 live.task.set_watermarks(ends.high, ends.last_stable);
+                if ends.is_fresh {
+                    live.task.hear(now);
+                }
                 let seen = (live.next_offset, ends.fetched);
                 // Fetched to the end, and for a whole second nothing came of it: only markers and aborted records.
                 if ends.fetched == ends.last_stable && live.seen == seen {
