@@ -52,7 +52,7 @@ fn stage() -> Stage {
     let plans = Plans::new(0, &config);
     let plan = plans.sources[0].plan.clone();
     let lease = Arc::new(Lease::new(clock.clone(), Duration::from_secs(7)));
-    lease.renew(clock.boot_time());
+    lease.renew(clock.now());
     registry.set_partitions("log-events".into(), 1);
     let id = TaskId { topic: "log-events".into(), partition: 0 };
     let task = Arc::new(Task::new(id, source.name.as_str().into(), plan.clone(), lease));

@@ -44,6 +44,13 @@ impl BootTime {
     }
 }
 
+/// Both times at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub boot: BootTime,
+    pub unix_millis: i64,
+}
+
 impl Clock {
     /// A manual clock that shows `millis`.
     pub fn manual(millis: i64) -> Self {
@@ -60,6 +67,11 @@ impl Clock {
             }
             Clock::Manual(now) => now.load(Ordering::Relaxed),
         }
+    }
+
+    /// Now, by both.
+    pub fn now(&self) -> Moment {
+        Moment { boot: self.boot_time(), unix_millis: self.unix_millis() }
     }
 
     /// Now, on `CLOCK_BOOTTIME`.

@@ -10,7 +10,7 @@ use crate::http::{self, HttpState};
 use crate::kafka::Settings;
 use crate::kafka::cluster::ClusterClient;
 use crate::loadtest::{self, LoadTests};
-use crate::publish::Publisher;
+use crate::publish::{Outlet, Publisher};
 use crate::query::{self, GroupReader, Reader, Readiness};
 use crate::replica::{Files, ReplicaSettings, Replicas, Watch};
 use crate::sources::{Plans, Sources};
@@ -101,10 +101,11 @@ impl Serving {
         let (stop, stopped) = watch::channel(());
         let mut servers = Vec::new();
         let monitor = monitor(&agent).context("cluster")?;
+        let mut outlet = None;
         if let Some(config) = &agent.config.otlp {
             let sender = otlp::Sender { group_id: &agent.config.kafka.group_id, instance: agent.state_dir.instance() };
             let dir = agent.state_dir.otlp_dir();
-            servers.extend(otlp::start(
+            let pushing = otlp::start(
                 config.clone(),
                 sender,
                 publisher.clone(),
@@ -112,7 +113,9 @@ impl Serving {
                 View { monitor: monitor.clone(), clients: agent.settings.clients().clone() },
                 &dir,
                 stopped.clone(),
-            )?);
+            )?;
+            servers.extend(pushing.tasks);
+            outlet = Some(pushing.outlet);
         }
         let (ended, ends) = mpsc::channel(agent.config.workers);
         let mut statuses = Vec::new();
@@ -143,7 +146,7 @@ impl Serving {
             created_series: agent.config.http.created_series,
         };
         let services = grpc_state(&agent, publisher.group.clone(), readiness.clone(), monitor.clone());
-        servers.extend(serve(listeners, pages, services, stopped));
+        servers.extend(serve(listeners, pages, services, outlet, stopped));
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving {
             http,
@@ -280,11 +283,17 @@ fn monitor(agent: &Agent) -> anyhow::Result<Option<Arc<Monitor>>> {
 }
 
 /// Serves until the sender of `stopped` is dropped.
-fn serve(listeners: Listeners, http: HttpState, grpc: GrpcState, stopped: watch::Receiver<()>) -> Vec<JoinHandle<()>> {
+fn serve(
+    listeners: Listeners,
+    http: HttpState,
+    grpc: GrpcState,
+    outlet: Option<Arc<dyn Outlet>>,
+    stopped: watch::Receiver<()>,
+) -> Vec<JoinHandle<()>> {
     let (publisher, until) = (http.publisher.clone(), ends(stopped.clone()));
     let publish = async move {
         tokio::select! {
-            () = publisher.publish_windows() => {}
+            () = publisher.run(outlet) => {}
             () = until => {}
         }
     };

@@ -162,7 +162,7 @@ pub(super) struct Work {
 
 impl Work {
     fn commit(&mut self, mut epoch: Epoch) -> Outcome {
-        let began = self.settings.clock.boot_time();
+        let began = self.settings.clock.now();
         let sealed = match self.seal(&epoch) {
             Ok(sealed) => sealed,
             Err(error) => return Outcome::Failed(error),
@@ -200,7 +200,7 @@ impl Work {
                 self.count_cut_letters(&epoch);
                 self.publish(&mut epoch, sealed, &delivered);
                 self.settings.lease.renew(began);
-                let took = self.settings.clock.boot_time().since(began);
+                let took = self.settings.clock.boot_time().since(began.boot);
                 self.settings.metrics.committed(took);
                 failpoint::hit("commit.published");
                 Outcome::Committed { epoch, took }
@@ -342,6 +342,7 @@ impl Work {
             // The view first: an empty state file is written from it, as of what the checkpointer was told.
             task.task.view.write().apply(entries, &removed, sealed.record.clone(), now);
             self.settings.checkpointer.committed(id, written, &sealed.record, next);
+            task.task.committed();
         }
     }
 }

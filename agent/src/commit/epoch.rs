@@ -39,8 +39,6 @@ pub struct TaskEpoch {
     pub leader_epoch: Option<i32>,
     /// Number of owners this task has had, this one included.
     pub owner_epoch: u64,
-    /// End of the newest window that may be shown, by aggregate (publisher's task only).
-    pub published_through: Vec<(crate::aggregate::AggregateId, i64)>,
 }
 
 /// What is committed in one transaction.

@@ -111,8 +111,11 @@ fn offset_record(view: &View, epoch: &TaskEpoch, now: i64, sums: &Sums) -> Offse
         let last = before.aggregates.iter().find(|progress| progress.id == id.0);
         let expiry = epoch.frozen.expiry.iter().find(|expiry| expiry.aggregate == id);
         let (fingerprint, live_entries) = sums.0.get(&id).copied().unwrap_or_default();
-        let shown = epoch.published_through.iter().find(|(published, _)| *published == id).map(|(_, end)| *end);
-        let published_through = shown.unwrap_or(i64::MIN).max(last.map_or(i64::MIN, |p| p.published_through));
+        let windows = epoch.task.publication.progress(id, last);
+        // For versions that know one number for all kinds: that of the windows that come most often, and the least.
+        let finest = windows.iter().min_by_key(|window| window.hop_ms).and_then(|window| window.published_through);
+        let published_through = finest.unwrap_or(i64::MIN).max(last.map_or(i64::MIN, |p| p.published_through));
+        let pushed_through = windows.iter().map(|window| window.pushed_through).min().flatten();
         AggregateProgress {
             id: id.0,
             name: aggregate.config.name.clone(),
@@ -125,7 +128,8 @@ fn offset_record(view: &View, epoch: &TaskEpoch, now: i64, sums: &Sums) -> Offse
             published_through,
             unknown_since_ms: 0,
             unfolded_from: None,
-            pushed_through: epoch.task.pushed_through(id).max(last.and_then(|progress| progress.pushed_through)),
+            pushed_through: pushed_through.max(last.and_then(|progress| progress.pushed_through)),
+            windows,
         }
     });
     // Aggregates this config does not know are carried unread: another version in the group may know them.

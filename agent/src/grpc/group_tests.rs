@@ -1,7 +1,8 @@
 //! Agents that ask each other over real sockets: one answer for the group.
 
 use super::serve;
-use crate::query::testing::{Agent, MINUTE, Request as Event, T0, event};
+use crate::publish::{ClosedWindow, Publisher};
+use crate::query::testing::{Agent, CONFIG, MINUTE, Request as Event, T0, event};
 use crate::query::{Answer, Condition, GroupReader, QueryError, Request, Time, quantile};
 use crate::state::{Address, Directory, Group, TaskId};
 use std::sync::Arc;
@@ -174,4 +175,89 @@ async fn an_answer_too_large_is_refused_wherever_that_shows() {
     let group = self::group(&parts[0], &others);
     let request = requests().remove(3);
     assert_eq!(group.query(&request).await.unwrap_err(), QueryError::TooManyCells { limit: 7 });
+}
+
+/// Two agents of a group, with a partition each, and the publisher of the first.
+async fn two(config: &str, events: [&[Event]; 2]) -> ([Agent; 2], Publisher) {
+    let mut parts = [Agent::with_partitions(config, 0..1, 2), Agent::with_partitions(config, 1..2, 2)];
+    for (part, events) in parts.iter_mut().zip(events) {
+        part.commit(0, events, 0);
+    }
+    let other = serving(&parts[1]).await;
+    let group = group(&parts[0], &[(other, &[1])]);
+    (parts, Publisher::new(Arc::new(group)))
+}
+
+/// What is shown after a look, a commit, and another look.
+async fn shown(agent: &Agent, publisher: &Publisher) -> Vec<ClosedWindow> {
+    publisher.look(None).await;
+    agent.commit_wishes();
+    publisher.look(None).await;
+    let sources = agent.reader.sources.now();
+    let source = &sources.sources[0];
+    publisher.closed_windows(source, &source.plan.aggregates[0]).expect("it is the publisher")
+}
+
+fn requests_of(window: &ClosedWindow) -> u64 {
+    window.rows.iter().filter_map(|(_, states)| states[0].count()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_of_a_group_has_everybodys_keys_however_many_and_whatever_queries_may_ask() {
+    const KEYS: usize = 100_000;
+    let config = CONFIG.replace("limit: 6", "limit: 1000000").replace("windows: [1m, 5m/1m]", "windows: [1m]");
+    // Half of the keys are in both partitions.
+    let events = |from: usize| -> Vec<Event> {
+        let keys = (from..from + KEYS).map(|key| event(T0, &format!("/{key}"), 200));
+        keys.chain([event(T0 + 2 * MINUTE, "/end", 200)]).collect()
+    };
+    let (mut parts, publisher) = two(&config, [&events(0), &events(KEYS / 2)]).await;
+    drop(publisher);
+    Arc::get_mut(&mut parts[0].reader).expect("nobody else reads").max_cells = 50;
+    let other = serving(&parts[1]).await;
+    let publisher = Publisher::new(Arc::new(group(&parts[0], &[(other, &[1])])));
+    let windows = shown(&parts[0], &publisher).await;
+    assert_eq!(windows.len(), 1);
+    assert!(windows[0].is_whole);
+    assert_eq!((windows[0].rows.len(), requests_of(&windows[0])), (KEYS + KEYS / 2, 2 * KEYS as u64));
+    assert!(windows[0].rows.is_sorted_by(|(a, _), (b, _)| a < b), "each key once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_waits_for_another_agents_partition_and_is_shown_without_it_after_the_timeout() {
+    let closed = [event(T0, "/a", 200), event(T0 + 2 * MINUTE, "/a", 200)];
+    let (mut parts, publisher) = two(CONFIG, [&closed, &closed]).await;
+    let count = |windows: &[ClosedWindow]| windows.first().map(|window| (requests_of(window), window.is_whole));
+    assert_eq!(count(&shown(&parts[0], &publisher).await), Some((2, true)));
+    // The other one loses its partition, and nobody has it; events go on here.
+    let lost = parts[1].task(0).clone();
+    parts[1].reader.registry.remove(&lost);
+    let on = |agent: &mut Agent, seconds: i64| {
+        agent.set_clock(T0 + seconds * 1_000);
+        agent.renew();
+        agent.commit(0, &[event(T0 + 2 * MINUTE, "/a", 200), event(T0 + 4 * MINUTE, "/a", 200)], 0);
+    };
+    on(&mut parts[0], 1);
+    assert_eq!(count(&shown(&parts[0], &publisher).await), Some((2, true)), "the window that was shown stays");
+    on(&mut parts[0], 60);
+    assert_eq!(count(&shown(&parts[0], &publisher).await), Some((2, true)));
+    on(&mut parts[0], 62);
+    let windows = shown(&parts[0], &publisher).await;
+    assert_eq!(windows[0].span.end, T0 + 3 * MINUTE);
+    // The second event of that minute came in time; those after it were late.
+    assert_eq!(count(&windows), Some((2, false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_of_which_a_faster_agent_has_expired_a_part_is_not_said_to_be_whole() {
+    let closed = [event(T0, "/a", 200), event(T0 + 2 * MINUTE, "/a", 200)];
+    let (parts, publisher) = two(CONFIG, [&closed, &closed]).await;
+    let mut view = parts[1].task(0).view.write();
+    let mut record = view.record().clone();
+    record.stream_time = Some(T0 + 500 * MINUTE);
+    record.aggregates.iter_mut().for_each(|progress| progress.panes_expired_before = T0 + MINUTE);
+    view.set_record(record);
+    drop(view);
+    let windows = shown(&parts[0], &publisher).await;
+    assert!(!windows.is_empty() && windows.iter().all(|window| !window.is_whole), "{windows:?}");
 }

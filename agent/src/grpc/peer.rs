@@ -4,6 +4,9 @@ use super::GrpcState;
 use crate::query;
 use prost::Message;
 use streamgauge_proto::peer::v1 as peer;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 /// A larger answer is refused here, rather than by whoever asked after all of it has been sent. Bytes.
@@ -21,5 +24,19 @@ impl peer::peer_service_server::PeerService for Peer {
             return Err(Status::resource_exhausted("the partial answer is too large"));
         }
         Ok(Response::new(answer))
+    }
+
+    type GatherStream = ReceiverStream<Result<peer::ReadResponse, Status>>;
+
+    /// A part is made when the one before it is on its way.
+    async fn gather(&self, request: Request<peer::ReadRequest>) -> Result<Response<Self::GatherStream>, Status> {
+        let reader = self.state.group.reader.clone();
+        let (sender, receiver) = mpsc::channel(1);
+        spawn_blocking(move || match query::serve_parts(&reader, request.into_inner()) {
+            // Whoever asked may have gone.
+            Ok(mut parts) => drop(parts.try_for_each(|part| sender.blocking_send(Ok(part)))),
+            Err(error) => drop(sender.blocking_send(Err(error.into()))),
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }

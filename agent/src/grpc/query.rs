@@ -50,7 +50,7 @@ impl pb::query_service_server::QueryService for Query {
 
     async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::GetStatusResponse>, Status> {
         let reader = &self.state.group.reader;
-        let now = reader.clock.unix_millis();
+        let now = reader.clock.now();
         let reasons = (self.state.readiness)();
         let mut partitions = Vec::new();
         let mut totals = Vec::new();

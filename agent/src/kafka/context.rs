@@ -11,7 +11,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Statistics, TopicPartitionList};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Ends of a partition's log as of the last fetch.
@@ -21,7 +21,12 @@ pub struct Watermarks {
     pub last_stable: i64,
     /// The next offset to fetch, which markers and aborted records move, too.
     pub fetched: i64,
+    /// The partition's leader has answered lately, so that these are of now.
+    pub is_fresh: bool,
 }
+
+/// A leader that has sent nothing for longer is not heard of: an idle fetch is answered several times a second. Microseconds.
+const SILENT_MICROS: i64 = 5_000_000;
 
 /// Shared by all our clients; each uses the part it needs.
 #[derive(Default)]
@@ -84,13 +89,20 @@ impl ClientContext for Context {
 
     fn stats(&self, statistics: Statistics) {
         self.client.update(&statistics);
+        let answers: HashSet<i32> = statistics
+            .brokers
+            .values()
+            .filter(|broker| broker.state == "UP" && (0..SILENT_MICROS).contains(&broker.rxidle))
+            .map(|broker| broker.nodeid)
+            .collect();
         let mut watermarks = self.watermarks.lock();
         watermarks.clear();
         for (name, topic) in statistics.topics {
             for (partition, stats) in topic.partitions {
                 if stats.hi_offset >= 0 {
                     let (high, last_stable) = (stats.hi_offset, stats.ls_offset);
-                    let ends = Watermarks { high, last_stable, fetched: stats.next_offset };
+                    let is_fresh = answers.contains(&stats.leader);
+                    let ends = Watermarks { high, last_stable, fetched: stats.next_offset, is_fresh };
                     watermarks.insert((name.clone(), partition), ends);
                 }
             }

@@ -65,6 +65,11 @@ impl Settings {
     }
 
     /// Views of the clients that these settings made.
+    /// How long what a worker shows may be shown after its last commit began: less than the group's patience with it.
+    pub fn lease(&self) -> Duration {
+        self.kafka.session_timeout * 2 / 3
+    }
+
     /// The consumer group's id.
     pub fn group(&self) -> &str {
         &self.kafka.group_id

@@ -1,11 +1,10 @@
 //! The whole group's totals, for aggregates that are published merged: shown by the publisher, and never going back.
 
 use super::Publisher;
-use crate::aggregate::{AggregatePlan, Cell, KeyBytes, WindowSpan};
-use crate::query::{Ask, Gathered, Matchers, Reader, States, gather};
+use crate::aggregate::{AggregatePlan, Cell, KeyBytes};
+use crate::query::{Ask, Gathered, Matchers, States, gather};
 use crate::sources::Source;
-use crate::state::{Task, TaskId};
-use std::collections::HashMap;
+use crate::state::{Phase, Publication, Registry, Task, TaskId};
 use std::sync::Arc;
 
 /// What there is to show of merged totals.
@@ -48,14 +47,16 @@ impl Publisher {
     pub fn merged_stalled(&self, source: &Source) -> Option<bool> {
         let publisher = source.publisher(&self.reader().registry).filter(|task| task.is_published())?;
         let tasks = self.reader().whole(source);
-        Some(!tasks.is_some_and(|tasks| may_show(publisher.merge_marks(), &tasks)))
+        Some(!tasks.is_some_and(|tasks| may_show(&publisher.publication, &tasks)))
     }
 
     /// The totals of all partitions, from this agent's tasks and its replicas of the others.
     pub fn merged_totals(&self, source: &Source, plan: &AggregatePlan) -> MergedTotals {
         let publisher = source.publisher(&self.reader().registry).filter(|task| task.is_published());
         let Some(publisher) = publisher else { return MergedTotals::NotHere };
-        let Some(tasks) = self.reader().whole(source).filter(|tasks| may_show(publisher.merge_marks(), tasks)) else {
+        // Two that read at the same time would take each other's offsets for a step back.
+        let _one_at_a_time = self.merging.lock();
+        let Some(tasks) = self.reader().whole(source).filter(|tasks| may_show(&publisher.publication, tasks)) else {
             return MergedTotals::Stalled;
         };
         let measures: Vec<usize> = (0..plan.measures.len()).collect();
@@ -63,8 +64,8 @@ impl Publisher {
         let ask =
             Ask { plan, spans: None, matchers: &matchers, group_by: None, measures: &measures, limit: usize::MAX };
         let Ok(gathered) = gather(&ask, &tasks) else { return MergedTotals::Stalled };
-        let offsets = tasks.iter().zip(&gathered.as_of).map(|(task, (next, _))| (task.id.clone(), *next));
-        if !publisher.advance_shown(&offsets.collect::<Vec<_>>()) {
+        let offsets = tasks.iter().zip(&gathered.as_of).map(|(task, as_of)| (task.id.clone(), as_of.next_offset));
+        if !publisher.publication.advance_shown(&offsets.collect::<Vec<_>>()) {
             return MergedTotals::Stalled;
         }
         MergedTotals::Shown(MergedTotal::all(gathered))
@@ -72,12 +73,20 @@ impl Publisher {
 }
 
 /// Whether these partitions' totals may be shown: own ones under their lease, replicas once they have read all that there
-/// was when this agent became the publisher.
-fn may_show(marks: Option<&HashMap<TaskId, i64>>, tasks: &[Arc<Task>]) -> bool {
-    let has_passed = |task: &Task| {
-        marks.and_then(|marks| marks.get(&task.id)).is_some_and(|mark| task.changelog_position() >= *mark)
-    };
+/// was when this agent was first to show them.
+fn may_show(publication: &Publication, tasks: &[Arc<Task>]) -> bool {
+    let has_passed = |task: &Task| publication.mark(&task.id).is_some_and(|mark| task.changelog_position() >= mark);
     tasks.iter().all(|task| if task.is_replica() { has_passed(task) } else { task.is_published() })
+}
+
+/// The running publisher of a source's merged totals, if it is here, with the partitions of others that it has no mark of
+/// yet. What the last publisher has shown of them had been committed by now; so a mark that is read later than this holds
+/// for a partition that is added, or taken over by another agent, as well.
+pub fn unmarked(source: &Source, registry: &Registry) -> Option<(Arc<Task>, Vec<TaskId>)> {
+    let publisher = source.publisher(registry).filter(|task| task.phase() == Phase::Running)?;
+    let mut ids = source.missing(registry, &source.tasks(registry));
+    ids.retain(|id| publisher.publication.mark(id).is_none());
+    (!ids.is_empty()).then_some((publisher, ids))
 }
 
 /// A task's totals in the keys' order.
@@ -97,35 +106,10 @@ pub fn start_time(task: &Task, plan: &AggregatePlan) -> Option<i64> {
     task.view.read().start_time(plan.id)
 }
 
-/// All of the source's tasks, if this agent has every one of them and publishes for the group.
-pub fn whole_group(reader: &Reader, source: &Source) -> Option<Vec<Arc<Task>>> {
-    let tasks = source.tasks(&reader.registry);
-    let publishes = source.publisher(&reader.registry).is_some_and(|task| task.is_published());
-    let whole = source.missing(&reader.registry, &tasks).is_empty() && tasks.iter().all(|task| task.is_published());
-    (publishes && whole).then_some(tasks)
-}
-
-/// All keys with the tasks' totals, or their panes in `span`, merged; in the keys' order.
-pub fn merge(plan: &AggregatePlan, span: Option<WindowSpan>, tasks: &[Arc<Task>]) -> Vec<MergedTotal> {
-    let measures: Vec<usize> = (0..plan.measures.len()).collect();
-    let spans = span.as_slice();
-    let ask = Ask {
-        plan,
-        spans: span.is_some().then_some(spans),
-        matchers: &Matchers::default(),
-        group_by: None,
-        measures: &measures,
-        limit: usize::MAX,
-    };
-    // Without a limit nothing is refused.
-    gather(&ask, tasks).map(MergedTotal::all).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::query::testing::{Agent, T0, event};
-    use crate::state::Phase;
 
     fn count(agent: &Agent) -> Option<u64> {
         let source = &agent.reader.sources.now().sources[0];
@@ -148,15 +132,15 @@ mod tests {
         (agent, other)
     }
 
-    fn marks(mark: i64) -> HashMap<TaskId, i64> {
-        HashMap::from([(TaskId { topic: "log-events".into(), partition: 1 }, mark)])
+    fn mark(agent: &Agent, mark: i64) {
+        agent.task(0).publication.set_mark(TaskId { topic: "log-events".into(), partition: 1 }, mark);
     }
 
     #[test]
     fn a_new_publisher_shows_nothing_before_its_replicas_have_passed_what_there_was() {
         let (agent, other) = with_replica();
         assert_eq!(count(&agent), None, "the marks are not known yet");
-        agent.task(0).set_merge_marks(marks(11));
+        mark(&agent, 11);
         assert_eq!(count(&agent), None);
         other.task(0).set_changelog_position(11);
         assert_eq!(count(&agent), Some(3));
@@ -165,7 +149,7 @@ mod tests {
     #[test]
     fn a_replica_behind_what_was_shown_stalls_the_totals() {
         let (mut agent, _other) = with_replica();
-        agent.task(0).set_merge_marks(marks(10));
+        mark(&agent, 10);
         assert_eq!(count(&agent), Some(3));
         let older = Agent::having(1..2, 2);
         let behind = older.task(0).clone();
@@ -175,6 +159,25 @@ mod tests {
         assert_eq!(count(&agent), None);
         agent.commit(0, &[event(T0, "/a", 200)], 0);
         assert_eq!(count(&agent), None);
+    }
+
+    #[test]
+    fn a_partition_is_marked_when_it_appears_and_its_mark_stays() {
+        let (agent, _other) = with_replica();
+        let (registry, source) = (&agent.reader.registry, &agent.reader.sources.now().sources[0]);
+        let unmarked = || {
+            let ids = unmarked(source, registry).into_iter().flat_map(|(_, ids)| ids);
+            ids.map(|id| id.partition).collect::<Vec<_>>()
+        };
+        assert_eq!(unmarked(), [1]);
+        mark(&agent, 10);
+        assert!(unmarked().is_empty());
+        registry.set_partitions("log-events".into(), 4);
+        assert_eq!(unmarked(), [2, 3]);
+        mark(&agent, 99);
+        assert_eq!(count(&agent), None, "the added partitions are missing");
+        registry.set_partitions("log-events".into(), 2);
+        assert_eq!(count(&agent), Some(3), "the first mark counts");
     }
 
     #[test]

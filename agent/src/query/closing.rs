@@ -1,6 +1,7 @@
 //! When a window is closed: what every partition's progress says about it. Pure; time is handed in.
 
 use crate::aggregate::WindowGrid;
+use crate::clock::Moment;
 use crate::state::{Phase, Task};
 use std::time::Duration;
 
@@ -14,27 +15,48 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Progress of a task, at wall time `now` (Unix milliseconds).
-    pub fn of(task: &Task, now: i64, idle_timeout: Duration) -> Progress {
-        let (stream_time, last_input) = {
-            let view = task.view.read();
-            (view.record().stream_time, view.record().last_input_at_ms)
-        };
-        // A partition that has messages waiting, or may have, is not idle however old its last commit is: after a
-        // downtime all of them look old.
-        let nothing_waits = match task.phase() {
-            Phase::Running => task.stable_lag() == Some(0),
-            // How much its owner has waiting cannot be seen from here. One that reads it commits it, which shows.
-            Phase::Replica { .. } => is_idle(task.observed_since(), now, idle_timeout),
-            Phase::Restoring { .. } => false,
-        };
-        Progress { stream_time, idle: nothing_waits && is_idle(last_input, now, idle_timeout) }
+    /// Progress of a task.
+    pub fn of(task: &Task, now: Moment, idle_timeout: Duration) -> Progress {
+        let stream_time = task.view.read().record().stream_time;
+        Progress { stream_time, idle: quiet(task, now, idle_timeout) == Quiet::Idle }
     }
 }
 
-/// Whether a partition whose input was last read at `last_input` has been silent for `idle_timeout` at `now`.
-fn is_idle(last_input: i64, now: i64, idle_timeout: Duration) -> bool {
-    last_input > 0 && now.saturating_sub(last_input) >= idle_timeout.as_millis() as i64
+/// What a partition's silence means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quiet {
+    /// It is not silent, or not for long enough.
+    No,
+    /// No input came for `idle_timeout`, none waits, and somebody who would know has said so since.
+    Idle,
+    /// Nobody has been heard who would know.
+    Unheard,
+}
+
+fn quiet(task: &Task, now: Moment, idle_timeout: Duration) -> Quiet {
+    let unheard = task.unheard(now.boot);
+    let is_unheard = unheard.is_none_or(|silence| silence >= task.lease.length());
+    // What is not known since when: that there was no input after the last sign of life.
+    let without_input = task.without_input(now).unwrap_or_default();
+    let is_idle = without_input.saturating_sub(unheard.unwrap_or_default()) >= idle_timeout;
+    match task.phase() {
+        Phase::Restoring { .. } => Quiet::No,
+        // A partition that has messages waiting, or may have, is not idle however old its last commit is: after a
+        // downtime all of them look old.
+        Phase::Running if task.stable_lag() != Some(0) => Quiet::No,
+        Phase::Running if is_unheard && without_input >= idle_timeout => Quiet::Unheard,
+        // How much its owner has waiting cannot be seen from here. One that reads it commits it, which shows.
+        Phase::Replica { .. } if is_unheard => Quiet::Unheard,
+        Phase::Replica { .. } if task.heard_for(now.boot) < idle_timeout => Quiet::No,
+        Phase::Running | Phase::Replica { .. } if is_idle => Quiet::Idle,
+        Phase::Running | Phase::Replica { .. } => Quiet::No,
+    }
+}
+
+/// Whether nothing has been heard of what a partition's progress depends on: its owner, if this is a replica, or the broker
+/// that has its input. Such a partition is not idle; it is missing.
+pub fn is_silent(task: &Task, now: Moment, idle_timeout: Duration) -> bool {
+    quiet(task, now, idle_timeout) == Quiet::Unheard
 }
 
 /// What the partitions together say about closing.
@@ -135,10 +157,81 @@ mod tests {
         assert_eq!(closing.newest_shown(MINUTE, 10, Some(60)), Some(180));
     }
 
-    #[test]
-    fn idle_means_silent_for_the_whole_timeout() {
-        let timeout = Duration::from_millis(100);
-        assert!(!is_idle(1_000, 1_099, timeout) && is_idle(1_000, 1_100, timeout));
-        assert!(!is_idle(0, 1_100, timeout), "a partition without a record has not been read yet");
+    mod quiet {
+        use super::super::*;
+        use crate::clock::BootTime;
+        use crate::query::testing::{Agent, MINUTE, T0, event};
+        use std::sync::Arc;
+
+        const TIMEOUT: Duration = Duration::from_secs(60);
+
+        fn at(millis: i64) -> Moment {
+            Moment { boot: BootTime::from_millis(millis), unix_millis: millis }
+        }
+
+        /// A task that read its last input at `T0`, and its lease is 7 s.
+        fn task() -> Arc<Task> {
+            let mut agent = Agent::new(1, 1);
+            agent.commit(0, &[event(T0, "/a", 200)], 0);
+            agent.task(0).clone()
+        }
+
+        #[test]
+        fn idle_means_without_input_for_the_whole_timeout_as_of_the_last_sign_of_life() {
+            for phase in [Phase::Running, Phase::Replica { behind: None }] {
+                let task = task();
+                task.set_phase(phase);
+                for second in 0..59 {
+                    task.hear(BootTime::from_millis(T0 + second * 1_000));
+                }
+                assert_eq!(quiet(&task, at(T0 + MINUTE), TIMEOUT), Quiet::No);
+                let (last, after) = (T0 + MINUTE + 1_000, T0 + MINUTE + 7_999);
+                task.hear(BootTime::from_millis(last));
+                assert_eq!(quiet(&task, at(last), TIMEOUT), Quiet::Idle);
+                assert_eq!(quiet(&task, at(after), TIMEOUT), Quiet::Idle);
+                assert_eq!(quiet(&task, at(after + 1), TIMEOUT), Quiet::Unheard);
+            }
+        }
+
+        #[test]
+        fn a_replica_whose_owner_dies_is_never_idle() {
+            let task = task();
+            task.set_phase(Phase::Replica { behind: None });
+            (0..3).for_each(|second| task.hear(BootTime::from_millis(T0 + second * 1_000)));
+            for second in 2..200 {
+                let now = at(T0 + second * 1_000);
+                let expected = if second < 9 { Quiet::No } else { Quiet::Unheard };
+                assert_eq!(quiet(&task, now, Duration::from_secs(5)), expected, "{second}");
+            }
+        }
+
+        #[test]
+        fn messages_that_wait_are_no_silence_whoever_is_heard() {
+            let task = task();
+            task.set_watermarks(7, 7);
+            assert_eq!(quiet(&task, at(T0 + 10 * MINUTE), TIMEOUT), Quiet::No);
+        }
+
+        #[test]
+        fn input_that_is_dated_in_the_future_holds_a_partition_up_no_longer_than_others() {
+            let task = task();
+            let mut record = task.view.read().record().clone();
+            record.last_input_at_ms = T0 + 600 * MINUTE;
+            task.view.write().set_record(record);
+            assert_eq!(task.without_input(at(T0)), Some(Duration::ZERO));
+            assert_eq!(task.without_input(at(T0 + 90_000)), Some(Duration::from_secs(90)));
+        }
+
+        #[test]
+        fn a_clock_that_is_set_forward_makes_nothing_idle_that_was_seen_reading() {
+            let task = task();
+            assert_eq!(task.without_input(at(T0)), Some(Duration::ZERO));
+            let mut record = task.view.read().record().clone();
+            record.last_input_at_ms = T0 + 1_000;
+            task.view.write().set_record(record);
+            assert_eq!(task.without_input(at(T0 + 1_000)), Some(Duration::ZERO));
+            let jumped = Moment { unix_millis: T0 + 600 * MINUTE, ..at(T0 + 2_000) };
+            assert_eq!(task.without_input(jumped), Some(Duration::from_secs(1)));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::error::QueryError;
 use super::matcher::Matchers;
 use crate::aggregate::{AggregatePlan, KeyBytes, MeasureState, Pane, WindowSpan, encode_labels, is_overflow, labels};
-use crate::state::{AggregateView, Committed, Task};
+use crate::state::{AggregateView, Committed, Task, View};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::collections::hash_map::Entry;
@@ -36,8 +36,32 @@ pub struct Gathered {
     pub cells: FxHashMap<(u32, u32), States>,
     /// Of totals: since when each group counts, Unix milliseconds; the earliest of its keys.
     pub since: Vec<Option<i64>>,
-    /// Next input offset and stream time of each task, as of when its cells were read.
-    pub as_of: Vec<(i64, Option<i64>)>,
+    /// How far each task was when its cells were read.
+    pub as_of: Vec<AsOf>,
+    /// Positions among the groups, as far as somebody has asked.
+    by_labels: FxHashMap<KeyBytes, u32>,
+}
+
+/// How far a task is, as far as its cells of one aggregate go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsOf {
+    pub next_offset: i64,
+    pub stream_time: Option<i64>,
+    /// Panes that end at or before this are gone.
+    pub expired_before: Option<i64>,
+}
+
+impl AsOf {
+    pub fn of(plan: &AggregatePlan, view: &View) -> AsOf {
+        let record = view.record();
+        let progress = record.aggregates.iter().find(|progress| progress.id == plan.id.0);
+        let expired = progress.map(|progress| progress.panes_expired_before);
+        AsOf {
+            next_offset: record.next_offset,
+            stream_time: record.stream_time,
+            expired_before: expired.filter(|&before| before > i64::MIN),
+        }
+    }
 }
 
 struct Gatherer<'a> {
@@ -62,7 +86,7 @@ pub fn gather(ask: &Ask<'_>, tasks: &[Arc<Task>]) -> Result<Gathered, QueryError
     };
     for task in tasks {
         let view = task.view.read();
-        gatherer.gathered.as_of.push((view.record().next_offset, view.record().stream_time));
+        gatherer.gathered.as_of.push(AsOf::of(ask.plan, &view));
         if let Some(aggregate) = view.aggregate(ask.plan.id) {
             gatherer.task_since = view.start_time(ask.plan.id);
             gatherer.add(aggregate, only_key.as_ref())?;
@@ -145,11 +169,13 @@ impl Gathered {
     /// # Errors
     /// If that makes more than `limit` cells.
     pub fn absorb(&mut self, other: Gathered, limit: usize) -> Result<(), QueryError> {
-        let mut by_labels: FxHashMap<KeyBytes, u32> = self.groups.iter().cloned().zip(0..).collect();
+        if self.by_labels.len() < self.groups.len() {
+            self.by_labels = self.groups.iter().cloned().zip(0..).collect();
+        }
         let mut groups = Vec::with_capacity(other.groups.len());
         for labels in other.groups {
             let next = self.groups.len() as u32;
-            let group = *by_labels.entry(labels).or_insert_with_key(|labels| {
+            let group = *self.by_labels.entry(labels).or_insert_with_key(|labels| {
                 self.groups.push(labels.clone());
                 next
             });

@@ -6,17 +6,19 @@
 use super::error::QueryError;
 use super::gather::{Ask, Gathered, gather};
 use super::matcher::Matcher;
+use super::matcher::Matchers;
 use super::peers::{PeerError, Peers, too_large};
 use super::select::{Selection, is_totals};
 use super::status::{Known, as_gathered};
 use super::{Answer, Reader, Request, Source, wire};
-use crate::aggregate::AggregatePlan;
+use crate::aggregate::{AggregatePlan, WindowSpan};
 use crate::state::{Address, Directory, Group, Task, TaskId};
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use streamgauge_proto::peer::v1 as peer;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_blocking};
 
 /// A partition whose state is not in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,17 +47,47 @@ pub struct GroupReader {
 }
 
 /// What one agent answered.
-pub type Part = (Address, Vec<Known>, Gathered);
+type Part = (Address, Vec<Known>, Gathered);
 
 /// What all agents answered, and what nobody did.
 #[derive(Debug, Default)]
-pub struct Round {
+struct Round {
     pub parts: Vec<Part>,
     pub missing: Vec<Missing>,
 }
 
-/// What to ask of others; `None`: only how far they are.
-pub type Wanted<'a> = Option<(&'a Ask<'a>, &'a [Matcher])>;
+/// What to ask of others.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    /// Only how far they are, with the ends of their panes or without.
+    Progress {
+        panes: bool,
+    },
+    Cells(&'a Ask<'a>, &'a [Matcher]),
+}
+
+/// How far all partitions of a source are, and where each can be read.
+#[derive(Debug, Default)]
+pub struct Everyone {
+    /// Those that are read here.
+    pub tasks: Vec<Arc<Task>>,
+    /// Of those, in their order, then of those that others have.
+    pub known: Vec<Known>,
+    places: Vec<(Address, Vec<TaskId>)>,
+    pub missing: Vec<TaskId>,
+}
+
+impl Everyone {
+    /// Whether all partitions are read here.
+    pub fn is_here(&self) -> bool {
+        self.places.is_empty() && self.missing.is_empty()
+    }
+
+    /// All partitions of the source.
+    pub fn all(&self) -> impl Iterator<Item = &TaskId> {
+        self.known.iter().map(|known| &known.status.id).chain(&self.missing)
+    }
+}
 
 impl GroupReader {
     pub fn new(
@@ -85,7 +117,10 @@ impl GroupReader {
         // Totals can be asked for before it is known how far anybody is.
         let totals = is_totals(request).then_some(Selection::Totals);
         let ask = totals.as_ref().map(|totals| question.ask(totals));
-        let wanted = ask.as_ref().map(|ask| (ask, request.matchers.as_slice()));
+        let wanted = match &ask {
+            Some(ask) => Wanted::Cells(ask, &request.matchers),
+            None => Wanted::Progress { panes: false },
+        };
         let mut round = self.round(&question.plan, absent, wanted).await?;
         tasks.extend(self.replicas_of(&mut round.missing));
         let mut known = self.reader.known(&question.plan, &tasks);
@@ -111,7 +146,7 @@ impl GroupReader {
     }
 
     /// What is read on this agent, and the partitions that are not.
-    pub fn here(&self, source: &Source) -> (Vec<Arc<Task>>, Vec<TaskId>) {
+    fn here(&self, source: &Source) -> (Vec<Arc<Task>>, Vec<TaskId>) {
         let registry = &self.reader.registry;
         let mut tasks = source.tasks(registry);
         let mut absent = source.missing(registry, &tasks);
@@ -128,7 +163,7 @@ impl GroupReader {
     }
 
     /// Takes those out of `missing` that this agent has a replica of.
-    pub fn replicas_of(&self, missing: &mut Vec<Missing>) -> Vec<Arc<Task>> {
+    fn replicas_of(&self, missing: &mut Vec<Missing>) -> Vec<Arc<Task>> {
         let mut found = Vec::new();
         missing.retain(|missing| match self.reader.registry.replica(&missing.id) {
             Some(replica) => {
@@ -141,12 +176,7 @@ impl GroupReader {
     }
 
     /// Asks the owners of `absent`, then whoever has replicas of what they did not answer.
-    pub async fn round(
-        &self,
-        plan: &AggregatePlan,
-        absent: Vec<TaskId>,
-        wanted: Wanted<'_>,
-    ) -> Result<Round, QueryError> {
+    async fn round(&self, plan: &AggregatePlan, absent: Vec<TaskId>, wanted: Wanted<'_>) -> Result<Round, QueryError> {
         let group = self.directory.group();
         self.peers.keep(&group);
         let (places, missing) = by_owner(&group, self.directory.own(), absent);
@@ -166,7 +196,7 @@ impl GroupReader {
     }
 
     /// Asks those who answered a first time for cells.
-    pub async fn again(
+    async fn again(
         &self,
         plan: &AggregatePlan,
         before: Round,
@@ -174,7 +204,7 @@ impl GroupReader {
     ) -> Result<Round, QueryError> {
         let ids = |known: Vec<Known>| known.into_iter().map(|known| known.status.id).collect();
         let places = before.parts.into_iter().map(|(address, known, _)| (address, ids(known)));
-        let mut round = self.scatter(plan, places.collect(), Some(wanted)).await?;
+        let mut round = self.scatter(plan, places.collect(), Wanted::Cells(wanted.0, wanted.1)).await?;
         round.missing.extend(before.missing);
         Ok(round)
     }
@@ -186,13 +216,20 @@ impl GroupReader {
         places: Vec<(Address, Vec<TaskId>)>,
         wanted: Wanted<'_>,
     ) -> Result<Round, QueryError> {
-        let selection = wanted.map(|(ask, matchers)| wire::selection(ask, matchers));
+        let (selection, shape, panes) = match wanted {
+            Wanted::Progress { panes } => (None, None, panes),
+            Wanted::Cells(ask, matchers) => {
+                let shape = (ask.measures, ask.spans.map_or(1, <[_]>::len));
+                (Some(wire::selection(ask, matchers)), Some(shape), false)
+            }
+        };
         let mut calls = JoinSet::new();
         for (address, ids) in places {
             let request = peer::ReadRequest {
                 aggregate: plan.id.0,
                 partitions: ids.iter().map(wire::partition).collect(),
                 selection: selection.clone(),
+                panes,
             };
             let peers = self.peers.clone();
             calls.spawn(async move {
@@ -200,7 +237,6 @@ impl GroupReader {
                 (address, ids, answer)
             });
         }
-        let shape = wanted.map(|(ask, _)| (ask.measures, ask.spans.map_or(1, <[_]>::len)));
         let mut round = Round::default();
         while let Some(joined) = calls.join_next().await {
             // A panic in there is a bug, and has been reported by the panic hook.
@@ -224,6 +260,112 @@ impl GroupReader {
         }
         Ok(round)
     }
+}
+
+impl GroupReader {
+    /// How far every partition of a source is, and where it can be read: here, or with its owner, or with whoever has a
+    /// replica. `panes`: with the ends of the panes held.
+    ///
+    /// # Errors
+    /// If another agent's answer is too large.
+    pub async fn everyone(&self, source: &Source, plan: &AggregatePlan, panes: bool) -> Result<Everyone, QueryError> {
+        let (mut tasks, absent) = match self.reader.whole(source) {
+            Some(tasks) => (tasks, Vec::new()),
+            None => self.here(source),
+        };
+        let mut round = Round::default();
+        if !absent.is_empty() {
+            round = self.round(plan, absent, Wanted::Progress { panes }).await?;
+            tasks.extend(self.replicas_of(&mut round.missing));
+        }
+        let mut known = self.reader.known(plan, &tasks);
+        if panes {
+            known = known.into_iter().zip(&tasks).map(|(known, task)| known.with_panes(task, plan)).collect();
+        }
+        let mut places = Vec::new();
+        for (address, theirs, _) in round.parts {
+            places.push((address, theirs.iter().map(|known| known.status.id.clone()).collect()));
+            known.extend(theirs);
+        }
+        let missing = round.missing.into_iter().map(|missing| missing.id).collect();
+        Ok(Everyone { tasks, known, places, missing })
+    }
+
+    /// All cells of these windows, merged, and how far everyone was when they were read. However many keys there are, no
+    /// more than a part of each agent's answer is held beside the result.
+    ///
+    /// # Errors
+    /// Why one of the agents that had been asked how far it is did not answer this time.
+    pub async fn windows(
+        &self,
+        plan: &Arc<AggregatePlan>,
+        spans: &[WindowSpan],
+        everyone: &Everyone,
+    ) -> Result<(Gathered, Vec<Known>), String> {
+        let measures: Vec<usize> = (0..plan.measures.len()).collect();
+        let (tasks, own) = (everyone.tasks.clone(), plan.clone());
+        let (own_spans, own_measures) = (spans.to_vec(), measures.clone());
+        let here = move || gather(&whole_windows(&own, &own_spans, &Matchers::default(), &own_measures), &tasks);
+        let here = spawn_blocking(here).await.map_err(|error| error.to_string())?;
+        let mut gathered = here.map_err(|error| error.to_string())?;
+        let mut known = everyone.known[..everyone.tasks.len()].to_vec();
+        as_gathered(&mut known, &gathered);
+        if everyone.places.is_empty() {
+            return Ok((gathered, known));
+        }
+        let matchers = Matchers::default();
+        let selection = wire::selection(&whole_windows(plan, spans, &matchers, &measures), &[]);
+        let (sender, mut parts) = mpsc::channel(1);
+        let mut calls = JoinSet::new();
+        for (address, ids) in everyone.places.clone() {
+            let request = peer::ReadRequest {
+                aggregate: plan.id.0,
+                partitions: ids.iter().map(wire::partition).collect(),
+                selection: Some(selection.clone()),
+                panes: false,
+            };
+            let (peers, sender, ids) = (self.peers.clone(), sender.clone(), Arc::<[TaskId]>::from(ids));
+            calls.spawn(async move {
+                let pass_on = async {
+                    let mut parts = peers.gather(&address, request).await?;
+                    while let Some(part) = peers.part(&address, &mut parts).await? {
+                        if sender.send(Ok((ids.clone(), part))).await.is_err() {
+                            break;
+                        }
+                    }
+                    Ok(())
+                };
+                let failure = match pass_on.await {
+                    Ok(()) => return,
+                    Err(PeerError::TooLarge) => format!("the agent at {address} has too much to answer"),
+                    Err(PeerError::Failed(reason)) => reason,
+                };
+                drop(sender.send(Err(failure)).await);
+            });
+        }
+        drop(sender);
+        while let Some(part) = parts.recv().await {
+            let (ids, part) = part?;
+            let (theirs, cells) = wire::answered(part, plan, &ids, Some((&measures, spans.len())))?;
+            known.extend(theirs);
+            // Without a limit nothing is refused.
+            let _ = gathered.absorb(cells, usize::MAX);
+        }
+        match everyone.known.iter().find(|asked| known.iter().all(|known| known.status.id != asked.status.id)) {
+            Some(gone) => Err(format!("{}: its agent does not have it any more", gone.status.id)),
+            None => Ok((gathered, known)),
+        }
+    }
+}
+
+fn whole_windows<'a>(
+    plan: &'a AggregatePlan,
+    spans: &'a [WindowSpan],
+    matchers: &'a Matchers,
+    measures: &'a [usize],
+) -> Ask<'a> {
+    // There is room for all keys there are; those are limited.
+    Ask { plan, spans: Some(spans), matchers, group_by: None, measures, limit: usize::MAX }
 }
 
 /// By the member list it is this agent's, and it is not here.

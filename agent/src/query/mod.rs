@@ -9,6 +9,7 @@ mod error;
 mod gather;
 mod group;
 mod matcher;
+mod parts;
 mod peers;
 mod question;
 mod request;
@@ -27,12 +28,13 @@ pub use crate::sources::{Source, Sources, aggregates};
 pub use answer::Row;
 pub use closing::{Closing, Progress};
 pub use error::QueryError;
-pub use gather::{Ask, Gathered, States, gather};
-pub use group::{GroupReader, Missing};
+pub use gather::{AsOf, Ask, Gathered, States, gather};
+pub use group::{Everyone, GroupReader, Missing};
 pub use matcher::{MatchOp, Matcher, Matchers};
+pub use parts::Parts;
 pub use request::{OrderBy, Request, Time};
-pub use serve::serve;
-pub use status::{Condition, Known, PartitionStatus, Readiness, not_ready};
+pub use serve::{serve, serve_parts};
+pub use status::{Condition, Known, PartitionStatus, Readiness, as_gathered, not_ready};
 pub use value::{buckets, quantile, sum, value};
 pub use wire::status as status_to_proto;
 
@@ -106,7 +108,7 @@ impl Reader {
 
     /// How far tasks are, as far as an aggregate goes.
     pub fn known(&self, plan: &AggregatePlan, tasks: &[Arc<Task>]) -> Vec<Known> {
-        let now = self.clock.unix_millis();
+        let now = self.clock.now();
         tasks.iter().map(|task| Known::of(task, plan, now)).collect()
     }
 
@@ -120,9 +122,4 @@ impl Reader {
         })?;
         Question::new(request, source.clone(), plan.clone(), self.max_cells)
     }
-}
-
-/// End of the oldest pane that any of the tasks holds, Unix milliseconds.
-pub fn oldest_pane_end(plan: &AggregatePlan, tasks: &[Arc<Task>]) -> Option<i64> {
-    tasks.iter().filter_map(|task| status::oldest_pane_end(plan, task)).min()
 }

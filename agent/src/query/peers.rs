@@ -11,7 +11,7 @@ use std::time::Duration;
 use streamgauge_proto::peer::v1 as peer;
 use streamgauge_proto::peer::v1::peer_service_client::PeerServiceClient;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 /// How long one agent may take for an answer; then its partitions are missing.
 pub const DEADLINE: Duration = Duration::from_secs(1);
@@ -66,12 +66,40 @@ impl Peers {
     /// Asks one agent, and waits for [`DEADLINE`] at most.
     pub async fn read(&self, address: &Address, request: peer::ReadRequest) -> Result<peer::ReadResponse, PeerError> {
         let mut client = self.client(address)?;
-        let answer = tokio::time::timeout(DEADLINE, client.read(request)).await;
-        let failure = match answer {
-            Ok(Ok(answer)) => {
-                self.metrics.peer_asked("answered");
-                return Ok(answer.into_inner());
-            }
+        let answer = self.within(address, client.read(request)).await?;
+        self.metrics.peer_asked("answered");
+        Ok(answer.into_inner())
+    }
+
+    /// Asks one agent for an answer in parts.
+    pub async fn gather(
+        &self,
+        address: &Address,
+        request: peer::ReadRequest,
+    ) -> Result<Streaming<peer::ReadResponse>, PeerError> {
+        let mut client = self.client(address)?;
+        let parts = self.within(address, client.gather(request)).await?.into_inner();
+        self.metrics.peer_asked("answered");
+        Ok(parts)
+    }
+
+    /// The next part of an answer; waits for [`DEADLINE`] at most.
+    pub async fn part(
+        &self,
+        address: &Address,
+        parts: &mut Streaming<peer::ReadResponse>,
+    ) -> Result<Option<peer::ReadResponse>, PeerError> {
+        self.within(address, parts.message()).await
+    }
+
+    /// What an agent answers; one that fails is left alone for a moment.
+    async fn within<T>(
+        &self,
+        address: &Address,
+        answer: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, PeerError> {
+        let failure = match tokio::time::timeout(DEADLINE, answer).await {
+            Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(status)) => match refusal(&status) {
                 Some(error) => {
                     self.metrics.peer_asked("refused");

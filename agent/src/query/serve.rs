@@ -3,7 +3,10 @@
 use super::error::QueryError;
 use super::gather::{Ask, Gathered, gather};
 use super::matcher::Matchers;
+use super::parts::Parts;
+use super::status::Known;
 use super::{Reader, aggregates, status, wire};
+use crate::aggregate::AggregatePlan;
 use crate::state::{Phase, Task, TaskId};
 use std::sync::Arc;
 use streamgauge_proto::peer::v1 as peer;
@@ -13,18 +16,8 @@ use streamgauge_proto::peer::v1 as peer;
 /// # Errors
 /// If the aggregate is not one of this agent's config, the request makes no sense, or the answer is too large.
 pub fn serve(reader: &Reader, request: peer::ReadRequest) -> Result<peer::ReadResponse, QueryError> {
-    let sources = reader.sources.now();
-    let found = aggregates(&sources).find(|(_, plan)| plan.id.0 == request.aggregate);
-    let (source, plan) = found.ok_or_else(|| QueryError::UnknownAggregate {
-        name: format!("{:016x}", request.aggregate),
-        known: aggregates(&sources).map(|(_, plan)| format!("{:016x}", plan.id.0)).collect(),
-    })?;
-    let here = request.partitions.into_iter().filter_map(|partition| {
-        let id = TaskId { topic: partition.topic.into(), partition: partition.partition };
-        here(reader, &id).filter(|task| task.source == source.name)
-    });
-    let tasks: Vec<Arc<Task>> = here.collect();
-    let mut known = reader.known(plan, &tasks);
+    let Here { plan, tasks, mut known } = Here::of(reader, &request)?;
+    let plan = &*plan;
     let Some(selection) = request.selection else { return Ok(wire::gathered(&known, Gathered::default())) };
     let invalid = |what: &str| QueryError::Invalid(what.to_owned());
     let matchers: Option<Vec<_>> = selection.matchers.iter().cloned().map(wire::matcher_from).collect();
@@ -50,6 +43,51 @@ pub fn serve(reader: &Reader, request: peer::ReadRequest) -> Result<peer::ReadRe
     let gathered = gather(&ask, &tasks)?;
     status::as_gathered(&mut known, &gathered);
     Ok(wire::gathered(&known, gathered))
+}
+
+/// The same for what is published: windows with all their keys and measures, in parts.
+///
+/// # Errors
+/// As [`serve`], but for the size of the answer.
+pub fn serve_parts(reader: &Reader, request: peer::ReadRequest) -> Result<Parts, QueryError> {
+    let Here { plan, tasks, known } = Here::of(reader, &request)?;
+    let selection = request.selection.unwrap_or_default();
+    let is_all = selection.matchers.is_empty()
+        && selection.group_by.is_none()
+        && selection.measures.iter().copied().eq(0..plan.measures.len() as u32);
+    match wire::spans(&selection) {
+        Some(spans) if is_all => Ok(Parts::new(plan, &spans, &tasks, known)),
+        _ => Err(QueryError::Invalid("only whole windows are answered in parts".to_owned())),
+    }
+}
+
+/// What a request is about, as far as it is here.
+struct Here {
+    plan: Arc<AggregatePlan>,
+    tasks: Vec<Arc<Task>>,
+    known: Vec<Known>,
+}
+
+impl Here {
+    fn of(reader: &Reader, request: &peer::ReadRequest) -> Result<Here, QueryError> {
+        let sources = reader.sources.now();
+        let found = aggregates(&sources).find(|(_, plan)| plan.id.0 == request.aggregate);
+        let (source, plan) = found.ok_or_else(|| QueryError::UnknownAggregate {
+            name: format!("{:016x}", request.aggregate),
+            known: aggregates(&sources).map(|(_, plan)| format!("{:016x}", plan.id.0)).collect(),
+        })?;
+        let here = request.partitions.iter().filter_map(|partition| {
+            let id = TaskId { topic: partition.topic.as_str().into(), partition: partition.partition };
+            here(reader, &id).filter(|task| task.source == source.name)
+        });
+        let tasks: Vec<Arc<Task>> = here.collect();
+        let mut known = reader.known(plan, &tasks);
+        if request.panes {
+            let with_panes = |(known, task): (Known, &Arc<Task>)| known.with_panes(task, plan);
+            known = known.into_iter().zip(&tasks).map(with_panes).collect();
+        }
+        Ok(Here { plan: plan.clone(), tasks, known })
+    }
 }
 
 /// The task, or else a replica of it. One that is being restored has nothing to show before it is through, but for what

@@ -1,9 +1,10 @@
 //! How far each partition is: what every answer is as of.
 
-use super::closing::Progress;
-use super::gather::Gathered;
-use crate::aggregate::AggregatePlan;
-use crate::state::{Address, HeldUp, Phase, Registry, Task, TaskId};
+use super::closing::{Progress, is_silent};
+use super::gather::{AsOf, Gathered};
+use crate::aggregate::{AggregatePlan, Pane};
+use crate::clock::Moment;
+use crate::state::{Address, HeldUp, Phase, Registry, Task, TaskId, View};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub struct PartitionStatus {
 }
 
 impl PartitionStatus {
-    pub fn of(task: &Task, idle_timeout: Duration, now: i64) -> PartitionStatus {
+    pub fn of(task: &Task, idle_timeout: Duration, now: Moment) -> PartitionStatus {
         let Progress { idle, .. } = Progress::of(task, now, idle_timeout);
         let lag = task.lag();
         let view = task.view.read();
@@ -87,26 +88,59 @@ pub struct Known {
     pub status: PartitionStatus,
     /// End of the oldest pane held, Unix milliseconds.
     pub oldest_end: Option<i64>,
+    /// Nothing has been heard lately of its owner, or of the broker that has its input.
+    pub is_silent: bool,
+    /// Panes that end at or before this are gone, Unix milliseconds.
+    pub expired_before: Option<i64>,
+    /// Ends of the panes held, ascending, if they were asked for.
+    pub pane_ends: Vec<i64>,
 }
 
 impl Known {
-    pub fn of(task: &Arc<Task>, plan: &AggregatePlan, now: i64) -> Known {
+    pub fn of(task: &Arc<Task>, plan: &AggregatePlan, now: Moment) -> Known {
         let status = PartitionStatus::of(task, plan.config.idle_timeout, now);
-        Known { status, oldest_end: oldest_pane_end(plan, task) }
+        let view = task.view.read();
+        Known {
+            status,
+            oldest_end: oldest_pane_end(plan, &view),
+            is_silent: is_silent(task, now, plan.config.idle_timeout),
+            expired_before: AsOf::of(plan, &view).expired_before,
+            pane_ends: Vec::new(),
+        }
+    }
+
+    /// The same with the ends of the panes held.
+    pub fn with_panes(self, task: &Task, plan: &AggregatePlan) -> Known {
+        let view = task.view.read();
+        let panes = view.aggregate(plan.id).into_iter().flat_map(|aggregate| aggregate.panes());
+        let mut pane_ends: Vec<i64> =
+            panes.filter(|(pane, _)| *pane != Pane::TOTAL).map(|(pane, _)| pane.end).collect();
+        pane_ends.dedup();
+        Known { pane_ends, ..self }
+    }
+
+    /// A commit may have come since this was made.
+    pub fn set_as_of(&mut self, as_of: &AsOf) {
+        (self.status.next_offset, self.status.stream_time) = (as_of.next_offset, as_of.stream_time);
+        self.expired_before = as_of.expired_before;
+    }
+
+    /// Whether what is known of it is of now.
+    pub fn is_sound(&self) -> bool {
+        !self.is_silent && matches!(self.status.condition, Condition::Running | Condition::Replica)
     }
 }
 
 /// A commit may have come in between: an answer names the offsets of the very cells that are in it.
-pub(super) fn as_gathered(known: &mut [Known], gathered: &Gathered) {
-    for (known, &(next_offset, stream_time)) in known.iter_mut().zip(&gathered.as_of) {
-        (known.status.next_offset, known.status.stream_time) = (next_offset, stream_time);
+pub fn as_gathered(known: &mut [Known], gathered: &Gathered) {
+    for (known, as_of) in known.iter_mut().zip(&gathered.as_of) {
+        known.set_as_of(as_of);
     }
 }
 
-/// End of the oldest pane that a task holds, Unix milliseconds.
-pub fn oldest_pane_end(plan: &AggregatePlan, task: &Task) -> Option<i64> {
-    let end = task.view.read().aggregate(plan.id)?.panes().next()?.0.end;
-    Some(end)
+/// End of the oldest pane held, Unix milliseconds.
+fn oldest_pane_end(plan: &AggregatePlan, view: &View) -> Option<i64> {
+    Some(view.aggregate(plan.id)?.panes().next()?.0.end)
 }
 
 /// Tells why the agent is not ready; nothing if it is.

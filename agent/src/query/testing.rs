@@ -1,9 +1,10 @@
 //! A registry made by hand: events are folded and committed as a worker would, without Kafka.
 
 use super::{Reader, Sources};
-use crate::aggregate::{AggregatePlan, Event, TaskState, Value};
-use crate::clock::{BootTime, Clock};
+use crate::aggregate::{AggregateId, AggregatePlan, Event, TaskState, Value};
+use crate::clock::{BootTime, Clock, Moment};
 use crate::config::{self, Config};
+use crate::publish::Publisher;
 use crate::sources::Plans;
 use crate::state::{Committed, EntryHash, Lease, Phase, Registry, Task, TaskId};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ pub const MINUTE: i64 = 60_000;
 /// The time that events begin at: the start of a day.
 pub const T0: i64 = 1_763_596_800_000;
 
-const CONFIG: &str = "
+pub const CONFIG: &str = "
 kafka: { bootstrap_servers: localhost:9092, group_id: streamgauge }
 sources:
   requests: { topics: [log-events], format: json, timestamp: { field: timestamp, format: unix_ms } }
@@ -76,7 +77,7 @@ impl Agent {
         Agent::with_partitions(CONFIG, here, of)
     }
 
-    fn with_partitions(text: &str, here: std::ops::Range<i32>, of: i32) -> Agent {
+    pub fn with_partitions(text: &str, here: std::ops::Range<i32>, of: i32) -> Agent {
         let config = config::parse(text, "test.yaml", &|_| None).unwrap();
         let clock = Clock::manual(T0);
         let registry = Arc::new(Registry::default());
@@ -108,10 +109,44 @@ impl Agent {
     pub fn set_clock(&self, millis: i64) {
         let Clock::Manual(now) = &self.reader.clock else { unreachable!() };
         now.store(millis, Ordering::Relaxed);
+        self.hear();
+    }
+
+    /// A publisher that has looked, and what it asked for has been committed.
+    pub fn published(&self) -> Publisher {
+        let publisher = Publisher::alone(self.reader.clone());
+        self.look(&publisher);
+        self.commit_wishes();
+        self.look(&publisher);
+        publisher
+    }
+
+    /// As a committer does what a publisher asked for.
+    pub fn commit_wishes(&self) {
+        for (task, ..) in &self.tasks {
+            let mut view = task.view.write();
+            let mut record = view.record().clone();
+            for progress in &mut record.aggregates {
+                progress.windows = task.publication.progress(AggregateId(progress.id), Some(&*progress));
+            }
+            view.set_record(record);
+        }
+    }
+
+    /// On a thread of its own: there may be a runtime here, or none.
+    fn look(&self, publisher: &Publisher) {
+        let look = || tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(publisher.look(None));
+        std::thread::scope(|scope| scope.spawn(look).join().unwrap());
+    }
+
+    /// As statistics of the consumer do.
+    fn hear(&self) {
+        let now = self.reader.clock.boot_time();
+        self.tasks.iter().for_each(|(task, ..)| task.hear(now));
     }
 
     pub fn renew(&self) {
-        self.lease.renew(self.reader.clock.boot_time());
+        self.lease.renew(self.reader.clock.now());
     }
 
     pub fn end_lease(&self) {
@@ -119,7 +154,7 @@ impl Agent {
     }
 
     pub fn lease_began(&self, at: i64) {
-        self.lease.renew(BootTime::from_millis(at));
+        self.lease.renew(Moment { boot: BootTime::from_millis(at), unix_millis: at });
     }
 
     /// Folds events into a partition and commits them; `waiting` messages are left in it.
@@ -139,9 +174,13 @@ impl Agent {
             let hash = EntryHash::of(&key.encode(), &bytes);
             (key, Committed { cell, hash })
         });
+        let before = task.view.read().record().clone();
         let progress = |plan: &Arc<AggregatePlan>| AggregateProgress {
             id: plan.id.0,
             start_time_ms: T0,
+            panes_expired_before: i64::MIN,
+            published_through: i64::MIN,
+            windows: task.publication.progress(plan.id, before.aggregates.iter().find(|known| known.id == plan.id.0)),
             ..AggregateProgress::default()
         };
         let record = OffsetRecord {
@@ -158,6 +197,8 @@ impl Agent {
         };
         task.view.write().apply(entries, &frozen.expired, record, now);
         task.set_watermarks(*next_offset + waiting, *next_offset + waiting);
+        task.hear(self.reader.clock.boot_time());
+        task.committed();
     }
 }
 

@@ -65,7 +65,13 @@ fn status_from(message: pb::PartitionStatus) -> Option<PartitionStatus> {
 }
 
 pub fn known(known: &Known) -> peer::Progress {
-    peer::Progress { status: Some(status(&known.status)), oldest_pane_end: known.oldest_end }
+    peer::Progress {
+        status: Some(status(&known.status)),
+        oldest_pane_end: known.oldest_end,
+        silent: known.is_silent,
+        panes_expired_before: known.expired_before,
+        pane_ends: known.pane_ends.clone(),
+    }
 }
 
 pub fn partition(id: &TaskId) -> peer::Partition {
@@ -115,12 +121,12 @@ pub fn spans(selection: &peer::Selection) -> Option<Vec<WindowSpan>> {
     (!selection.totals).then(|| selection.spans.iter().map(span).collect())
 }
 
+pub fn cell(group: u32, span: u32, states: &States) -> peer::MergedCell {
+    peer::MergedCell { group, span, measures: states.iter().map(measure_to_proto).collect() }
+}
+
 pub fn gathered(known: &[Known], gathered: Gathered) -> peer::ReadResponse {
-    let cell = |((group, span), states): ((u32, u32), States)| peer::MergedCell {
-        group,
-        span,
-        measures: states.iter().map(measure_to_proto).collect(),
-    };
+    let cell = |((group, span), states): ((u32, u32), States)| cell(group, span, &states);
     peer::ReadResponse {
         partitions: known.iter().map(self::known).collect(),
         groups: gathered.groups.iter().map(|labels| labels.to_vec()).collect(),
@@ -144,7 +150,13 @@ pub fn answered(
         if !asked.contains(&status.id) || all.iter().any(|known: &Known| known.status.id == status.id) {
             return Err("it has partitions in it that were not asked for");
         }
-        all.push(Known { status, oldest_end: progress.oldest_pane_end });
+        all.push(Known {
+            status,
+            oldest_end: progress.oldest_pane_end,
+            is_silent: progress.silent,
+            expired_before: progress.panes_expired_before,
+            pane_ends: progress.pane_ends,
+        });
     }
     let mut gathered = Gathered::default();
     for group in response.groups {

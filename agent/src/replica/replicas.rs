@@ -12,6 +12,7 @@ use super::replay::{Replay, ReplayError};
 use crate::aggregate::Plan;
 use crate::clock::{BootTime, Clock};
 use crate::kafka::{Admin, Reading, Settings};
+use crate::publish::unmarked;
 use crate::sources::{Sources, changelog_topic};
 use crate::state::{Checkpointer, Directory, Lease, Pending, Phase, Registry, Task, TaskId};
 use parking_lot::Mutex;
@@ -200,7 +201,8 @@ impl Work<'_> {
         let Some(mark) = follower.end_of(id.partition)?.filter(|&end| end > 0) else { return Ok(()) };
         let identity = settings.files.identity(id, &follower.ids, &follower.cluster_id);
         let opened = settings.files.open(id, &source.plan, identity, mark, Patience::None)?;
-        let lease = Arc::new(Lease::new(settings.clock.clone(), Duration::ZERO));
+        // It is never held here; but as long as its owner's is how long its owner may be silent.
+        let lease = Arc::new(Lease::new(settings.clock.clone(), settings.settings.lease()));
         let task = Arc::new(Task::new(id.clone(), source.name.clone(), source.plan.clone(), lease));
         let behind = Some((mark - opened.from).max(0) as u64);
         task.set_phase(Phase::Replica { behind });
@@ -259,29 +261,20 @@ impl Work<'_> {
         any
     }
 
-    /// A publisher of merged totals first has to know how far the changelogs were when it became one.
+    /// Before a replica is in merged totals that this agent publishes, it has to be known how far its changelog was.
     fn mark_publishers(&mut self) {
         if !self.replicas.settings.global_view {
             return;
         }
         let ReplicaSettings { sources, registry, .. } = &self.replicas.settings;
         for source in &sources.now().sources {
-            let (Some(publisher), topics) = (source.publisher(registry), source.topics(registry)) else { continue };
-            if publisher.phase() != Phase::Running || publisher.merge_marks().is_some() {
-                continue;
-            }
-            let mut marks = HashMap::new();
-            let known = topics.iter().all(|topic| match self.topics.get(topic).map(ChangelogFollower::ends) {
-                Some(Ok(ends)) => {
-                    marks.extend(ends);
-                    true
+            if let Some((publisher, ids)) = unmarked(source, registry) {
+                let topics: BTreeSet<&Arc<str>> = ids.iter().map(|id| &id.topic).collect();
+                let ends = |topic: &Arc<str>| self.topics.get(topic)?.ends().ok();
+                let ends = topics.into_iter().filter_map(ends).flatten();
+                for (id, end) in ends.filter(|(id, _)| ids.contains(id)) {
+                    publisher.publication.set_mark(id, end);
                 }
-                // Without a replica of it, all of the topic is here.
-                None => self.replicas.has_all_of(topic),
-                Some(Err(_)) => false,
-            });
-            if known {
-                publisher.set_merge_marks(marks);
             }
         }
     }
@@ -300,12 +293,6 @@ impl Replicas {
             held.iter().filter(|(_, held)| is_outdated(held)).map(|(id, _)| id.clone()).collect();
         drop(held);
         outdated.iter().for_each(|id| self.drop_replica(id));
-    }
-
-    fn has_all_of(&self, topic: &Arc<str>) -> bool {
-        let count = self.settings.registry.partitions().get(topic).copied().unwrap_or(0);
-        let here = |partition| self.settings.registry.task(&TaskId { topic: topic.clone(), partition }).is_some();
-        count > 0 && (0..count).all(here)
     }
 
     fn apply(&self, id: &TaskId, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), ReplayError> {
@@ -329,6 +316,8 @@ impl Replicas {
                     let next = replay.changelog_next();
                     self.settings.checkpointer.committed(id, replay.take_changes().0, &record, Some(next));
                     task.set_changelog_position(next);
+                    task.hear(self.settings.clock.boot_time());
+                    task.committed();
                 }
                 Ok(())
             }
@@ -369,7 +358,6 @@ impl Replicas {
         self.settings.checkpointer.add_replica(&task, store, pending);
         task.set_changelog_position(replay.changelog_next());
         task.set_phase(Phase::Replica { behind: Some(0) });
-        task.set_observed_since(self.settings.clock.unix_millis());
         tracing::info!(replica = %id, "caught up; following");
         held.insert(id.clone(), Held { task: task.clone(), stage: Stage::Following(replay) });
         // Under the lock, so that whoever takes it away finds it to remove.

@@ -44,7 +44,6 @@ impl Committing {
             next_offset: self.folded,
             leader_epoch: None,
             owner_epoch: 1,
-            published_through: Vec::new(),
         };
         let sealed = seal(&self.task.view.read(), &epoch, 1_000, usize::MAX, "").unwrap();
         self.write(&sealed);

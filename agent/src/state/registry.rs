@@ -1,27 +1,15 @@
 //! All tasks of this agent: workers put theirs in and take them out, readers look.
 
-use super::{Lease, SourceTopic, SourceTopics, View};
+use super::{Lease, Publication, SourceTopic, SourceTopics, TaskId, View};
 use crate::aggregate::{AggregateId, Plan};
+use crate::clock::{BootTime, Moment};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use streamgauge_proto::storage::v1::Origin;
-
-/// One input partition.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId {
-    pub topic: Arc<str>,
-    pub partition: i32,
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.topic, self.partition)
-    }
-}
+use tokio::sync::Notify;
 
 /// What a task is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,17 +52,29 @@ pub struct Task {
     origin: OnceLock<Origin>,
     /// Of a replica: everything before this changelog offset is in the view.
     changelog_position: AtomicI64,
-    /// Of a replica: since when it has caught up, Unix milliseconds.
-    observed_since: AtomicI64,
-    /// Of a publisher of merged totals: how far each task's changelog was when it had become one.
-    merge_marks: OnceLock<HashMap<TaskId, i64>>,
-    /// Of a publisher of merged totals: the input offsets that what was shown had come to.
-    shown: Mutex<HashMap<TaskId, i64>>,
-    /// Of a publisher: ends of windows that are to be committed as published, by aggregate.
-    to_publish: Mutex<HashMap<AggregateId, i64>>,
+    /// Boot time, in milliseconds, of the last sign of life: of a replica's owner, or of the broker that has the input.
+    heard: AtomicI64,
+    /// The same of the first since which there was never silence.
+    heard_since: AtomicI64,
+    /// What its owner publishes for the group.
+    pub publication: Arc<Publication>,
+    /// When the last input was read, as far as this process has seen it.
+    last_input: Mutex<Option<LastInput>>,
+    /// Told of each commit.
+    commits: OnceLock<Arc<Notify>>,
     /// Aggregates whose state is being deleted: the next commit writes tombstones and lists them no more.
     forgotten: Mutex<BTreeSet<AggregateId>>,
-    pushed_through: Mutex<Vec<(AggregateId, i64)>>,
+}
+
+/// What one process knows of when a partition's last input was read.
+#[derive(Clone, Copy, Debug)]
+struct LastInput {
+    /// As the offset record has it, by the wall clock of whoever wrote it.
+    recorded: i64,
+    /// When this process first saw it.
+    seen: BootTime,
+    /// Another one was seen before: so it is no older than that.
+    is_new: bool,
 }
 
 impl Task {
@@ -94,12 +94,12 @@ impl Task {
             topic_id: OnceLock::new(),
             origin: OnceLock::new(),
             changelog_position: AtomicI64::new(0),
-            observed_since: AtomicI64::new(i64::MAX),
-            merge_marks: OnceLock::new(),
-            shown: Mutex::default(),
-            to_publish: Mutex::default(),
+            heard: AtomicI64::new(-1),
+            heard_since: AtomicI64::new(-1),
+            publication: Arc::default(),
+            last_input: Mutex::default(),
+            commits: OnceLock::new(),
             forgotten: Mutex::default(),
-            pushed_through: Mutex::default(),
         }
     }
 
@@ -117,55 +117,48 @@ impl Task {
         self.changelog_position.fetch_max(position, Ordering::Release);
     }
 
-    /// Since when a replica has followed its owner, Unix milliseconds; far in the future before that.
-    pub fn observed_since(&self) -> i64 {
-        self.observed_since.load(Ordering::Acquire)
-    }
-
-    pub fn set_observed_since(&self, millis: i64) {
-        self.observed_since.store(millis, Ordering::Release);
-    }
-
-    /// How far each task's changelog was once this agent had become the publisher; `None` until that has been read.
-    pub fn merge_marks(&self) -> Option<&HashMap<TaskId, i64>> {
-        self.merge_marks.get()
-    }
-
-    pub fn set_merge_marks(&self, marks: HashMap<TaskId, i64>) {
-        let _ = self.merge_marks.set(marks);
-    }
-
-    /// Notes the input offsets that merged totals are about to show. False, and nothing is noted, if one of them is
-    /// before what was shown already: the totals would go back.
-    pub fn advance_shown(&self, offsets: &[(TaskId, i64)]) -> bool {
-        let mut shown = self.shown.lock();
-        let goes_back = offsets.iter().any(|(id, offset)| shown.get(id).is_some_and(|before| offset < before));
-        if !goes_back {
-            shown.extend(offsets.iter().cloned());
+    /// Notes a sign of life: of a replica's owner, or of the broker that has the input.
+    pub fn hear(&self, at: BootTime) {
+        if self.unheard(at).is_none_or(|silence| silence >= self.lease.length()) {
+            self.heard_since.store(at.as_millis(), Ordering::Release);
         }
-        !goes_back
+        self.heard.fetch_max(at.as_millis(), Ordering::Release);
     }
 
-    /// Asks for the end of an aggregate's newest closed window to be committed as published.
-    pub fn ask_to_publish(&self, aggregate: AggregateId, end: i64) {
-        let mut ends = self.to_publish.lock();
-        ends.entry(aggregate).and_modify(|known| *known = end.max(*known)).or_insert(end);
+    /// Time since the last sign of life; `None`: there was none.
+    pub fn unheard(&self, now: BootTime) -> Option<Duration> {
+        let heard = self.heard.load(Ordering::Acquire);
+        (heard >= 0).then(|| now.since(BootTime::from_millis(heard)))
     }
 
-    /// What is to be committed as published, and is not yet.
-    pub fn take_to_publish(&self) -> Vec<(AggregateId, i64)> {
-        self.to_publish.lock().drain().collect()
+    /// For how long there have been signs of life, never further apart than a lease is long.
+    pub fn heard_for(&self, now: BootTime) -> Duration {
+        let since = self.heard_since.load(Ordering::Acquire);
+        if since < 0 { Duration::ZERO } else { now.since(BootTime::from_millis(since)) }
     }
 
-    pub fn wants_to_publish(&self) -> bool {
-        !self.to_publish.lock().is_empty()
+    /// How long no input has been read; `None` before the first commit. A wall clock that was ahead when input was read, or
+    /// is now, makes it no shorter than this process has seen, and no longer once it has seen input being read.
+    pub fn without_input(&self, now: Moment) -> Option<Duration> {
+        let recorded = self.view.read().record().last_input_at_ms;
+        if recorded <= 0 {
+            return None;
+        }
+        let mut last = self.last_input.lock();
+        let last = match &mut *last {
+            Some(known) if known.recorded == recorded => *known,
+            other => *other.insert(LastInput { recorded, seen: now.boot, is_new: other.is_some() }),
+        };
+        let seen = now.boot.since(last.seen);
+        let by_the_wall = Duration::from_millis(now.unix_millis.saturating_sub(recorded).max(0) as u64);
+        Some(if last.is_new { seen } else { seen.max(by_the_wall) })
     }
 
-    /// End of the newest window that has been committed as published, Unix milliseconds; `i64::MIN`: none.
-    pub fn published_through(&self, aggregate: AggregateId) -> i64 {
-        let view = self.view.read();
-        let progress = view.record().aggregates.iter().find(|progress| progress.id == aggregate.0);
-        progress.map_or(i64::MIN, |progress| progress.published_through)
+    /// A commit has been put into the view.
+    pub fn committed(&self) {
+        if let Some(commits) = self.commits.get() {
+            commits.notify_one();
+        }
     }
 
     /// The same task under another plan of its source, with the same committed view.
@@ -187,12 +180,12 @@ impl Task {
             topic_id: self.topic_id.clone(),
             origin: self.origin.clone(),
             changelog_position: atomic(&self.changelog_position),
-            observed_since: atomic(&self.observed_since),
-            merge_marks: self.merge_marks.clone(),
-            shown: Mutex::new(self.shown.lock().clone()),
-            to_publish: Mutex::new(self.to_publish.lock().clone()),
+            heard: atomic(&self.heard),
+            heard_since: atomic(&self.heard_since),
+            publication: self.publication.clone(),
+            last_input: Mutex::new(*self.last_input.lock()),
+            commits: self.commits.clone(),
             forgotten: Mutex::new(forgotten),
-            pushed_through: Mutex::new(self.pushed_through.lock().clone()),
         }
     }
 
@@ -270,20 +263,6 @@ impl Task {
         *self.nothing_between.lock() = (from, to);
     }
 
-    /// Every closed window of the aggregate up to this end (Unix milliseconds) was pushed: for the next commit to keep.
-    pub fn set_pushed_through(&self, aggregate: AggregateId, end: i64) {
-        let mut pushed = self.pushed_through.lock();
-        match pushed.iter_mut().find(|(known, _)| *known == aggregate) {
-            Some((_, through)) => *through = end.max(*through),
-            None => pushed.push((aggregate, end)),
-        }
-    }
-
-    /// What [`Task::set_pushed_through`] was told last.
-    pub fn pushed_through(&self, aggregate: AggregateId) -> Option<i64> {
-        self.pushed_through.lock().iter().find(|(known, _)| *known == aggregate).map(|(_, end)| *end)
-    }
-
     /// Committed input offset against the partition's end, in messages; `None` while unknown.
     pub fn lag(&self) -> Option<u64> {
         self.behind(self.high_watermark.load(Ordering::Relaxed))
@@ -311,15 +290,23 @@ pub struct Registry {
     /// Copies of other agents' tasks.
     replicas: RwLock<BTreeMap<TaskId, Arc<Task>>>,
     topics: RwLock<Arc<SourceTopics>>,
+    commits: Arc<Notify>,
 }
 
 impl Registry {
+    /// Resolves after a commit of any task or replica, also after one that came since the last call. For one waiter.
+    pub async fn commit(&self) {
+        self.commits.notified().await;
+    }
+
     pub fn insert(&self, task: Arc<Task>) {
+        let _ = task.commits.set(self.commits.clone());
         self.tasks.write().entry(task.id.clone()).or_default().push(task);
     }
 
     /// Puts a task in the place of the one that it goes on from.
     pub fn replace(&self, before: &Arc<Task>, task: Arc<Task>) {
+        let _ = task.commits.set(self.commits.clone());
         let mut tasks = self.tasks.write();
         let its = tasks.get_mut(&before.id).and_then(|all| all.iter_mut().find(|known| Arc::ptr_eq(known, before)));
         if let Some(place) = its {
@@ -349,6 +336,7 @@ impl Registry {
     }
 
     pub fn insert_replica(&self, replica: Arc<Task>) {
+        let _ = replica.commits.set(self.commits.clone());
         self.replicas.write().insert(replica.id.clone(), replica);
     }
 

@@ -186,6 +186,11 @@ impl Metrics {
         }
     }
 
+    /// Windows that were pushed without some part of them.
+    pub fn otlp_incomplete(&self, windows: u64) {
+        self.otlp_incomplete.inc_by(windows);
+    }
+
     /// Spans and log lines that were not pushed.
     pub fn otlp_lost_records(&self, reason: &'static str, records: u64) {
         if records > 0 {

@@ -116,6 +116,7 @@ pub struct Metrics {
     pub otlp_queued_windows: Gauge,
     pub otlp_queued_bytes: Gauge,
     pub otlp_dropped: Counters<ReasonLabel>,
+    pub otlp_incomplete: Counter,
     pub otlp_lost_records: Counters<ReasonLabel>,
 }
 
@@ -178,6 +179,7 @@ impl Metrics {
             otlp_queued_windows: registered(r, Name::OtlpQueuedWindows, Gauge::default()),
             otlp_queued_bytes: registered(r, Name::OtlpQueuedBytes, Gauge::default()),
             otlp_dropped: registered(r, Name::OtlpDropped, Family::default()),
+            otlp_incomplete: registered(r, Name::OtlpIncomplete, Counter::default()),
             otlp_lost_records: registered(r, Name::OtlpLostRecords, Family::default()),
             registry,
         }

@@ -190,6 +190,8 @@ names! {
     OtlpQueuedBytes Gauge "streamgauge_otlp_queued_bytes" [], "Size of the push's backlog on disk";
     OtlpDropped Counter "streamgauge_otlp_dropped_windows" ["reason"],
         "Closed windows that were not pushed: the backlog was full (size), they waited too long (age), expired first, were refused, or their file was damaged";
+    OtlpIncomplete Counter "streamgauge_otlp_incomplete_windows" [],
+        "Closed windows that were pushed without the part of a partition that was missing or had expired";
     OtlpLostRecords Counter "streamgauge_otlp_lost_records" ["reason"],
         "Spans and log lines that were not pushed: their queue was full, or the receiver refused them for good";
     ProcessMemory Gauge "process_resident_memory_bytes" [], "Resident memory";

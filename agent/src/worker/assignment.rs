@@ -287,6 +287,7 @@ impl Worker<'_> {
             next_offset,
             leader_epoch,
             owner_epoch,
+            frozen_at: self.last_freeze,
             seen: (-1, -1),
             dead_letters: Vec::new(),
             // A new owner says so soon, and a new task has its start committed before the first fold.

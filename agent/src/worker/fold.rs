@@ -1,6 +1,7 @@
 //! From a batch of records to folded events and dead letters.
 
 use crate::aggregate::{Event, TaskState};
+use crate::clock::BootTime;
 use crate::commit::DeadLetter;
 use crate::decode::{Decoder, reach, too_far_ahead};
 use crate::kafka::Record;
@@ -31,6 +32,8 @@ pub struct LiveTask {
     /// Leader epoch of the last folded record, where known.
     pub leader_epoch: Option<i32>,
     pub owner_epoch: u64,
+    /// When something of it was last put into an epoch.
+    pub frozen_at: BootTime,
     /// Waiting for the next epoch.
     pub dead_letters: Vec<DeadLetter>,
     /// Something happened since the last freeze.

@@ -3,6 +3,7 @@
 use super::WorkerError;
 use super::fold::{Fetching, LiveTask};
 use super::run::Worker;
+use crate::clock::BootTime;
 use crate::commit::{AbortReason, DeadLetter, Epoch, Outcome, TaskEpoch};
 use crate::state::Task;
 use std::sync::Arc;
@@ -48,8 +49,11 @@ impl Worker<'_> {
         let known = self.agent.registry.topics();
         // Offsets of a topic that is gone are refused, and with them the whole epoch.
         let can_commit = |live: &LiveTask| !known.lacks(&live.task.id.topic);
+        // Whoever follows a changelog tells by it whether the owner is alive.
+        let shows_life = self.agent.replicas.are_wanted();
         for live in self.tasks.iter_mut().filter(|live| can_commit(live)) {
-            live.changed |= live.task.wants_to_publish();
+            live.changed |= live.task.publication.waits(live.task.view.read().record());
+            live.changed |= shows_life && self.last_freeze.since(live.frozen_at) >= self.lease.renewal();
         }
         let able = || self.tasks.iter().enumerate().filter(|(_, live)| can_commit(live));
         let mut chosen: Vec<usize> = able().filter(|(_, live)| live.changed).map(|(at, _)| at).collect();
@@ -63,8 +67,9 @@ impl Worker<'_> {
             return Ok(());
         }
         self.epochs += 1;
-        let (epochs, now) = (self.epochs, self.agent.clock.unix_millis());
-        let tasks: Vec<_> = chosen.into_iter().map(|at| freeze_task(&mut self.tasks[at], epochs, now)).collect();
+        let (epochs, began, now) = (self.epochs, self.last_freeze, self.agent.clock.unix_millis());
+        let freeze = |at: usize| freeze_task(&mut self.tasks[at], epochs, began, now);
+        let tasks: Vec<_> = chosen.into_iter().map(freeze).collect();
         self.pressure.cells_under_way = tasks.iter().map(|task| task.frozen.entries.len()).sum();
         let assignment = self.membership.assignment.current();
         let epoch = Epoch { number: self.epochs, assignment, given_to, tasks, bytes: 0 };
@@ -139,9 +144,6 @@ impl Worker<'_> {
         let whose: Vec<_> = epoch.tasks.iter().map(|task| task.task.id.clone()).collect();
         for task in epoch.tasks {
             if let Some(live) = find(&mut self.tasks, &task.task) {
-                for (aggregate, end) in task.published_through {
-                    live.task.ask_to_publish(aggregate, end);
-                }
                 live.state.unfreeze(task.frozen);
                 live.dead_letters.splice(0..0, task.dead_letters);
                 live.changed = true;
@@ -230,8 +232,8 @@ fn within(weights: &[usize], limit: usize) -> usize {
     fit.count().max(1).min(weights.len())
 }
 
-fn freeze_task(live: &mut LiveTask, epoch: u64, now: i64) -> TaskEpoch {
-    (live.changed, live.frozen_in) = (false, epoch);
+fn freeze_task(live: &mut LiveTask, epoch: u64, began: BootTime, now: i64) -> TaskEpoch {
+    (live.changed, live.frozen_in, live.frozen_at) = (false, epoch, began);
     TaskEpoch {
         task: live.task.clone(),
         frozen: live.state.freeze(now),
@@ -239,7 +241,6 @@ fn freeze_task(live: &mut LiveTask, epoch: u64, now: i64) -> TaskEpoch {
         next_offset: live.next_offset,
         leader_epoch: live.leader_epoch,
         owner_epoch: live.owner_epoch,
-        published_through: live.task.take_to_publish(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::sources::{Plans, Source};
 use crate::state::Task;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use streamgauge_proto::storage::v1::OffsetRecord;
+use streamgauge_proto::storage::v1::{AggregateProgress, OffsetRecord};
 
 /// What becomes of an aggregate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,13 +124,21 @@ impl Worker<'_> {
                 tracing::error!(task = %task.id, aggregate = progress.name, gap, "records were read while the config did not have this aggregate: they are missing from it");
                 self.agent.metrics.gap(&progress.name, gap);
             }
-            let since = if progress.unknown_since_ms == 0 { now } else { progress.unknown_since_ms };
-            if !known && now.saturating_sub(since) >= keep {
+            if !known && carried_for(progress, record.written_at_ms, now) >= keep {
                 tracing::info!(task = %task.id, aggregate = progress.name, "state of an aggregate that the config no longer has is deleted");
                 task.forget(id);
             }
         }
         state.forget(foreign.into_iter().filter(|entry| task.is_forgotten(entry.aggregate)));
+    }
+}
+
+/// How long an aggregate has been carried unread, milliseconds. By the last commit and by the wall clock both: one start with
+/// a clock that is ahead deletes nothing.
+fn carried_for(progress: &AggregateProgress, written_at: i64, now: i64) -> i64 {
+    match progress.unknown_since_ms {
+        0 => 0,
+        since => now.min(written_at).saturating_sub(since).max(0),
     }
 }
 
@@ -169,5 +177,14 @@ mod tests {
         let found = changes(ids(&[("a", 1), ("b", 2), ("c", 3)]), ids(&[("a", 1), ("b", 7), ("d", 4)]));
         let expected = [("a", Change::Unchanged), ("b", Change::Changed), ("c", Change::Removed), ("d", Change::Added)];
         assert_eq!(found, expected.into_iter().map(|(name, change)| (name.to_owned(), change)).collect());
+    }
+
+    #[test]
+    fn an_aggregate_has_been_carried_for_as_long_as_commits_and_the_clock_say() {
+        let since = |unknown_since_ms| AggregateProgress { unknown_since_ms, ..AggregateProgress::default() };
+        assert_eq!(carried_for(&since(0), 5_000, 9_000), 0);
+        assert_eq!(carried_for(&since(1_000), 5_000, 5_500), 4_000);
+        assert_eq!(carried_for(&since(1_000), 5_000, 90_000_000), 4_000, "the clock is a day ahead");
+        assert_eq!(carried_for(&since(1_000), 90_000_000, 5_500), 4_500, "and was when the last commit was made");
     }
 }

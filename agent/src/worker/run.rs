@@ -113,8 +113,7 @@ impl<'a> Worker<'a> {
         let consumer = Arc::new(GroupConsumer::join(&agent.settings, &identity, &names(&subscribed))?);
         let restores = Restores::connect_ahead(agent.clone())?;
         initialise(agent, &producer, &status)?;
-        let session = agent.config.kafka.session_timeout;
-        let lease = Arc::new(Lease::new(agent.clock.clone(), session * 2 / 3));
+        let lease = Arc::new(Lease::new(agent.clock.clone(), agent.settings.lease()));
         let membership = Membership::default();
         let abandoned = Arc::<AtomicBool>::default();
         let committer = Committer::start(
@@ -150,7 +149,7 @@ impl<'a> Worker<'a> {
             epoch_under_way: false,
             last_freeze: now,
             aborts: 0,
-            pace: Pace::new(agent.config.kafka.transaction_timeout.min(session)),
+            pace: Pace::new(agent.config.kafka.transaction_timeout.min(agent.config.kafka.session_timeout)),
             closing: false,
             catching_up: false,
             abandoned,
@@ -321,6 +320,9 @@ impl<'a> Worker<'a> {
             let id = &live.task.id;
             if let Some(ends) = watermarks.get(&(id.topic.to_string(), id.partition)) {
                 live.task.set_watermarks(ends.high, ends.last_stable);
+                if ends.is_fresh {
+                    live.task.hear(now);
+                }
                 let seen = (live.next_offset, ends.fetched);
                 // Fetched to the end, and for a whole second nothing came of it: only markers and aborted records.
                 if ends.fetched == ends.last_stable && live.seen == seen {

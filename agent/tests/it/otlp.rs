@@ -1,5 +1,6 @@
 //! The push of the whole agent: real Kafka, a receiver that goes away, an agent that is killed, and a real Prometheus.
 
+mod group;
 mod prometheus;
 mod signals;
 mod since;

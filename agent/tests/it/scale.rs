@@ -2,4 +2,5 @@
 
 mod cluster_query;
 mod replicas;
+mod watched;
 mod windows;

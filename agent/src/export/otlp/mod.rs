@@ -21,7 +21,7 @@ pub use client::ClientError;
 use crate::cluster::View;
 use crate::config::Otlp;
 use crate::export::prometheus::{families, own_text};
-use crate::publish::Publisher;
+use crate::publish::{Outlet, Publisher};
 use crate::query::aggregates;
 use crate::telemetry::{self, Metrics, ProcessStats};
 use client::{Answer, Client};
@@ -37,7 +37,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// How often closed windows are looked for: often, because a replay of old events passes hours of event time in a second.
+/// How often it is looked whether something waits.
 const ROUND: Duration = Duration::from_millis(200);
 /// Waits between attempts: doubled from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -73,6 +73,14 @@ pub struct Sender<'a> {
     pub instance: &'a str,
 }
 
+/// A push that has been started.
+#[derive(Debug)]
+pub struct Pushing {
+    pub tasks: Vec<JoinHandle<()>>,
+    /// Where closed windows go.
+    pub outlet: Arc<dyn Outlet>,
+}
+
 /// Starts to push, until the sender of `stopped` is gone. `dir` is where the backlog is kept.
 ///
 /// # Errors
@@ -85,7 +93,7 @@ pub fn start(
     cluster: View,
     dir: &Path,
     stopped: watch::Receiver<()>,
-) -> Result<Vec<JoinHandle<()>>, OtlpError> {
+) -> Result<Pushing, OtlpError> {
     let client = Client::new(&config)?;
     let limits = Limits {
         bytes: config.backlog_bytes,
@@ -102,6 +110,12 @@ pub fn start(
     metrics.otlp_backlog(waiting, bytes);
     let resources = Arc::new(Resources::new(&config, sender.group_id, sender.instance));
     let spool = Arc::new(Mutex::new(spool));
+    let outlet = Arc::new(Collector {
+        clock: publisher.reader().clock.clone(),
+        resources: resources.clone(),
+        spool: spool.clone(),
+        metrics: metrics.clone(),
+    });
     let push = Arc::new(Push { config, client, publisher, metrics, cluster, resources, spool });
     let until = |stopped: watch::Receiver<()>, work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         tokio::spawn(async move {
@@ -112,45 +126,17 @@ pub fn start(
         })
     };
     let mut tasks = vec![
-        until(stopped.clone(), Box::pin(collect(push.clone()))),
         until(stopped.clone(), Box::pin(drain(push.clone()))),
         until(stopped.clone(), Box::pin(push_totals(push.clone()))),
     ];
     if let Some(signals) = telemetry::signals() {
         tasks.push(until(stopped, Box::pin(signals::push_signals(push, signals))));
     }
-    Ok(tasks)
+    Ok(Pushing { tasks, outlet })
 }
 
 async fn ended(mut stopped: watch::Receiver<()>) {
     while stopped.changed().await.is_ok() {}
-}
-
-/// Takes up closed windows, for ever.
-async fn collect(push: Arc<Push>) {
-    let mut collector = Collector::new(push.publisher.clone(), push.resources.clone(), push.spool.clone());
-    loop {
-        tokio::time::sleep(ROUND).await;
-        let metrics = push.metrics.clone();
-        // Merging many keys takes a while, and so does a disk.
-        let round = spawn_blocking(move || {
-            match collector.round() {
-                Ok(round) => {
-                    metrics.otlp_dropped("size", round.dropped.size);
-                    metrics.otlp_dropped("age", round.dropped.age);
-                    metrics.otlp_dropped("expired", round.expired);
-                }
-                Err(error) => tracing::error!("closed windows wait: the push's backlog cannot be written: {error}"),
-            }
-            collector
-        });
-        collector = match round.await {
-            Ok(collector) => collector,
-            // It panicked; the hook has said where.
-            Err(_) => Collector::new(push.publisher.clone(), push.resources.clone(), push.spool.clone()),
-        };
-        push.note_backlog();
-    }
 }
 
 /// Sends the backlog, oldest first, for ever.

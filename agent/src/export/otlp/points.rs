@@ -8,7 +8,7 @@ use crate::aggregate::{
     AggregatePlan, Dense, Histogram, KeyBytes, MeasureState, WindowSpan, is_overflow, labels, nanos_to_f64,
 };
 use crate::config::{Family, FamilyType, MeasureKind, Publish, Window, format_duration};
-use crate::publish::{Publisher, merge, start_time, task_totals, whole_group};
+use crate::publish::{MergedTotals, Publisher, start_time, task_totals};
 use crate::query::{Source, States};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1 as otlp;
@@ -17,21 +17,21 @@ use otlp::metric::Data;
 use otlp::number_data_point::Value;
 
 /// A key in one closed window.
-pub struct WindowRow {
+pub struct WindowRow<'a> {
     pub span: WindowSpan,
-    pub key: KeyBytes,
-    pub states: States,
+    pub key: &'a KeyBytes,
+    pub states: &'a States,
 }
 
 /// Gauges of one kind of window, each point with its window's start and end.
-pub fn windows(plan: &AggregatePlan, window: &Window, rows: &[WindowRow]) -> Vec<otlp::Metric> {
+pub fn windows(plan: &AggregatePlan, window: &Window, rows: &[WindowRow<'_>]) -> Vec<otlp::Metric> {
     let more = [attribute("window", &format_duration(window.size)), attribute("hop", &format_duration(window.hop))];
     let mut metrics = Vec::new();
     for (at, measure) in plan.config.measures.iter().enumerate() {
         for (stat, family) in plan.config.window_families(measure) {
             let points = rows.iter().filter_map(|row| {
                 let value = window_number(&row.states[at], measure, stat)?;
-                Some(number_point(attributes(plan, &row.key, &more), row.span.start, row.span.end, value.to_otlp()))
+                Some(number_point(attributes(plan, row.key, &more), row.span.start, row.span.end, value.to_otlp()))
             });
             metrics.push(gauge(&family, points.collect()));
         }
@@ -77,9 +77,9 @@ pub fn totals(publisher: &Publisher, source: &Source, plan: &AggregatePlan, now:
             }
         }
         Publish::Merged => {
-            let tasks = whole_group(reader, source).unwrap_or_default();
-            let merged = merge(plan, None, &tasks).into_iter();
-            rows.extend(merged.map(|row| (attributes(plan, &row.key, &[]), row.since, row.states)));
+            // The same, and at the same times, as `/metrics` shows.
+            let MergedTotals::Shown(merged) = publisher.merged_totals(source, plan) else { return Vec::new() };
+            rows.extend(merged.into_iter().map(|row| (attributes(plan, &row.key, &[]), row.since, row.states)));
         }
     }
     let metric = |(at, measure): (usize, &crate::config::Measure)| {

@@ -5,11 +5,13 @@
 pub mod receiver;
 
 use super::{Sender, start};
+use crate::aggregate::WindowGrid;
 use crate::cluster::View;
 use crate::config::{Otlp, OtlpProtocol, Secrets};
 use crate::export::prometheus::{Format, Style, render};
 use crate::publish::Publisher;
 use crate::query::testing::{Agent, MINUTE, T0, event};
+use crate::state::WindowKind;
 use crate::telemetry::Metrics;
 use receiver::{Kind, Point, Receiver, Reply};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,16 +72,15 @@ fn push(agent: &Agent, config: Otlp, dir: &Path) -> Pushing {
     let (stop, stopped) = watch::channel(());
     let metrics = Arc::new(Metrics::new());
     let sender = Sender { group_id: "the-group", instance: "sg-1" };
-    start(
-        config,
-        sender,
-        Arc::new(Publisher::alone(agent.reader.clone())),
-        metrics.clone(),
-        View::default(),
-        dir,
-        stopped,
-    )
-    .unwrap();
+    let publisher = Arc::new(Publisher::alone(agent.reader.clone()));
+    let running = stopped.clone();
+    let pushing = start(config, sender, publisher.clone(), metrics.clone(), View::default(), dir, stopped).unwrap();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = publisher.run(Some(pushing.outlet)) => {}
+            () = super::ended(running) => {}
+        }
+    });
     Pushing { metrics, _stop: stop }
 }
 
@@ -231,9 +232,11 @@ async fn a_window_waits_for_a_missing_partition_until_the_idle_timeout() {
 async fn a_window_that_another_owner_has_pushed_is_not_pushed_again() {
     let (receiver, dir) = (Receiver::start(), tempfile::tempdir().unwrap());
     let agent = agent();
-    let plan = agent.task(0).plan.aggregates[0].clone();
+    let grid = WindowGrid { size_ms: MINUTE, hop_ms: MINUTE };
+    let kind = WindowKind::new(agent.task(0).plan.aggregates[0].id, grid);
+    let pushed = |agent: &Agent| agent.task(0).publication.wanted(kind).pushed;
     let pushing = push(&agent, config(&receiver, OtlpProtocol::Http), dir.path());
-    wait("it is noted for the next commit", || agent.task(0).pushed_through(plan.id) == Some(T0 + 4 * MINUTE)).await;
+    wait("it is noted for the next commit", || pushed(&agent) == Some(T0 + 4 * MINUTE)).await;
     drop(pushing);
     let other = Receiver::start();
     {
@@ -340,15 +343,7 @@ async fn the_same_quantity_has_the_same_name_scraped_and_pushed() {
     let mut page = Vec::new();
     let style = Style { format: Format::Text, histograms: crate::config::Histograms::Both, created: true };
     let process = crate::telemetry::ProcessStats::read();
-    render(
-        &Publisher::alone(agent.reader.clone()),
-        &pushing.metrics,
-        &Default::default(),
-        process.as_ref(),
-        style,
-        &mut page,
-    )
-    .unwrap();
+    render(&agent.published(), &pushing.metrics, &Default::default(), process.as_ref(), style, &mut page).unwrap();
     let page = String::from_utf8(page).unwrap();
     let scraped: BTreeSet<&str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

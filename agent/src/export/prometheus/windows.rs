@@ -14,6 +14,7 @@ struct Closed {
     labels: Labels,
     span: WindowSpan,
     series: Series,
+    is_whole: bool,
 }
 
 /// Writes an aggregate's closed windows if this agent publishes them.
@@ -24,9 +25,9 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: 
         let labels = window_labels(&closed.window, format);
         let mut series = Series::new(format);
         closed.rows.iter().for_each(|(key, states)| series.push_states(plan, key, &labels, states, None));
-        Closed { labels, span: closed.span, series }
+        Closed { labels, span: closed.span, series, is_whole: closed.is_whole }
     };
-    let windows: Vec<Closed> = newest.windows.iter().map(closed).collect();
+    let windows: Vec<Closed> = newest.iter().map(closed).collect();
     if windows.is_empty() {
         return;
     }
@@ -41,7 +42,7 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: 
     }
     page.family(plan.config.window_complete_family());
     for window in &windows {
-        page.point(&window.labels.bytes, None, &Point::Value(Number::Int(u64::from(newest.complete))));
+        page.point(&window.labels.bytes, None, &Point::Value(Number::Int(u64::from(window.is_whole))));
     }
 }
 

@@ -83,6 +83,32 @@ fn merged_totals_never_go_back_when_their_publisher_changes() {
         assert!(Instant::now() < until, "{:?} of {}", merged([&first, &second]), recount.events());
         std::thread::sleep(Duration::from_millis(100));
     }
+    let seen = watch.finish();
+    assert!(seen.with_merged > 20, "merged totals were on {} pages only", seen.with_merged);
+}
+
+#[test]
+fn merged_totals_go_on_with_the_partitions_that_are_added() {
+    let scene = Scene::new("merged-grown", 4)
+        .kafka_line("properties: { topic.metadata.refresh.interval.ms: 1000 }")
+        .state_line("global_view: true")
+        .replacing(
+            "    retention: 2h                       # closed",
+            "    publish: merged\n    retention: 2h  # closed",
+        );
+    let (mut first, mut second) = (scene.agent(), scene.agent());
+    first.wait_ready();
+    second.wait_ready();
+    scene.produce_now(20_000, 1);
+    let watch = Watch::start(&[first.http(), second.http()]);
+    wait_until("merged totals show", || merged([&first, &second]) == Some(20_000.0));
+    scene.kafka.grow_topic(&scene.topic, 8);
+    scene.produce_now(40_000, 2);
+    let recount = Recount::read(scene.kafka.bootstrap(), &scene.topic).expect("the topic can be read");
+    assert!((4..8).all(|added| recount.partitions[&added].events > 1_000), "{:?}", recount.partitions);
+    wait_until("they have the added partitions", || merged([&first, &second]) == Some(recount.events() as f64));
+    let stalled = [&first, &second].map(|agent| number(&agent.scrape(), "streamgauge_merged_publication_stalled", &[]));
+    assert_eq!(stalled, [0.0, 0.0]);
     watch.finish();
 }
 
