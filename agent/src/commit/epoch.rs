@@ -7,8 +7,13 @@ use std::sync::Arc;
 /// An event that could not be decoded or folded, on its way to the dead-letter topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
+    /// Where it goes, unless that is the usual topic of its source topic.
+    pub topic: Option<Arc<str>>,
     pub key: Option<Vec<u8>>,
+    /// What of the payload is kept.
     pub payload: Option<Vec<u8>>,
+    /// Size of the whole payload.
+    pub bytes: usize,
     pub offset: i64,
     /// The record's Kafka timestamp, Unix milliseconds.
     pub timestamp: Option<i64>,

@@ -79,7 +79,7 @@ impl Work {
 
     fn send_dead_letter(&self, id: &TaskId, letter: &DeadLetter) -> Result<(), Failure> {
         let text = |key, value: &str| (key, value.to_owned());
-        let headers = [
+        let mut headers = vec![
             text("streamgauge.reason", letter.reason),
             text("streamgauge.detail", &letter.detail),
             text("streamgauge.topic", &id.topic),
@@ -87,10 +87,13 @@ impl Work {
             text("streamgauge.offset", &letter.offset.to_string()),
             text("streamgauge.timestamp", &letter.timestamp.map_or_else(String::new, |time| time.to_string())),
         ];
+        if letter.payload.as_ref().map_or(0, Vec::len) < letter.bytes {
+            headers.push(text("streamgauge.payload_bytes", &letter.bytes.to_string()));
+        }
         let headers = headers
             .iter()
             .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-        let topic = dead_letter_topic(&id.topic);
+        let topic = letter.topic.as_deref().map_or_else(|| dead_letter_topic(&id.topic), str::to_owned);
         self.send(&topic, None, letter.key.as_deref(), letter.payload.as_deref(), Some(headers))
     }
 

@@ -331,6 +331,7 @@ impl Worker<'_> {
         self.index.clear();
         self.tasks.push(LiveTask {
             counted: vec![Default::default(); task.plan.aggregates.len()],
+            tallied: false,
             task,
             source,
             state,

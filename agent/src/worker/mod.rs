@@ -12,6 +12,7 @@ mod growth;
 mod pressure;
 mod reload;
 mod run;
+mod tally;
 mod topics;
 
 pub use context::{Agent, WorkerError, WorkerStatus};

@@ -6,6 +6,7 @@ use super::fenced::wait_until_free;
 use super::fold::{Index, LiveTask, SourceWork};
 use super::growth;
 use super::pressure::Pressure;
+use super::tally;
 use super::topics::{Prepared, TopicError, prepare};
 use crate::aggregate::TaskState;
 use crate::clock::BootTime;
@@ -344,6 +345,8 @@ impl<'a> Worker<'a> {
                 self.agent.metrics.overflowed(&aggregate.config.name, now.overflow_events - counted.overflow_events);
                 *counted = now;
             }
+            let first = !std::mem::replace(&mut live.tallied, true);
+            live.state.take_tallies(|plan, tally| tally::count(&self.agent.metrics, plan, tally, first));
         }
         Ok(())
     }
