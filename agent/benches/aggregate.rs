@@ -8,8 +8,8 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use streamgauge::aggregate::{Cell, Event, Plan, TaskState, Value};
 use streamgauge::config::{
-    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Source, Start, Test, Timestamp,
-    TopicSelector, Unit, Window,
+    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Source, SourceDeadLetters, Start, Test,
+    Timestamp, TopicSelector, Unit, Window,
 };
 
 /// Events per iteration, and between two commits.
@@ -24,7 +24,9 @@ fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<Condi
         name: name.into(),
         kind,
         field: field.map(path),
+        since: None,
         unit: Unit::Milliseconds,
+        signed: false,
         filter,
         metric: None,
         help: None,
@@ -39,12 +41,16 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
         max_future: Duration::from_secs(3600),
         max_lead: Duration::from_secs(10),
         start: Start::Earliest,
+        strict: false,
+        dead_letters: SourceDeadLetters::default(),
+        filter: vec![],
     };
     let minute = Duration::from_secs(60);
     let aggregate = Aggregate {
         name: "http".into(),
         source: "requests".into(),
-        by: vec![LabelField { label: "endpoint".into(), path: path("endpoint") }],
+        filter: vec![],
+        by: vec![LabelField { label: "endpoint".into(), path: path("endpoint"), ..LabelField::default() }],
         windows: vec![Window { size: minute, hop: minute }, Window { size: 5 * minute, hop: minute }],
         pane: minute,
         grace: minute / 2,
@@ -61,7 +67,7 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
 }
 
 fn example() -> Arc<Plan> {
-    let failed = vec![Condition { path: path("status"), test: Test::Gte(400.0) }];
+    let failed = vec![Condition::Field { path: path("status"), test: Test::Gte(400.0) }];
     plan(vec![
         measure("requests", MeasureKind::Count, None, vec![]),
         measure("errors", MeasureKind::Count, None, failed),

@@ -9,6 +9,8 @@ pub enum Value<'a> {
     Null,
     Bool(bool),
     Int(i64),
+    /// An integer beyond `i64`: its digits.
+    Digits(&'a str),
     Float(f64),
     Str(&'a str),
     /// An array or an object.

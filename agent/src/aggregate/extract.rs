@@ -1,114 +1,123 @@
-//! From an event's fields to an aggregate's key and samples; or why the event can't be folded.
+//! From an event's fields to an aggregate's key and samples, and what of them could not be used.
 
 use std::io::Write;
 
 use super::event::Value;
-use super::filter::holds;
-use super::plan::{AggregatePlan, MeasurePlan, Plan};
-use super::units::{BadNumber, Sample};
-use crate::config::FieldPath;
-
-/// Why an event was folded into no aggregate at all.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("field `{field}` {reason}")]
-pub struct Rejection {
-    pub field: FieldPath,
-    pub reason: RejectionReason,
-}
-
-/// What is wrong with the field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum RejectionReason {
-    #[error("is missing, and a label is made of it")]
-    MissingLabel,
-    #[error("is null, an array or an object, and a label is made of it")]
-    LabelType,
-    #[error("is longer than a label may be")]
-    LabelTooLong,
-    #[error("is missing, and it is measured")]
-    MissingValue,
-    #[error("is not a number, and it is measured")]
-    ValueType,
-    #[error("is not finite, or larger than 1e18")]
-    ValueOutOfRange,
-}
-
-impl RejectionReason {
-    /// The value of a metric's `reason` label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RejectionReason::MissingLabel => "missing_label",
-            RejectionReason::LabelType => "label_type",
-            RejectionReason::LabelTooLong => "label_too_long",
-            RejectionReason::MissingValue => "missing_value",
-            RejectionReason::ValueType => "value_type",
-            RejectionReason::ValueOutOfRange => "value_out_of_range",
-        }
-    }
-}
-
-impl From<BadNumber> for RejectionReason {
-    fn from(problem: BadNumber) -> Self {
-        match problem {
-            BadNumber::Missing => RejectionReason::MissingValue,
-            BadNumber::WrongType => RejectionReason::ValueType,
-            BadNumber::OutOfRange => RejectionReason::ValueOutOfRange,
-        }
-    }
-}
+use super::plan::{AggregatePlan, LabelPlan, MeasurePlan, Plan};
+use super::reason::{About, Note, Reason};
+use super::span;
+use super::units::Sample;
 
 /// What an aggregate folds of one event. Reused from event to event.
 #[derive(Debug, Default)]
 pub(super) struct Extract {
     /// Laid out as [`super::KeyBytes`].
     pub key: Vec<u8>,
-    /// One per measure; `None` where its filter does not hold.
+    /// One per measure; `None` where its filter does not hold, or where there is no usable value.
     pub samples: Vec<Option<Sample>>,
+    /// Whether the event is the aggregate's at all.
+    pub taken: bool,
+    /// What could not be used as it was. Mostly nothing.
+    pub notes: Vec<Note>,
 }
 
 impl Extract {
-    /// Reads one event, in the order of [`Plan::fields`].
-    pub fn read(&mut self, plan: &Plan, aggregate: &AggregatePlan, values: &[Value<'_>]) -> Result<(), Rejection> {
+    /// Reads one event, in the order of [`Plan::fields`]; whether it is the aggregate's is in `taken`.
+    pub fn read(&mut self, plan: &Plan, aggregate: &AggregatePlan, values: &[Value<'_>]) {
+        self.notes.clear();
         self.key.clear();
         self.key.push(super::key::USUAL);
-        for &slot in &aggregate.labels {
-            self.push_label(value(values, slot), plan.label_bytes).map_err(|reason| rejection(plan, slot, reason))?;
+        self.taken = false;
+        if !aggregate.filter.holds(values) {
+            self.notes.push(Note { about: About::Event, slot: 0, reason: Reason::Where });
+            return;
+        }
+        for (at, label) in aggregate.labels.iter().enumerate() {
+            if !self.push_label(at, label, value(values, label.slot), plan.label_bytes) {
+                return;
+            }
         }
         self.samples.clear();
-        for measure in &aggregate.measures {
-            let sample = sample(measure, values)
-                .map_err(|problem| rejection(plan, measure.field.unwrap_or_default(), problem.into()))?;
+        for (at, measure) in aggregate.measures.iter().enumerate() {
+            let sample = match sample(measure, values) {
+                Ok(sample) => sample,
+                Err(reason) => {
+                    self.note(About::Measure(at), measure.field.unwrap_or_default(), reason);
+                    None
+                }
+            };
             self.samples.push(sample);
         }
-        Ok(())
+        self.taken = true;
     }
 
+    #[cold]
+    fn note(&mut self, about: About, slot: usize, reason: Reason) {
+        self.notes.push(Note { about, slot, reason });
+    }
+
+    /// Appends a label to the key; `false`: without it, the event is not the aggregate's.
     #[inline]
-    fn push_label(&mut self, value: Value<'_>, limit: usize) -> Result<(), RejectionReason> {
+    fn push_label(&mut self, at: usize, label: &LabelPlan, value: Value<'_>, limit: usize) -> bool {
         let start = self.key.len();
         self.key.extend_from_slice(&[0; 4]);
+        match value {
+            Value::Str(text) if !text.is_empty() => self.key.extend_from_slice(text.as_bytes()),
+            Value::Int(number) => self.push_digits(number),
+            other => {
+                if !self.push_unusual(at, label, other) {
+                    return false;
+                }
+            }
+        }
+        let begins = start + 4;
+        if self.key.len() - begins > limit {
+            self.cut(begins, limit);
+            self.note(About::Label(at), label.slot, Reason::LabelTooLong);
+        }
+        let length = (self.key.len() - begins) as u32;
+        self.key[start..begins].copy_from_slice(&length.to_be_bytes());
+        true
+    }
+
+    /// Appends what is neither text nor an integer; `false` if it is nothing and the label is required.
+    #[inline(never)]
+    fn push_unusual(&mut self, at: usize, label: &LabelPlan, value: Value<'_>) -> bool {
         // Writing to a Vec cannot fail.
         let _ = match value {
-            Value::Str(text) if text.len() > limit => return Err(RejectionReason::LabelTooLong),
-            Value::Str(text) => {
-                self.key.extend_from_slice(text.as_bytes());
-                Ok(())
-            }
-            Value::Int(number) => {
-                self.push_digits(number);
-                Ok(())
-            }
             Value::Float(number) => write!(self.key, "{number}"),
             Value::Bool(truth) => write!(self.key, "{truth}"),
-            Value::Missing => return Err(RejectionReason::MissingLabel),
-            Value::Null | Value::Composite => return Err(RejectionReason::LabelType),
+            Value::Digits(digits) | Value::Str(digits) if !digits.is_empty() => write!(self.key, "{digits}"),
+            _ if label.required => {
+                self.note(About::Event, label.slot, Reason::RequiredLabel);
+                return false;
+            }
+            nothing => {
+                match nothing {
+                    Value::Composite => self.note(About::Label(at), label.slot, Reason::LabelType),
+                    Value::Missing | Value::Null if !label.has_default => {
+                        self.note(About::Label(at), label.slot, Reason::MissingLabel);
+                    }
+                    _ => {}
+                }
+                write!(self.key, "{}", label.default)
+            }
         };
-        let length = self.key.len() - start - 4;
-        match u32::try_from(length) {
-            Ok(prefix) if length <= limit => self.key[start..start + 4].copy_from_slice(&prefix.to_be_bytes()),
-            _ => return Err(RejectionReason::LabelTooLong),
+        true
+    }
+
+    /// Cuts the label that begins there to the limit, on a character boundary. What is cut off leaves a mark that tells
+    /// long labels apart: `~` and the CRC-32 of the whole.
+    #[cold]
+    fn cut(&mut self, begins: usize, limit: usize) {
+        let mark = format!("~{:08x}", crc32(&self.key[begins..]));
+        let mut end = begins + limit.saturating_sub(mark.len());
+        // A byte that continues a character is 10xxxxxx.
+        while end > begins && self.key[end] & 0xc0 == 0x80 {
+            end -= 1;
         }
-        Ok(())
+        self.key.truncate(end);
+        self.key.extend(mark.bytes().take(limit));
     }
 
     /// As `write!` does it, which took a tenth of folding: integers are the most usual labels after text.
@@ -133,15 +142,24 @@ impl Extract {
     }
 }
 
+/// The CRC-32 that zlib and PNG have, so that anyone can compute a cut label.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+    })
+}
+
 #[inline]
-fn sample(measure: &MeasurePlan, values: &[Value<'_>]) -> Result<Option<Sample>, BadNumber> {
-    if !measure.filter.iter().all(|(slot, test)| holds(test, value(values, *slot))) {
+fn sample(measure: &MeasurePlan, values: &[Value<'_>]) -> Result<Option<Sample>, Reason> {
+    if !measure.filter.holds(values) {
         return Ok(None);
     }
-    match measure.field {
-        Some(slot) => measure.scaling.sample(value(values, slot)).map(Some),
-        None => Ok(Some(Sample { value: 0.0, nanos: 0 })),
-    }
+    let Some(slot) = measure.field else { return Ok(Some(Sample { value: 0.0, nanos: 0 })) };
+    let sample = match &measure.since {
+        None => measure.scaling.sample(value(values, slot))?,
+        Some((from, format)) => span::between(value(values, *from), value(values, slot), *format)?,
+    };
+    if sample.value < 0.0 && measure.refuses_negative { Err(Reason::NegativeValue) } else { Ok(Some(sample)) }
 }
 
 #[inline]
@@ -149,7 +167,13 @@ fn value<'a>(values: &[Value<'a>], slot: usize) -> Value<'a> {
     values.get(slot).copied().unwrap_or_default()
 }
 
-#[cold]
-fn rejection(plan: &Plan, slot: usize, reason: RejectionReason) -> Rejection {
-    Rejection { field: plan.fields[slot].clone(), reason }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mark_of_a_cut_label_is_zlibs_crc() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32(b""), 0);
+    }
 }

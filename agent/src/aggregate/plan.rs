@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::filter::Filter;
 use super::key::AggregateId;
 use super::units::Scaling;
-use crate::config::{self, Aggregate, FieldPath, MeasureKind, Scalar, Source, Test, TimeFormat, Timestamp};
+use crate::config::{
+    self, Aggregate, Condition, FieldPath, LabelField, MeasureKind, Scalar, Source, Test, TimeFormat, Timestamp,
+};
 
 /// Largest label value a plan takes unless told otherwise, bytes.
 const DEFAULT_LABEL_BYTES: usize = 1024;
@@ -18,8 +21,12 @@ pub struct Plan {
     /// The fields that decoding has to deliver, in this order. The timestamp is not among them.
     pub fields: Vec<FieldPath>,
     pub aggregates: Vec<Arc<AggregatePlan>>,
-    /// Events with a longer label value are rejected. Bytes.
+    /// Longer label values are cut. Bytes.
     pub label_bytes: usize,
+    /// An event that one aggregate cannot use as it is is folded into none.
+    pub strict: bool,
+    /// Only events for which it holds are the source's at all.
+    pub filter: Filter,
 }
 
 /// One aggregate, ready to be folded.
@@ -33,12 +40,25 @@ pub struct AggregatePlan {
     /// Events may be dated this far ahead of stream time.
     pub ahead_ms: i64,
     pub key_ttl_ms: Option<i64>,
-    /// Slot of each label.
-    pub labels: Vec<usize>,
+    /// Only events for which it holds are the aggregate's.
+    pub filter: Filter,
+    pub labels: Vec<LabelPlan>,
     /// In the config's order.
     pub measures: Vec<MeasurePlan>,
     /// Events that come later than this many panes enter no window any more; `None`: there are no windows.
     pub max_late: Option<u16>,
+}
+
+/// One label, ready to be made.
+#[derive(Debug)]
+pub struct LabelPlan {
+    /// Slot of its field.
+    pub slot: usize,
+    /// Without a value, the event is not the aggregate's.
+    pub required: bool,
+    /// What it is without a value; usually empty.
+    pub default: Box<str>,
+    pub has_default: bool,
 }
 
 /// One measure, ready to be folded.
@@ -49,8 +69,11 @@ pub struct MeasurePlan {
     pub field: Option<usize>,
     /// From the field's unit to the exposed one.
     pub scaling: Scaling,
-    /// Slot and test of each condition.
-    pub filter: Vec<(usize, Test)>,
+    /// Measured is the time from this slot's to the field's.
+    pub since: Option<(usize, TimeFormat)>,
+    /// A negative value would make what only grows go down.
+    pub refuses_negative: bool,
+    pub filter: Filter,
 }
 
 impl Plan {
@@ -62,7 +85,8 @@ impl Plan {
             .filter(|aggregate| aggregate.source == source.name)
             .map(|aggregate| Arc::new(AggregatePlan::new(source, aggregate, &mut fields)))
             .collect();
-        Plan { fields: fields.0, aggregates, label_bytes: DEFAULT_LABEL_BYTES }
+        let filter = Filter::new(&source.filter, &mut |path| fields.slot(path));
+        Plan { filter, fields: fields.0, aggregates, label_bytes: DEFAULT_LABEL_BYTES, strict: source.strict }
     }
 
     /// The same plan with another limit on label values.
@@ -87,10 +111,22 @@ impl AggregatePlan {
             retention_ms: millis(config.retention),
             ahead_ms: millis(source.max_future.saturating_sub(source.max_lead)),
             key_ttl_ms: config.key_ttl.map(millis),
-            labels: config.by.iter().map(|label| fields.slot(&label.path)).collect(),
+            labels: config.by.iter().map(|label| LabelPlan::new(label, fields)).collect(),
             measures: config.measures.iter().map(|measure| MeasurePlan::new(measure, fields)).collect(),
+            filter: Filter::new(&config.filter, &mut |path| fields.slot(path)),
             max_late: largest.map(|panes| u16::try_from((panes - 1).max(0)).unwrap_or(u16::MAX)),
             config: config.clone(),
+        }
+    }
+}
+
+impl LabelPlan {
+    fn new(config: &LabelField, fields: &mut Fields) -> LabelPlan {
+        LabelPlan {
+            slot: fields.slot(&config.path),
+            required: config.required,
+            default: config.default.as_deref().unwrap_or_default().into(),
+            has_default: config.default.is_some(),
         }
     }
 }
@@ -105,7 +141,9 @@ impl MeasurePlan {
             kind: config.kind.clone(),
             field,
             scaling: Scaling::new(config.unit),
-            filter: config.filter.iter().map(|c| (fields.slot(&c.path), c.test.clone())).collect(),
+            since: config.since.as_ref().map(|since| (fields.slot(&since.path), since.format)),
+            refuses_negative: !config.signed && !matches!(config.kind, MeasureKind::Min | MeasureKind::Max),
+            filter: Filter::new(&config.filter, &mut |path| fields.slot(path)),
         }
     }
 }
@@ -141,9 +179,22 @@ fn id(source: &Source, config: &Aggregate) -> AggregateId {
     text.add("pane", [millis(config.pane).max(1).to_string().as_str()]);
     for label in &config.by {
         text.add("label", [label.label.as_str()].into_iter().chain(parts(&label.path)));
+        // What came later is only said where it is asked for: a config that does not keeps its state.
+        if label.required {
+            text.add("required", []);
+        }
+        if let Some(default) = &label.default {
+            text.add("default", [default.as_str()]);
+        }
     }
     for measure in &config.measures {
         text.measure(measure);
+    }
+    for (whose, filter) in [("source", &source.filter), ("aggregate", &config.filter)] {
+        if !filter.is_empty() {
+            text.add("only", [whose]);
+            text.conditions(filter);
+        }
     }
     AggregateId(xxh3_64(text.0.as_bytes()))
 }
@@ -194,16 +245,43 @@ impl Canonical {
             self.add("field", parts(path));
             let (numerator, denominator) = measure.unit.factor();
             self.add("unit", [measure.unit.base_name(), &numerator.to_string(), &denominator.to_string()]);
+            if let Some(since) = &measure.since {
+                self.add("since", [time_format(since.format)].into_iter().chain(parts(&since.path)));
+            }
+            if measure.signed {
+                self.add("signed", []);
+            }
         }
-        for condition in &measure.filter {
-            self.add("where", parts(&condition.path));
-            let test = test(&condition.test);
-            self.add("test", test.iter().map(String::as_str));
+        self.conditions(&measure.filter);
+    }
+
+    fn conditions(&mut self, conditions: &[Condition]) {
+        for condition in conditions {
+            match condition {
+                Condition::Field { path, test } => {
+                    self.add("where", parts(path));
+                    let test = words(test);
+                    self.add("test", test.iter().map(String::as_str));
+                }
+                Condition::Any(filters) => {
+                    self.add("any", []);
+                    for filter in filters {
+                        self.add("either", []);
+                        self.conditions(filter);
+                    }
+                    self.add("end", []);
+                }
+                Condition::Not(filter) => {
+                    self.add("not", []);
+                    self.conditions(filter);
+                    self.add("end", []);
+                }
+            }
         }
     }
 }
 
-fn test(test: &Test) -> Vec<String> {
+fn words(test: &Test) -> Vec<String> {
     let one = |word: &str, operand: String| vec![word.to_owned(), operand];
     match test {
         Test::Eq(value) => one("eq", scalar(value)),
@@ -213,7 +291,14 @@ fn test(test: &Test) -> Vec<String> {
         Test::Lt(bound) => one("lt", number(*bound)),
         Test::Lte(bound) => one("lte", number(*bound)),
         Test::In(values) => std::iter::once("in".to_owned()).chain(values.iter().map(scalar)).collect(),
-        Test::Prefix(prefix) => one("prefix", prefix.clone()),
+        Test::Prefix(part) => one("prefix", part.clone()),
+        Test::Suffix(part) => one("suffix", part.clone()),
+        Test::Contains(part) => one("contains", part.clone()),
+        Test::Matches(pattern) => one("matches", pattern.clone()),
+        Test::Not(tests) => {
+            let inner = tests.iter().flat_map(|test| std::iter::once("and".to_owned()).chain(words(test)));
+            std::iter::once("not".to_owned()).chain(inner).chain(["end".to_owned()]).collect()
+        }
         Test::Exists(wanted) => one("exists", wanted.to_string()),
     }
 }

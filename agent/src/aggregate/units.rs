@@ -1,6 +1,8 @@
 //! From a field's number to the exposed unit: exactly where possible, rounded once where not.
 
 use super::event::Value;
+use super::quantity;
+use super::reason::Reason;
 use crate::config::Unit;
 
 /// Larger magnitudes are rejected, so that sums stay far from their range's end.
@@ -23,29 +25,51 @@ pub struct Scaling {
     denominator: f64,
     /// Billionths of the base unit per unit: a whole number for every unit there is.
     nanos_per_unit: i64,
+    dimension: Dimension,
 }
 
-/// Why a field's value can't be measured.
+/// What a unit is one of: tells which suffixes a value may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadNumber {
-    Missing,
-    WrongType,
-    OutOfRange,
+pub(super) enum Dimension {
+    None,
+    Time,
+    Size,
+    Ratio,
+}
+
+impl Dimension {
+    fn of(unit: Unit) -> Dimension {
+        match unit.base_name() {
+            "seconds" => Dimension::Time,
+            "bytes" => Dimension::Size,
+            "ratio" => Dimension::Ratio,
+            _ => Dimension::None,
+        }
+    }
 }
 
 impl Scaling {
     pub fn new(unit: Unit) -> Scaling {
         let (numerator, denominator) = unit.factor();
+        Scaling { dimension: Dimension::of(unit), ..Scaling::times(numerator, denominator) }
+    }
+
+    /// The base unit times `numerator / denominator`.
+    pub(super) const fn times(numerator: i64, denominator: i64) -> Scaling {
         Scaling {
             numerator: numerator as f64,
             denominator: denominator as f64,
             nanos_per_unit: numerator * (NANOS / denominator),
+            dimension: Dimension::None,
         }
     }
 
     /// Reads and converts a field's value.
+    ///
+    /// # Errors
+    /// Why there is nothing to measure.
     #[inline]
-    pub fn sample(&self, value: Value<'_>) -> Result<Sample, BadNumber> {
+    pub fn sample(&self, value: Value<'_>) -> Result<Sample, Reason> {
         match value {
             Value::Float(raw) => {
                 let value = self.checked(raw)?;
@@ -55,20 +79,44 @@ impl Scaling {
                 let value = self.checked(raw as f64)?;
                 Ok(Sample { value, nanos: i128::from(raw) * i128::from(self.nanos_per_unit) })
             }
-            Value::Missing => Err(BadNumber::Missing),
-            Value::Null | Value::Bool(_) | Value::Str(_) | Value::Composite => Err(BadNumber::WrongType),
+            Value::Str(text) => self.text(text),
+            Value::Missing | Value::Null => Err(Reason::MissingValue),
+            // Beyond what an i64 holds is beyond what is measured.
+            Value::Digits(_) => Err(Reason::ValueOutOfRange),
+            Value::Bool(_) | Value::Composite => Err(Reason::ValueType),
         }
+    }
+
+    fn text(&self, text: &str) -> Result<Sample, Reason> {
+        match quantity::number(text) {
+            Some(Value::Str(_)) | None => self.quantity(text.trim_ascii()),
+            Some(number) => self.sample(number),
+        }
+    }
+
+    /// A number with a suffix, or what stands for none.
+    fn quantity(&self, text: &str) -> Result<Sample, Reason> {
+        if matches!(text, "" | "-") {
+            return Err(Reason::MissingValue);
+        }
+        let sample = match self.dimension {
+            Dimension::None => None,
+            Dimension::Time => quantity::duration(text),
+            Dimension::Size => quantity::size(text),
+            Dimension::Ratio => quantity::percent(text),
+        };
+        sample.unwrap_or(Err(Reason::ValueType))
     }
 
     /// The value in the exposed unit. One of the factor's sides is always 1, so this rounds once.
     #[inline]
-    fn checked(&self, raw: f64) -> Result<f64, BadNumber> {
+    fn checked(&self, raw: f64) -> Result<f64, Reason> {
         let value = raw * self.numerator / self.denominator;
         // NaN fails both comparisons. Adding zero turns -0 into 0: there is one zero, whatever the order of merging.
         if raw.abs() <= MAX_MAGNITUDE && value.abs() <= MAX_MAGNITUDE {
             Ok(value + 0.0)
         } else {
-            Err(BadNumber::OutOfRange)
+            Err(Reason::ValueOutOfRange)
         }
     }
 }
@@ -127,13 +175,14 @@ mod tests {
     fn what_is_no_usable_number_is_refused() {
         let seconds = Scaling::new(Unit::Seconds);
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.1e18, -1.1e18] {
-            assert_eq!(seconds.sample(Value::Float(value)), Err(BadNumber::OutOfRange), "{value}");
+            assert_eq!(seconds.sample(Value::Float(value)), Err(Reason::ValueOutOfRange), "{value}");
         }
-        assert_eq!(seconds.sample(Value::Int(i64::MIN)), Err(BadNumber::OutOfRange));
-        assert_eq!(Scaling::new(Unit::Megabytes).sample(Value::Int(1 << 41)), Err(BadNumber::OutOfRange));
-        assert_eq!(seconds.sample(Value::Str("1")), Err(BadNumber::WrongType));
-        assert_eq!(seconds.sample(Value::Null), Err(BadNumber::WrongType));
-        assert_eq!(seconds.sample(Value::Missing), Err(BadNumber::Missing));
+        assert_eq!(seconds.sample(Value::Int(i64::MIN)), Err(Reason::ValueOutOfRange));
+        assert_eq!(Scaling::new(Unit::Megabytes).sample(Value::Int(1 << 41)), Err(Reason::ValueOutOfRange));
+        assert_eq!(seconds.sample(Value::Bool(true)), Err(Reason::ValueType));
+        assert_eq!(seconds.sample(Value::Digits("9223372036854775808")), Err(Reason::ValueOutOfRange));
+        assert_eq!(seconds.sample(Value::Null), Err(Reason::MissingValue));
+        assert_eq!(seconds.sample(Value::Missing), Err(Reason::MissingValue));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! One record, read naively: as a whole, by the rules of the documentation.
 
-use crate::config::{Condition, FieldPath, Measure, MeasureKind, Scalar, Source, Test, TimeFormat, Timestamp};
+use crate::config::{
+    Condition, FieldPath, LabelField, Measure, MeasureKind, Scalar, Source, Test, TimeFormat, Timestamp, Unit,
+};
+use regex::Regex;
 use serde_json::Value;
 
 /// Largest magnitude that is measured.
@@ -16,88 +19,253 @@ pub struct Event {
     /// How far the event moves stream time: to its time, at most `max_lead` beyond its record's. Unix milliseconds.
     pub reach: i64,
     json: Value,
+    /// Integers beyond 64 bits, as text.
+    digits: Value,
 }
 
 impl Event {
-    /// `None`: the record is a dead letter.
+    /// `None`: the record is a dead letter, or passes by.
     pub fn read(payload: &[u8], record_time: Option<i64>, source: &Source, most_bytes: usize) -> Option<Event> {
         if payload.len() > most_bytes {
             return None;
         }
         let json: Value = serde_json::from_slice(payload).ok()?;
         json.as_object()?;
-        let time = match &source.timestamp {
+        let digits = digits(payload);
+        let mut event = Event { time: 0, reach: 0, json, digits };
+        if !event.passes(&source.filter) {
+            return None;
+        }
+        event.time = match &source.timestamp {
             Timestamp::Kafka => record_time?,
-            Timestamp::Field { path, format } => time(at(&json, path)?, *format)?,
+            Timestamp::Field { path, format } => time(at(&event.json, path)?, *format)?,
         };
         let most = record_time.map_or(i64::MAX, |t| t.saturating_add(source.max_future.as_millis() as i64));
-        let reach = record_time.map_or(time, |t| time.min(t.saturating_add(source.max_lead.as_millis() as i64)));
-        ((0..=LAST_TIME).contains(&time) && time <= most).then_some(Event { time, reach, json })
+        event.reach =
+            record_time.map_or(event.time, |t| event.time.min(t.saturating_add(source.max_lead.as_millis() as i64)));
+        ((0..=LAST_TIME).contains(&event.time) && event.time <= most).then_some(event)
     }
 
-    /// The value of a label; `None`: the event cannot be counted.
-    pub fn label(&self, path: &FieldPath, most_bytes: usize) -> Option<String> {
-        let text = match at(&self.json, path)? {
+    /// A field as text: what a label made of it would be, if nothing were done to it.
+    fn text(&self, path: &FieldPath) -> Option<String> {
+        Some(match at(&self.json, path)? {
             Value::String(text) => text.clone(),
             Value::Bool(truth) => truth.to_string(),
             Value::Number(number) => match number.as_i64() {
                 Some(whole) => whole.to_string(),
-                None => number.as_f64()?.to_string(),
+                None => match at(&self.digits, path) {
+                    Some(Value::String(digits)) => digits.clone(),
+                    _ => number.as_f64()?.to_string(),
+                },
             },
             Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        })
+    }
+
+    /// Whether a label can be made of a field, perhaps an empty one.
+    pub fn has_text(&self, path: &FieldPath) -> bool {
+        self.text(path).is_some()
+    }
+
+    /// The value of a label; `None`: the event is not the aggregate's.
+    pub fn label(&self, by: &LabelField, most_bytes: usize) -> Option<String> {
+        let text = self.text(&by.path).filter(|text| !text.is_empty());
+        let text = match text {
+            None if by.required => return None,
+            None => by.default.clone().unwrap_or_default(),
+            Some(text) => text,
         };
-        (text.len() <= most_bytes).then_some(text)
+        if text.len() <= most_bytes {
+            return Some(text);
+        }
+        let mut crc = flate2::Crc::new();
+        crc.update(text.as_bytes());
+        let mark = format!("~{:08x}", crc.sum());
+        let mut kept = String::new();
+        for character in text.chars() {
+            if kept.len() + character.len_utf8() + mark.len() > most_bytes {
+                break;
+            }
+            kept.push(character);
+        }
+        kept.push_str(&mark);
+        kept.truncate(most_bytes);
+        Some(kept)
     }
 
     /// What a measure measures of it, in the exposed unit: `Ok(None)` if its filter does not hold.
     pub fn measured(&self, measure: &Measure) -> Result<Option<f64>, Unusable> {
-        if !measure.filter.iter().all(|condition| self.passes(condition)) {
+        if !self.passes(&measure.filter) {
             return Ok(None);
         }
         let path = match (&measure.kind, &measure.field) {
             (MeasureKind::Count, _) | (_, None) => return Ok(Some(0.0)),
             (_, Some(path)) => path,
         };
-        let number = at(&self.json, path).and_then(Value::as_f64).ok_or(Unusable)?;
-        let (numerator, denominator) = measure.unit.factor();
-        let value = number * numerator as f64 / denominator as f64;
-        if number.abs() <= LARGEST && value.abs() <= LARGEST { Ok(Some(value)) } else { Err(Unusable) }
+        let value = match &measure.since {
+            Some(since) => {
+                let (from, to) = (self.instant(&since.path, since.format)?, self.instant(path, since.format)?);
+                (to - from) as f64 / 1e9
+            }
+            None => self.quantity(path, measure.unit)?,
+        };
+        let grows = !matches!(measure.kind, MeasureKind::Min | MeasureKind::Max) && !measure.signed;
+        if value < 0.0 && grows { Err(Unusable) } else { Ok(Some(value)) }
     }
 
-    fn passes(&self, condition: &Condition) -> bool {
-        let value = at(&self.json, &condition.path);
-        let number = value.and_then(Value::as_f64);
-        match &condition.test {
-            Test::Exists(wanted) => value.is_some() == *wanted,
-            Test::Eq(operand) => value.and_then(|value| same(value, operand)) == Some(true),
-            Test::Ne(operand) => value.and_then(|value| same(value, operand)) == Some(false),
-            Test::In(operands) => {
-                value.is_some_and(|value| operands.iter().any(|operand| same(value, operand) == Some(true)))
+    /// Nanoseconds since 1970.
+    fn instant(&self, path: &FieldPath, format: TimeFormat) -> Result<i128, Unusable> {
+        let value = at(&self.json, path).ok_or(Unusable)?;
+        let unit = match format {
+            TimeFormat::Rfc3339 => {
+                let time: jiff::Timestamp = value.as_str().and_then(|text| text.parse().ok()).ok_or(Unusable)?;
+                return Ok(time.as_nanosecond());
             }
+            TimeFormat::UnixSeconds => 1e9,
+            TimeFormat::UnixMillis => 1e6,
+            TimeFormat::UnixNanos => 1.0,
+        };
+        match (value.as_i64(), number(value)) {
+            (Some(whole), _) => Ok(i128::from(whole) * unit as i128),
+            (None, Some(number)) => Ok((number * unit).round() as i128),
+            (None, None) => Err(Unusable),
+        }
+    }
+
+    fn quantity(&self, path: &FieldPath, unit: Unit) -> Result<f64, Unusable> {
+        let value = at(&self.json, path).ok_or(Unusable)?;
+        let (numerator, denominator) = unit.factor();
+        let plain = number(value).map(|number| (number, number * numerator as f64 / denominator as f64));
+        let suffixed = || value.as_str().and_then(|text| suffixed(text.trim(), unit.base_name()));
+        let (number, value) = plain.or_else(|| suffixed().map(|value| (value, value))).ok_or(Unusable)?;
+        if number.abs() <= LARGEST && value.abs() <= LARGEST { Ok(value) } else { Err(Unusable) }
+    }
+
+    /// Whether all of the conditions hold.
+    pub fn passes(&self, conditions: &[Condition]) -> bool {
+        conditions.iter().all(|condition| match condition {
+            Condition::Field { path, test } => self.passes_test(path, test),
+            Condition::Any(branches) => branches.iter().any(|branch| self.passes(branch)),
+            Condition::Not(inner) => !self.passes(inner),
+        })
+    }
+
+    fn passes_test(&self, path: &FieldPath, test: &Test) -> bool {
+        let value = at(&self.json, path).filter(|value| !value.is_null());
+        let number = value.and_then(number);
+        let text = self.text(path);
+        let says = |ask: &dyn Fn(&str) -> bool| text.as_deref().is_some_and(ask);
+        let same = |operand: &Scalar| match operand {
+            Scalar::Bool(operand) => text.as_deref() == Some(if *operand { "true" } else { "false" }),
+            Scalar::Number(operand) => number == Some(*operand),
+            Scalar::Text(operand) => text.as_ref() == Some(operand),
+        };
+        match test {
+            Test::Exists(wanted) => value.is_some() == *wanted,
+            Test::Eq(operand) => same(operand),
+            Test::Ne(operand) => text.is_some() && !same(operand),
+            Test::In(operands) => operands.iter().any(same),
             Test::Gt(bound) => number.is_some_and(|number| number > *bound),
             Test::Gte(bound) => number.is_some_and(|number| number >= *bound),
             Test::Lt(bound) => number.is_some_and(|number| number < *bound),
             Test::Lte(bound) => number.is_some_and(|number| number <= *bound),
-            Test::Prefix(prefix) => value.and_then(Value::as_str).is_some_and(|text| text.starts_with(prefix)),
+            Test::Prefix(part) => says(&|text| text.starts_with(part)),
+            Test::Suffix(part) => says(&|text| text.ends_with(part)),
+            Test::Contains(part) => says(&|text| text.contains(part)),
+            Test::Matches(pattern) => says(&|text| Regex::new(pattern).is_ok_and(|regex| regex.is_match(text))),
+            Test::Not(tests) => !tests.iter().all(|test| self.passes_test(path, test)),
         }
     }
 }
 
-/// A field is measured that is missing, no number, or too large: the whole event is a dead letter.
+/// A field has no value that can be measured: it is missing, no number, too large, or negative where that is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unusable;
 
-fn at<'a>(json: &'a Value, path: &FieldPath) -> Option<&'a Value> {
-    path.0.iter().try_fold(json, |value, name| value.as_object()?.get(name))
+/// The number that a value is, also as text.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => {
+            let text = text.trim();
+            let written = text.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
+            text.parse().ok().filter(|_| written)
+        }
+        _ => None,
+    }
 }
 
-/// `None` if the types differ.
-fn same(value: &Value, operand: &Scalar) -> Option<bool> {
-    match operand {
-        Scalar::Bool(operand) => value.as_bool().map(|value| value == *operand),
-        Scalar::Number(operand) => value.as_f64().map(|value| value == *operand),
-        Scalar::Text(operand) => value.as_str().map(|value| value == operand),
+/// A number with a suffix, in the base unit.
+fn suffixed(text: &str, base: &str) -> Option<f64> {
+    let units: &[(&str, f64)] = match base {
+        "seconds" => return seconds(text),
+        "bytes" => &[
+            ("kB", 1e3),
+            ("KB", 1e3),
+            ("MB", 1e6),
+            ("GB", 1e9),
+            ("TB", 1e12),
+            ("KiB", 1024.0),
+            ("MiB", 1_048_576.0),
+            ("GiB", 1_073_741_824.0),
+            ("TiB", 1_099_511_627_776.0),
+            ("B", 1.0),
+        ],
+        "ratio" => &[("%", 0.01)],
+        _ => &[],
+    };
+    units.iter().find_map(|(suffix, factor)| {
+        let plain = text.strip_suffix(suffix)?.trim_end();
+        let number = number(&Value::String(plain.to_owned())).filter(|_| !plain.contains(['e', 'E']))?;
+        Some(if *suffix == "%" { number / 100.0 } else { number * factor })
+    })
+}
+
+/// Go's durations and ISO 8601's.
+fn seconds(text: &str) -> Option<f64> {
+    const GO: &str = r"^(?:[0-9.]+ *(?:ns|us|µs|μs|ms|s|m|h))+$";
+    const ISO: &str = r"^P(?:([0-9.]+)W)?(?:([0-9.]+)D)?(?:T(?:([0-9.]+)H)?(?:([0-9.]+)M)?(?:([0-9.]+)S)?)?$";
+    let (sign, text) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let mut sum = 0.0;
+    if let Some(parts) = Regex::new(ISO).ok()?.captures(text) {
+        let lengths = [604_800.0, 86_400.0, 3_600.0, 60.0, 1.0];
+        for (part, length) in parts.iter().skip(1).zip(lengths) {
+            sum += part.map_or(Some(0.0), |part| part.as_str().parse().ok())? * length;
+        }
+        return parts.iter().skip(1).any(|part| part.is_some()).then_some(sign * sum);
     }
+    if !Regex::new(GO).ok()?.is_match(text) {
+        return None;
+    }
+    for part in Regex::new(r"([0-9.]+) *(ns|us|µs|μs|ms|s|m|h)").ok()?.captures_iter(text) {
+        let number: f64 = part[1].parse().ok()?;
+        sum += match &part[2] {
+            "ns" => number / 1e9,
+            "ms" => number / 1e3,
+            "s" => number,
+            "m" => number * 60.0,
+            "h" => number * 3_600.0,
+            _ => number / 1e6,
+        };
+    }
+    Some(sign * sum)
+}
+
+/// The document again, with every number as the text it was written as: a tree of numbers does not keep digits beyond 64
+/// bits.
+fn digits(payload: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(payload);
+    // A whole number of 19 digits or more behind a colon, not in a string's middle for anything sane to matter: a
+    // string with such a text in it would only become another string, and strings are not looked at here.
+    let Ok(beyond) = Regex::new(r"(:\s*)(-?[0-9]{19,})(\s*[,}\]])") else { return Value::Null };
+    serde_json::from_str(&beyond.replace_all(&text, "$1\"$2\"$3")).unwrap_or(Value::Null)
+}
+
+fn at<'a>(json: &'a Value, path: &FieldPath) -> Option<&'a Value> {
+    path.0.iter().try_fold(json, |value, name| value.as_object()?.get(name))
 }
 
 /// Unix milliseconds; numbers may stand in strings.

@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::published::{CellId, Published, around};
-use crate::config::{Aggregate, Config, Limits, Source, Window};
+use crate::config::{Aggregate, Config, LabelField, Limits, Source, Window};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a check compares.
@@ -178,21 +178,27 @@ impl<'a> Recount<'a> {
         let id = (topic.to_owned(), partition);
         let event = Event::read(payload.unwrap_or_default(), time, self.source, self.limits.event_bytes);
         let Some(event) = event else { return };
-        // One aggregate that cannot count it makes it a dead letter for all.
         let read = |aggregate: &&Aggregate| read(&event, aggregate, self.limits.label_bytes);
-        let Some(all) = self.aggregates.iter().map(read).collect::<Option<Vec<_>>>() else { return };
+        let all: Vec<Option<Read>> = self.aggregates.iter().map(read).collect();
+        // One aggregate that cannot use it as it is makes it a strict source's dead letter, for all.
+        if self.source.strict && self.aggregates.iter().any(|aggregate| !is_sound(&event, aggregate, self.limits)) {
+            return;
+        }
         let state = self.partitions.entry(id.clone()).or_default();
         let stream_time = state.stream_time.map_or(event.reach, |time| time.max(event.reach));
         state.stream_time = Some(stream_time);
-        let keys = self.aggregates.iter().zip(&all).map(|(aggregate, (labels, _))| state.key(aggregate, labels));
-        let keys: Vec<CellId> = keys.collect();
+        let keys = self.aggregates.iter().zip(&all);
+        let keys: Vec<Option<CellId>> =
+            keys.map(|(aggregate, read)| read.as_ref().map(|(labels, _)| state.key(aggregate, labels))).collect();
         for check in &mut self.checks {
             let Some(at) = self.aggregates.iter().position(|a| a.name == check.aggregate.name) else { continue };
             if check.published.as_of.get(&id).is_none_or(|&end| offset >= end) {
                 continue;
             }
             check.stream_times.insert(id.clone(), stream_time);
-            check.add(&keys[at], event.time, stream_time, &all[at].1);
+            if let (Some(key), Some((_, values))) = (&keys[at], &all[at]) {
+                check.add(key, event.time, stream_time, values);
+            }
         }
     }
 
@@ -216,9 +222,21 @@ impl Partition {
 
 type Read = (Vec<String>, Vec<Option<f64>>);
 
-/// Labels and measured values; `None`: it cannot be counted.
+/// Labels and measured values; `None`: it is not the aggregate's.
 fn read(event: &Event, aggregate: &Aggregate, label_bytes: usize) -> Option<Read> {
-    let labels = aggregate.by.iter().map(|by| event.label(&by.path, label_bytes)).collect::<Option<_>>()?;
-    let values = aggregate.measures.iter().map(|measure| event.measured(measure)).collect::<Result<_, _>>().ok()?;
-    Some((labels, values))
+    if !event.passes(&aggregate.filter) {
+        return None;
+    }
+    let labels = aggregate.by.iter().map(|by| event.label(by, label_bytes)).collect::<Option<_>>()?;
+    Some((labels, aggregate.measures.iter().map(|measure| event.measured(measure).unwrap_or(None)).collect()))
+}
+
+/// Whether an aggregate can use all of the event as it is.
+fn is_sound(event: &Event, aggregate: &Aggregate, limits: &Limits) -> bool {
+    let Some((labels, _)) = read(event, aggregate, limits.label_bytes) else { return true };
+    let whole = |(by, label): (&LabelField, &String)| event.label(by, usize::MAX).as_ref() == Some(label);
+    let there = |by: &LabelField| by.default.is_some() || event.has_text(&by.path);
+    aggregate.by.iter().zip(&labels).all(whole)
+        && aggregate.by.iter().all(there)
+        && aggregate.measures.iter().all(|measure| event.measured(measure).is_ok())
 }

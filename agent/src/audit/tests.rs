@@ -39,7 +39,7 @@ fn recounted(published: Published, scope: Scope) -> Check {
         let json = format!(r#"{{"at": {at}, "path": "/", "status": {status}, "ms": {ms}}}"#);
         recount.record("t", 0, offset as i64, Some(at), Some(json.as_bytes()));
     }
-    recount.record("t", 0, 4, Some(0), Some(b"{\"at\": 5}"));
+    recount.record("t", 0, 4, Some(0), Some(b"{\"path\": \"/\"}"));
     recount.finish().remove(0)
 }
 

@@ -6,7 +6,7 @@ use crate::kafka::{
     Admin, Identity, Isolation, PartitionReader, Reading, Settings, TopicPartition, TopicSeen, TransactionalProducer,
     is_passing,
 };
-use crate::sources::{self, Plans, changelog_topic, dead_letter_topic};
+use crate::sources::{self, Plans, changelog_topic};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +69,9 @@ impl Look<'_> {
             for topic in self.topics(&plans, plan, &partitions, &admin, findings) {
                 let count = partitions.get(&topic).copied().unwrap_or(0);
                 self.changelog(&topic, count, &admin, findings).await;
-                self.dead_letters(&topic, &partitions, findings);
+                if let Some(name) = source.dead_letters.topic_of(&topic) {
+                    self.dead_letters(&name, &partitions, findings);
+                }
                 self.read(&topic, findings);
                 let changelog = changelog_topic(&self.config.kafka.group_id, &topic);
                 if let Some(count) = partitions.get(&changelog) {
@@ -175,9 +177,8 @@ impl Look<'_> {
         findings.good(format!("changelog {name}: {found} partitions"));
     }
 
-    fn dead_letters(&self, topic: &str, known: &HashMap<String, i32>, findings: &mut Findings) {
-        let name = dead_letter_topic(topic);
-        match known.contains_key(&name) {
+    fn dead_letters(&self, name: &str, known: &HashMap<String, i32>, findings: &mut Findings) {
+        match known.contains_key(name) {
             true => findings.good(format!("dead letters {name}: there")),
             false if self.config.kafka.create_topics => findings.good(format!("dead letters {name}: will be made")),
             false => findings.bad(format!("dead-letter topic {name} is missing and kafka.create_topics is false; make it with: kafka-topics.sh --create --topic {name}")),

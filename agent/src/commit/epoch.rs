@@ -2,14 +2,20 @@
 
 use super::MemberId;
 use crate::aggregate::Frozen;
+use crate::sources::dead_letter_topic;
 use crate::state::Task;
 use std::sync::Arc;
 
 /// An event that could not be decoded or folded, on its way to the dead-letter topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
+    /// Where it goes, unless that is the usual topic of its source topic.
+    pub topic: Option<Arc<str>>,
     pub key: Option<Vec<u8>>,
+    /// What of the payload is kept.
     pub payload: Option<Vec<u8>>,
+    /// Size of the whole payload.
+    pub bytes: usize,
     pub offset: i64,
     /// The record's Kafka timestamp, Unix milliseconds.
     pub timestamp: Option<i64>,
@@ -20,6 +26,11 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// Name of the topic that takes a letter about a record of `source`.
+    pub fn goes_to(&self, source: &str) -> String {
+        self.topic.as_deref().map_or_else(|| dead_letter_topic(source), str::to_owned)
+    }
+
     /// Bytes it holds, roughly.
     pub fn size(&self) -> usize {
         let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);

@@ -3,7 +3,6 @@
 use super::committer::{Failure, Work};
 use super::transaction::Deadline;
 use super::{DeadLetter, Epoch};
-use crate::sources::dead_letter_topic;
 use crate::state::TaskId;
 use rdkafka::message::{Header, OwnedHeaders};
 use std::collections::HashMap;
@@ -57,7 +56,7 @@ impl Work {
         letter: &DeadLetter,
         deadline: &Deadline,
     ) -> Result<(), Failure> {
-        let topic = dead_letter_topic(&id.topic);
+        let topic = letter.goes_to(&id.topic);
         let limit = self.letters.of(&topic);
         let Cut { key, payload, from } = cut(letter, limit);
         let text = |key, value: &str| (key, value.to_owned());
@@ -69,6 +68,9 @@ impl Work {
             text("streamgauge.offset", &letter.offset.to_string()),
             text("streamgauge.timestamp", &letter.timestamp.map_or_else(String::new, |time| time.to_string())),
         ];
+        if letter.payload.as_ref().map_or(0, Vec::len) < letter.bytes {
+            headers.push(text("streamgauge.payload_bytes", &letter.bytes.to_string()));
+        }
         headers.extend(from.map(|bytes| text("streamgauge.cut_from", &bytes.to_string())));
         let headers = headers
             .iter()
@@ -81,8 +83,8 @@ impl Work {
     /// Counts the letters of a committed epoch that were cut.
     pub(super) fn count_cut_letters(&self, epoch: &Epoch) {
         for task in &epoch.tasks {
-            let Some(limit) = self.letters.of(&dead_letter_topic(&task.task.id.topic)) else { continue };
-            let cut = task.dead_letters.iter().filter(|letter| cut(letter, Some(limit)).from.is_some()).count();
+            let limit = |letter: &DeadLetter| self.letters.of(&letter.goes_to(&task.task.id.topic));
+            let cut = task.dead_letters.iter().filter(|letter| cut(letter, limit(letter)).from.is_some()).count();
             if cut > 0 {
                 self.settings.metrics.dead_letters_cut(&task.task.source, cut as u64);
             }
@@ -107,7 +109,9 @@ mod tests {
     fn letter(key: Option<usize>, payload: Option<usize>) -> DeadLetter {
         let bytes = |size: Option<usize>| size.map(|size| vec![b'x'; size]);
         let (key, payload) = (bytes(key), bytes(payload));
-        DeadLetter { key, payload, offset: 0, timestamp: None, reason: "not_json", detail: String::new() }
+        let bytes = payload.as_ref().map_or(0, Vec::len);
+        let (topic, detail) = (None, String::new());
+        DeadLetter { topic, key, payload, bytes, offset: 0, timestamp: None, reason: "not_json", detail }
     }
 
     #[test]

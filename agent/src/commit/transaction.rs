@@ -5,9 +5,10 @@ use super::{AbortReason, Epoch, OFFSET_RECORD_KEY, Sealed, Standing, TaskEpoch, 
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::kafka::{Delivered, SendError, TopicPartition, TxnError};
-use crate::sources::{changelog_topic, dead_letter_topic};
+use crate::sources::changelog_topic;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::OwnedHeaders;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -167,8 +168,12 @@ impl Work {
     /// it theirs.
     fn blame(&self, epoch: &Epoch, failure: Failure) -> Failure {
         let Failure::Refused { code, topic, detail } = failure else { return failure };
-        let with_letters = epoch.tasks.iter().filter(|task| !task.dead_letters.is_empty());
-        let mut topics: Vec<_> = with_letters.map(|task| dead_letter_topic(&task.task.id.topic)).collect();
+        let of_task = |task: &TaskEpoch| {
+            let topics = task.dead_letters.iter().map(|letter| letter.goes_to(&task.task.id.topic));
+            topics.collect::<BTreeSet<_>>()
+        };
+        let mut topics: Vec<_> = epoch.tasks.iter().flat_map(of_task).collect();
+        topics.sort();
         topics.retain(|letters| topic.as_ref().is_none_or(|topic| topic == letters));
         topics.dedup();
         if topics.is_empty() { Failure::kafka(detail) } else { Failure::DeadLetters { code, topics, detail } }

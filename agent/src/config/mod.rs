@@ -8,10 +8,13 @@
 mod at;
 mod check;
 mod cluster;
+mod conditions;
 mod error;
+mod letters;
 mod names;
 mod own_topics;
 mod parser;
+mod path;
 mod raw;
 mod secret;
 mod selector;

@@ -138,8 +138,12 @@ impl Aggregate {
             Some(stem) => stem.to_owned(),
             None => format!("{}_{}", self.metric_prefix, measure.name),
         };
-        let kind = measure.kind.total_type();
-        if kind == FamilyType::Gauge {
+        let kind = match measure.kind.total_type() {
+            // It goes up and down.
+            FamilyType::Counter if measure.signed => FamilyType::Gauge,
+            kind => kind,
+        };
+        if kind == FamilyType::Gauge && measure.kind != MeasureKind::Sum {
             push_word(&mut name, measure.kind.word());
         }
         push_word(&mut name, measure.exposed_unit());
@@ -238,7 +242,17 @@ mod tests {
 
     fn measure(name: &str, kind: MeasureKind, unit: Unit) -> Measure {
         let field = (kind != MeasureKind::Count).then(|| FieldPath(vec!["f".into()]));
-        Measure { name: name.into(), kind, field, unit, filter: vec![], metric: None, help: None }
+        Measure {
+            name: name.into(),
+            kind,
+            field,
+            since: None,
+            unit,
+            signed: false,
+            filter: vec![],
+            metric: None,
+            help: None,
+        }
     }
 
     fn http(measures: Vec<Measure>) -> Aggregate {
@@ -246,6 +260,7 @@ mod tests {
         Aggregate {
             name: "http".into(),
             source: "requests".into(),
+            filter: vec![],
             by: vec![],
             windows: vec![Window { size: minute, hop: minute }],
             pane: minute,
@@ -290,6 +305,13 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_that_may_go_down_is_no_counter() {
+        let balance = Measure { signed: true, ..measure("balance", MeasureKind::Sum, Unit::None) };
+        assert_eq!(http(vec![]).total_family(&balance).kind, FamilyType::Gauge);
+        check(balance, &["http_balance"], &["http_window_balance"]);
+    }
+
+    #[test]
     fn a_word_is_not_repeated() {
         check(measure("bytes", MeasureKind::Sum, Unit::Bytes), &["http_bytes_total"], &["http_window_bytes"]);
         check(
@@ -317,7 +339,7 @@ mod tests {
     fn help_says_what_is_measured() {
         let mut errors = measure("errors", MeasureKind::Count, Unit::None);
         let path = FieldPath(vec!["status".into()]);
-        errors.filter.push(Condition { path, test: Test::Gte(400.0) });
+        errors.filter.push(Condition::Field { path, test: Test::Gte(400.0) });
         let family = http(vec![]).total_family(&errors);
         assert_eq!(family.help, "Count of http events that match its filter since the state began.");
     }

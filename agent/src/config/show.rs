@@ -125,12 +125,7 @@ fn source(out: &mut Yaml, source: &Source) {
     match &source.timestamp {
         Timestamp::Kafka => out.entry(2, "timestamp", "{ from: kafka }"),
         Timestamp::Field { path, format } => {
-            let format = match format {
-                TimeFormat::UnixSeconds => "unix_s",
-                TimeFormat::UnixMillis => "unix_ms",
-                TimeFormat::UnixNanos => "unix_ns",
-                TimeFormat::Rfc3339 => "rfc3339",
-            };
+            let format = time_format(*format);
             out.entry(2, "timestamp", format_args!("{{ field: {}, format: {format} }}", text(&path.to_string())));
         }
     }
@@ -141,17 +136,41 @@ fn source(out: &mut Yaml, source: &Source) {
         Start::Latest => "latest",
     };
     out.entry(2, "start", start);
+    if source.strict {
+        out.entry(2, "strict", true);
+    }
+    conditions(out, 2, &source.filter);
+    let letters = &source.dead_letters;
+    if *letters != SourceDeadLetters::default() {
+        out.line(2, "dead_letters:");
+        out.entry(3, "enabled", letters.enabled);
+        letters.topic.iter().for_each(|topic| out.entry(3, "topic", text(topic)));
+        let payload = match letters.payload {
+            LetterPayload::Full => "full",
+            LetterPayload::Truncated => "truncated",
+            LetterPayload::None => "none",
+        };
+        out.entry(3, "payload", payload);
+    }
+}
+
+fn time_format(format: TimeFormat) -> &'static str {
+    match format {
+        TimeFormat::UnixSeconds => "unix_s",
+        TimeFormat::UnixMillis => "unix_ms",
+        TimeFormat::UnixNanos => "unix_ns",
+        TimeFormat::Rfc3339 => "rfc3339",
+    }
 }
 
 fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
     out.line(1, format_args!("{}:", text(&aggregate.name)));
     out.entry(2, "source", text(&aggregate.source));
+    conditions(out, 2, &aggregate.filter);
     if !aggregate.by.is_empty() {
         out.line(2, "by:");
     }
-    for LabelField { label, path } in &aggregate.by {
-        out.entry(3, &text(label), text(&path.to_string()));
-    }
+    aggregate.by.iter().for_each(|each| out.entry(3, &text(&each.label), label(each)));
     let windows: Vec<String> = aggregate.windows.iter().map(|window| window.to_string()).collect();
     out.entry(2, "windows", format_args!("[{}]", windows.join(", ")));
     let durations: [(&str, Option<Duration>); 5] = [
@@ -181,11 +200,27 @@ fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
     aggregate.measures.iter().for_each(|each| measure(out, each));
 }
 
+fn label(label: &LabelField) -> String {
+    let field = text(&label.path.to_string());
+    let mut more = Vec::new();
+    if let Some(default) = &label.default {
+        more.push(format!("default: {}", quoted(default)));
+    }
+    if label.required {
+        more.push("required: true".to_owned());
+    }
+    if more.is_empty() { field } else { format!("{{ field: {field}, {} }}", more.join(", ")) }
+}
+
 fn measure(out: &mut Yaml, measure: &Measure) {
     out.line(3, format_args!("{}:", text(&measure.name)));
     let mut parts = Vec::new();
     if let Some(path) = &measure.field {
-        parts.push(format!("field: {}", text(&path.to_string())));
+        let key = if measure.since.is_some() { "to" } else { "field" };
+        parts.push(format!("{key}: {}", text(&path.to_string())));
+    }
+    if let Some(since) = &measure.since {
+        parts.push(format!("from: {}, format: {}", text(&since.path.to_string()), time_format(since.format)));
     }
     if let MeasureKind::Buckets(bounds) = &measure.kind {
         let bounds: Vec<String> = bounds.iter().map(f64::to_string).collect();
@@ -193,30 +228,48 @@ fn measure(out: &mut Yaml, measure: &Measure) {
     }
     let parts = if parts.is_empty() { "{}".into() } else { format!("{{ {} }}", parts.join(", ")) };
     out.entry(4, measure.kind.word(), parts);
-    if !measure.filter.is_empty() {
-        out.line(4, "where:");
-    }
-    for (path, tests) in by_path(&measure.filter) {
-        out.entry(5, &text(&path.to_string()), format_args!("{{ {} }}", tests.join(", ")));
-    }
+    conditions(out, 4, &measure.filter);
     if let Some(unit) = unit(measure.unit) {
         out.entry(4, "unit", unit);
+    }
+    if measure.signed {
+        out.entry(4, "signed", true);
     }
     for (key, value) in [("name", &measure.metric), ("help", &measure.help)] {
         value.iter().for_each(|value| out.entry(4, key, quoted(value)));
     }
 }
 
-/// The tests of each path, in the order in which the paths come.
-fn by_path(filter: &[Condition]) -> Vec<(&FieldPath, Vec<String>)> {
-    let mut groups: Vec<(&FieldPath, Vec<String>)> = Vec::new();
-    for Condition { path, test } in filter {
-        match groups.iter_mut().find(|(known, _)| *known == path) {
-            Some((_, tests)) => tests.push(test_text(test)),
-            None => groups.push((path, vec![test_text(test)])),
+/// A `where` of its own, if it has anything in it.
+fn conditions(out: &mut Yaml, depth: usize, filter: &[Condition]) {
+    if !filter.is_empty() {
+        out.entry(depth, "where", conditions_text(filter));
+    }
+}
+
+/// As one mapping; a path's tests stand together.
+fn conditions_text(filter: &[Condition]) -> String {
+    let mut paths: Vec<(&FieldPath, Vec<String>)> = Vec::new();
+    let mut more: Vec<(&str, String)> = Vec::new();
+    for condition in filter {
+        match condition {
+            Condition::Field { path, test } => match paths.iter_mut().find(|(known, _)| *known == path) {
+                Some((_, tests)) => tests.push(test_text(test)),
+                None => paths.push((path, vec![test_text(test)])),
+            },
+            Condition::Any(branches) => {
+                let branches: Vec<_> = branches.iter().map(|branch| conditions_text(branch)).collect();
+                more.push(("any", format!("[{}]", branches.join(", "))));
+            }
+            Condition::Not(filter) => more.push(("not", conditions_text(filter))),
         }
     }
-    groups
+    let paths = paths.into_iter().map(|(path, tests)| (text(&path.to_string()), format!("{{ {} }}", tests.join(", "))));
+    let entries: Vec<_> = paths
+        .chain(more.into_iter().map(|(key, value)| (key.to_owned(), value)))
+        .map(|(k, v)| format!("{k}: {v}"))
+        .collect();
+    format!("{{ {} }}", entries.join(", "))
 }
 
 fn test_text(test: &Test) -> String {
@@ -233,8 +286,12 @@ fn test_text(test: &Test) -> String {
         Test::Lt(value) => format!("lt: {value}"),
         Test::Lte(value) => format!("lte: {value}"),
         Test::In(values) => format!("in: [{}]", values.iter().map(scalar).collect::<Vec<_>>().join(", ")),
-        Test::Prefix(prefix) => format!("prefix: {}", quoted(prefix)),
+        Test::Prefix(part) => format!("prefix: {}", quoted(part)),
+        Test::Suffix(part) => format!("suffix: {}", quoted(part)),
+        Test::Contains(part) => format!("contains: {}", quoted(part)),
+        Test::Matches(pattern) => format!("matches: {}", quoted(pattern)),
         Test::Exists(exists) => format!("exists: {exists}"),
+        Test::Not(tests) => format!("not: {{ {} }}", tests.iter().map(test_text).collect::<Vec<_>>().join(", ")),
     }
 }
 

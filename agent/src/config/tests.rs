@@ -86,7 +86,7 @@ fn the_example_is_the_topology_that_it_describes() {
     assert_eq!((&requests.kind, requests.filter.len()), (&MeasureKind::Count, 0));
     let status = FieldPath(vec!["status".into()]);
     assert_eq!(errors.kind, MeasureKind::Count);
-    assert_eq!(errors.filter, [Condition { path: status, test: Test::Gte(400.0) }]);
+    assert_eq!(errors.filter, [Condition::Field { path: status, test: Test::Gte(400.0) }]);
     assert_eq!((&duration.kind, duration.unit), (&MeasureKind::Histogram, Unit::Milliseconds));
     assert_eq!(duration.field, Some(FieldPath(vec!["response_time_ms".into()])));
 }
@@ -122,11 +122,15 @@ kafka:
   replication_factor: 3
 sources:
   a: { topics: [one, '^two-[0-9]$'], timestamp: { field: at.time, format: rfc3339 }, max_future: 5m, max_lead: 2s, start: latest }
-  b: { topics: [three], timestamp: { from: kafka } }
+  b:
+    { topics: [three], timestamp: { from: kafka }, strict: true,
+      where: { type: [a, b], not: { level: debug, x: { exists: false } } },
+      dead_letters: { enabled: false, topic: dead, payload: truncated } }
 aggregates:
   web:
     source: a
-    by: { zone: geo.zone, app: app name, host: "true" }
+    where: { any: [{ a: 1, b: { suffix: x } }, { c: { contains: y } }], not: { d: { not: [1, 2] } }, e: { matches: "^a" } }
+    by: { zone: geo.zone, app: app name, host: "true", who: { field: user, default: none }, what: { field: verb, required: true } }
     windows: [10s, 1m/10s, 1h/20s, total]
     pane: 5s
     grace: 1h30m
@@ -143,6 +147,8 @@ aggregates:
       least: { min: x, unit: percent }
       most: { max: x.y, unit: us }
       mean: { avg: x, unit: MB }
+      balance: { sum: x, signed: true }
+      took: { histogram: { from: began, to: ended, format: unix_ms } }
       time: { buckets: { field: x, bounds: [0.1, 1, 2.5e1] }, unit: ns }
   all: { source: b, measures: { n: count } }
 state: { dir: "/var/lib/a b", commit_interval: 1s, processing_guarantee: at_least_once, on_loss: continue, cache: 1GiB }
@@ -176,12 +182,15 @@ fn every_key_is_understood() {
     let web = &config.aggregates[0];
     assert_eq!(web.metric_prefix, "shop_web");
     assert_eq!((web.pane, web.windows.len()), (Duration::from_secs(5), 3));
-    let some: Vec<&Test> = web.measures[1].filter.iter().map(|condition| &condition.test).collect();
-    assert_eq!(some[0], &Test::Eq(Scalar::Number(1.0)));
-    assert_eq!(some[1], &Test::Eq(Scalar::Text("yes".into())));
-    assert_eq!(some[2], &Test::Eq(Scalar::Text("1".into())));
+    let test = |c: &Condition| if let Condition::Field { test, .. } = c { Some(test.clone()) } else { None };
+    let some: Vec<Test> = web.measures[1].filter.iter().filter_map(test).collect();
+    assert_eq!(some[0], Test::Eq(Scalar::Number(1.0)));
+    assert_eq!(some[1], Test::Eq(Scalar::Text("yes".into())));
+    assert_eq!(some[2], Test::Eq(Scalar::Text("1".into())));
     let list = vec![Scalar::Text("x".into()), Scalar::Number(2.0), Scalar::Bool(true)];
-    assert_eq!(some[3], &Test::In(list));
+    assert_eq!(some[3], Test::In(list));
+    let (strict, letters) = (config.sources[1].strict, &config.sources[1].dead_letters);
+    assert_eq!((strict, letters.enabled, letters.payload), (true, false, LetterPayload::Truncated));
     assert_eq!(web.measures[2].filter.len(), 5);
     assert_eq!(config.aggregates[1].key_limit, 7);
     assert_eq!(config.cluster.topics.allow.len(), 3);
@@ -381,6 +390,18 @@ fn errors_of_sources_and_aggregates_are_told() {
             ("bounds without buckets", measure("time: { histogram: { field: a, bounds: [1, 2] } }")),
             ("unknown unit", measure("time: { histogram: a, unit: minutes }")),
             ("empty conditions", measure("events: { count: { where: { a: {}, b: [] } } }")),
+            ("a pattern that is none", measure("events: { count: { where: { a: { matches: '(' } } } }")),
+            ("no choice", measure("events: { count: { where: { any: [], not: {} } } }")),
+            ("a choice of both", measure("events: { count: { where: { any: [1, { a: 2 }] } } }")),
+            ("a label of nothing", aggregate("    by: { a: { default: x } }")),
+            ("required and default", aggregate("    by: { a: { field: x, default: y, required: true } }")),
+            ("half a stretch of time", measure("time: { histogram: { from: a } }")),
+            ("a stretch of time in bytes", measure("time: { histogram: { from: a, to: b }, unit: MB }")),
+            ("a field and a stretch of time", measure("time: { sum: { field: x, from: a, to: b } }")),
+            ("a format of a field", measure("time: { sum: { field: x, format: rfc3339 } }")),
+            ("signed", measure("time: { max: x, signed: true }")),
+            ("dead letters read", source("    timestamp: { from: kafka }\n    dead_letters: { topic: log-events }")),
+            ("dead letters nowhere", source("    timestamp: { from: kafka }\n    dead_letters: { topic: '^x' }")),
             ("metric name", measure("events: { count: {}, name: my-events }")),
             ("same metric", measure("events: count\n      events_2: { count: {}, name: log_events_total }")),
             (

@@ -10,6 +10,10 @@ use super::cluster::Cluster;
 use super::selector::TopicSelector;
 use super::units::format_duration;
 
+pub use super::conditions::{Condition, Scalar, Test};
+pub use super::letters::{LetterPayload, SourceDeadLetters};
+pub use super::path::FieldPath;
+
 /// The whole checked configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -127,6 +131,11 @@ pub struct Source {
     pub max_lead: Duration,
     /// Where a partition that was never read begins.
     pub start: Start,
+    /// An event that one aggregate cannot use as it is is a dead letter for all.
+    pub strict: bool,
+    /// Events for which not all of these hold pass by.
+    pub filter: Vec<Condition>,
+    pub dead_letters: SourceDeadLetters,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,21 +162,13 @@ pub enum TimeFormat {
     Rfc3339,
 }
 
-/// A path into an event's JSON: `request.path` is `["request", "path"]`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FieldPath(pub Vec<String>);
-
-impl fmt::Display for FieldPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("."))
-    }
-}
-
 /// Source + key + windows + measures: the unit that users define.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
     pub name: String,
     pub source: String,
+    /// Only events for which all of these hold are the aggregate's.
+    pub filter: Vec<Condition>,
     /// Labels in the order of the config.
     pub by: Vec<LabelField>,
     pub windows: Vec<Window>,
@@ -196,10 +197,15 @@ pub enum Publish {
     Merged,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A label and the field it is made of. Without a value it is empty, unless one of the others says something else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelField {
     pub label: String,
     pub path: FieldPath,
+    /// An event without a value is not the aggregate's.
+    pub required: bool,
+    /// What the label is without a value.
+    pub default: Option<String>,
 }
 
 /// A window that is `size` long and starts every `hop`. Tumbling: `hop == size`.
@@ -230,13 +236,24 @@ pub struct Measure {
     pub kind: MeasureKind,
     /// The field that is measured; `None` only for counts.
     pub field: Option<FieldPath>,
+    /// What is measured is the time from here to the field.
+    pub since: Option<Since>,
     /// Unit of the field's values.
     pub unit: Unit,
+    /// Negative values are measured too.
+    pub signed: bool,
     /// Only events for which all of these hold are measured.
     pub filter: Vec<Condition>,
     /// A metric name the user chose, instead of `<aggregate>_<measure>…`.
     pub metric: Option<String>,
     pub help: Option<String>,
+}
+
+/// Where a measured stretch of time begins, and how both its ends are written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Since {
+    pub path: FieldPath,
+    pub format: TimeFormat,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -289,33 +306,6 @@ impl Unit {
             Unit::Percent => "ratio",
         }
     }
-}
-
-/// `field op operand`. A field that is missing or of another type holds for no condition but `Exists(false)`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Condition {
-    pub path: FieldPath,
-    pub test: Test,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Test {
-    Eq(Scalar),
-    Ne(Scalar),
-    Gt(f64),
-    Gte(f64),
-    Lt(f64),
-    Lte(f64),
-    In(Vec<Scalar>),
-    Prefix(String),
-    Exists(bool),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Scalar {
-    Bool(bool),
-    Number(f64),
-    Text(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -432,7 +422,7 @@ pub struct Limits {
     pub entry_bytes: usize,
     /// A query that would answer with more cells than this is refused, with how to narrow it.
     pub query_cells: usize,
-    /// Largest label value kept; a longer one is a dead letter. Bytes.
+    /// Longer label values are cut to this. Bytes.
     pub label_bytes: usize,
     /// Resident memory of the process near which no more is read until some of it is free again. Bytes.
     pub memory_budget: Option<u64>,

@@ -5,7 +5,7 @@ use super::time::BadTime;
 /// Why an event is no event. It goes to the dead-letter topic with [`DecodeError::reason`] and this text.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    #[error("the record has no payload (a tombstone or an empty value)")]
+    #[error("the record has an empty value")]
     Empty,
     #[error("the event has {bytes} bytes, more than the {limit} that `limits.event_size` allows")]
     TooLarge { bytes: usize, limit: usize },

@@ -5,6 +5,7 @@
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::digits;
 use super::error::DecodeError;
 use super::wanted::{Sink, Wanted};
 use crate::aggregate::Value;
@@ -17,11 +18,17 @@ pub(super) fn read<'a>(text: &'a str, wanted: &Wanted, sink: &mut Sink<'a, '_>) 
     let mut json = serde_json::Deserializer::from_str(text);
     let found = Read { wanted, node: Some(0), sink }.deserialize(&mut json)?;
     json.end()?;
+    if sink.values.iter().any(|value| matches!(value, Value::Digits(_))) {
+        digits::read(text, wanted, sink.values);
+    }
     match found {
         Kind::Object => Ok(()),
         Kind::Other(found) => Err(DecodeError::NotAnObject { found }),
     }
 }
+
+/// The first integer that an `i64` does not hold, as a float.
+const FIRST_BEYOND: f64 = 9_223_372_036_854_775_808.0;
 
 enum Kind {
     Object,
@@ -74,12 +81,13 @@ impl<'a> Visitor<'a> for Read<'_, '_, 'a, '_> {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Kind, E> {
-        self.set(i64::try_from(value).map_or(Value::Float(value as f64), Value::Int));
+        self.set(i64::try_from(value).map_or(Value::Digits(""), Value::Int));
         Ok(Kind::Other("a number"))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Kind, E> {
-        self.set(Value::Float(value));
+        // It may be an integer, whose digits serde_json does not tell.
+        self.set(if value.abs() < FIRST_BEYOND { Value::Float(value) } else { Value::Digits("") });
         Ok(Kind::Other("a number"))
     }
 

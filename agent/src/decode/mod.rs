@@ -1,9 +1,10 @@
 //! One event's bytes become the fields that aggregates asked for, and its time. Pure: no clock, no Kafka.
 //!
 //! What is JSON, and what a value is, is what serde_json says ([`full`]); duplicate keys: the last one wins. Integers
-//! beyond `i64` become floats. Documents that look like the ones before take a shorter way to the same result
+//! beyond `i64` keep their digits. Documents that look like the ones before take a shorter way to the same result
 //! ([`fast`]).
 
+mod digits;
 mod error;
 mod fast;
 mod full;
@@ -95,18 +96,40 @@ impl Decoder {
         // Filled in place: moving 16 values costs as much as reading some of them.
         let mut values = Values::from_elem(Value::Missing, self.wanted.slots());
         let fields = self.fields;
-        let time = self.read(payload, record_time_ms, &mut values)?;
+        let time = self.read(payload, record_time_ms, &mut values)??;
         values.truncate(fields);
         Ok(Decoded { time, values })
     }
 
-    /// Reads an event's fields into `values`, and more behind them if the time is none of the fields; gives its time.
+    /// The same, unless `wanted` says no to its fields: then it is `None`, whether or not it has a time.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`].
+    #[inline]
+    pub fn decode_if<'a>(
+        &'a mut self,
+        payload: &'a [u8],
+        record_time_ms: Option<i64>,
+        wanted: impl FnOnce(&[Value<'a>]) -> bool,
+    ) -> Result<Option<Decoded<'a>>, DecodeError> {
+        let mut values = Values::from_elem(Value::Missing, self.wanted.slots());
+        let fields = self.fields;
+        let time = self.read(payload, record_time_ms, &mut values)?;
+        values.truncate(fields);
+        if !wanted(&values) {
+            return Ok(None);
+        }
+        Ok(Some(Decoded { time: time?, values }))
+    }
+
+    /// Reads an event's fields into `values`, and more behind them if the time is none of the fields; gives its time, or
+    /// why it has none.
     fn read<'a>(
         &'a mut self,
         payload: &'a [u8],
         record_time_ms: Option<i64>,
         values: &mut Values<'a>,
-    ) -> Result<i64, DecodeError> {
+    ) -> Result<Result<i64, DecodeError>, DecodeError> {
         if payload.is_empty() {
             return Err(DecodeError::Empty);
         }
@@ -125,7 +148,7 @@ impl Decoder {
         for (slot, range) in &self.unescaped {
             values[*slot] = Value::Str(&self.scratch[range.clone()]);
         }
-        let time = self.time.read(values, record_time_ms)?;
+        let time = self.time.read(values, record_time_ms);
         if let Some(order) = &self.order {
             *values = order.iter().map(|&slot| values[slot]).collect();
         }
@@ -147,6 +170,10 @@ impl Time {
             Time::Field { slot, format, path } => match values[*slot] {
                 Value::Missing | Value::Null => Err(DecodeError::MissingTimestamp { place: field(path) }),
                 value => {
+                    let value = match value {
+                        Value::Digits(digits) => Value::Float(digits.parse().unwrap_or(f64::INFINITY)),
+                        other => other,
+                    };
                     time::to_millis(value, *format).map_err(|why| DecodeError::BadTimestamp { place: field(path), why })
                 }
             },

@@ -111,7 +111,7 @@ impl<'a, 'i> Scan<'a, 'i> {
 
     /// The number at `at` and what follows it.
     #[inline]
-    pub fn number(&self, at: usize) -> Option<(Value<'static>, usize)> {
+    pub fn number(&self, at: usize) -> Option<(Value<'a>, usize)> {
         let negative = self.byte(at)? == b'-';
         let start = at + usize::from(negative);
         let (mantissa, mut end) = self.digits(start, 0);
@@ -167,7 +167,7 @@ impl<'a, 'i> Scan<'a, 'i> {
 
     /// A number whose digits end at `end`, left to the standard library; perhaps with an exponent.
     #[cold]
-    fn unusual_number(&self, at: usize, mut end: usize, mut float: bool) -> Option<(Value<'static>, usize)> {
+    fn unusual_number(&self, at: usize, mut end: usize, mut float: bool) -> Option<(Value<'a>, usize)> {
         if let Some(b'e' | b'E') = self.byte(end) {
             let signed = matches!(self.byte(end + 1), Some(b'+' | b'-'));
             let digits = end + 1 + usize::from(signed);
@@ -178,9 +178,12 @@ impl<'a, 'i> Scan<'a, 'i> {
             float = true;
         }
         let text = self.text.get(at..end)?;
+        // serde_json refuses what a float cannot hold, digits or not.
+        let rounded = text.parse::<f64>().ok().filter(|n| n.is_finite())?;
         let value = match text.parse() {
-            Ok(n) if !float => Value::Int(n),
-            _ => Value::Float(text.parse::<f64>().ok().filter(|n| n.is_finite())?),
+            _ if float => Value::Float(rounded),
+            Ok(n) => Value::Int(n),
+            Err(_) => Value::Digits(text),
         };
         Some((value, end))
     }

@@ -138,7 +138,7 @@ fn wrong_type(value: Value<'_>, format: TimeFormat) -> BadTime {
     let found = match value {
         Value::Missing | Value::Null => "null",
         Value::Bool(_) => "a boolean",
-        Value::Int(_) | Value::Float(_) => "a number",
+        Value::Int(_) | Value::Digits(_) | Value::Float(_) => "a number",
         Value::Str(_) => "a string",
         Value::Composite => "an array or object",
     };

@@ -140,6 +140,14 @@ fn share(counter: &str, label: &str) -> String {
     )
 }
 
+/// By how much the share of what is skipped is above that of an hour ago: what a format has always lacked wakes nobody, and
+/// what is new has no share to compare with.
+fn jumped(counter: &str, all: &str, labels: &str) -> String {
+    let then = |text: &str| text.replace("[5m]", "[5m] offset 1h");
+    let share = format!("sum by ({labels}) (rate({counter}[5m])) / {all}");
+    format!("(\n  {share}\n)\n- (\n  {}\n) > 0.05", then(&share))
+}
+
 /// A counter that appears with its first increment has no increase: it was absent before, which counts as well.
 fn any_in_an_hour(counter: &str, label: &str) -> String {
     format!("sum by (job, {label}) (\n  ({counter} unless {counter} offset 1h)\n  or\n  increase({counter}[1h])\n) > 0")
@@ -161,6 +169,39 @@ fn events(options: &Options) -> Vec<Alert> {
             description: "{{ $value | humanizePercentage }} of the events of source {{ $labels.source }} become dead letters and \
                           are missing from every count. Usually a producer has changed its format.",
             page: "decode-errors",
+        },
+        Draft {
+            name: "StreamgaugeSkippedEvents",
+            expr: jumped(
+                "streamgauge_skipped_events_total{reason!=\"where\"}",
+                "(sum by (job, aggregate) (rate(streamgauge_aggregated_events_total[5m])) \
+                 + sum by (job, aggregate) (rate(streamgauge_skipped_events_total{reason!=\"where\"}[5m])))",
+                "job, aggregate",
+            ),
+            hold: "5m",
+            keep: "5m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.aggregate }}: it leaves out {{ $value | humanizePercentage }} more of the events than an hour ago",
+            description: "Aggregate {{ $labels.aggregate }} cannot use {{ $value | humanizePercentage }} more of its events than an \
+                          hour ago, because a required label has no value. Usually a producer has changed its format.",
+            page: "skipped-events",
+        },
+        Draft {
+            name: "StreamgaugeSkippedValues",
+            expr: jumped(
+                "streamgauge_skipped_values_total",
+                "on (job, aggregate) group_left () sum by (job, aggregate) (rate(streamgauge_aggregated_events_total[5m]))",
+                "job, aggregate, measure",
+            ),
+            hold: "5m",
+            keep: "5m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.aggregate }}: {{ $labels.measure }} misses {{ $value | humanizePercentage }} more of the events than \
+                      an hour ago",
+            description: "Measure {{ $labels.measure }} of aggregate {{ $labels.aggregate }} finds no usable value in \
+                          {{ $value | humanizePercentage }} more of the events than an hour ago. Usually a producer has changed its \
+                          format.",
+            page: "skipped-events",
         },
         Draft {
             name: "StreamgaugeKeyLimit",

@@ -51,7 +51,7 @@ impl<'a> Subject<'a> {
     }
 
     pub fn sums(&self) -> impl Iterator<Item = &'a Measure> {
-        self.aggregate.measures.iter().filter(|m| m.kind == MeasureKind::Sum)
+        self.aggregate.measures.iter().filter(|m| m.kind == MeasureKind::Sum && !m.signed)
     }
 
     pub fn averages(&self) -> impl Iterator<Item = &'a Measure> {

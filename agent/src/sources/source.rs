@@ -8,19 +8,27 @@ use std::sync::Arc;
 
 /// What all sources of a config select, in its order.
 #[derive(Debug, Default)]
-pub(super) struct Selectors(Vec<Vec<TopicSelector>>);
+pub(super) struct Selectors {
+    sources: Vec<Vec<TopicSelector>>,
+    /// Topics that the config gives dead letters.
+    dead_letters: BTreeSet<String>,
+}
 
 impl Selectors {
     pub(super) fn of(config: &Config) -> Selectors {
-        Selectors(config.sources.iter().map(|source| source.topics.clone()).collect())
+        let dead_letters = config.sources.iter().filter_map(|source| source.dead_letters.topic.clone());
+        Selectors {
+            sources: config.sources.iter().map(|source| source.topics.clone()).collect(),
+            dead_letters: dead_letters.collect(),
+        }
     }
 
     /// Position of the source that `topic` belongs to: the first that selects it. The agents' own topics belong to one
     /// that names them only.
     pub(super) fn source_of(&self, topic: &str) -> Option<usize> {
-        let own = is_own_topic(topic);
+        let own = is_own_topic(topic) || self.dead_letters.contains(topic);
         let selects = |selector: &TopicSelector| (!own || selector.name().is_some()) && selector.matches(topic);
-        self.0.iter().position(|selectors| selectors.iter().any(selects))
+        self.sources.iter().position(|selectors| selectors.iter().any(selects))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What happens in the house, said in words; which metric counts it is decided here.
 
+use super::metrics::{AdjustedLabels, PassedByLabels, SkippedLabels, ValueLabels};
 use super::{
     AggregateLabel, BrokerLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel,
     TaskLabels, TopicLabel,
@@ -21,12 +22,40 @@ impl Metrics {
         self.decode_errors.get_or_create(&DecodeErrorLabels { source: source.to_owned(), reason }).inc();
     }
 
+    /// So many records of a source are none of its events.
+    pub fn passed_by(&self, source: &str, reason: &'static str, records: u64) {
+        self.passed_by.get_or_create(&PassedByLabels { source: source.to_owned(), reason }).inc_by(records);
+    }
+
     pub fn dead_letters_dropped(&self, source: &str, letters: u64) {
         self.dead_letters_dropped.get_or_create(&SourceLabel { source: source.to_owned() }).inc_by(letters);
     }
 
     pub fn dead_letters_cut(&self, source: &str, letters: u64) {
         self.dead_letters_cut.get_or_create(&SourceLabel { source: source.to_owned() }).inc_by(letters);
+    }
+
+    /// An aggregate has counted so many events.
+    pub fn aggregated(&self, aggregate: &str, events: u64) {
+        self.aggregated_events.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(events);
+    }
+
+    /// So many events are not in an aggregate.
+    pub fn skipped_events(&self, aggregate: &str, reason: &'static str, events: u64) {
+        let labels = SkippedLabels { aggregate: aggregate.to_owned(), reason };
+        self.skipped_events.get_or_create(&labels).inc_by(events);
+    }
+
+    /// A measure had no usable value in so many events.
+    pub fn skipped_values(&self, aggregate: &str, measure: &str, reason: &'static str, events: u64) {
+        let labels = ValueLabels { aggregate: aggregate.to_owned(), measure: measure.to_owned(), reason };
+        self.skipped_values.get_or_create(&labels).inc_by(events);
+    }
+
+    /// A label is not what so many events had.
+    pub fn adjusted_labels(&self, aggregate: &str, label: &str, reason: &'static str, events: u64) {
+        let labels = AdjustedLabels { aggregate: aggregate.to_owned(), label: label.to_owned(), reason };
+        self.adjusted_labels.get_or_create(&labels).inc_by(events);
     }
 
     pub fn late(&self, aggregate: &str, events: u64) {

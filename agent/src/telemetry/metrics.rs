@@ -59,6 +59,32 @@ pub struct TopicLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PassedByLabels {
+    pub source: String,
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SkippedLabels {
+    pub aggregate: String,
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ValueLabels {
+    pub aggregate: String,
+    pub measure: String,
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AdjustedLabels {
+    pub aggregate: String,
+    pub label: String,
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct BrokerLabel {
     pub broker: i32,
 }
@@ -75,6 +101,11 @@ pub struct Metrics {
     registry: Registry,
     pub events: Counters<SourceLabel>,
     pub decode_errors: Counters<DecodeErrorLabels>,
+    pub aggregated_events: Counters<AggregateLabel>,
+    pub skipped_events: Counters<SkippedLabels>,
+    pub skipped_values: Counters<ValueLabels>,
+    pub adjusted_labels: Counters<AdjustedLabels>,
+    pub passed_by: Counters<PassedByLabels>,
     pub dead_letters_dropped: Counters<SourceLabel>,
     pub dead_letters_cut: Counters<SourceLabel>,
     pub dropped_redelivered: Counters<SourceLabel>,
@@ -135,6 +166,11 @@ impl Metrics {
         Metrics {
             events: registered(r, Name::Events, Family::default()),
             decode_errors: registered(r, Name::DecodeErrors, Family::default()),
+            aggregated_events: registered(r, Name::AggregatedEvents, Family::default()),
+            skipped_events: registered(r, Name::SkippedEvents, Family::default()),
+            skipped_values: registered(r, Name::SkippedValues, Family::default()),
+            adjusted_labels: registered(r, Name::AdjustedLabels, Family::default()),
+            passed_by: registered(r, Name::PassedBy, Family::default()),
             dead_letters_dropped: registered(r, Name::DeadLettersDropped, Family::default()),
             dead_letters_cut: registered(r, Name::DeadLettersCut, Family::default()),
             dropped_redelivered: registered(r, Name::DroppedRedelivered, Family::default()),

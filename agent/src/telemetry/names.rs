@@ -49,6 +49,15 @@ names! {
     Events Counter "streamgauge_events" ["source"], "Events folded into the state";
     DecodeErrors Counter "streamgauge_decode_errors" ["source", "reason"],
         "Events that could not be used, by what was wrong with them; each becomes a dead letter";
+    AggregatedEvents Counter "streamgauge_aggregated_events" ["aggregate"], "Events that the aggregate has counted";
+    SkippedEvents Counter "streamgauge_skipped_events" ["aggregate", "reason"],
+        "Events that are not in the aggregate, though others may have them, by why not";
+    SkippedValues Counter "streamgauge_skipped_values" ["aggregate", "measure", "reason"],
+        "Events of the aggregate that the measure has no usable value of, by what was wrong with it";
+    AdjustedLabels Counter "streamgauge_adjusted_labels" ["aggregate", "label", "reason"],
+        "Labels that are not what the event had: empty, because there was no usable value, or cut because it was too long";
+    PassedBy Counter "streamgauge_passed_by_events" ["source", "reason"],
+        "Records that are none of the source's events: tombstones, and what its `where` does not ask for";
     DeadLettersDropped Counter "streamgauge_dead_letters_dropped" ["source"],
         "Dead letters that could not be written and were dropped, as the config allows";
     DeadLettersCut Counter "streamgauge_dead_letters_cut" ["source"],

@@ -281,6 +281,7 @@ impl Worker<'_> {
         self.index.clear();
         self.tasks.push(LiveTask {
             counted: vec![Default::default(); task.plan.aggregates.len()],
+            tallied: false,
             task,
             source,
             state,

@@ -3,6 +3,7 @@
 use crate::aggregate::{Event, TaskState};
 use crate::clock::BootTime;
 use crate::commit::DeadLetter;
+use crate::config::{LetterPayload, SourceDeadLetters};
 use crate::decode::{Decoder, reach, too_far_ahead};
 use crate::kafka::Record;
 use crate::sources::Source;
@@ -45,6 +46,8 @@ pub struct LiveTask {
     pub fetching: Fetching,
     /// Late and overflow events already counted in the metrics, by aggregate.
     pub counted: Vec<crate::aggregate::Counters>,
+    /// What was skipped is in the metrics, at least as zero.
+    pub tallied: bool,
 }
 
 /// What a worker needs to fold the records of one source.
@@ -55,6 +58,8 @@ pub struct SourceWork {
     redelivered: u64,
     /// Events that were dated further ahead than they may move stream time.
     early: u64,
+    tombstones: u64,
+    unwanted: u64,
     /// Why events became dead letters.
     undecodable: Vec<&'static str>,
 }
@@ -62,7 +67,16 @@ pub struct SourceWork {
 impl SourceWork {
     pub fn new(plan: &Arc<Source>, event_bytes: usize) -> Self {
         let decoder = Decoder::new(&plan.plan.fields, &plan.config.timestamp, event_bytes);
-        SourceWork { plan: plan.clone(), decoder, events: 0, redelivered: 0, early: 0, undecodable: Vec::new() }
+        SourceWork {
+            plan: plan.clone(),
+            decoder,
+            events: 0,
+            redelivered: 0,
+            early: 0,
+            tombstones: 0,
+            unwanted: 0,
+            undecodable: Vec::new(),
+        }
     }
 
     /// Hands what was counted since the last call to the metrics.
@@ -74,6 +88,12 @@ impl SourceWork {
         let early = std::mem::take(&mut self.early);
         if early > 0 {
             metrics.early(&self.plan.name, early);
+        }
+        for (reason, records) in [("tombstone", &mut self.tombstones), ("where", &mut self.unwanted)] {
+            match std::mem::take(records) {
+                0 => {}
+                records => metrics.passed_by(&self.plan.name, reason, records),
+            }
         }
         self.undecodable.drain(..).for_each(|reason| metrics.undecodable(&self.plan.name, reason));
     }
@@ -92,32 +112,66 @@ impl LiveTask {
         self.leader_epoch = record.leader_epoch();
         self.changed = true;
         match fold(&mut self.state, record.payload(), record.timestamp(), source) {
-            Ok(()) => source.events += 1,
+            Ok(true) => source.events += 1,
+            Ok(false) => {}
             Err((reason, detail)) => {
                 source.undecodable.push(reason);
-                self.dead_letters.push(DeadLetter {
-                    key: record.key().map(<[u8]>::to_vec),
-                    payload: record.payload().map(<[u8]>::to_vec),
-                    offset,
-                    timestamp: record.timestamp(),
-                    reason,
-                    detail,
-                });
+                self.dead_letters.extend(dead_letter(record, &source.plan.config.dead_letters, reason, detail));
             }
         }
     }
 }
 
-/// Folds one record's value; or why it cannot be, as a word and for people.
+/// The dead letter of a record, as its source wants it, if it wants any.
+#[cold]
+fn dead_letter(
+    record: &Record<'_>,
+    wanted: &SourceDeadLetters,
+    reason: &'static str,
+    detail: String,
+) -> Option<DeadLetter> {
+    if !wanted.enabled {
+        return None;
+    }
+    let payload = record.payload();
+    let kept = match wanted.payload {
+        LetterPayload::Full => payload,
+        LetterPayload::Truncated => payload.map(|payload| &payload[..payload.len().min(TRUNCATED)]),
+        LetterPayload::None => None,
+    };
+    Some(DeadLetter {
+        topic: wanted.topic.as_deref().map(Into::into),
+        key: record.key().map(<[u8]>::to_vec),
+        bytes: payload.map_or(0, <[u8]>::len),
+        payload: kept.map(<[u8]>::to_vec),
+        offset: record.offset(),
+        timestamp: record.timestamp(),
+        reason,
+        detail,
+    })
+}
+
+/// Bytes of a truncated payload that are kept.
+const TRUNCATED: usize = 1024;
+
+/// Folds one record's value; `false` if it passes by. Or why it cannot be, as a word and for people.
 #[inline]
 pub(super) fn fold(
     state: &mut TaskState,
     payload: Option<&[u8]>,
     timestamp: Option<i64>,
     source: &mut SourceWork,
-) -> Result<(), (&'static str, String)> {
-    let decoded =
-        source.decoder.decode(payload.unwrap_or_default(), timestamp).map_err(|e| (e.reason(), e.to_string()))?;
+) -> Result<bool, (&'static str, String)> {
+    let Some(payload) = payload else {
+        source.tombstones += 1;
+        return Ok(false);
+    };
+    let wanted = &source.plan.plan.filter;
+    let decoded = source.decoder.decode_if(payload, timestamp, |values| wanted.holds(values));
+    let Some(decoded) = decoded.map_err(|e| (e.reason(), e.to_string()))? else {
+        source.unwanted += 1;
+        return Ok(false);
+    };
     if let Some(written) = timestamp
         && too_far_ahead(decoded.time, written, source.plan.config.max_future)
     {
@@ -130,7 +184,7 @@ pub(super) fn fold(
     let event = Event { time, reach, values: &decoded.values };
     state.fold(&event).map_err(|rejection| (rejection.reason.as_str(), rejection.to_string()))?;
     source.early += u64::from(reach < time);
-    Ok(())
+    Ok(true)
 }
 
 /// Finds a record's task: by topic handle and partition once it is known.

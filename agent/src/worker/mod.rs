@@ -15,6 +15,7 @@ mod reload;
 mod restores;
 mod run;
 mod subscription;
+mod tally;
 mod topics;
 
 pub use context::{Agent, WorkerError, WorkerStatus};

@@ -163,6 +163,7 @@ fn replan_task(live: &mut LiveTask, source: Arc<str>, plan: Arc<Plan>) {
         live.task.forget(gone);
     }
     live.task = Arc::new(live.task.with_plan(source, plan));
+    live.tallied = false;
     // New and removed ones are committed soon, whether or not events come.
     live.changed = true;
 }

@@ -8,6 +8,7 @@ use super::membership::Membership;
 use super::pressure::Pressure;
 use super::restores::Restores;
 use super::subscription::names;
+use super::tally;
 use super::topics::TopicError;
 use crate::clock::BootTime;
 use crate::commit::{Committer, CommitterSettings, Pace};
@@ -339,6 +340,8 @@ impl<'a> Worker<'a> {
                 self.agent.metrics.overflowed(&aggregate.config.name, now.overflow_events - counted.overflow_events);
                 *counted = now;
             }
+            let first = !std::mem::replace(&mut live.tallied, true);
+            live.state.take_tallies(|plan, tally| tally::count(&self.agent.metrics, plan, tally, first));
         }
         Ok(())
     }

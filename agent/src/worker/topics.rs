@@ -68,8 +68,15 @@ pub fn prepare(agent: &Agent, topic: &str) -> Result<Prepared, TopicError> {
             }
         }
     }
-    let dead_letters = dead_letter_topic(topic);
-    if kafka.create_topics && !topics.contains_key(&dead_letters) {
+    let source = agent.sources.of_topic(topic);
+    let dead_letters = match &source {
+        Some(source) => source.config.dead_letters.topic_of(topic),
+        None => Some(dead_letter_topic(topic)),
+    };
+    if let Some(dead_letters) = dead_letters
+        && kafka.create_topics
+        && !topics.contains_key(&dead_letters)
+    {
         // Room for the largest record and its headers.
         let settings = &[("max.message.bytes", "16777216")];
         let spec = TopicSpec { name: &dead_letters, partitions, replication: kafka.replication_factor, settings };

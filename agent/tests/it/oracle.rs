@@ -77,10 +77,10 @@ pub struct Durations {
 }
 
 impl Durations {
-    fn add(&mut self, event: &Event) {
+    fn add(&mut self, nanos: i128) {
         self.count += 1;
-        self.sum_nanos += event.nanos;
-        *self.buckets.entry(event.exponent).or_default() += 1;
+        self.sum_nanos += nanos;
+        *self.buckets.entry(exponent(nanos)).or_default() += 1;
     }
 
     /// How many were at most `2^exponent` seconds.
@@ -92,8 +92,10 @@ impl Durations {
 impl Cell {
     fn add(&mut self, event: &Event) {
         self.requests += 1;
-        self.errors += u64::from(event.status >= 400);
-        self.duration.add(event);
+        self.errors += u64::from(event.status.is_some_and(|status| status >= 400.0));
+        if let Some(nanos) = event.nanos {
+            self.duration.add(nanos);
+        }
     }
 
     fn merge(&mut self, other: &Cell) {
@@ -123,7 +125,7 @@ pub struct Partition {
     pub events: u64,
     /// Events that were dated further ahead than that.
     pub early: u64,
-    /// Records that are no event: not JSON, a field missing, too far in the future.
+    /// Records that are no event: not JSON, without a time, too far in the future; or that pass by.
     pub undecodable: u64,
     /// Events that came too late for at least one of an aggregate's windows, by aggregate.
     pub late: BTreeMap<&'static str, u64>,
@@ -254,10 +256,10 @@ fn at_most(nanos: i128, exponent: i32) -> bool {
 /// The fields of an event that the example's aggregates need.
 struct Event {
     timestamp: i64,
-    status: i64,
-    /// The response time.
-    nanos: i128,
-    exponent: i32,
+    /// `None`: it is no number.
+    status: Option<f64>,
+    /// The response time; `None`: there is none that can be measured.
+    nanos: Option<i128>,
     json: Value,
 }
 
@@ -265,28 +267,33 @@ impl Event {
     fn parse(payload: &[u8]) -> Option<Event> {
         let json: Value = serde_json::from_slice(payload).ok()?;
         let timestamp = json.get("timestamp")?.as_i64()?;
-        let status = json.get("status")?.as_i64()?;
-        let nanos = milliseconds_to_nanos(json.get("response_time_ms")?)?;
-        json.get("endpoint")?.as_str()?;
-        json.get("region")?.as_str()?;
-        Some(Event { timestamp, status, nanos, exponent: exponent(nanos), json })
+        let status = written(&json["status"]).and_then(|text| text.parse().ok());
+        let nanos = written(&json["response_time_ms"]).and_then(|text| milliseconds_to_nanos(&text));
+        Some(Event { timestamp, status, nanos: nanos.filter(|&nanos| nanos >= 0), json })
     }
 
     fn key(&self, by: &[&str]) -> Key {
         let text = |field: &&str| match &self.json[*field] {
             Value::String(text) => text.clone(),
+            // Without a value a label is empty.
+            Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
             other => other.to_string(),
         };
         by.iter().map(text).collect()
     }
 }
 
+/// A number as it is written, with or without quotes.
+fn written(value: &Value) -> Option<String> {
+    let text = value.as_number().map(|number| number.to_string()).or_else(|| value.as_str().map(str::to_owned))?;
+    (text.parse::<f64>().is_ok() && !text.contains(['n', 'N'])).then_some(text)
+}
+
 /// Exact for up to six decimals, read from the number's digits: a product of floats would not be.
-fn milliseconds_to_nanos(value: &Value) -> Option<i128> {
-    let text = value.as_number()?.to_string();
-    let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
+fn milliseconds_to_nanos(text: &str) -> Option<i128> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if decimals.len() > 6 || text.contains(['e', 'E']) {
-        return Some((value.as_f64()? * 1e6).round() as i128);
+        return Some((text.parse::<f64>().ok()? * 1e6).round() as i128);
     }
     format!("{whole}{decimals:0<6}").parse().ok()
 }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use super::cell::Cell;
 use super::event::Event;
-use super::extract::Rejection;
 use super::key::{AggregateId, EntryKey, Pane};
 use super::plan::{AggregatePlan, Plan};
+use super::reason::{Rejection, Tally};
 use state::AggregateState;
 
 /// All aggregates of one task.
@@ -104,18 +104,36 @@ impl TaskState {
         }
     }
 
-    /// Folds an event into every aggregate.
+    /// Folds an event into every aggregate that can use it. What one of them cannot use concerns that one alone, and is
+    /// counted in its [`Tally`].
     ///
     /// # Errors
-    /// If a label or a measured field is missing or unusable. Then nothing has changed, not even stream time.
+    /// Only of a strict source: if one aggregate cannot use all of the event as it is. Then nothing has changed, not even
+    /// stream time.
     pub fn fold(&mut self, event: &Event<'_>) -> Result<(), Rejection> {
-        for aggregate in &mut self.aggregates {
-            aggregate.extract.read(&self.plan, &aggregate.plan, event.values)?;
+        if self.plan.strict {
+            self.refuse(event)?;
         }
         let stream_time = self.stream_time.map_or(event.reach, |now| now.max(event.reach));
         self.stream_time = Some(stream_time);
         for aggregate in self.aggregates.iter_mut().filter(|aggregate| !aggregate.muted) {
-            aggregate.fold(event.time, stream_time);
+            aggregate.extract.read(&self.plan, &aggregate.plan, event.values);
+            if !aggregate.extract.notes.is_empty() {
+                aggregate.tally.count(&aggregate.extract.notes);
+            }
+            if aggregate.extract.taken {
+                aggregate.fold(event.time, stream_time);
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, event: &Event<'_>) -> Result<(), Rejection> {
+        for aggregate in &mut self.aggregates {
+            aggregate.extract.read(&self.plan, &aggregate.plan, event.values);
+            if let Some(note) = aggregate.extract.notes.iter().find(|note| note.reason.is_fault()) {
+                return Err(Rejection::new(&self.plan, *note));
+            }
         }
         Ok(())
     }
@@ -169,7 +187,7 @@ impl TaskState {
         before.into_iter().map(|gone| gone.plan.id).collect()
     }
 
-    /// Only these aggregates are folded from here on; an event is still refused if any of them all refuses it.
+    /// Only these aggregates are folded from here on; a strict source still refuses an event for any of them all.
     pub fn mute_all_but(&mut self, ids: &[AggregateId]) {
         self.aggregates.iter_mut().for_each(|aggregate| aggregate.muted = !ids.contains(&aggregate.plan.id));
     }
@@ -207,6 +225,14 @@ impl TaskState {
     /// What was counted for each aggregate of the plan.
     pub fn counters(&self) -> impl Iterator<Item = (&Arc<AggregatePlan>, Counters)> {
         self.aggregates.iter().map(|aggregate| (&aggregate.plan, aggregate.counters))
+    }
+
+    /// Hands out what each aggregate has counted since the last call.
+    pub fn take_tallies(&mut self, mut each: impl FnMut(&AggregatePlan, &Tally)) {
+        for aggregate in &mut self.aggregates {
+            each(&aggregate.plan, &aggregate.tally);
+            aggregate.tally = Tally::new(&aggregate.plan);
+        }
     }
 
     fn contains(&self, entry: &EntryKey) -> bool {

@@ -8,6 +8,7 @@ use crate::aggregate::cell::Cell;
 use crate::aggregate::extract::Extract;
 use crate::aggregate::key::{EntryKey, Pane, is_overflow, overflow_key};
 use crate::aggregate::plan::AggregatePlan;
+use crate::aggregate::reason::Tally;
 
 /// Where a cell that changed stands. Sixteen bytes, as a first commit may hold millions.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,7 @@ pub(super) struct AggregateState {
     pub extract: Extract,
     pub table: KeyTable,
     pub counters: Counters,
+    pub tally: Tally,
     /// Events pass by it.
     pub muted: bool,
     has_overflow: bool,
@@ -49,6 +51,7 @@ pub(super) struct AggregateState {
 impl AggregateState {
     pub fn new(plan: Arc<AggregatePlan>) -> AggregateState {
         AggregateState {
+            tally: Tally::new(&plan),
             plan,
             extract: Extract::default(),
             table: KeyTable::default(),
@@ -70,7 +73,7 @@ impl AggregateState {
 
     /// The same state under another plan of the same id: only what is not in the id differs.
     pub fn with_plan(self, plan: Arc<AggregatePlan>) -> AggregateState {
-        AggregateState { plan, ..self }
+        AggregateState { tally: Tally::new(&plan), plan, ..self }
     }
 
     pub fn dirty(&self) -> usize {
@@ -103,6 +106,7 @@ impl AggregateState {
     /// Folds what was extracted from an event of that time. `stream_time` has the event in it, and may be before it.
     #[inline]
     pub fn fold(&mut self, time: i64, stream_time: i64) {
+        self.tally.taken += 1;
         let pane = self.pane(time, stream_time);
         // A key is not kept longer for an event that is dated ahead.
         let seen = time.min(stream_time);

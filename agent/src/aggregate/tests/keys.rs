@@ -1,59 +1,181 @@
 //! Keys, their limit, plans, and events that are rejected.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::samples::*;
-use crate::aggregate::{EntryKey, Event, Pane, Plan, RejectionReason, TaskState, Value, is_overflow, labels};
-use crate::config::{Aggregate, LabelField, TimeFormat, Timestamp, Unit};
+use crate::aggregate::{ByReason, EntryKey, Event, Pane, Plan, Reason, Tally, TaskState, Value, is_overflow, labels};
+use crate::config::{Aggregate, Condition, LabelField, Scalar, Since, Source, Test, TimeFormat, Timestamp, Unit};
 
-fn fold_values(task: &mut TaskState, values: [Value<'_>; 3]) -> Result<(), RejectionReason> {
+fn fold_values(task: &mut TaskState, values: [Value<'_>; 3]) -> Result<(), Reason> {
     task.fold(&Event { time: 1_000_000, reach: 1_000_000, values: &values }).map_err(|rejection| rejection.reason)
 }
 
-#[test]
-fn rejected_events_change_nothing() {
-    let events: Vec<_> = (0..20).map(|time| Sent::at(time, (time % 3) as u8)).collect();
-    // The second aggregate rejects what the first would take.
+/// Two aggregates by name of a source: one counts, one has every measure.
+fn two(strict: bool) -> Arc<Plan> {
     let mut first = aggregate();
     first.name = "first".into();
-    first.measures.truncate(2);
-    let plan = std::sync::Arc::new(Plan::new(&source(), &[first, aggregate()]));
+    first.by.clear();
+    first.measures.truncate(1);
+    let plan = Arc::new(Plan::new(&Source { strict, ..source() }, &[first, aggregate()]));
     assert_eq!(plan.fields, ["name", "ok", "ms"].map(path));
-    let mut task = folded(&plan, &events);
-    task.freeze(NOW);
-    let before = (live(&task), task.stream_time(), task.counters().map(|(_, counters)| counters).collect::<Vec<_>>());
+    plan
+}
 
+/// Values of name, ok and ms that an aggregate by name cannot use as they are.
+fn faults() -> [([Value<'static>; 3], Reason); 12] {
+    const LONG: &str = match std::str::from_utf8(&[b'x'; 1025]) {
+        Ok(text) => text,
+        Err(_) => "",
+    };
     let (name, ok) = (Value::Str("name-0"), Value::Bool(false));
-    for (values, expected) in [
-        ([Value::Missing, ok, Value::Int(1)], RejectionReason::MissingLabel),
-        ([Value::Null, ok, Value::Int(1)], RejectionReason::LabelType),
-        ([Value::Composite, ok, Value::Int(1)], RejectionReason::LabelType),
-        ([Value::Str(&"x".repeat(1025)), ok, Value::Int(1)], RejectionReason::LabelTooLong),
-        ([name, ok, Value::Missing], RejectionReason::MissingValue),
-        ([name, ok, Value::Str("1")], RejectionReason::ValueType),
-        ([name, ok, Value::Null], RejectionReason::ValueType),
-        ([name, ok, Value::Float(f64::NAN)], RejectionReason::ValueOutOfRange),
-        ([name, ok, Value::Float(2e18)], RejectionReason::ValueOutOfRange),
-        ([name, ok, Value::Int(i64::MAX)], RejectionReason::ValueOutOfRange),
-    ] {
-        assert_eq!(fold_values(&mut task, values), Err(expected), "{values:?}");
+    [
+        ([Value::Missing, ok, Value::Int(1)], Reason::MissingLabel),
+        ([Value::Null, ok, Value::Int(1)], Reason::MissingLabel),
+        ([Value::Composite, ok, Value::Int(1)], Reason::LabelType),
+        ([Value::Str(LONG), ok, Value::Int(1)], Reason::LabelTooLong),
+        ([name, ok, Value::Missing], Reason::MissingValue),
+        ([name, ok, Value::Null], Reason::MissingValue),
+        ([name, ok, Value::Str("-")], Reason::MissingValue),
+        ([name, ok, Value::Str("fast")], Reason::ValueType),
+        ([name, ok, Value::Bool(true)], Reason::ValueType),
+        ([name, ok, Value::Float(f64::NAN)], Reason::ValueOutOfRange),
+        ([name, ok, Value::Float(2e18)], Reason::ValueOutOfRange),
+        ([name, ok, Value::Int(i64::MAX)], Reason::ValueOutOfRange),
+    ]
+}
+
+#[test]
+fn what_one_aggregate_cannot_use_is_its_own_concern_and_counted_there() {
+    for (values, reason) in faults() {
+        let mut task = TaskState::new(two(false));
+        assert_eq!(fold_values(&mut task, values), Ok(()), "{values:?}");
+        let totals: Vec<_> = live(&task).into_iter().filter(|(entry, _)| entry.pane == Pane::TOTAL).collect();
+        assert_eq!(totals.len(), 2, "{values:?}: both have the event");
+        let whole = totals.iter().find(|(_, cell)| cell.measures.len() > 1).unwrap();
+        let of_value = Reason::VALUES.contains(&reason);
+        assert_eq!(whole.1.measures[0].count(), Some(1));
+        assert_eq!(whole.1.measures[6].count(), Some(u64::from(!of_value)), "{values:?}");
+        let mut tallies = Vec::new();
+        task.take_tallies(|plan, tally| tallies.push((plan.config.name.clone(), tally.clone())));
+        assert_eq!(tallies[0].1.taken, 1);
+        assert!(tallies[0].1.values.iter().chain(&tallies[0].1.labels).all(|counts| *counts == ByReason::default()));
+        let counted = if of_value { &tallies[1].1.values[6] } else { &tallies[1].1.labels[0] };
+        assert_eq!(counted.of(reason), 1, "{values:?}");
     }
-    let after = (live(&task), task.stream_time(), task.counters().map(|(_, counters)| counters).collect::<Vec<_>>());
-    assert_eq!(before, after);
+}
+
+#[test]
+fn a_strict_source_folds_such_an_event_nowhere() {
+    let events: Vec<_> = (0..20).map(|time| Sent::at(time, (time % 3) as u8)).collect();
+    let mut task = folded(&two(true), &events);
+    task.freeze(NOW);
+    let state =
+        |task: &TaskState| (live(task), task.stream_time(), task.counters().map(|(_, c)| c).collect::<Vec<_>>());
+    let before = state(&task);
+    for (values, reason) in faults() {
+        assert_eq!(fold_values(&mut task, values), Err(reason), "{values:?}");
+    }
+    assert_eq!(before, state(&task));
     assert!(task.freeze(NOW).entries.is_empty());
+}
+
+#[test]
+fn a_label_without_a_value_is_empty_or_what_the_config_says_or_the_event_is_not_its() {
+    let with = |change: &dyn Fn(&mut LabelField)| {
+        let mut config = aggregate();
+        change(&mut config.by[0]);
+        let mut task = TaskState::new(plan(config));
+        for name in [Value::Missing, Value::Null, Value::Str(""), Value::Composite, Value::Str("a")] {
+            fold_values(&mut task, [name, Value::Bool(true), Value::Int(1)]).unwrap();
+        }
+        let totals = live(&task).into_iter().filter(|(entry, _)| entry.pane == Pane::TOTAL);
+        let name = |entry: &EntryKey| labels(&entry.key).unwrap()[0].to_owned();
+        let counts: Vec<_> = totals.map(|(entry, cell)| (name(&entry), cell.measures[0].count().unwrap())).collect();
+        let mut skipped = 0;
+        task.take_tallies(|_, tally| skipped = tally.events.of(Reason::RequiredLabel));
+        (counts, skipped)
+    };
+    let counts =
+        |pairs: &[(&str, u64)]| pairs.iter().map(|&(name, count)| (name.to_owned(), count)).collect::<Vec<_>>();
+    assert_eq!(with(&|_| ()), (counts(&[("", 4), ("a", 1)]), 0));
+    assert_eq!(with(&|label| label.default = Some("none".into())), (counts(&[("a", 1), ("none", 4)]), 0));
+    assert_eq!(with(&|label| label.required = true), (counts(&[("a", 1)]), 4));
+}
+
+#[test]
+fn a_long_label_is_cut_on_a_character_and_still_told_from_others() {
+    let plan = Arc::new(Plan::new(&source(), &[aggregate()]).with_label_bytes(20));
+    let mut task = TaskState::new(plan);
+    for name in [
+        "twenty bytes are fine",
+        "twenty bytes are fine!",
+        "exactly twenty bytes",
+        "éééééééééééé",
+        "0123456789é123456789x",
+    ] {
+        fold_values(&mut task, [Value::Str(name), Value::Bool(true), Value::Int(1)]).unwrap();
+    }
+    let entries = live(&task);
+    let mut names: Vec<_> = entries.iter().map(|(entry, _)| labels(&entry.key).unwrap()[0]).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert!(names.iter().all(|name| name.len() <= 20), "{names:?}");
+    assert_eq!(names.len(), 5, "{names:?}");
+    assert!(names.contains(&"exactly twenty bytes"));
+    assert!(names.iter().any(|name| name.starts_with("twenty byte~")), "{names:?}");
+    assert!(names.iter().any(|name| name.starts_with("ééééé~")), "{names:?}");
+    assert!(names.iter().any(|name| name.starts_with("0123456789~")), "{names:?}");
+}
+
+#[test]
+fn a_negative_value_is_measured_only_where_that_was_asked_for() {
+    let mut config = aggregate();
+    config.measures.iter_mut().for_each(|measure| measure.signed = false);
+    let mut task = TaskState::new(plan(config));
+    fold_values(&mut task, [Value::Str("a"), Value::Bool(false), Value::Float(-1.5)]).unwrap();
+    fold_values(&mut task, [Value::Str("a"), Value::Bool(false), Value::Str("-0")]).unwrap();
+    let (_, total) = live(&task).into_iter().find(|(entry, _)| entry.pane == Pane::TOTAL).unwrap();
+    assert_eq!(
+        (total.measures[0].count(), total.measures[2].sum_nanos(), total.measures[6].count()),
+        (Some(2), Some(0), Some(1))
+    );
+    // The smallest value goes wherever it goes.
+    assert_eq!(total.measures[3].min(), Some(-0.0015));
+    let mut refused = Vec::new();
+    task.take_tallies(|_, tally| {
+        refused = tally.values.iter().map(|counts| counts.of(Reason::NegativeValue)).collect()
+    });
+    assert_eq!(refused, [0, 0, 1, 0, 0, 1, 1, 1]);
+}
+
+#[test]
+fn an_event_that_an_aggregate_does_not_ask_for_passes_it_by() {
+    let mut config = aggregate();
+    config.filter = vec![Condition::Field { path: path("name"), test: Test::Ne(Scalar::Text("b".into())) }];
+    let mut task = TaskState::new(plan(config));
+    for name in ["a", "b", "a"] {
+        fold_values(&mut task, [Value::Str(name), Value::Bool(true), Value::Int(1)]).unwrap();
+    }
+    assert_eq!(task.keys(task.plan().aggregates[0].id), 1);
+    let mut tally = Tally::default();
+    task.take_tallies(|_, taken| tally = taken.clone());
+    assert_eq!((tally.taken, tally.events.of(Reason::Where)), (2, 1));
+    task.take_tallies(|_, taken| tally = taken.clone());
+    assert_eq!((tally.taken, tally.events.of(Reason::Where)), (0, 0));
 }
 
 #[test]
 fn a_measured_field_may_be_missing_where_its_filter_does_not_hold() {
     let mut config = aggregate();
     config.measures = vec![config.measures[0].clone(), config.measures[4].clone()];
-    let mut task = TaskState::new(plan(config));
+    let mut task = TaskState::new(Arc::new(Plan::new(&Source { strict: true, ..source() }, &[config])));
     assert_eq!(task.plan().fields, ["name", "ms", "ok"].map(path));
     assert_eq!(fold_values(&mut task, [Value::Str("a"), Value::Missing, Value::Bool(true)]), Ok(()));
     let rejected = fold_values(&mut task, [Value::Str("a"), Value::Missing, Value::Bool(false)]);
-    assert_eq!(rejected, Err(RejectionReason::MissingValue));
+    assert_eq!(rejected, Err(Reason::MissingValue));
 }
 
 #[test]
@@ -67,6 +189,7 @@ fn numbers_and_booleans_become_their_text() {
         Value::Float(1.0),
         Value::Float(0.25),
         Value::Bool(true),
+        Value::Digits("18446744073709551615"),
         Value::Str(""),
     ] {
         fold_values(&mut task, [name, Value::Bool(true), Value::Int(1)]).unwrap();
@@ -75,7 +198,10 @@ fn numbers_and_booleans_become_their_text() {
     let mut names: Vec<_> = entries.iter().map(|(entry, _)| labels(&entry.key).unwrap()[0]).collect();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names, ["", "-404", "-9223372036854775808", "0", "0.25", "1", "9223372036854775807", "true"]);
+    assert_eq!(
+        names,
+        ["", "-404", "-9223372036854775808", "0", "0.25", "1", "18446744073709551615", "9223372036854775807", "true"]
+    );
 }
 
 proptest! {
@@ -119,13 +245,19 @@ fn an_id_changes_with_the_meaning_and_only_with_it() {
     assert!(changed(&|a| a.name = "other".into()));
     assert!(changed(&|a| a.pane *= 2));
     assert!(changed(&|a| a.by.clear()));
-    assert!(changed(&|a| a.by.push(LabelField { label: "more".into(), path: path("more") })));
+    assert!(changed(&|a| a.by.push(LabelField { label: "more".into(), path: path("more"), ..LabelField::default() })));
     assert!(changed(&|a| a.by[0].path = path("na.me")));
     assert!(changed(&|a| a.measures.truncate(7)));
     assert!(changed(&|a| a.measures.swap(0, 1)));
     assert!(changed(&|a| a.measures[2].unit = Unit::Seconds));
     assert!(changed(&|a| a.measures[2].field = Some(path("other"))));
     assert!(changed(&|a| a.measures[1].filter.clear()));
+    assert!(changed(&|a| a.filter = a.measures[1].filter.clone()));
+    assert!(changed(&|a| a.by[0].required = true));
+    assert!(changed(&|a| a.by[0].default = Some("none".into())));
+    assert!(changed(&|a| a.measures[2].signed = !a.measures[2].signed));
+    let since = || Since { path: path("began"), format: TimeFormat::Rfc3339 };
+    assert!(changed(&|a| a.measures[2].since = Some(since())));
     assert!(changed(&|a| a.measures[7].kind = crate::config::MeasureKind::Buckets(vec![1.0])));
 
     let mut rfc = source();
@@ -135,7 +267,9 @@ fn an_id_changes_with_the_meaning_and_only_with_it() {
 
 #[test]
 fn an_id_does_not_change_from_release_to_release() {
-    assert_eq!(plan(aggregate()).aggregates[0].id.0, 5_772_902_594_062_147_476);
+    let mut config = aggregate();
+    config.measures.iter_mut().for_each(|measure| measure.signed = false);
+    assert_eq!(plan(config).aggregates[0].id.0, 5_772_902_594_062_147_476);
 }
 
 #[test]

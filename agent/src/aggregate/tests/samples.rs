@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use crate::aggregate::{Cell, EntryKey, Event, Plan, TaskState, Value};
 use crate::config::{
-    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Scalar, Source, Start, Test, Timestamp,
-    TopicSelector, Unit, Window,
+    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Scalar, Source, SourceDeadLetters,
+    Start, Test, Timestamp, TopicSelector, Unit, Window,
 };
 
 /// Wall time of every freeze that does not matter.
@@ -29,6 +29,9 @@ pub fn source() -> Source {
         max_future: Duration::from_secs(3600),
         max_lead: Duration::from_secs(10),
         start: Start::Earliest,
+        strict: false,
+        dead_letters: SourceDeadLetters::default(),
+        filter: vec![],
     }
 }
 
@@ -37,7 +40,9 @@ pub fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<C
         name: name.into(),
         kind,
         field: field.map(path),
+        since: None,
         unit: Unit::Milliseconds,
+        signed: true,
         filter,
         metric: None,
         help: None,
@@ -46,7 +51,7 @@ pub fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<C
 
 /// Every kind of measure.
 pub fn measures() -> Vec<Measure> {
-    let failed = || vec![Condition { path: path("ok"), test: Test::Eq(Scalar::Bool(false)) }];
+    let failed = || vec![Condition::Field { path: path("ok"), test: Test::Eq(Scalar::Bool(false)) }];
     vec![
         measure("events", MeasureKind::Count, None, vec![]),
         measure("failures", MeasureKind::Count, None, failed()),
@@ -68,7 +73,8 @@ pub fn aggregate() -> Aggregate {
     Aggregate {
         name: "sample".into(),
         source: "events".into(),
-        by: vec![LabelField { label: "name".into(), path: path("name") }],
+        filter: vec![],
+        by: vec![LabelField { label: "name".into(), path: path("name"), ..LabelField::default() }],
         windows: vec![window(PANE, PANE), window(30, 10), window(40, 20)],
         pane: Duration::from_millis(PANE as u64),
         grace: Duration::from_millis(GRACE as u64),

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::super::at::{At, Map, Place};
 use super::super::error::suggest;
 use super::super::names::Family;
-use super::super::raw::{RawAggregate, RawBackfill, RawPublish};
+use super::super::raw::{RawAggregate, RawBackfill, RawLabel, RawPublish};
 use super::super::types::{Aggregate, LabelField, Publish, Source, Window};
 use super::super::units::{format_duration, parse_duration};
-use super::{Checker, DAY, HOUR, MILLISECOND, MINUTE, SECOND, measure};
+use super::{Checker, DAY, HOUR, MILLISECOND, MINUTE, SECOND, condition, label, measure};
 
 /// Labels that the metrics or Prometheus itself put on.
 const RESERVED_LABELS: [&str; 9] =
@@ -60,9 +60,12 @@ fn one(
         let help = format!("make it at least the retention, {kept}: windows that are kept still need their keys");
         check.error(at.place, format!("`key_ttl: {ttl}` is shorter than the retention"), help);
     }
+    let mut filter = Vec::new();
+    condition::conditions(check, &raw.filter, &mut filter);
     Aggregate {
         name: name.value.clone(),
         source: raw.source.value.clone(),
+        filter,
         by: labels(check, &raw.by),
         windows: windows.into_iter().map(|(window, _)| window).collect(),
         pane,
@@ -81,16 +84,16 @@ fn one(
     }
 }
 
-fn labels(check: &mut Checker, raw: &Map<At<String>>) -> Vec<LabelField> {
+fn labels(check: &mut Checker, raw: &Map<At<RawLabel>>) -> Vec<LabelField> {
     let mut labels = Vec::new();
-    for (label, path) in &raw.0 {
+    for (label, raw) in &raw.0 {
         if RESERVED_LABELS.contains(&label.value.as_str()) || label.value.starts_with("__") {
             let help = format!("choose another name, such as `event_{}`", label.value.trim_start_matches('_'));
             check.error(label.place, format!("the label `{}` is reserved", label.value), help);
         } else {
             check.identifier(label.place, &label.value, "a label");
         }
-        labels.push(LabelField { label: label.value.clone(), path: check.field_path(path.place, &path.value) });
+        labels.push(label::label(check, label, raw));
     }
     labels
 }

@@ -2,9 +2,10 @@
 
 use super::super::at::{At, Map, Place};
 use super::super::error::Problem;
-use super::super::raw::{Body, Measured, RawCondition, RawMeasure, RawScalar, RawUnit, Tests};
-use super::super::types::{Condition, FieldPath, Measure, MeasureKind, Scalar, Test, Unit};
+use super::super::raw::{Body, Measured, RawMeasure, RawUnit};
+use super::super::types::{FieldPath, Measure, MeasureKind, Since, TimeFormat, Unit};
 use super::Checker;
+use super::condition::conditions;
 
 const MOST_BOUNDS: usize = 200;
 
@@ -27,9 +28,8 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
         None => (MeasureKind::Count, None, None),
     };
     let mut filter = Vec::new();
-    for (path, condition) in inner.into_iter().flat_map(|measured| &measured.filter.0).chain(&body.filter.0) {
-        conditions(check, path, condition, &mut filter);
-    }
+    inner.into_iter().for_each(|measured| conditions(check, &measured.filter, &mut filter));
+    conditions(check, &body.filter, &mut filter);
     if let (Some(unit), Some(_)) = (&body.unit, &body.count) {
         check.error(unit.place, "a count has no unit", "remove `unit`");
     }
@@ -40,7 +40,9 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
         name: name.value.clone(),
         kind,
         field,
-        unit: unit(body.unit.as_ref().map(|unit| unit.value)),
+        since: inner.and_then(|measured| since(check, measured)),
+        unit: unit_of(check, body, inner),
+        signed: signed(check, body),
         filter,
         metric: body.name.as_ref().map(|own| own.value.clone()),
         help: body.help.clone(),
@@ -104,7 +106,14 @@ fn parts<'a>(
 }
 
 fn field(check: &mut Checker, kind: &MeasureKind, place: Place, measured: &Measured) -> Option<FieldPath> {
-    match (&measured.field, kind) {
+    if let (Some(field), true) = (&measured.field, measured.from.is_some() || measured.to.is_some()) {
+        check.error(
+            field.place,
+            "measured is either a field or the time between two",
+            "remove `field`, or `from` and `to`",
+        );
+    }
+    match (measured.field.as_ref().or(measured.to.as_ref()), kind) {
         (None, MeasureKind::Count) => None,
         (Some(field), MeasureKind::Count) => {
             let help = format!(
@@ -124,6 +133,58 @@ fn field(check: &mut Checker, kind: &MeasureKind, place: Place, measured: &Measu
             Some(check.field_path(place, &field.value))
         }
     }
+}
+
+/// Where a stretch of time begins, if that is what is measured.
+fn since(check: &mut Checker, measured: &Measured) -> Option<Since> {
+    let format = measured.format.as_ref();
+    match (&measured.from, &measured.to) {
+        (Some(from), Some(_)) => {
+            let path = check.field_path(from.place, &from.value);
+            let format = format.map_or(TimeFormat::Rfc3339, |format| super::source::time_format(format.value));
+            return Some(Since { path, format });
+        }
+        (Some(one), None) | (None, Some(one)) => {
+            check.error(one.place, "the time between two fields needs both", "`{ from: FIELD, to: FIELD }`");
+        }
+        (None, None) => {
+            if let Some(format) = format {
+                check.error(
+                    format.place,
+                    "`format` is for the time between two fields",
+                    "`{ from: FIELD, to: FIELD }`",
+                );
+            }
+        }
+    }
+    None
+}
+
+/// The time between two fields is one, whether or not it is said.
+fn unit_of(check: &mut Checker, body: &Body, inner: Option<&Measured>) -> Unit {
+    let unit = unit(body.unit.as_ref().map(|unit| unit.value));
+    if inner.is_none_or(|measured| measured.from.is_none()) {
+        return unit;
+    }
+    match &body.unit {
+        Some(at) if unit.base_name() != "seconds" => {
+            check.error(at.place, "the time between two fields is in seconds", "`unit: s`, or none");
+            Unit::Seconds
+        }
+        _ => Unit::Seconds,
+    }
+}
+
+fn signed(check: &mut Checker, body: &Body) -> bool {
+    let Some(at) = body.signed.as_ref().filter(|at| at.value) else { return false };
+    if body.count.is_some() || body.min.is_some() || body.max.is_some() {
+        check.error(
+            at.place,
+            "`signed` is for sums, means and distributions",
+            "remove it: the others need not be told",
+        );
+    }
+    true
 }
 
 fn bounds(check: &mut Checker, place: Place, measured: &Measured) -> Vec<f64> {
@@ -159,49 +220,5 @@ fn unit(raw: Option<RawUnit>) -> Unit {
         Some(RawUnit::Kilobytes) => Unit::Kilobytes,
         Some(RawUnit::Megabytes) => Unit::Megabytes,
         Some(RawUnit::Percent) => Unit::Percent,
-    }
-}
-
-fn conditions(check: &mut Checker, path: &At<String>, raw: &RawCondition, into: &mut Vec<Condition>) {
-    let place = path.place;
-    let path = check.field_path(place, &path.value);
-    let tests = match raw {
-        RawCondition::Is(value) => vec![Test::Eq(scalar(value))],
-        RawCondition::In(values) => vec![one_of(values)],
-        RawCondition::Tests(tests) => all_tests(tests),
-    };
-    let empty = |test: &Test| matches!(test, Test::In(values) if values.is_empty());
-    if tests.is_empty() || tests.iter().any(empty) {
-        let help = "write a value, a list of values, or tests such as `{ gte: 400 }`";
-        check.error(place, format!("it is not said what `{path}` must be"), help);
-    }
-    into.extend(tests.into_iter().map(|test| Condition { path: path.clone(), test }));
-}
-
-fn all_tests(tests: &Tests) -> Vec<Test> {
-    let Tests { eq, ne, gt, gte, lt, lte, one_of: values, prefix, exists } = tests;
-    let all = [
-        eq.as_ref().map(|value| Test::Eq(scalar(value))),
-        ne.as_ref().map(|value| Test::Ne(scalar(value))),
-        gt.map(Test::Gt),
-        gte.map(Test::Gte),
-        lt.map(Test::Lt),
-        lte.map(Test::Lte),
-        values.as_ref().map(|values| one_of(values)),
-        prefix.clone().map(Test::Prefix),
-        exists.map(Test::Exists),
-    ];
-    all.into_iter().flatten().collect()
-}
-
-fn one_of(values: &[RawScalar]) -> Test {
-    Test::In(values.iter().map(scalar).collect())
-}
-
-fn scalar(raw: &RawScalar) -> Scalar {
-    match raw {
-        RawScalar::Bool(value) => Scalar::Bool(*value),
-        RawScalar::Number(value) => Scalar::Number(*value),
-        RawScalar::Text(value) => Scalar::Text(value.clone()),
     }
 }

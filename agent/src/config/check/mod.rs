@@ -3,7 +3,9 @@
 
 mod aggregate;
 mod cluster;
+mod condition;
 mod kafka;
+mod label;
 mod measure;
 mod otlp;
 mod service;

@@ -2,10 +2,11 @@
 
 use super::super::at::{At, Map};
 use super::super::own_topics::{LONGEST_NAME, is_own_topic, whole_changelog_name};
-use super::super::raw::{RawSource, RawStart, RawTimeFormat, RawTimestamp};
+use super::super::raw::{RawLetterPayload, RawSource, RawSourceDeadLetters, RawStart, RawTimeFormat, RawTimestamp};
 use super::super::selector::TopicSelector;
-use super::super::types::{FieldPath, Source, Start, TimeFormat, Timestamp};
+use super::super::types::{FieldPath, LetterPayload, Source, SourceDeadLetters, Start, TimeFormat, Timestamp};
 use super::super::units::format_duration;
+use super::condition::conditions;
 use super::{Checker, DAY, HOUR, SECOND};
 use std::time::Duration;
 
@@ -37,6 +38,13 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
         start: match raw.start {
             Some(RawStart::Latest) => Start::Latest,
             Some(RawStart::Earliest) | None => Start::Earliest,
+        },
+        strict: raw.strict.unwrap_or(false),
+        dead_letters: dead_letters(check, raw),
+        filter: {
+            let mut filter = Vec::new();
+            conditions(check, &raw.filter, &mut filter);
+            filter
         },
     }
 }
@@ -110,6 +118,28 @@ fn format(check: &mut Checker, raw: &RawSource) {
     }
 }
 
+fn dead_letters(check: &mut Checker, raw: &RawSource) -> SourceDeadLetters {
+    let RawSourceDeadLetters { enabled, topic, payload } = &raw.dead_letters;
+    if let Some(topic) = topic {
+        let fits = matches!(TopicSelector::parse(&topic.value), Ok(selector) if selector.name().is_some());
+        if !fits {
+            check.error(topic.place, format!("`{}` is not a valid topic name", topic.value), "such as `dead-letters`");
+        } else if raw.topics.value.iter().any(|source| source.value == topic.value) {
+            let help = "give the dead letters a topic of their own";
+            check.error(topic.place, "the source would read its own dead letters", help);
+        }
+    }
+    SourceDeadLetters {
+        enabled: enabled.unwrap_or(true),
+        topic: topic.as_ref().map(|topic| topic.value.clone()),
+        payload: match payload {
+            Some(RawLetterPayload::Truncated) => LetterPayload::Truncated,
+            Some(RawLetterPayload::None) => LetterPayload::None,
+            Some(RawLetterPayload::Full) | None => LetterPayload::Full,
+        },
+    }
+}
+
 fn timestamp(check: &mut Checker, raw: &At<RawTimestamp>) -> Timestamp {
     let RawTimestamp { field, format, from } = &raw.value;
     let help = "write `{ field: timestamp, format: unix_ms }`, or `{ from: kafka }` for the record's own time";
@@ -135,7 +165,7 @@ fn timestamp(check: &mut Checker, raw: &At<RawTimestamp>) -> Timestamp {
     }
 }
 
-fn time_format(raw: RawTimeFormat) -> TimeFormat {
+pub fn time_format(raw: RawTimeFormat) -> TimeFormat {
     match raw {
         RawTimeFormat::UnixS => TimeFormat::UnixSeconds,
         RawTimeFormat::UnixMs => TimeFormat::UnixMillis,

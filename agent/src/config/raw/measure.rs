@@ -1,4 +1,4 @@
-//! A measure as it stands in the file, in its short and its long form, and the conditions of its `where`.
+//! A measure as it stands in the file, in its short and its long form.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,10 +6,11 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 
-use super::super::at::{At, Map};
-use super::scalar::{RawScalar, ScalarVisitor};
+use super::super::at::At;
+use super::RawTimeFormat;
+use super::condition::RawWhere;
 
 /// `count`, or the long form.
 #[derive(Debug)]
@@ -36,9 +37,12 @@ pub struct Body {
     pub buckets: Option<At<Measured>>,
     /// Unit of the field. Metrics are in the base unit (seconds, bytes, ratio), and their names say so. Default: none.
     pub unit: Option<At<RawUnit>>,
+    /// `true`: negative values are measured too. A sum of them goes up and down, so that its metric is a gauge. Without it a
+    /// sum, a mean or a distribution refuses a negative value, and counts that it did. Default: false.
+    pub signed: Option<At<bool>>,
     /// Measure only events for which all of these hold; may also stand inside the statistic.
     #[serde(default, rename = "where")]
-    pub filter: Map<RawCondition>,
+    pub filter: RawWhere,
     /// A metric name instead of `<aggregate>_<measure>`; `_total` and the unit still follow it.
     pub name: Option<At<String>>,
     /// Help text of the metric.
@@ -70,53 +74,30 @@ pub enum RawUnit {
 #[derive(Debug, Default)]
 pub struct Measured {
     pub field: Option<At<String>>,
-    pub filter: Map<RawCondition>,
+    pub filter: RawWhere,
     pub bounds: Option<At<Vec<f64>>>,
+    pub from: Option<At<String>>,
+    pub to: Option<At<String>>,
+    pub format: Option<At<RawTimeFormat>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Measured")]
 struct LongMeasured {
-    /// Path of the field, such as `bytes` or `response.time_ms`.
+    /// Path of the field, such as `bytes` or `response.time_ms`: a number, or text such as `12.5`, `231ms` or `1.5MiB`, with a
+    /// suffix where `unit` is one of its kind.
     field: Option<At<String>>,
     /// Measure only events for which all of these hold.
     #[serde(default, rename = "where")]
-    filter: Map<RawCondition>,
+    filter: RawWhere,
     /// Upper bounds, ascending, in the base unit of what is exposed (seconds, bytes). Only for `buckets`.
     bounds: Option<At<Vec<f64>>>,
-}
-
-/// Which values of a field are let through.
-#[derive(Debug)]
-pub enum RawCondition {
-    /// `status: 200`
-    Is(RawScalar),
-    /// `region: [eu, us]`
-    In(Vec<RawScalar>),
-    /// `status: { gte: 400, lt: 500 }`
-    Tests(Box<Tests>),
-}
-
-/// Tests that all must hold. A field that is missing or of another type passes none but `exists: false`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Tests {
-    /// Equal to.
-    pub eq: Option<RawScalar>,
-    /// There, and not equal to.
-    pub ne: Option<RawScalar>,
-    pub gt: Option<f64>,
-    pub gte: Option<f64>,
-    pub lt: Option<f64>,
-    pub lte: Option<f64>,
-    /// Equal to one of these.
-    #[serde(rename = "in")]
-    pub one_of: Option<Vec<RawScalar>>,
-    /// A string that begins with this.
-    pub prefix: Option<String>,
-    /// `true`: the field is there. `false`: it is not.
-    pub exists: Option<bool>,
+    /// Instead of a field, the time between two: `{ from: started, to: ended }`.
+    from: Option<At<String>>,
+    to: Option<At<String>>,
+    /// How `from` and `to` are written. Default: `rfc3339`.
+    format: Option<At<RawTimeFormat>>,
 }
 
 impl<'de> Deserialize<'de> for RawMeasure {
@@ -178,9 +159,9 @@ impl<'de> Deserialize<'de> for Measured {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Measured, A::Error> {
-                let LongMeasured { field, filter, bounds } =
+                let LongMeasured { field, filter, bounds, from, to, format } =
                     LongMeasured::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Measured { field, filter, bounds })
+                Ok(Measured { field, filter, bounds, from, to, format })
             }
         }
 
@@ -199,68 +180,5 @@ impl JsonSchema for Measured {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<LongMeasured>()] })
-    }
-}
-
-impl<'de> Deserialize<'de> for RawCondition {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ConditionVisitor;
-
-        impl<'de> Visitor<'de> for ConditionVisitor {
-            type Value = RawCondition;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a value, a list of values, or tests such as `{ gte: 400 }`")
-            }
-
-            fn visit_bool<E: Error>(self, value: bool) -> Result<RawCondition, E> {
-                ScalarVisitor.visit_bool(value).map(RawCondition::Is)
-            }
-
-            fn visit_i64<E: Error>(self, value: i64) -> Result<RawCondition, E> {
-                ScalarVisitor.visit_i64(value).map(RawCondition::Is)
-            }
-
-            fn visit_u64<E: Error>(self, value: u64) -> Result<RawCondition, E> {
-                ScalarVisitor.visit_u64(value).map(RawCondition::Is)
-            }
-
-            fn visit_f64<E: Error>(self, value: f64) -> Result<RawCondition, E> {
-                ScalarVisitor.visit_f64(value).map(RawCondition::Is)
-            }
-
-            fn visit_str<E: Error>(self, value: &str) -> Result<RawCondition, E> {
-                ScalarVisitor.visit_str(value).map(RawCondition::Is)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<RawCondition, A::Error> {
-                let mut values = Vec::new();
-                while let Some(value) = seq.next_element()? {
-                    values.push(value);
-                }
-                Ok(RawCondition::In(values))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawCondition, A::Error> {
-                Tests::deserialize(MapAccessDeserializer::new(map)).map(|tests| RawCondition::Tests(Box::new(tests)))
-            }
-        }
-
-        deserializer.deserialize_any(ConditionVisitor)
-    }
-}
-
-impl JsonSchema for RawCondition {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Condition".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let (scalar, tests) = (generator.subschema_for::<RawScalar>(), generator.subschema_for::<Tests>());
-        json_schema!({ "anyOf": [scalar, { "type": "array", "items": scalar }, tests] })
     }
 }

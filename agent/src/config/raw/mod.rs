@@ -4,12 +4,16 @@
 //! Whatever can be checked later is read as text here, because serde stops at the first error and the checks do not.
 
 mod cluster;
+mod condition;
+mod label;
 mod measure;
 mod otlp;
 mod scalar;
 
 pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawProbe, RawTopicChange, RawTopics};
-pub use measure::{Body, Measured, RawCondition, RawMeasure, RawUnit, Tests};
+pub use condition::{RawCondition, RawTerm, RawWhere, Tests};
+pub use label::{Label, RawLabel};
+pub use measure::{Body, Measured, RawMeasure, RawUnit};
 pub use otlp::{RawCompression, RawOtlp, RawProtocol};
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};
 
@@ -123,8 +127,40 @@ pub struct RawSource {
     /// However far ahead of its record an event is dated, it moves stream time, which closes windows, no further than this
     /// beyond the record's Kafka timestamp. Default: `10s`, or `max_future` if that is less.
     pub max_lead: Option<At<RawDuration>>,
+    /// Where events go that cannot be used.
+    #[serde(default)]
+    pub dead_letters: RawSourceDeadLetters,
     /// Where a partition that was never read begins: `earliest` or `latest`. Default: `earliest`.
     pub start: Option<RawStart>,
+    /// `true`: an event that one aggregate cannot use as it is (a label's field missing, a measured one no number) is a
+    /// dead letter, and counted by none. `false`: it is counted wherever it can be. Default: false.
+    pub strict: Option<bool>,
+    /// Only events for which all of these hold: `{ type: request }`. Others pass by: they are counted in
+    /// `streamgauge_passed_by_events_total` and nowhere else, and need no event time. Default: all.
+    #[serde(default, rename = "where")]
+    pub filter: RawWhere,
+}
+
+/// What becomes of a source's events that cannot be used.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SourceDeadLetters")]
+pub struct RawSourceDeadLetters {
+    /// `false`: they are counted, and written nowhere. Default: true.
+    pub enabled: Option<bool>,
+    /// One topic for all of the source's. Default: `<topic>-dlq` for each.
+    pub topic: Option<At<String>>,
+    /// What of the event is kept: `full`, `truncated` (its first 1,024 bytes) or `none`. Default: `full`.
+    pub payload: Option<RawLetterPayload>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "LetterPayload")]
+pub enum RawLetterPayload {
+    Full,
+    Truncated,
+    None,
 }
 
 /// Where the event time is: `{ field: timestamp, format: unix_ms }`, or `{ from: kafka }` for the record's own timestamp.
@@ -172,9 +208,13 @@ pub enum RawStart {
 pub struct RawAggregate {
     /// The source whose events are measured.
     pub source: At<String>,
-    /// Label names and the fields they come from: `{ endpoint: request.path }`. Default: no labels.
+    /// Only events for which all of these hold are this aggregate's. Default: all of its source.
+    #[serde(default, rename = "where")]
+    pub filter: RawWhere,
+    /// Label names and the fields they are made of: `{ endpoint: request.path }`, or with more to say
+    /// `{ endpoint: { field: request.path, default: none } }`. Default: no labels.
     #[serde(default)]
-    pub by: Map<At<String>>,
+    pub by: Map<At<RawLabel>>,
     /// `1m` is a tumbling window of a minute; `5m/1m` is five minutes long and starts every minute; `total`, since the
     /// state began, is always kept and may be named. Default: `total` alone.
     #[serde(default)]
@@ -312,7 +352,7 @@ pub struct RawLimits {
     pub entry_size: Option<At<RawSize>>,
     /// A query that would answer with more cells is refused. Default: 100000.
     pub query_cells: Option<At<u64>>,
-    /// Events with a longer label value are dead letters. Default: `1KiB`.
+    /// Longer label values are cut to this, ending with a hash of the whole. Default: `1KiB`.
     pub label_size: Option<At<RawSize>>,
     /// Label combinations per aggregate and partition, for aggregates without a `limit`. Default: 10000.
     pub keys_per_aggregate: Option<At<u64>>,

@@ -104,7 +104,8 @@ fn total<'a>(
     let count = |state: &MeasureState| state.count().unwrap_or_default();
     let since = |since: Option<i64>| nanos(since.unwrap_or(0));
     let data = match (family.kind, kind) {
-        (FamilyType::Counter, _) => {
+        // A sum that may go down is a gauge for Prometheus; OTLP has a word for it.
+        (FamilyType::Counter, _) | (FamilyType::Gauge, MeasureKind::Sum) => {
             let point = |(attributes, begun, state): (&Vec<KeyValue>, Option<i64>, &MeasureState)| {
                 let value = match state {
                     MeasureState::Sum(_) => Value::AsDouble(sum(state)),
@@ -115,7 +116,7 @@ fn total<'a>(
             Data::Sum(otlp::Sum {
                 data_points: points.map(point).collect(),
                 aggregation_temporality: cumulative,
-                is_monotonic: true,
+                is_monotonic: family.kind == FamilyType::Counter,
             })
         }
         (FamilyType::Gauge, _) => {

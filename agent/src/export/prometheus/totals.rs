@@ -83,6 +83,7 @@ fn write_family(
             FamilyType::Summary => Point::Summary { sum, count },
             FamilyType::Counter => Point::Value(number(state)),
             // Absent before the first value.
+            FamilyType::Gauge if matches!(state, MeasureState::Sum(_)) => Point::Value(number(state)),
             FamilyType::Gauge => match state.min().or(state.max()) {
                 Some(value) => Point::Value(Number::Float(value)),
                 None => continue,

@@ -142,6 +142,25 @@ fn events() -> Vec<Panel> {
             "{{source}} {{reason}}",
         ),
         lines(
+            "Skipped by an aggregate",
+            "cps",
+            "Events that an aggregate leaves out, though others may have them.",
+            rate("streamgauge_skipped_events_total", "aggregate, reason"),
+            "{{aggregate}} {{reason}}",
+        )
+        .query(rate("streamgauge_passed_by_events_total", "source, reason"), "passed by: {{source}} {{reason}}"),
+        lines(
+            "Values not measured, labels adjusted",
+            "cps",
+            "Events that a measure has no usable value of, and labels that were left empty or cut.",
+            rate("streamgauge_skipped_values_total", "aggregate, measure, reason"),
+            "{{aggregate}} {{measure}} {{reason}}",
+        )
+        .query(
+            rate("streamgauge_adjusted_labels_total", "aggregate, label, reason"),
+            "label: {{aggregate}} {{label}} {{reason}}",
+        ),
+        lines(
             "Late events",
             "cps",
             "Events after the grace: in the totals, not in windows already closed.",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::kafka::{Record, wait_until};
+use crate::oracle::Recount;
 use crate::scene::{Scene, number, unix_millis};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,7 +28,6 @@ fn broken() -> Vec<(&'static str, Option<Vec<u8>>)> {
     let pad = "x".repeat(EVENT_SIZE);
     let year_2100 = r#""timestamp": 4102444800000, "was":"#;
     vec![
-        ("empty", None),
         ("empty", text("")),
         ("not_json", text("GET /api/users 200 12ms")),
         ("not_json", text(r#"{"timestamp": 17636574"#)),
@@ -40,16 +40,26 @@ fn broken() -> Vec<(&'static str, Option<Vec<u8>>)> {
         ("bad_timestamp", Some(event(r#""timestamp": "#, r#""timestamp": "yesterday", "was": "#))),
         ("bad_timestamp", Some(event(r#""timestamp": "#, r#""timestamp": {}, "was": "#))),
         ("too_far_ahead", Some(event(r#""timestamp":"#, year_2100))),
-        ("missing_label", Some(event("endpoint", "path"))),
-        ("missing_label", Some(event("status", "code"))),
-        ("missing_label", Some(event("region", "zone"))),
-        ("label_type", Some(event(r#""/api/users""#, "null"))),
-        ("label_type", Some(event(r#""/api/users""#, r#"["/api/users"]"#))),
-        ("missing_value", Some(event("response_time_ms", "response_time"))),
-        ("value_type", Some(event("12.5", r#""fast""#))),
-        ("value_type", Some(event("12.5", "null"))),
-        ("too_large", Some(event("endpoint", &pad))),
+        ("too_large", Some(event("timestamp", &pad))),
     ]
+}
+
+/// Events of which some aggregate cannot use a part, with the word for that. Only a strict source makes dead letters of
+/// them.
+fn odd() -> Vec<(&'static str, Option<Vec<u8>>)> {
+    let odd = [
+        ("missing_label", event("endpoint", "path")),
+        ("missing_label", event("status", "code")),
+        ("missing_label", event("region", "zone")),
+        ("missing_label", event(r#""/api/users""#, "null")),
+        ("label_type", event(r#""/api/users""#, r#"["/api/users"]"#)),
+        ("missing_value", event("response_time_ms", "response_time")),
+        ("missing_value", event("12.5", "null")),
+        ("missing_value", event("12.5", r#""-""#)),
+        ("value_type", event("12.5", r#""fast""#)),
+        ("negative_value", event("12.5", "-12.5")),
+    ];
+    odd.into_iter().map(|(reason, payload)| (reason, Some(payload))).collect()
 }
 
 fn send(producer: &BaseProducer, topic: &str, partition: i32, key: &str, payload: Option<&[u8]>) {
@@ -66,9 +76,9 @@ fn header(record: &Record, name: &str) -> String {
 }
 
 /// Every broken record of the input is in the dead-letter topic once, unchanged, with the right reason and place.
-fn assert_dead_letters(scene: &Scene) -> usize {
+fn assert_dead_letters(scene: &Scene, broken: &[(&'static str, Option<Vec<u8>>)]) -> usize {
     let reasons: BTreeMap<String, &str> =
-        broken().iter().enumerate().map(|(nth, (reason, _))| (format!("broken-{nth}"), *reason)).collect();
+        broken.iter().enumerate().map(|(nth, (reason, _))| (format!("broken-{nth}"), *reason)).collect();
     let input = scene.kafka.read(&scene.topic);
     let mut wanted: BTreeMap<(String, String), &Record> = BTreeMap::new();
     for record in &input {
@@ -110,7 +120,7 @@ fn a_broken_event_is_one_dead_letter_that_says_why_and_the_others_count() {
     let agent = scene.agent();
     let recount = scene.assert_equals_recount(&[&agent]);
     assert_eq!(recount.late("http"), 2 * broken().len() as u64, "each event of 1970 is late");
-    assert_eq!(assert_dead_letters(&scene), 2 * broken().len());
+    assert_eq!(assert_dead_letters(&scene, &broken()), 2 * broken().len());
     let page = agent.scrape();
     for (reason, count) in broken().iter().fold(BTreeMap::<_, f64>::new(), |mut counts, (reason, _)| {
         *counts.entry(*reason).or_default() += 2.0;
@@ -121,6 +131,57 @@ fn a_broken_event_is_one_dead_letter_that_says_why_and_the_others_count() {
     }
     let late = number(&page, "streamgauge_late_events_total", &[("aggregate", "http")]);
     assert_eq!(late, recount.late("http") as f64);
+}
+
+#[test]
+fn an_event_that_one_aggregate_cannot_use_counts_wherever_it_can_be() {
+    let scene = Scene::new("odd", 2);
+    let producer = scene.kafka.producer();
+    for partition in 0..2 {
+        for (nth, (_, payload)) in odd().iter().enumerate() {
+            send(&producer, &scene.topic, partition, &format!("odd-{nth}"), payload.as_deref());
+            send(&producer, &scene.topic, partition, "quoted", Some(&event("12.5", r#""0.1""#)));
+            send(&producer, &scene.topic, partition, "tombstone", None);
+        }
+    }
+    producer.flush(TIMEOUT).expect("all is acknowledged");
+    let agent = scene.agent();
+    let recount = scene.assert_equals_recount(&[&agent]);
+    let all = 4 * odd().len() as u64;
+    assert_eq!(recount.merged_totals("http").values().map(|cell| cell.requests).sum::<u64>(), all);
+    assert!(scene.kafka.read(&format!("{}-dlq", scene.topic)).is_empty());
+    let count = |name: &str, labels: &[(&str, &str)]| number(&agent.scrape(), name, labels);
+    let values = |reason| {
+        let labels = [("aggregate", "http_region"), ("measure", "duration"), ("reason", reason)];
+        count("streamgauge_skipped_values_total", &labels)
+    };
+    wait_until("what was skipped is counted", || values("missing_value") == 6.0);
+    assert_eq!((values("value_type"), values("negative_value")), (2.0, 2.0));
+    let labels = |label, reason| {
+        let labels = [("aggregate", "http"), ("label", label), ("reason", reason)];
+        count("streamgauge_adjusted_labels_total", &labels)
+    };
+    assert_eq!((labels("endpoint", "missing_label"), labels("endpoint", "label_type")), (4.0, 2.0));
+    assert_eq!(count("streamgauge_aggregated_events_total", &[("aggregate", "http")]), all as f64);
+    let tombstones = [("reason", "tombstone"), ("source", "requests")];
+    assert_eq!(count("streamgauge_passed_by_events_total", &tombstones), 2.0 * odd().len() as f64);
+}
+
+#[test]
+fn a_strict_source_makes_dead_letters_of_what_one_aggregate_cannot_use() {
+    let scene = Scene::new("strict", 1).replacing("format: json\n", "format: json\n    strict: true\n");
+    let producer = scene.kafka.producer();
+    let odd = odd();
+    for (nth, (_, payload)) in odd.iter().enumerate() {
+        send(&producer, &scene.topic, 0, &format!("broken-{nth}"), payload.as_deref());
+        send(&producer, &scene.topic, 0, "sound", Some(&event("12.5", "0.1")));
+    }
+    producer.flush(TIMEOUT).expect("all is acknowledged");
+    let agent = scene.agent();
+    let recount = Recount::read(scene.kafka.bootstrap(), &scene.topic).expect("the topic can be read");
+    scene.wait_caught_up(&[&agent], &recount);
+    assert_eq!(assert_dead_letters(&scene, &odd), odd.len());
+    assert_eq!(number(&agent.scrape(), "http_requests_total", &[]), odd.len() as f64);
 }
 
 #[test]
@@ -142,7 +203,7 @@ fn dead_letters_are_written_once_though_transactions_abort_and_the_agent_is_kill
     agent.restart();
     stream.finish();
     scene.assert_equals_recount(&[&agent]);
-    assert_eq!(assert_dead_letters(&scene), 200);
+    assert_eq!(assert_dead_letters(&scene, &broken), 200);
 }
 
 #[test]

@@ -159,6 +159,7 @@ fn expected(recount: &Recount) -> Expected {
             for (key, cell) in cells {
                 let names = aggregate.by.iter().map(|name| (*name).to_owned());
                 let mut labels: Labels = names.zip(key.iter().cloned()).collect();
+                labels.retain(|_, value| !value.is_empty());
                 labels.insert("topic".to_owned(), recount.topic.clone());
                 labels.insert("partition".to_owned(), partition.to_string());
                 let series = |name: &str| Series { name: format!("{}_{name}", aggregate.name), labels: labels.clone() };

@@ -84,13 +84,15 @@ fn what_is_no_event_counts_nowhere_and_moves_no_time() {
 
 #[test]
 fn durations_are_exact_to_the_nanosecond() {
-    let nanos = |text: &str| milliseconds_to_nanos(&serde_json::from_str(text).unwrap());
+    let nanos =
+        |json: &str| written(&serde_json::from_str(json).unwrap()).and_then(|text| milliseconds_to_nanos(&text));
     assert_eq!(nanos("123.4"), Some(123_400_000));
     assert_eq!(nanos("45"), Some(45_000_000));
     assert_eq!(nanos("0.000001"), Some(1));
     assert_eq!(nanos("-0.5"), Some(-500_000));
     assert_eq!(nanos("1e3"), Some(1_000_000_000));
-    assert_eq!(nanos("\"45\""), None);
+    assert_eq!(nanos("\"45\""), Some(45_000_000));
+    assert_eq!((nanos("\"-\""), nanos("\"nan\""), nanos("null")), (None, None, None));
 }
 
 #[test]
