@@ -252,12 +252,13 @@ async fn a_window_waits_for_another_agents_partition_and_is_shown_without_it_aft
 async fn a_window_of_which_a_faster_agent_has_expired_a_part_is_not_said_to_be_whole() {
     let closed = [event(T0, "/a", 200), event(T0 + 2 * MINUTE, "/a", 200)];
     let (parts, publisher) = two(CONFIG, [&closed, &closed]).await;
-    let mut view = parts[1].task(0).view.write();
-    let mut record = view.record().clone();
-    record.stream_time = Some(T0 + 500 * MINUTE);
-    record.aggregates.iter_mut().for_each(|progress| progress.panes_expired_before = T0 + MINUTE);
-    view.set_record(record);
-    drop(view);
+    {
+        let mut view = parts[1].task(0).view.write();
+        let mut record = view.record().clone();
+        record.stream_time = Some(T0 + 500 * MINUTE);
+        record.aggregates.iter_mut().for_each(|progress| progress.panes_expired_before = T0 + MINUTE);
+        view.set_record(record);
+    }
     let windows = shown(&parts[0], &publisher).await;
     assert!(!windows.is_empty() && windows.iter().all(|window| !window.is_whole), "{windows:?}");
 }

@@ -7,13 +7,15 @@ use crate::query::{Everyone, States};
 use crate::state::Task;
 use std::sync::Arc;
 
+/// All measures of each key, in the keys' order.
+pub type KeyRows = Vec<(KeyBytes, States)>;
+
 /// One kind of window with its newest closed one.
 #[derive(Clone, Debug)]
 pub struct ClosedWindow {
     pub window: Window,
     pub span: WindowSpan,
-    /// All measures of each key, in the keys' order.
-    pub rows: Arc<Vec<(KeyBytes, States)>>,
+    pub rows: Arc<KeyRows>,
     /// Every partition's part is in it.
     pub is_whole: bool,
 }

@@ -4,12 +4,12 @@
 //! every partition at hand windows are read when they are asked for. Otherwise the publisher asks the owners, and keeps
 //! what it got.
 
-use super::look::{ClosedWindow, Look};
+use super::look::{ClosedWindow, KeyRows, Look};
 use super::rule::{Say, Seen, closing, standings, verdict};
 use super::{Outlet, Publisher, push};
-use crate::aggregate::{AggregatePlan, KeyBytes, WindowGrid, WindowSpan};
+use crate::aggregate::{AggregatePlan, WindowGrid, WindowSpan};
 use crate::config::Window;
-use crate::query::{Ask, Gathered, Known, Matchers, States, as_gathered, gather};
+use crate::query::{Ask, Gathered, Known, Matchers, as_gathered, gather};
 use crate::sources::Source;
 use crate::state::{Task, TaskId, Through, WindowKind};
 use std::collections::HashMap;
@@ -40,7 +40,7 @@ struct Shown {
 
 #[derive(Clone, Debug)]
 struct Rows {
-    rows: Arc<Vec<(KeyBytes, States)>>,
+    rows: Arc<KeyRows>,
     is_whole: bool,
     /// Nothing more can change it.
     is_final: bool,
@@ -87,7 +87,7 @@ impl Publisher {
         plan: &AggregatePlan,
         span: WindowSpan,
         seen: &mut HashMap<TaskId, Seen>,
-    ) -> Option<(Arc<Vec<(KeyBytes, States)>>, bool)> {
+    ) -> Option<(Arc<KeyRows>, bool)> {
         let tasks = self.reader().whole(source)?;
         let mut known = self.reader().known(plan, &tasks);
         let measures: Vec<usize> = (0..plan.measures.len()).collect();
@@ -207,7 +207,7 @@ impl Publisher {
         &self,
         look: &Look<'_>,
         span: WindowSpan,
-    ) -> Result<(Vec<(KeyBytes, States)>, Vec<Known>), String> {
+    ) -> Result<(KeyRows, Vec<Known>), String> {
         let (gathered, known) = self.group.windows(look.plan, &[span], &look.everyone).await?;
         Ok((rows(gathered, 1).pop().unwrap_or_default(), known))
     }
@@ -222,8 +222,8 @@ impl Kept {
 }
 
 /// The rows of each window, in the keys' order.
-fn rows(gathered: Gathered, windows: usize) -> Vec<Vec<(KeyBytes, States)>> {
-    let mut rows: Vec<Vec<(KeyBytes, States)>> = (0..windows).map(|_| Vec::new()).collect();
+fn rows(gathered: Gathered, windows: usize) -> Vec<KeyRows> {
+    let mut rows: Vec<KeyRows> = (0..windows).map(|_| Vec::new()).collect();
     for ((group, span), states) in gathered.cells {
         rows[span as usize].push((gathered.groups[group as usize].clone(), states));
     }

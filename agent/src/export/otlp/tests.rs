@@ -298,7 +298,7 @@ async fn each_key_has_a_start_of_its_own_that_is_not_after_its_time() {
     let _pushing = push(&agent, config(&receiver, OtlpProtocol::Http), dir.path());
     let start = |endpoint: &str| {
         let points = receiver.named("http_requests_total").into_iter();
-        points.filter(|point| point.labels["endpoint"] == endpoint).map(|point| (point.start, point.time)).last()
+        points.filter(|point| point.labels["endpoint"] == endpoint).map(|point| (point.start, point.time)).next_back()
     };
     wait("totals", || start("/new").is_some()).await;
     assert_eq!(start("/a").map(|(start, _)| start), Some(T0));
