@@ -173,7 +173,8 @@ impl Work {
         let mut deadline = self.deadline();
         let mut attempt = self.attempt(&epoch, &sealed, &deadline);
         while let Err(Failure::DeadLetters { code, topics, detail }) = &attempt {
-            if is_size(*code) && topics.iter().map(|topic| self.letters.shorten(topic)).fold(false, |a, b| a || b) {
+            // Each of them is shortened, not just the first that can be.
+            if is_size(*code) && topics.iter().filter(|topic| self.letters.shorten(topic)).count() > 0 {
                 tracing::warn!("dead letters are larger than their topic takes, and are cut: {detail}");
             } else if self.settings.dead_letters == DeadLetters::DropAndCount {
                 self.drop_dead_letters(&mut epoch, detail);

@@ -82,13 +82,16 @@ pub fn restore(
     Ok(())
 }
 
+/// What may begin, the cluster's id, and a transaction that is being ended beside it.
+type Begun = (Vec<Known>, Arc<str>, Option<Ending>);
+
 /// Asks until something may begin, and reports what may not yet. Nothing is known if all were stopped.
 fn survey(
     context: &RestoreContext,
     readers: &Readers,
     tasks: Vec<RestoreTask>,
     report: &impl Fn(Outcome),
-) -> Result<(Vec<Known>, Arc<str>, Option<Ending>), RestoreError> {
+) -> Result<Begun, RestoreError> {
     let brokers = Brokers::new(context, readers);
     let began = context.clock.boot_time();
     let mut survey = Survey::new(tasks, began);

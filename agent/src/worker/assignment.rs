@@ -82,7 +82,8 @@ impl Worker<'_> {
         if standing == Standing::PutOut {
             self.lose_everything(PUT_OUT)?;
         }
-        if !(standing == Standing::Same && self.settle(REVOKE_DEADLINE)?) && !self.tasks.is_empty() {
+        let settled = standing == Standing::Same && self.settle(REVOKE_DEADLINE)?;
+        if !settled && !self.tasks.is_empty() {
             tracing::warn!(
                 worker = self.identity.worker,
                 "revoked before the last commit was through: it counts as lost"
