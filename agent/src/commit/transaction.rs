@@ -116,12 +116,23 @@ impl Work {
                                 let detail = format!("{topic}: {code}");
                                 Failure::Refused { code, topic: Some(topic), detail }
                             }
+                            // The transaction has failed over a record that was sent before; its report says why.
+                            SendError::Refused { code: RDKafkaErrorCode::State, .. } => {
+                                self.drain(deadline)?;
+                                self.refused_delivery().unwrap_or_else(|| Failure::kafka(error))
+                            }
                             error => Failure::kafka(error),
                         },
                     });
                 }
             }
         }
+    }
+
+    /// The delivery report of a record that the brokers refused, if there was one.
+    fn refused_delivery(&self) -> Option<Failure> {
+        let failure = self.producer.delivered().err().filter(|failure| is_refusal(failure.code))?;
+        Some(Failure::Refused { code: failure.code, topic: Some(failure.topic), detail: failure.text })
     }
 
     /// Waits for every record's delivery report. librdkafka gives each record up within `delivery.timeout.ms`.

@@ -123,6 +123,7 @@ fn a_lost_state_counted_again_from_the_earliest_record_equals_the_recount() {
 
 #[test]
 fn a_lost_state_that_is_gone_on_without_has_what_came_afterwards() {
-    let (_scene, agent) = after_a_loss("lost-continue", "continue");
+    let (_scene, mut agent) = after_a_loss("lost-continue", "continue");
+    agent.wait_ready();
     wait_for(&agent, &[("/a", 7.0)]);
 }
