@@ -173,7 +173,7 @@ fn id(source: &Source, config: &Aggregate) -> AggregateId {
     match &source.timestamp {
         Timestamp::Kafka => text.add("time", ["kafka"]),
         Timestamp::Field { path, format } => {
-            text.add("time", [time_format(*format)].into_iter().chain(parts(path)));
+            text.add("time", [format.name()].into_iter().chain(parts(path)));
         }
     }
     text.add("pane", [millis(config.pane).max(1).to_string().as_str()]);
@@ -201,15 +201,6 @@ fn id(source: &Source, config: &Aggregate) -> AggregateId {
 
 fn parts(path: &FieldPath) -> impl Iterator<Item = &str> {
     path.0.iter().map(String::as_str)
-}
-
-fn time_format(format: TimeFormat) -> &'static str {
-    match format {
-        TimeFormat::UnixSeconds => "unix_s",
-        TimeFormat::UnixMillis => "unix_ms",
-        TimeFormat::UnixNanos => "unix_ns",
-        TimeFormat::Rfc3339 => "rfc3339",
-    }
 }
 
 /// A text that is the same for the same definition: lines of a word and length-prefixed parts, so that no two
@@ -246,7 +237,7 @@ impl Canonical {
             let (numerator, denominator) = measure.unit.factor();
             self.add("unit", [measure.unit.base_name(), &numerator.to_string(), &denominator.to_string()]);
             if let Some(since) = &measure.since {
-                self.add("since", [time_format(since.format)].into_iter().chain(parts(&since.path)));
+                self.add("since", [since.format.name()].into_iter().chain(parts(&since.path)));
             }
             if measure.signed {
                 self.add("signed", []);

@@ -125,7 +125,7 @@ fn source(out: &mut Yaml, source: &Source) {
     match &source.timestamp {
         Timestamp::Kafka => out.entry(2, "timestamp", "{ from: kafka }"),
         Timestamp::Field { path, format } => {
-            let format = time_format(*format);
+            let format = format.name();
             out.entry(2, "timestamp", format_args!("{{ field: {}, format: {format} }}", text(&path.to_string())));
         }
     }
@@ -151,15 +151,6 @@ fn source(out: &mut Yaml, source: &Source) {
             LetterPayload::None => "none",
         };
         out.entry(3, "payload", payload);
-    }
-}
-
-fn time_format(format: TimeFormat) -> &'static str {
-    match format {
-        TimeFormat::UnixSeconds => "unix_s",
-        TimeFormat::UnixMillis => "unix_ms",
-        TimeFormat::UnixNanos => "unix_ns",
-        TimeFormat::Rfc3339 => "rfc3339",
     }
 }
 
@@ -220,7 +211,7 @@ fn measure(out: &mut Yaml, measure: &Measure) {
         parts.push(format!("{key}: {}", text(&path.to_string())));
     }
     if let Some(since) = &measure.since {
-        parts.push(format!("from: {}, format: {}", text(&since.path.to_string()), time_format(since.format)));
+        parts.push(format!("from: {}, format: {}", text(&since.path.to_string()), since.format.name()));
     }
     if let MeasureKind::Buckets(bounds) = &measure.kind {
         let bounds: Vec<String> = bounds.iter().map(f64::to_string).collect();

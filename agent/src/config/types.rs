@@ -162,6 +162,18 @@ pub enum TimeFormat {
     Rfc3339,
 }
 
+impl TimeFormat {
+    /// As the config spells it; it is part of what an aggregate's id is made of.
+    pub fn name(self) -> &'static str {
+        match self {
+            TimeFormat::UnixSeconds => "unix_s",
+            TimeFormat::UnixMillis => "unix_ms",
+            TimeFormat::UnixNanos => "unix_ns",
+            TimeFormat::Rfc3339 => "rfc3339",
+        }
+    }
+}
+
 /// Source + key + windows + measures: the unit that users define.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
