@@ -1,7 +1,7 @@
 //! `streamgauge run`: the agent, from its config to its last commit.
 
 use super::USAGE;
-use super::serve::{Listeners, Serving, hung_up, signalled};
+use super::serve::{Listeners, Serving, reload_on_sighup, signalled};
 use crate::config::{self, Config};
 use crate::failpoint;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ async fn serve(config: Config, file: PathBuf) -> anyhow::Result<()> {
     let mut serving = Serving::start(config, Some(file), listeners, false).await?;
     let reload = serving.reload.clone();
     tokio::select! {
-        () = hung_up(reload) => {}
+        () = reload_on_sighup(reload) => {}
         () = serving.worker_ended() => {}
         () = signalled() => {}
     }

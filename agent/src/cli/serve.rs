@@ -364,7 +364,7 @@ fn spawn_replicas(agent: Arc<Agent>) -> io::Result<std::thread::JoinHandle<()>> 
 }
 
 /// Waits for SIGHUP, each time.
-pub async fn hung_up(reload: Arc<Reload>) {
+pub async fn reload_on_sighup(reload: Arc<Reload>) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut signals) = signal(SignalKind::hangup()) else { return std::future::pending().await };
     while signals.recv().await.is_some() {

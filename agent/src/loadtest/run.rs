@@ -25,7 +25,7 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 const LARGEST_LATENCY: u64 = 1 << 30;
 
 /// What the loop needs from outside.
-pub struct Around<'a> {
+pub struct RunContext<'a> {
     pub clock: &'a Clock,
     pub metrics: Option<&'a Metrics>,
     /// 1: stop sending; 2: stop waiting for reports, too.
@@ -41,16 +41,16 @@ pub struct Outcome {
     pub ledger: Option<Ledger>,
 }
 
-pub fn run(spec: &Spec, id: &str, producer: &mut LoadProducer, around: &Around<'_>) -> Result<Outcome, String> {
+pub fn run(spec: &Spec, id: &str, producer: &mut LoadProducer, context: &RunContext<'_>) -> Result<Outcome, String> {
     let histogram = Histogram::new_with_bounds(1, LARGEST_LATENCY, 3).map_err(|error| error.to_string())?;
     let mut line = Line {
         spec,
-        around,
+        context,
         producer,
         payloads: Payloads::new(id, spec.event_bytes),
-        pace: Rate::steady(spec.rate.unwrap_or(around.max_rate)),
+        pace: Rate::steady(spec.rate.unwrap_or(context.max_rate)),
         due: spec.rate.map(Rate::steady),
-        start: around.clock.boot_time(),
+        start: context.clock.boot_time(),
         batch: LoadBatch::default(),
         key: Vec::new(),
         count: Count::new(histogram, spec.verify),
@@ -61,7 +61,7 @@ pub fn run(spec: &Spec, id: &str, producer: &mut LoadProducer, around: &Around<'
     line.wait();
     let mut snapshot = line.snapshot();
     snapshot.elapsed = line.count.last;
-    if around.stop.load(Ordering::Relaxed) > 0 {
+    if context.stop.load(Ordering::Relaxed) > 0 {
         snapshot.state = State::Cancelled;
     }
     if let Err(error) = sending {
@@ -73,7 +73,7 @@ pub fn run(spec: &Spec, id: &str, producer: &mut LoadProducer, around: &Around<'
 
 struct Line<'a> {
     spec: &'a Spec,
-    around: &'a Around<'a>,
+    context: &'a RunContext<'a>,
     producer: &'a mut LoadProducer,
     payloads: Payloads,
     /// When to send.
@@ -107,7 +107,7 @@ impl Line<'_> {
             let now = self.elapsed();
             self.tell(now);
             let over = self.spec.rate.is_none() && self.spec.duration.is_some_and(|duration| now >= duration);
-            if self.sent >= planned || over || self.around.stop.load(Ordering::Relaxed) > 0 {
+            if self.sent >= planned || over || self.context.stop.load(Ordering::Relaxed) > 0 {
                 return Ok(());
             }
             match (self.pace.pace(self.sent, now), self.producer.room()) {
@@ -126,7 +126,7 @@ impl Line<'_> {
     /// Makes the next events.
     fn fill(&mut self, count: u64, now: Duration) {
         self.batch.clear();
-        let millis = self.around.clock.unix_millis();
+        let millis = self.context.clock.unix_millis();
         for number in self.sent..self.sent + count {
             let from = self.due.and_then(|due| due.due(number)).unwrap_or(now);
             if self.spec.keys > 0 {
@@ -146,7 +146,7 @@ impl Line<'_> {
                 break;
             }
             self.poll(Duration::from_millis(1));
-            if self.around.stop.load(Ordering::Relaxed) > 0 {
+            if self.context.stop.load(Ordering::Relaxed) > 0 {
                 break;
             }
         }
@@ -156,7 +156,7 @@ impl Line<'_> {
 
     /// Takes what reports there are.
     fn poll(&mut self, wait: Duration) {
-        let (count, clock, start, metrics) = (&mut self.count, self.around.clock, self.start, self.around.metrics);
+        let (count, clock, start, metrics) = (&mut self.count, self.context.clock, self.start, self.context.metrics);
         let mut now = None;
         self.producer.poll(wait, |report| {
             // One look at the clock for all that came at once.
@@ -171,7 +171,7 @@ impl Line<'_> {
         while self.producer.in_flight() > 0 {
             self.poll(LONGEST_WAIT);
             self.tell(self.elapsed());
-            if !gave_up && self.around.stop.load(Ordering::Relaxed) > 1 {
+            if !gave_up && self.context.stop.load(Ordering::Relaxed) > 1 {
                 self.producer.give_up();
                 gave_up = true;
             }
@@ -179,13 +179,13 @@ impl Line<'_> {
     }
 
     fn elapsed(&self) -> Duration {
-        self.around.clock.boot_time().since(self.start)
+        self.context.clock.boot_time().since(self.start)
     }
 
     fn tell(&mut self, now: Duration) {
         if now >= self.told + TELL_EVERY {
             self.told = now;
-            self.around.tell.send_replace(Snapshot { elapsed: now, ..self.snapshot() });
+            self.context.tell.send_replace(Snapshot { elapsed: now, ..self.snapshot() });
         }
     }
 

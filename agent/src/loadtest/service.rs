@@ -1,7 +1,7 @@
 //! One test at a time: started, watched, cancelled, and counted.
 
 use super::report::{Snapshot, State};
-use super::run::{self, Around, Outcome};
+use super::run::{self, Outcome, RunContext};
 use super::spec::Spec;
 use super::verify::Before;
 use crate::clock::Clock;
@@ -250,14 +250,14 @@ impl Work {
         producer.prepare(&spec.topic, PREPARE).map_err(|error| {
             format!("no broker tells of the topic: {}", producer.last_error().unwrap_or_else(|| error.to_string()))
         })?;
-        let around = Around {
+        let context = RunContext {
             clock: &self.clock,
             metrics: self.metrics.as_deref(),
             stop: &test.stop,
             tell: &test.state,
             max_rate: self.max_rate,
         };
-        let Outcome { mut snapshot, ledger } = run::run(&spec, &test.id, &mut producer, &around)?;
+        let Outcome { mut snapshot, ledger } = run::run(&spec, &test.id, &mut producer, &context)?;
         drop(producer);
         if snapshot.state == State::Running {
             snapshot.state = State::Done;

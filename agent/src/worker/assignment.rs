@@ -82,7 +82,7 @@ impl Worker<'_> {
         if standing == Standing::PutOut {
             self.lose_everything(PUT_OUT)?;
         }
-        let settled = standing == Standing::Same && self.settle(REVOKE_DEADLINE)?;
+        let settled = standing == Standing::Same && self.commit_all(REVOKE_DEADLINE)?;
         if !settled && !self.tasks.is_empty() {
             tracing::warn!(
                 worker = self.identity.worker,
@@ -141,7 +141,7 @@ impl Worker<'_> {
     }
 
     /// Drops `partitions` uncommitted and restores them again.
-    pub(super) fn retake(&mut self, partitions: &[TopicPartition]) -> Result<(), WorkerError> {
+    pub(super) fn drop_and_restore(&mut self, partitions: &[TopicPartition]) -> Result<(), WorkerError> {
         self.membership.lose();
         self.give_up(partitions)?;
         if self.closing || self.membership.is_leaving() { Ok(()) } else { self.restore(partitions.to_vec()) }

@@ -87,7 +87,7 @@ impl Worker<'_> {
     }
 
     /// Takes the committer's answer, if there is one within `wait`.
-    pub(super) fn reap(&mut self, wait: Duration) -> Result<(), WorkerError> {
+    pub(super) fn poll_outcome(&mut self, wait: Duration) -> Result<(), WorkerError> {
         if !self.epoch_under_way {
             return Ok(());
         }
@@ -168,7 +168,7 @@ impl Worker<'_> {
                     ?partitions,
                     "what was folded since the last commit does not fit into one: folding less"
                 );
-                self.retake(&partitions)
+                self.drop_and_restore(&partitions)
             }
             AbortReason::Fenced
             | AbortReason::Rebalancing
@@ -186,13 +186,13 @@ impl Worker<'_> {
     }
 
     /// Commits all there is, waiting for it until the deadline. True if everything is committed.
-    pub(super) fn settle(&mut self, within: Duration) -> Result<bool, WorkerError> {
+    pub(super) fn commit_all(&mut self, within: Duration) -> Result<bool, WorkerError> {
         let began = self.agent.clock.boot_time();
         let left = |worker: &Self| within.saturating_sub(worker.agent.clock.boot_time().since(began));
         let losses = self.membership.losses();
         while !left(self).is_zero() {
             if self.epoch_under_way {
-                self.reap(left(self).min(Duration::from_millis(100)))?;
+                self.poll_outcome(left(self).min(Duration::from_millis(100)))?;
             } else if self.membership.losses() != losses {
                 return Ok(false);
             } else if self.tasks.iter().any(|live| live.changed && !self.is_gone(&live.task.id.topic)) {

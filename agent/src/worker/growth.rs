@@ -148,7 +148,7 @@ impl Looks<'_> {
             topics.insert(topic.clone(), SourceTopic { partitions: info.partitions, began_at: None });
             all.extend((0..info.partitions).map(|partition| (topic.clone(), partition)));
         }
-        let doubtful = self.let_go(&plans, &before, &mut topics);
+        let doubtful = self.keep_for_one_look(&plans, &before, &mut topics);
         let unknown = self.look_for_beginnings(&plans, &mut topics, &mut reader);
         agent.registry.set_topics(topics);
         let (_, reader) = self.admin.insert((admin, reader));
@@ -162,7 +162,7 @@ impl Looks<'_> {
     }
 
     /// Keeps those that this look is the first to miss; true if there are any.
-    fn let_go(&mut self, plans: &Plans, before: &SourceTopics, topics: &mut Topics) -> bool {
+    fn keep_for_one_look(&mut self, plans: &Plans, before: &SourceTopics, topics: &mut Topics) -> bool {
         let mut missed = BTreeSet::new();
         for (topic, known) in before.by_name.iter().filter(|(topic, _)| plans.source_of(topic).is_some()) {
             if topics.contains_key(topic) {

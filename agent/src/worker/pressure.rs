@@ -50,7 +50,7 @@ fn wanted(needed: u64, budget: u64, paused: bool, settled: bool) -> bool {
 
 impl Worker<'_> {
     /// Pauses or resumes what this worker reads.
-    pub(super) fn mind_memory(&mut self) -> Result<(), WorkerError> {
+    pub(super) fn apply_backpressure(&mut self) -> Result<(), WorkerError> {
         let Some(budget) = self.agent.config.limits.memory_budget else { return Ok(()) };
         let now = self.agent.clock.boot_time();
         if !is_due(&mut self.pressure.looked, now, LOOK) {

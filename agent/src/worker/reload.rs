@@ -56,7 +56,7 @@ impl Worker<'_> {
         self.plans = plans;
         self.follow_topics()?;
         if !again.is_empty() {
-            self.retake(&again)?;
+            self.drop_and_restore(&again)?;
         }
         self.status.set_plans(self.plans.number);
         Ok(())

@@ -90,7 +90,7 @@ fn run_until_stopped(agent: &Arc<Agent>, number: usize, status: &Arc<WorkerStatu
         let result = worker.work();
         let fenced = worker.is_fenced();
         let closed = worker.close();
-        worker.let_go();
+        worker.release_partitions();
         let identity = worker.identity.clone();
         worker.committer.join(LAST_COMMIT, &worker.abandoned);
         if !fenced || agent.is_stopping() {
@@ -172,11 +172,11 @@ impl<'a> Worker<'a> {
     fn work(&mut self) -> Result<(), WorkerError> {
         let mut batch = Batch::default();
         while !self.agent.is_stopping() {
-            self.mind_memory()?;
+            self.apply_backpressure()?;
             self.consume(&mut batch)?;
             self.serve()?;
             self.finish_restores()?;
-            self.reap(Duration::ZERO)?;
+            self.poll_outcome(Duration::ZERO)?;
             self.take_over_plans()?;
             self.freeze_when_due()?;
         }
@@ -189,7 +189,7 @@ impl<'a> Worker<'a> {
         let waiting = self.waiting_bytes();
         if self.dead_letter_bytes() > DEAD_LETTER_BYTES || waiting >= self.pace.limit() {
             return if self.epoch_under_way {
-                self.reap(LONGEST_BATCH_WAIT)
+                self.poll_outcome(LONGEST_BATCH_WAIT)
             } else {
                 std::thread::sleep(BATCH_WAIT);
                 Ok(())
@@ -244,8 +244,8 @@ impl<'a> Worker<'a> {
         if partitions.is_empty() {
             return Ok(());
         }
-        self.settle(SHUTDOWN_DEADLINE)?;
-        self.retake(partitions)
+        self.commit_all(SHUTDOWN_DEADLINE)?;
+        self.drop_and_restore(partitions)
     }
 
     /// How long the next batch may take to fill: until the next epoch is due, because nothing is shown before that.
@@ -282,7 +282,7 @@ impl<'a> Worker<'a> {
         }
         if is_due {
             self.last_watermarks = now;
-            self.look_around()?;
+            self.tick()?;
         }
         Ok(())
     }
@@ -299,7 +299,7 @@ impl<'a> Worker<'a> {
     }
 
     /// What is worth a look every second: fatal errors, a doubt about our membership, the logs' ends, counters.
-    fn look_around(&mut self) -> Result<(), WorkerError> {
+    fn tick(&mut self) -> Result<(), WorkerError> {
         let now = self.agent.clock.boot_time();
         if self.is_fenced() {
             return Err(WorkerError::SecondProcess(self.identity.instance.clone()));
@@ -404,7 +404,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Drops what is held still: a consumer that has failed revokes nothing, and whoever is next opens the same files.
-    fn let_go(&mut self) {
+    fn release_partitions(&mut self) {
         self.membership.lose();
         let held = self.membership.owned();
         self.membership.take(&held);
@@ -414,7 +414,7 @@ impl<'a> Worker<'a> {
     fn serve_closing(&mut self) -> Result<(), WorkerError> {
         let _ = self.consumer.poll();
         self.answer_rebalances()?;
-        self.reap(BATCH_WAIT)?;
+        self.poll_outcome(BATCH_WAIT)?;
         if !self.epoch_under_way {
             std::thread::sleep(Duration::from_millis(1));
         }
