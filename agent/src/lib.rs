@@ -5,21 +5,21 @@
 //! and `replica`; `grpc, http, export → publish → query → sources`. `audit` shares nothing with what it checks; `monitoring`
 //! turns a config into rules and dashboards. `config`, `telemetry`,
 //! `clock`, `stop` and `failpoint` are known to all and know none.
+//!
+//! The lowest rooms are crates of their own, so that the compiler holds their walls: `crates/core` is pure, `crates/kafka`
+//! knows librdkafka, `crates/runtime` has the clock. Here they have the names of rooms like any other.
 
-pub mod aggregate;
+pub use streamgauge_core::{aggregate, config, decode, generate};
+pub use streamgauge_kafka as kafka;
+pub use streamgauge_runtime::{clock, failpoint, stop};
+
 pub mod audit;
 pub mod cli;
-pub mod clock;
 pub mod cluster;
 pub mod commit;
-pub mod config;
-pub mod decode;
 pub mod export;
-pub mod failpoint;
-pub mod generate;
 pub mod grpc;
 pub mod http;
-pub mod kafka;
 pub mod loadtest;
 pub mod monitoring;
 pub mod publish;
@@ -27,7 +27,6 @@ pub mod query;
 pub mod replica;
 pub mod sources;
 pub mod state;
-pub mod stop;
 pub mod telemetry;
 pub mod topics;
 pub mod worker;

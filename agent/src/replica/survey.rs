@@ -291,7 +291,7 @@ fn brief(error: &KafkaError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::tests::samples::{aggregate, plan};
+    use crate::aggregate::samples::{aggregate, plan};
     use crate::clock::Clock;
     use crate::config::{OnLoss, Start};
     use crate::replica::LossPolicy;

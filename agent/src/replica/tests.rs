@@ -1,7 +1,7 @@
 //! What a committer seals, a replica replays to the same state; and nothing else passes for one.
 
 use super::replay::{Replay, ReplayError};
-use crate::aggregate::tests::samples::{Sent, aggregate, events, fold, plan};
+use crate::aggregate::samples::{Sent, aggregate, events, fold, plan};
 use crate::aggregate::{Plan, TaskState};
 use crate::clock::Clock;
 use crate::commit::{OFFSET_RECORD_KEY, Sealed, TaskEpoch, seal};

@@ -271,7 +271,7 @@ impl Checkpointer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::tests::samples::{Sent, aggregate, fold, plan};
+    use crate::aggregate::samples::{Sent, aggregate, fold, plan};
     use crate::aggregate::{Pane, TaskState, encode_labels};
     use crate::state::store::tests::{contents, on_disk};
     use crate::state::{Committed, EntryHash, Lease};

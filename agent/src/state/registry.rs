@@ -383,7 +383,7 @@ fn in_force(tasks: &[Arc<Task>]) -> Option<&Arc<Task>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::tests::samples::{aggregate, plan};
+    use crate::aggregate::samples::{aggregate, plan};
     use crate::clock::Clock;
     use std::time::Duration;
 

@@ -308,7 +308,7 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::tests::samples::{aggregate, plan};
+    use crate::aggregate::samples::{aggregate, plan};
     use crate::clock::Clock;
     use crate::state::Lease;
 

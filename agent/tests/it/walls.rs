@@ -1,7 +1,8 @@
 //! The walls between rooms: who may know whom is a table in ARCHITECTURE.md, and this reads the imports against it.
 //!
-//! Only text is read: paths that begin with `crate::` or `super::`, with the re-exports of `mod.rs` files followed. Test
-//! modules are left out; they may look anywhere.
+//! Only text is read: paths that begin with `crate::`, `super::` or the name of one of our crates, with the re-exports of
+//! `mod.rs` files followed. The rooms that are crates are rooms like any other. Test modules are left out; they may look
+//! anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,6 +10,10 @@ use std::path::Path;
 
 use crate::agent::repository;
 use crate::tidy::files;
+
+/// The crates of the house, and the room that each is; one without a name holds rooms.
+const CRATES: &[(&str, &str)] =
+    &[("agent", ""), ("crates/core", ""), ("crates/kafka", "kafka"), ("crates/runtime", "")];
 
 /// Rooms that need `unsafe`, each with its reason. All others forbid it.
 const UNSAFE: &[(&str, &str)] = &[
@@ -22,7 +27,7 @@ const UNSAFE: &[(&str, &str)] = &[
 #[test]
 fn no_room_imports_from_a_floor_above_or_beside_it() {
     let floors = floors();
-    let house = House::read(&repository().join("agent/src"));
+    let house = House::read();
     let mut wrong = BTreeSet::new();
     for (from, to) in house.imports() {
         let (above, below) = (room(&from), room(&to));
@@ -42,10 +47,12 @@ fn no_room_imports_from_a_floor_above_or_beside_it() {
 
 #[test]
 fn only_the_rooms_that_say_why_may_be_unsafe() {
-    let source = repository().join("agent/src");
+    let sources: Vec<_> = CRATES.iter().map(|(place, _)| repository().join(place).join("src")).collect();
     for name in floors().keys().filter(|name| UNSAFE.iter().all(|(room, _)| room != name)) {
-        let file = [source.join(name).join("mod.rs"), source.join(format!("{name}.rs"))];
-        let Some(text) = file.iter().find_map(|file| fs::read_to_string(file).ok()) else { continue };
+        let files =
+            sources.iter().flat_map(|source| [source.join(name).join("mod.rs"), source.join(format!("{name}.rs"))]);
+        let text = files.filter_map(|file| fs::read_to_string(file).ok()).next();
+        let text = text.unwrap_or_else(|| panic!("ARCHITECTURE.md, Floors: there is no room `{name}`"));
         assert!(text.contains("#![forbid(unsafe_code)]"), "{name}: says no #![forbid(unsafe_code)]");
     }
 }
@@ -84,22 +91,32 @@ struct House {
 }
 
 impl House {
-    fn read(source: &Path) -> House {
+    fn read() -> House {
         let mut house = House { modules: BTreeMap::new(), passed_on: BTreeMap::new() };
-        for file in files(source, 8).into_iter().filter(|file| file.extension().is_some_and(|e| e == "rs")) {
-            let module = module_of(file.strip_prefix(source).expect("a file of the house"));
-            let name = module.last().map_or("", String::as_str);
-            if name == "tests" || name.ends_with("_tests") || name == "testing" || name.starts_with("test_") {
-                continue;
-            }
-            let text = fs::read_to_string(&file).expect("a readable source file");
-            for path in passed_on(&text) {
-                let last = path.last().cloned().expect("a path has a name");
-                house.passed_on.insert((module.clone(), last), path);
-            }
-            house.modules.insert(module, paths(&text));
+        for (place, room) in CRATES {
+            house.read_crate(&repository().join(place).join("src"), room);
         }
         house
+    }
+
+    fn read_crate(&mut self, source: &Path, room: &str) {
+        for file in files(source, 8).into_iter().filter(|file| file.extension().is_some_and(|e| e == "rs")) {
+            let mut module = module_of(file.strip_prefix(source).expect("a file of the house"));
+            if !room.is_empty() {
+                module.insert(0, room.to_owned());
+            }
+            let name = module.last().map_or("", String::as_str);
+            let for_tests = ["tests", "testing", "samples"].contains(&name);
+            if for_tests || name.ends_with("_tests") || name.starts_with("test_") {
+                continue;
+            }
+            let text = as_one_crate(&fs::read_to_string(&file).expect("a readable source file"), room);
+            for path in passed_on(&text) {
+                let last = path.last().cloned().expect("a path has a name");
+                self.passed_on.insert((module.clone(), last), path);
+            }
+            self.modules.entry(module).or_default().extend(paths(&text));
+        }
     }
 
     /// Which module imports which; never itself.
@@ -142,6 +159,13 @@ impl House {
         }
         (!at.is_empty()).then_some(at)
     }
+}
+
+/// The text as it would stand if the whole house were one crate.
+fn as_one_crate(text: &str, room: &str) -> String {
+    let text = if room.is_empty() { text.to_owned() } else { text.replace("crate::", &format!("crate::{room}::")) };
+    let text = text.replace("streamgauge_kafka::", "crate::kafka::");
+    text.replace("streamgauge_core::", "crate::").replace("streamgauge_runtime::", "crate::")
 }
 
 fn module_of(file: &Path) -> Module {

@@ -157,11 +157,11 @@ impl DeliveryReport<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
-    use crate::kafka::Context;
+    use crate::Context;
     use rdkafka::ClientConfig;
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+    use streamgauge_runtime::clock::Clock;
 
     #[test]
     fn waiting_for_a_report_sleeps_and_ends_when_it_comes() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
-use streamgauge::config::{FieldPath, TimeFormat, Timestamp};
-use streamgauge::decode::Decoder;
+use streamgauge_core::config::{FieldPath, TimeFormat, Timestamp};
+use streamgauge_core::decode::Decoder;
 
 const EVENTS: usize = 4096;
 

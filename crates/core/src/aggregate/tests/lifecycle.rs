@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::samples::*;
+use crate::aggregate::samples::*;
 use crate::aggregate::{Cell, EntryKey, Frozen, TaskState};
 use crate::config::Aggregate;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::samples::*;
+use crate::aggregate::samples::*;
 use crate::aggregate::{EntryKey, Expiry, Frozen, Pane, TaskState, is_expired, labels};
 use crate::config::Aggregate;
 

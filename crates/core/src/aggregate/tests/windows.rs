@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::samples::*;
+use crate::aggregate::samples::*;
 use crate::aggregate::{Cell, MeasureState, Pane, TaskState, WindowGrid, WindowSpan, labels, merge_window};
 
 /// What a recount can say about a window without any of the code under test.

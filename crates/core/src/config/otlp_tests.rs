@@ -3,7 +3,7 @@
 use super::*;
 use std::time::Duration;
 
-const MINIMAL: &str = include_str!("../../../examples/minimal.yaml");
+const MINIMAL: &str = include_str!("../../../../examples/minimal.yaml");
 
 fn pushed(section: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let env = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());

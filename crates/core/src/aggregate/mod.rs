@@ -35,5 +35,7 @@ pub use task::{Counters, Expiry, Frozen, TaskState, is_expired};
 pub use units::{Sample, Scaling};
 pub use window::{WindowGrid, WindowSpan, merge_window};
 
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::samples::*;
+use crate::aggregate::samples::*;
 use crate::aggregate::{ByReason, EntryKey, Event, Pane, Plan, Reason, Tally, TaskState, Value, is_overflow, labels};
 use crate::config::{Aggregate, Condition, LabelField, Scalar, Since, Source, Test, TimeFormat, Timestamp, Unit};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::*;
 
-const MINIMAL: &str = include_str!("../../../examples/minimal.yaml");
-const EXAMPLE: &str = include_str!("../../../examples/http-requests.yaml");
+const MINIMAL: &str = include_str!("../../../../examples/minimal.yaml");
+const EXAMPLE: &str = include_str!("../../../../examples/http-requests.yaml");
 
 fn no_env(_: &str) -> Option<String> {
     None

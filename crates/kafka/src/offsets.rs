@@ -96,7 +96,7 @@ fn send(producer: &BaseProducer<Context>, call: &Call) -> Result<(), TxnError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::stats::Clients;
+    use crate::stats::Clients;
     use rdkafka::ClientConfig;
     use rdkafka::mocking::{MockCluster, MockCoordinator};
     use rdkafka::producer::BaseRecord;

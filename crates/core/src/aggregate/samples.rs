@@ -1,4 +1,4 @@
-//! Plans, events and tasks for the other tests.
+//! Plans, events and tasks for tests, here and in the crates above (feature `samples`).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use streamgauge::aggregate::{Cell, Event, Plan, TaskState, Value};
-use streamgauge::config::{
+use streamgauge_core::aggregate::{Cell, Event, Plan, TaskState, Value};
+use streamgauge_core::config::{
     Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Source, SourceDeadLetters, Start, Test,
     Timestamp, TopicSelector, Unit, Window,
 };

@@ -3,7 +3,6 @@
 //! later is dropped by librdkafka. Also how texts and lists of its answers are read.
 
 use super::TopicPartition;
-use crate::clock::{BootTime, Clock};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
@@ -12,6 +11,7 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
+use streamgauge_runtime::clock::{BootTime, Clock};
 use sys::rd_kafka_topic_partition_t as Element;
 
 pub use sys::rd_kafka_admin_op_t as Operation;

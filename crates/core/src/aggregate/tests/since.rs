@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use prost::Message;
 use streamgauge_proto::storage::v1 as pb;
 
-use super::samples::*;
+use crate::aggregate::samples::*;
 use crate::aggregate::{Cell, Frozen, Pane, TaskState, labels};
 use crate::config::Aggregate;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 
 use super::super::at::{At, Place};
 use super::super::raw::{RawCompression, RawOtlp, RawProperty, RawProtocol};

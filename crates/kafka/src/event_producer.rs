@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
-use crate::clock::{BootTime, Clock};
+use streamgauge_runtime::clock::{BootTime, Clock};
 
 /// How long to wait for brokers that do not answer.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);

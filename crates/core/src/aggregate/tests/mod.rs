@@ -4,7 +4,6 @@ mod expiry;
 mod histogram;
 mod keys;
 mod lifecycle;
-pub(crate) mod samples;
 mod since;
 mod storing;
 mod windows;

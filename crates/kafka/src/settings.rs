@@ -1,10 +1,10 @@
 //! librdkafka's properties for each client we make: the user's, then what the protocol depends on.
 
 use super::stats::Clients;
-use crate::config::{Kafka, Membership};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use std::time::Duration;
+use streamgauge_core::config::{Kafka, Membership};
 
 /// The ids that make a restarted process the same member of its group.
 #[derive(Clone, Debug)]
