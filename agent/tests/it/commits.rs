@@ -47,12 +47,18 @@ fn limit(kafka: &Kafka, bytes: u32) {
     );
 }
 
+/// The page once so many offsets are committed and this run of the agent may show them: after a restart the numbers are
+/// there before the first commit gives the agent its lease, and until then it shows none.
 fn wait_committed(agent: &Agent, topic_end: i64) -> String {
     let until = Instant::now() + PATIENCE;
     loop {
         let committed: i64 = agent.status().map_or(0, |status| status.partitions.iter().map(|p| p.next_offset).sum());
         if committed >= topic_end {
-            return agent.scrape();
+            let page = agent.scrape();
+            let held: Vec<_> = page.lines().filter(|line| line.starts_with("streamgauge_lease_held{")).collect();
+            if !held.is_empty() && held.iter().all(|line| line.ends_with(" 1")) {
+                return page;
+            }
         }
         assert!(Instant::now() < until, "{committed} of {topic_end} committed in time");
         std::thread::sleep(Duration::from_millis(250));

@@ -35,8 +35,8 @@ const CLUSTER: &str =
 /// A receiver of OTLP that is down.
 const NOBODY: &str = "otlp: { endpoint: \"http://127.0.0.1:1\" }\n";
 
-/// An aggregate with more keys than its limit.
-const SMALL: &str = "aggregates:\n  small:\n    source: requests\n    by: { user: user_id }\n    limit: 10\n    windows: [1m]\n    \
+/// An aggregate with more keys than its limit, and not for events that name no user.
+const SMALL: &str = "aggregates:\n  small:\n    source: requests\n    by: { user: { field: user_id, required: true } }\n    limit: 10\n    windows: [1m]\n    \
                      measures: { requests: count }\n";
 
 fn config(scene: &Scene) -> String {
@@ -109,6 +109,8 @@ fn every_query_of_every_dashboard_has_an_answer_under_load() {
         scene.kafka.produce(&scene.topic, 0, [("k", "not JSON")]);
         let failing = failing_request(start);
         scene.kafka.produce(&scene.topic, 1, (0..10).map(|_| ("k", failing.as_str())));
+        scene.kafka.produce(&scene.topic, 2, [("k", nobodys_request(start).as_str())]);
+        tombstone(&scene);
         ask(&first);
         std::thread::sleep(Duration::from_millis(500));
     }
@@ -145,6 +147,22 @@ fn failing_request(at: i64) -> String {
         "{{\"timestamp\": {at}, \"endpoint\": \"/api/failing\", \"method\": \"GET\", \"status\": 500, \
          \"response_time_ms\": 30.5, \"region\": \"us-east\", \"user_id\": \"user_000001\", \"message\": \"no\"}}"
     )
+}
+
+/// A request that names no user, so that one aggregate leaves it out, and whose time another cannot measure.
+fn nobodys_request(at: i64) -> String {
+    format!(
+        "{{\"timestamp\": {at}, \"endpoint\": \"/api/failing\", \"status\": 500, \"response_time_ms\": \"-\", \
+         \"region\": [\"us-east\"]}}"
+    )
+}
+
+/// A record without a value, which passes by.
+fn tombstone(scene: &Scene) {
+    let producer = scene.kafka.producer();
+    let record = BaseRecord::<str, str>::to(&scene.topic).partition(3).key("k");
+    producer.send(record).map_err(|(error, _)| error).expect("room in the queue");
+    producer.flush(Duration::from_secs(30)).expect("written");
 }
 
 /// A load test that goes on for as long as the test looks.
