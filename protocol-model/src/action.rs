@@ -65,7 +65,7 @@ pub enum Action {
     Follows(Agent, Partition),
     ReadsMarks(Agent),
     WindowCloses(Agent),
-    Produces,
+    Produces(Partition),
     Grows,
 }
 
@@ -83,7 +83,7 @@ impl Action {
                 | Action::UnwantedRestoreFails(..)
                 | Action::Leaves(_)
                 | Action::WindowCloses(_)
-                | Action::Produces
+                | Action::Produces(_)
                 | Action::Grows
         ) || matches!(self, Action::ReadsChangelog(_, _, _, stop) if stop != NONE)
     }
@@ -101,7 +101,7 @@ impl World {
         self.replica_offers(model, offers);
         self.show_offers(model, offers);
         if self.events.produce > 0 {
-            offers.push(Action::Produces);
+            offers.push(Action::Produces(model.scenario.produces_to));
         }
         if self.events.grow > 0 {
             offers.push(Action::Grows);
@@ -158,7 +158,7 @@ impl World {
             Action::Follows(a, p) => self.follows(a, p, model),
             Action::ReadsMarks(a) => self.reads_marks(a, model),
             Action::WindowCloses(a) => self.window_closes(a),
-            Action::Produces => self.produces(),
+            Action::Produces(p) => self.produces(p),
             Action::Grows => self.grows(model),
         }
         self.look_at_pages(model);
@@ -238,7 +238,7 @@ impl fmt::Display for Action {
             Action::Follows(a, p) => write!(f, "{}'s replica of p{p} reads on", Name(a)),
             Action::ReadsMarks(a) => write!(f, "{}, the publisher, reads the changelogs' ends", Name(a)),
             Action::WindowCloses(a) => write!(f, "{}, the publisher, sees that a window has closed", Name(a)),
-            Action::Produces => write!(f, "a record is produced to p0"),
+            Action::Produces(p) => write!(f, "a record is produced to p{p}"),
             Action::Grows => write!(f, "p1 is added to the topic, with records in it"),
         }
     }

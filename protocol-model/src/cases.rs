@@ -114,6 +114,13 @@ const NEW_GROWS: Scenario = Scenario {
     events: Events { grow: 1, ..QUIET },
     ..PLAIN
 };
+const NEW_IN_PARTS: Scenario = Scenario {
+    name: "a new group of two partitions, start: latest",
+    partitions: 2,
+    produces_to: 1,
+    events: Events { produce: 1, ..QUIET },
+    ..NEW
+};
 const REPLICA: Scenario = Scenario { name: "a replica", global_view: true, ..PLAIN };
 const WINDOW: Scenario =
     Scenario { name: "a window closes, crash", files: false, events: Events { close: 1, ..QUIET }, ..CRASH };
@@ -159,6 +166,7 @@ pub const NEEDED: &[Case] = &[
     case(&[ShowsFromGroupOffset], RESET, Breaks(Promise::TotalsNeverGoBack)),
     case(&[BirthIsDurable], GROWS, Breaks(Promise::StateIsFold)),
     case(&[BirthIsLookedUpStable], NEW_GROWS, Breaks(Promise::StateIsFold)),
+    case(&[BeginsSinceBirth], NEW_IN_PARTS, Breaks(Promise::StateIsFold)),
     case(&[WholeCommits], REPLICA, Breaks(Promise::ShownIsCommitted)),
     case(&[LeaseEnds], CUT, Breaks(Promise::TotalsNeverGoBack)),
     case(&[LeaseFromTheBeginning], CUT, Breaks(Promise::TotalsNeverGoBack)),
@@ -223,6 +231,7 @@ pub const KEPT: &[Scenario] = &[
     LEFT_OPEN_BY_THE_DEAD,
     GROWS,
     NEW_GROWS,
+    NEW_IN_PARTS,
     REPLICA,
     MERGED,
 ];

@@ -47,6 +47,8 @@ pub struct Record {
     pub published: u8,
     /// How many partitions the topic had when the group began.
     pub birth: u8,
+    /// Where the input of partition 1 ended then; [`NONE`]: there was none.
+    pub since: u8,
 }
 
 /// What is written to a changelog partition.
@@ -155,7 +157,7 @@ mod tests {
         let mut replay = Replay::default();
         replay.take(Item::Entries { keys: 3, counts }, true);
         assert_eq!(replay.counts, Counts::default());
-        replay.take(Item::Record(Record { next: 2, fingerprint: counts, published: 0, birth: 1 }), true);
+        replay.take(Item::Record(Record { next: 2, fingerprint: counts, published: 0, birth: 1, since: NONE }), true);
         assert!(replay.adds_up() && replay.counts == counts && replay.next() == Some(2));
     }
 }

@@ -61,6 +61,8 @@ impl Promise {
 pub struct Ledger {
     /// The first record of each partition that counts; [`NONE`]: not settled yet.
     pub begin: [u8; PARTITIONS],
+    /// Where the input of partition 1 ended when the group began with it; [`NONE`]: it has not.
+    pub since: u8,
     pub committed: [Option<Record>; PARTITIONS],
     /// The most that any page has shown.
     pub shown: [u8; PARTITIONS],
@@ -80,6 +82,13 @@ impl Ledger {
 }
 
 impl World {
+    /// A task without state begins. The group has begun, so what came since then counts, whoever was away meanwhile.
+    pub(crate) fn note_start(&mut self, p: usize, next: u8) {
+        if p == 1 && self.ledger.committed[1].is_none() && self.ledger.since != NONE && next > self.ledger.since {
+            self.ledger.breaks(Promise::StateIsFold);
+        }
+    }
+
     /// A commit of a partition has been decided.
     pub(crate) fn note_commit(&mut self, number: usize, p: usize, part: Part) {
         let before = self.ledger.committed[p];
@@ -92,8 +101,14 @@ impl World {
         if part.counts != self.ledger.expected(p, part.next) {
             self.ledger.breaks(Promise::StateIsFold);
         }
-        self.ledger.committed[p] =
-            Some(Record { next: part.next, fingerprint: part.counts, published: part.published, birth: part.birth });
+        if p == 0 && before.is_none() {
+            self.ledger.since = part.since;
+        }
+        // One that is on record before its first fold begins there.
+        if before.is_none() && self.ledger.begin[p] == NONE {
+            self.ledger.begin[p] = part.next;
+        }
+        self.ledger.committed[p] = Some(part.record());
         if !self.read_whole(p).adds_up() {
             self.ledger.breaks(Promise::EntriesAddUp);
         }

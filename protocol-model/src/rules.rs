@@ -36,6 +36,7 @@ pub enum Rule {
     OnlyTheGoneAreEnded,
     BirthIsDurable,
     BirthIsLookedUpStable,
+    BeginsSinceBirth,
     WholeCommits,
     LeaseEnds,
     LeaseFromTheBeginning,
@@ -49,7 +50,7 @@ pub enum Rule {
 use Rule::*;
 
 impl Rule {
-    pub const ALL: [Rule; 41] = [
+    pub const ALL: [Rule; 42] = [
         OffsetRecordLast,
         SendErrorsAbort,
         DeliveredBeforeOffsets,
@@ -83,6 +84,7 @@ impl Rule {
         OnlyTheGoneAreEnded,
         BirthIsDurable,
         BirthIsLookedUpStable,
+        BeginsSinceBirth,
         WholeCommits,
         LeaseEnds,
         LeaseFromTheBeginning,
@@ -133,6 +135,7 @@ impl Rule {
                 "How many partitions the group began with is on record: later ones begin at their first record."
             }
             BirthIsLookedUpStable => "Whoever looks that up waits until those changelogs are stable, too.",
+            BeginsSinceBirth => "Of those it began with, one without state begins with what came since then.",
             WholeCommits => "Replicas apply whole commits only.",
             LeaseEnds => "Totals are shown under a lease that ends before the group gives the partitions away.",
             LeaseFromTheBeginning => "The lease counts from when the commit began.",

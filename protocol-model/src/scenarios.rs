@@ -72,6 +72,8 @@ pub struct Scenario {
     pub tampered: Tampered,
     pub faults: Faults,
     pub events: Events,
+    /// Where what is still produced goes.
+    pub produces_to: usize,
     pub start: Start,
     pub membership: Membership,
     pub witness: Witness,
@@ -104,6 +106,7 @@ pub const PLAIN: Scenario = Scenario {
         again: 0,
     },
     events: Events { produce: 0, close: 0, leave: 0, grow: 0 },
+    produces_to: 0,
     start: Start::Earliest,
     membership: Membership::Static,
     witness: Witness::MemberId,
@@ -135,6 +138,7 @@ impl Scenario {
             events: self.events,
             ledger: Ledger {
                 begin: [begin; PARTITIONS],
+                since: NONE,
                 committed: [None; PARTITIONS],
                 shown: [0; PARTITIONS],
                 windows: 0,
@@ -167,7 +171,13 @@ impl Scenario {
     /// A has committed.
     fn store(&self, world: &mut World, p: usize) {
         let counts = Counts::of(0, self.committed);
-        let record = Record { next: self.committed, fingerprint: counts, published: 0, birth: self.partitions as u8 };
+        let record = Record {
+            next: self.committed,
+            fingerprint: counts,
+            published: 0,
+            birth: self.partitions as u8,
+            since: NONE,
+        };
         let store = |item| Stored { item, writer: 0, open: false };
         let entries = store(Item::Entries { keys: 3, counts });
         world.changelogs[p] = Changelog { items: vec![entries, store(Item::Record(record))] };
@@ -222,6 +232,7 @@ impl Scenario {
                 show_from: 0,
                 published: 0,
                 birth: self.partitions as u8,
+                since: NONE,
                 is_head: true,
             });
         }

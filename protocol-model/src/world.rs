@@ -44,7 +44,7 @@ pub struct Faults {
 /// What else may happen so many times, and is no fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Events {
-    /// Input records still to be produced to partition 0.
+    /// Input records still to be produced.
     pub produce: u8,
     /// A window closes.
     pub close: u8,

@@ -7,7 +7,7 @@ use super::replay::ReplayError;
 use crate::config::Start;
 use crate::kafka::{Isolation, PartitionReader, Settings, TopicPartition};
 use parking_lot::Mutex;
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use std::sync::Arc;
 use std::time::Duration;
 use streamgauge_proto::storage::v1::{OffsetRecord, Origin};
@@ -54,24 +54,50 @@ impl Beginning {
         record.origin.clone().unwrap_or_else(unknown)
     }
 
-    /// The last record of the first partition that has one: all say the same.
+    /// Where a partition without state begins under `start: latest`, if the group has begun with others already: at what
+    /// came since then. Whoever was given it first may have lost it before its first commit, and looked ready. `None`: the
+    /// group begins now, or nothing came.
+    ///
+    /// # Errors
+    /// If the brokers do not tell.
+    pub fn offset_since(
+        &self,
+        reader: &PartitionReader,
+        input: &TopicPartition,
+        origin: &Origin,
+    ) -> KafkaResult<Option<i64>> {
+        if *origin == self.now || origin.began_at_ms <= 0 {
+            return Ok(None);
+        }
+        let found = reader.first_since(std::slice::from_ref(input), origin.began_at_ms, CALL_TIMEOUT)?;
+        Ok(found.get(input).copied().flatten())
+    }
+
+    /// The last record of the first partition that has one: all say the same. That there is none is certain only where
+    /// nothing is undecided: the marker of the first commit of all may be late.
     fn look(&self) -> KafkaResult<Option<OffsetRecord>> {
-        let mut reader = PartitionReader::create(&self.settings, Isolation::ReadCommitted)?;
-        let count = reader.partition_count(&self.changelog, CALL_TIMEOUT)?.unwrap_or(0);
-        let all: Vec<TopicPartition> = (0..count).map(|partition| (self.changelog.clone(), partition)).collect();
-        let ends = reader.ends_each(&all, CALL_TIMEOUT);
+        let all = PartitionReader::create(&self.settings, Isolation::ReadUncommitted)?;
+        let mut stable = PartitionReader::create(&self.settings, Isolation::ReadCommitted)?;
+        let count = stable.partition_count(&self.changelog, CALL_TIMEOUT)?.unwrap_or(0);
+        let partitions: Vec<TopicPartition> = (0..count).map(|partition| (self.changelog.clone(), partition)).collect();
+        // In this order: what was written before the first question is decided by the second one, or not.
+        let marks = all.ends_each(&partitions, CALL_TIMEOUT);
+        let ends = stable.ends_each(&partitions, CALL_TIMEOUT);
         // One that cannot be read now tells nothing; another may tell it.
         let mut unknown = None;
-        for partition in &all {
-            let end = match ends.get(partition) {
-                Some(Ok(end)) => *end,
-                Some(Err(error)) => {
-                    unknown = Some(error.clone());
-                    continue;
+        for partition in &partitions {
+            let end = match settled(marks.get(partition), ends.get(partition)) {
+                Ok(end) => end,
+                Err(error) => {
+                    unknown = Some(error);
+                    // What is committed may be read all the same.
+                    match ends.get(partition) {
+                        Some(Ok(end)) => *end,
+                        _ => continue,
+                    }
                 }
-                None => 0,
             };
-            if let Some(record) = last_record(&mut reader, partition, end)? {
+            if let Some(record) = last_record(&mut stable, partition, end)? {
                 return Ok(Some(record));
             }
         }
@@ -85,6 +111,16 @@ impl Beginning {
     pub fn check(&self, origin: Option<&Origin>) -> Result<(), ReplayError> {
         check_origin(origin, &self.now.group_id, &self.now.topic)
     }
+}
+
+/// Pure: where a partition ends, if nothing on it is undecided, by its high watermark and then its last stable offset.
+/// Otherwise an error that passes.
+fn settled(mark: Option<&KafkaResult<i64>>, end: Option<&KafkaResult<i64>>) -> KafkaResult<i64> {
+    let known = |answer: Option<&KafkaResult<i64>>| {
+        answer.cloned().unwrap_or(Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetNotAvailable)))
+    };
+    let (mark, end) = (known(mark)?, known(end)?);
+    if end < mark { Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetNotAvailable)) } else { Ok(end) }
 }
 
 /// Whether what a record says of its origin is this group's and this topic's. Records of earlier versions say nothing.
@@ -110,6 +146,7 @@ pub fn start_of(partition: i32, origin: &Origin, start: Start) -> Start {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::is_passing;
 
     fn origin(partitions: i32) -> Origin {
         Origin { group_id: "g".into(), topic: "t".into(), partitions, began_at_ms: 1 }
@@ -126,6 +163,18 @@ mod tests {
             assert_eq!(start_of(2, &origin(2), start), Start::Earliest);
             assert_eq!(start_of(0, &origin(0), start), Start::Earliest, "the others have state of an earlier version");
         }
+    }
+
+    #[test]
+    fn a_partition_on_which_something_is_undecided_does_not_tell_that_the_group_has_not_begun() {
+        assert_eq!(settled(Some(&Ok(7)), Some(&Ok(7))), Ok(7));
+        assert_eq!(settled(Some(&Ok(7)), Some(&Ok(9))), Ok(9), "the second question was asked later");
+        let down = || Err(KafkaError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable));
+        for (mark, end) in [(Ok(7), Ok(5)), (down(), Ok(5)), (Ok(5), down())] {
+            let error = settled(Some(&mark), Some(&end)).unwrap_err();
+            assert!(is_passing(&error), "it is asked again: {error}");
+        }
+        assert!(settled(None, None).is_err_and(|error| is_passing(&error)));
     }
 
     #[test]

@@ -10,11 +10,13 @@ use super::records::Records;
 use super::replay::{Replay, ReplayError, expiry_of};
 use super::survey::Known;
 use crate::aggregate::{EntryKey, TaskState};
+use crate::config::Start;
 use crate::failpoint;
 use crate::kafka::{PartitionReader, TopicPartition};
 use crate::state::{Pending, Phase, Store, StoreError, Task, View};
 use parking_lot::RwLock;
 use std::sync::Arc;
+use std::time::Duration;
 use streamgauge_proto::storage::v1::{Checkpoint, OffsetRecord};
 
 /// A task ready to be folded into.
@@ -174,6 +176,13 @@ impl PartitionRestore {
         let origin = context.retry(&task.stop, "how the group began", || context.beginning.origin_of(state))?;
         context.beginning.check(Some(&origin)).map_err(foreign)?;
         let policy = LossPolicy { start: start_of(id.partition, &origin, task.policy.start), ..task.policy };
+        let is_latest = state.is_none() && group_offset.is_none() && policy.start == Start::Latest;
+        let since = if is_latest {
+            let ask = || context.beginning.offset_since(reader, &task.input(), &origin);
+            context.retry(&task.stop, "what came since the group began", ask)?
+        } else {
+            None
+        };
         task.task.set_origin(origin);
         let state_offset = state.map(|record| record.next_offset);
         let (first, end) = input;
@@ -187,10 +196,15 @@ impl PartitionRestore {
             }
             placed => placed?,
         };
+        let next_offset = since.unwrap_or(next_offset);
         let lost = state_offset.map_or(0, |offset| (first - offset).max(0) as u64);
         let (origin, records) = (self.origin, self.records);
         tracing::info!(task = %id, origin, records, next_offset, "state read back");
         let mut checkpoint = self.checkpoint;
+        if checkpoint.cluster_id.is_empty() {
+            // Nobody had told it when the file was made; by now they have answered a lot.
+            checkpoint.cluster_id = reader.cluster_id(Duration::ZERO).unwrap_or_default();
+        }
         checkpoint.changelog_offset = if is_new { mark } else { self.replay.changelog_next() };
         let mut state = live_state(&task.task, &record, &self.view.read());
         state.forget(self.replay.take_unlisted());

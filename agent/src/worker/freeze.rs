@@ -157,7 +157,7 @@ impl Worker<'_> {
             AbortReason::Membership => {
                 // What is shown may be another's by now.
                 self.lease.end();
-                self.membership.suspend(self.agent.clock.boot_time(), self.member_now());
+                self.membership.suspend(self.agent.clock.boot_time(), epoch.given_to);
                 Ok(())
             }
             // What one task has folded cannot be committed in parts. So less of its input is folded: again, from the

@@ -28,10 +28,10 @@ pub(super) struct Membership {
     unasked: bool,
 }
 
-/// The broker doubts that we are in the group.
+/// The broker doubts that this member is in the group.
 struct Suspended {
     since: BootTime,
-    member: Option<MemberId>,
+    member: MemberId,
 }
 
 impl Membership {
@@ -97,7 +97,8 @@ impl Membership {
         self.lost_meanwhile.take()
     }
 
-    pub fn suspend(&mut self, since: BootTime, member: Option<MemberId>) {
+    /// `member`: the one that was refused, whoever we are by the time that we hear of it.
+    pub fn suspend(&mut self, since: BootTime, member: MemberId) {
         self.suspended = Some(Suspended { since, member });
     }
 
@@ -108,7 +109,7 @@ impl Membership {
 
     /// Ends the doubt once we are somebody else, or after `patience`: the broker checks each commit anyway.
     pub fn resume_when_over(&mut self, now: BootTime, member: Option<&MemberId>, patience: Duration) {
-        let is_over = |s: &mut Suspended| s.member.as_ref() != member || now.since(s.since) >= patience;
+        let is_over = |s: &mut Suspended| Some(&s.member) != member || now.since(s.since) >= patience;
         if self.suspended.as_mut().is_some_and(is_over) {
             self.suspended = None;
         }
@@ -186,12 +187,15 @@ mod tests {
         let (began, patience) = (clock.boot_time(), Duration::from_secs(10));
         let mut membership = Membership::default();
         membership.give(&partitions(&[0]), member("a"));
-        membership.suspend(began, member("a"));
+        membership.suspend(began, "a".into());
         membership.resume_when_over(began, member("a").as_ref(), patience);
         assert!(membership.is_suspended() && membership.may_commit().is_none());
         membership.resume_when_over(began, None, patience);
         assert!(!membership.is_suspended());
-        membership.suspend(began, member("a"));
+        membership.suspend(began, "a".into());
+        membership.resume_when_over(began, member("b").as_ref(), patience);
+        assert!(!membership.is_suspended(), "we had joined anew before we heard that who we were is refused");
+        membership.suspend(began, "a".into());
         membership.resume_when_over(began, member("a").as_ref(), Duration::ZERO);
         assert!(!membership.is_suspended());
     }

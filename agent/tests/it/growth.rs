@@ -1,6 +1,10 @@
 //! Partitions added to the source topic are counted from their first record, with no restart, whether the agents run
 //! meanwhile or are away.
 
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
 use crate::agent::Agent;
 use crate::kafka::wait_until;
 use crate::scene::{Scene, number};
@@ -22,7 +26,7 @@ fn partitions_added_under_load_are_read_from_their_first_record_without_a_restar
     let mut agents = [(); 2].map(|()| Agent::start(scene.kafka.bootstrap(), &config));
     agents.iter_mut().for_each(Agent::wait_ready);
     let flowing = scene.produce(60_000, 1, &["--rate", "6000"]);
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(2));
     scene.kafka.grow_topic(&scene.topic, 8);
     // This producer knows the new partitions from its start, and is faster than any agent's look.
     scene.produce_now(40_000, 2);
@@ -102,4 +106,54 @@ fn added_partitions_lose_nothing_when_somebody_else_has_made_the_changelog_grow(
     let changelog = format!("streamgauge-{}-{}-changelog", scene.group, scene.topic);
     scene.kafka.grow_topic(&changelog, 4);
     assert_all_is_counted(&scene, &mut agent);
+}
+
+/// A group that begins under `start: latest`.
+fn latest(what: &str) -> Scene {
+    Scene::new(what, 2).replacing("format: unix_ms }", "format: unix_ms }\n    start: latest")
+}
+
+/// Waits until something has been written to one of the changelog's partitions, committed or not.
+fn wait_written(scene: &Scene) {
+    let changelog = format!("streamgauge-{}-{}-changelog", scene.group, scene.topic);
+    let mut config = scene.kafka.client();
+    let consumer: BaseConsumer = config.set("isolation.level", "read_uncommitted").create().expect("a consumer");
+    let end = |partition| consumer.fetch_watermarks(&changelog, partition, Duration::from_secs(5));
+    wait_until("the first commit is under way", || (0..2).any(|p| end(p).is_ok_and(|(_, high)| high > 0)));
+}
+
+/// Whoever asks then how the group began must not be told that it has not.
+#[test]
+fn partitions_added_while_the_groups_first_commit_is_undecided_lose_nothing() {
+    let scene = latest("grown-undecided")
+        .kafka_line("transaction_timeout: 60s")
+        .kafka_line("properties: { topic.metadata.refresh.interval.ms: 4000 }");
+    let mut agent = scene.agent_with(&[("STREAMGAUGE_FAILPOINTS", "commit.offsets_sent=sleep:15000")]);
+    wait_written(&scene);
+    scene.kafka.grow_topic(&scene.topic, 4);
+    scene.produce_now(10_000, 1);
+    wait_until("the added partitions are assigned", || agent.log().contains("\", 2)"));
+    // Time to ask how the group began.
+    std::thread::sleep(Duration::from_secs(1));
+    let changelog = format!("streamgauge-{}-{}-changelog", scene.group, scene.topic);
+    assert!(scene.kafka.read(&changelog).is_empty(), "the first commit was through too early for this test");
+    agent.wait_ready();
+    let recount = scene.assert_equals_recount(&[&agent]);
+    assert!((2..4).all(|added| recount.partitions[&added].events > 1_000), "{:?}", recount.partitions);
+}
+
+/// Its owner was ready, for all that anybody could see, and died before it had committed where it begins.
+#[test]
+fn a_partition_whose_owner_died_before_its_first_commit_begins_when_the_group_began() {
+    let scene = latest("begun-by-the-dead").kafka_line("session_timeout: 6s");
+    // Its first epoch has both partitions; by the time that it could be committed, one of them has gone.
+    let mut first = scene.agent_with(&[("STREAMGAUGE_FAILPOINTS", "commit.begun=sleep:9000")]);
+    wait_until("the first agent has both partitions", || first.log().matches("state read back").count() == 2);
+    let mut second = scene.agent_with(&[("STREAMGAUGE_FAILPOINTS", "commit.begun=kill")]);
+    second.wait_exit();
+    first.wait_ready();
+    wait_until("it has committed one partition", || lag_partitions(&[&first]) == 1);
+    // While one partition is nobody's.
+    scene.produce_now(10_000, 1);
+    scene.assert_equals_recount(&[&first]);
 }

@@ -30,6 +30,7 @@ pub struct Part {
     pub dirty: u8,
     pub published: u8,
     pub birth: u8,
+    pub since: u8,
     /// It moves the group's offset.
     pub moves: bool,
     /// The task has been dropped meanwhile.
@@ -37,6 +38,13 @@ pub struct Part {
     pub is_head: bool,
     /// Position after its last item.
     pub end: u8,
+}
+
+impl Part {
+    pub fn record(&self) -> Record {
+        let Part { next, counts: fingerprint, published, birth, since, .. } = *self;
+        Record { next, fingerprint, published, birth, since }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -147,6 +155,7 @@ impl World {
                     dirty: std::mem::take(&mut task.dirty),
                     published: task.published,
                     birth: task.birth,
+                    since: task.since,
                     moves: task.view.next() != Some(task.next),
                     is_gone: false,
                     is_head: task.is_head,
@@ -182,12 +191,7 @@ impl World {
             let item = match what {
                 0 if part.dirty == 0 || epoch.is_incomplete => continue,
                 0 => Item::Entries { keys: part.dirty, counts: Counts::default().with(part.dirty, part.counts) },
-                _ => Item::Record(Record {
-                    next: part.next,
-                    fingerprint: part.counts,
-                    published: part.published,
-                    birth: part.birth,
-                }),
+                _ => Item::Record(part.record()),
             };
             self.changelogs[p].items.push(Stored { item, writer: number as u8, open: true });
             part.end = self.changelogs[p].high_watermark();
@@ -319,9 +323,7 @@ impl Agent {
         for (p, part) in epoch.parts.iter().enumerate() {
             let Some(part) = part.filter(|part| !part.is_gone) else { continue };
             let Some(task) = self.task_mut(p) else { continue };
-            let record =
-                Record { next: part.next, fingerprint: part.counts, published: part.published, birth: part.birth };
-            task.view = Replay { at: part.end, counts: part.counts, record: Some(record), ..Replay::default() };
+            task.view = Replay { at: part.end, counts: part.counts, record: Some(part.record()), ..Replay::default() };
             task.reading = true;
         }
         let counts = !epoch.is_old || !model.has(Rule::LeaseFromTheBeginning);

@@ -79,9 +79,9 @@ impl World {
         self.agents[number].up = Up::Cut;
     }
 
-    pub(crate) fn produces(&mut self) {
+    pub(crate) fn produces(&mut self, partition: usize) {
         self.events.produce -= 1;
-        self.input[0] += 1;
+        self.input[partition] += 1;
     }
 
     /// Partition 1 appears, with records. All of them count, if the group has begun.

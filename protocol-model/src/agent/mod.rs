@@ -56,6 +56,7 @@ pub struct Task {
     /// Windows that have closed.
     pub published: u8,
     pub birth: u8,
+    pub since: u8,
     /// Nobody has committed this partition since this task's state was read. The agent does not know; the promises do.
     pub is_head: bool,
 }

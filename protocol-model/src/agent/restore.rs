@@ -218,7 +218,12 @@ impl World {
         let verdict = self.judge(number, p, job, model);
         if wanted {
             match verdict {
-                Verdict::Ready(task) => self.agents[number].slots[p] = Slot::Running(task),
+                Verdict::Ready(task) => {
+                    if task.view.record.is_none() {
+                        self.note_start(p, task.next);
+                    }
+                    self.agents[number].slots[p] = Slot::Running(task);
+                }
                 Verdict::Again => self.agents[number].slots[p] = Slot::Restoring(job.again()),
                 Verdict::Alarm => self.ledger.breaks(Promise::NoFalseAlarm),
             }
@@ -277,26 +282,29 @@ impl World {
             show_from: if model.has(Rule::ShowsFromGroupOffset) { show_from } else { 0 },
             published: view.record.map_or(0, |record| record.published),
             birth: view.record.map_or(if p == 0 { begin } else { 0 }, |record| record.birth),
+            since: view.record.map_or(if p == 0 { self.input[1] } else { NONE }, |record| record.since),
             is_head: job.is_head,
         })
     }
 
     /// Where a partition without state begins.
     fn start(&self, number: usize, p: usize, model: &Model) -> u8 {
-        let birth = if model.has(Rule::BirthIsDurable) {
+        let (birth, since) = if model.has(Rule::BirthIsDurable) {
             let changelog = &self.changelogs[0];
             let visible = changelog.items[..changelog.last_stable() as usize].iter().rev();
             let birth = |stored: &Stored| match stored.item {
-                Item::Record(record) => Some(record.birth),
+                Item::Record(record) => Some((record.birth, record.since)),
                 Item::Entries { .. } => None,
             };
-            visible.filter_map(birth).next().unwrap_or(NONE)
+            visible.filter_map(birth).next().unwrap_or((NONE, NONE))
         } else {
-            self.agents[number].first_seen
+            (self.agents[number].first_seen, NONE)
         };
         match model.scenario.start {
-            Start::Latest if (p as u8) < birth => self.input[p],
-            _ => 0,
+            Start::Latest if (p as u8) >= birth => 0,
+            Start::Latest if p == 1 && since != NONE && model.has(Rule::BeginsSinceBirth) => since,
+            Start::Latest => self.input[p],
+            Start::Earliest => 0,
         }
     }
 
