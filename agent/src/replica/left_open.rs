@@ -2,6 +2,7 @@
 //! over would wait until the brokers abort it, 10 to 20 s. A producer with the same transactional id ends it at once.
 
 use super::context::{RestoreContext, RestoreTask};
+use super::last_record::is_through;
 use crate::commit::OFFSET_RECORD_KEY;
 use crate::kafka::{
     Admin, Batch, GroupMember, Isolation, PartitionReader, TopicPartition, end_transaction_of, is_passing,
@@ -9,7 +10,7 @@ use crate::kafka::{
 use crate::stop::Stop;
 use prost::Message;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use streamgauge_proto::storage::v1::OffsetRecord;
@@ -117,7 +118,7 @@ fn last_writers(
     let reader = PartitionReader::create(&context.settings, Isolation::ReadCommitted);
     let mut reader = reader.map_err(|error| error.to_string())?;
     let from: Vec<_> = open.iter().map(|(p, stable)| (p.clone(), (stable - LOOK_BACK).max(0))).collect();
-    let mut reading: HashSet<i32> = open.iter().map(|((_, partition), _)| *partition).collect();
+    let mut reading: HashMap<i32, i64> = open.iter().map(|((_, partition), stable)| (*partition, *stable)).collect();
     let mut writers: HashMap<i32, String> = HashMap::new();
     let mut batch = Batch::default();
     let began = context.clock.boot_time();
@@ -125,7 +126,12 @@ fn last_writers(
     while !reading.is_empty() && !is_over() && context.clock.boot_time().since(began) < PATIENCE {
         for record in reader.read_batch(READ_WAIT, READ_BATCH, &mut batch) {
             match record.error() {
-                Some(RDKafkaErrorCode::PartitionEOF) => drop(reading.remove(&record.partition())),
+                Some(RDKafkaErrorCode::PartitionEOF) => {
+                    let (partition, offset) = (record.partition(), record.offset());
+                    if reading.get(&partition).is_some_and(|&stable| is_through(offset, true, stable)) {
+                        reading.remove(&partition);
+                    }
+                }
                 Some(code) if is_passing(&KafkaError::MessageConsumption(code)) => {}
                 Some(code) => return Err(code.to_string()),
                 None if record.key() == Some(OFFSET_RECORD_KEY) => {
