@@ -1,7 +1,8 @@
 //! One record, read naively: as a whole, by the rules of the documentation.
 
 use crate::config::{
-    Condition, FieldPath, LabelField, Measure, MeasureKind, Scalar, Source, Test, TimeFormat, Timestamp, Unit,
+    Condition, FieldPath, LabelField, Measure, MeasureKind, RecordField, Scalar, Source, Step, Test, TimeFormat,
+    Timestamp, Unit,
 };
 use regex::Regex;
 use serde_json::Value;
@@ -10,6 +11,16 @@ use serde_json::Value;
 const LARGEST: f64 = 1e18;
 /// 9999-12-31T23:59:59.999Z.
 const LAST_TIME: i64 = 253_402_300_799_999;
+
+/// What is around the payload of a record.
+#[derive(Clone, Debug, Default)]
+pub struct Envelope {
+    pub topic: String,
+    pub partition: i32,
+    pub time: Option<i64>,
+    pub key: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
 
 /// The event in a record.
 #[derive(Debug)]
@@ -21,24 +32,27 @@ pub struct Event {
     json: Value,
     /// Integers beyond 64 bits, as text.
     digits: Value,
+    /// What of the record is asked for by name, as JSON.
+    envelope: Envelope,
 }
 
 impl Event {
     /// `None`: the record is a dead letter, or passes by.
-    pub fn read(payload: &[u8], record_time: Option<i64>, source: &Source, most_bytes: usize) -> Option<Event> {
+    pub fn read(payload: &[u8], envelope: &Envelope, source: &Source, most_bytes: usize) -> Option<Event> {
         if payload.len() > most_bytes {
             return None;
         }
         let json: Value = serde_json::from_slice(payload).ok()?;
         json.as_object()?;
         let digits = digits(payload);
-        let mut event = Event { time: 0, reach: 0, json, digits };
+        let record_time = envelope.time;
+        let mut event = Event { time: 0, reach: 0, json, digits, envelope: envelope.clone() };
         if !event.passes(&source.filter) {
             return None;
         }
         event.time = match &source.timestamp {
             Timestamp::Kafka => record_time?,
-            Timestamp::Field { path, format } => time(at(&event.json, path)?, *format)?,
+            Timestamp::Field { path, format } => time(&event.at(path)?, *format)?,
         };
         let most = record_time.map_or(i64::MAX, |t| t.saturating_add(source.max_future.as_millis() as i64));
         event.reach =
@@ -46,14 +60,30 @@ impl Event {
         ((0..=LAST_TIME).contains(&event.time) && event.time <= most).then_some(event)
     }
 
+    /// What stands at a path, in the event or around it.
+    fn at(&self, path: &FieldPath) -> Option<Value> {
+        // Bytes that are no text are no value either.
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_or(Value::Array(Vec::new()), Value::String);
+        match path {
+            FieldPath::Event(steps) => at(&self.json, steps).cloned(),
+            FieldPath::Record(RecordField::Topic) => Some(Value::String(self.envelope.topic.clone())),
+            FieldPath::Record(RecordField::Partition) => Some(self.envelope.partition.into()),
+            FieldPath::Record(RecordField::Timestamp) => self.envelope.time.map(Value::from),
+            FieldPath::Record(RecordField::Key) => self.envelope.key.as_deref().map(text),
+            FieldPath::Record(RecordField::Header(name)) => {
+                self.envelope.headers.iter().rfind(|(known, _)| known == name).map(|(_, value)| text(value))
+            }
+        }
+    }
+
     /// A field as text: what a label made of it would be, if nothing were done to it.
     fn text(&self, path: &FieldPath) -> Option<String> {
-        Some(match at(&self.json, path)? {
-            Value::String(text) => text.clone(),
+        Some(match self.at(path)? {
+            Value::String(text) => text,
             Value::Bool(truth) => truth.to_string(),
             Value::Number(number) => match number.as_i64() {
                 Some(whole) => whole.to_string(),
-                None => match at(&self.digits, path) {
+                None => match at(&self.digits, path.steps()) {
                     Some(Value::String(digits)) => digits.clone(),
                     _ => number.as_f64()?.to_string(),
                 },
@@ -115,7 +145,7 @@ impl Event {
 
     /// Nanoseconds since 1970.
     fn instant(&self, path: &FieldPath, format: TimeFormat) -> Result<i128, Unusable> {
-        let value = at(&self.json, path).ok_or(Unusable)?;
+        let value = &self.at(path).ok_or(Unusable)?;
         let unit = match format {
             TimeFormat::Rfc3339 => {
                 let time: jiff::Timestamp = value.as_str().and_then(|text| text.parse().ok()).ok_or(Unusable)?;
@@ -133,7 +163,7 @@ impl Event {
     }
 
     fn quantity(&self, path: &FieldPath, unit: Unit) -> Result<f64, Unusable> {
-        let value = at(&self.json, path).ok_or(Unusable)?;
+        let value = &self.at(path).ok_or(Unusable)?;
         let (numerator, denominator) = unit.factor();
         let plain = number(value).map(|number| (number, number * numerator as f64 / denominator as f64));
         let suffixed = || value.as_str().and_then(|text| suffixed(text.trim(), unit.base_name()));
@@ -151,8 +181,8 @@ impl Event {
     }
 
     fn passes_test(&self, path: &FieldPath, test: &Test) -> bool {
-        let value = at(&self.json, path).filter(|value| !value.is_null());
-        let number = value.and_then(number);
+        let value = self.at(path).filter(|value| !value.is_null());
+        let number = value.as_ref().and_then(number);
         let text = self.text(path);
         let says = |ask: &dyn Fn(&str) -> bool| text.as_deref().is_some_and(ask);
         let same = |operand: &Scalar| match operand {
@@ -264,8 +294,31 @@ fn digits(payload: &[u8]) -> Value {
     serde_json::from_str(&beyond.replace_all(&text, "$1\"$2\"$3")).unwrap_or(Value::Null)
 }
 
-fn at<'a>(json: &'a Value, path: &FieldPath) -> Option<&'a Value> {
-    path.0.iter().try_fold(json, |value, name| value.as_object()?.get(name))
+fn at<'a>(json: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+    let Some((step, rest)) = steps.split_first() else { return Some(json) };
+    let next = match step {
+        Step::Key(name) => json.as_object()?.get(name)?,
+        Step::Index(index) => {
+            let items = json.as_array()?;
+            let place = if *index < 0 { items.len() as i64 + i64::from(*index) } else { i64::from(*index) };
+            items.get(usize::try_from(place).ok()?)?
+        }
+        Step::Item { name, value } => {
+            let reads = |item: &&Value| plain_text(item.get(name)).as_ref() == Some(value);
+            json.as_array()?.iter().find(reads)?
+        }
+    };
+    at(next, rest)
+}
+
+/// A text, number or truth as text.
+fn plain_text(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Number(number) => Some(number.as_i64().map_or(number.as_f64()?.to_string(), |whole| whole.to_string())),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// Unix milliseconds; numbers may stand in strings.

@@ -1,5 +1,6 @@
 //! Reading the topics again, committed records only, each partition up to where the answers stand.
 
+use super::event::Envelope;
 use super::recount::Recount;
 use crate::clock::Clock;
 use crate::kafka::{Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing};
@@ -69,7 +70,14 @@ fn read_topic(
                             recount.begins_late(record.timestamp().unwrap_or(i64::MAX));
                         }
                         records += 1;
-                        recount.record(topic, partition, record.offset(), record.timestamp(), record.payload());
+                        let envelope = Envelope {
+                            topic: topic.to_owned(),
+                            partition,
+                            time: record.timestamp(),
+                            key: record.key().map(<[u8]>::to_vec),
+                            headers: record.headers(),
+                        };
+                        recount.record(&envelope, record.offset(), record.payload());
                         (record.offset() + 1 >= end).then_some(partition)
                     }
                     Some(_) => Some(partition),

@@ -1,6 +1,6 @@
 //! Counting again: every event, into every cell it belongs to.
 
-use super::event::Event;
+use super::event::{Envelope, Event};
 use super::published::{CellId, Published, around};
 use crate::config::{Aggregate, Config, LabelField, Limits, Source, Window};
 use std::collections::{BTreeMap, BTreeSet};
@@ -174,9 +174,9 @@ impl<'a> Recount<'a> {
     }
 
     /// Counts one record. Those of a partition must come in their order.
-    pub fn record(&mut self, topic: &str, partition: i32, offset: i64, time: Option<i64>, payload: Option<&[u8]>) {
-        let id = (topic.to_owned(), partition);
-        let event = Event::read(payload.unwrap_or_default(), time, self.source, self.limits.event_bytes);
+    pub fn record(&mut self, envelope: &Envelope, offset: i64, payload: Option<&[u8]>) {
+        let id = (envelope.topic.clone(), envelope.partition);
+        let event = Event::read(payload.unwrap_or_default(), envelope, self.source, self.limits.event_bytes);
         let Some(event) = event else { return };
         let read = |aggregate: &&Aggregate| read(&event, aggregate, self.limits.label_bytes);
         let all: Vec<Option<Read>> = self.aggregates.iter().map(read).collect();

@@ -23,6 +23,10 @@ aggregates:
 ";
 const MINUTE: i64 = 60_000;
 
+fn envelope(time: i64) -> event::Envelope {
+    event::Envelope { topic: "t".into(), time: Some(time), ..event::Envelope::default() }
+}
+
 fn parsed() -> Config {
     config::parse(CONFIG, "test.yaml", &|_| None).unwrap()
 }
@@ -37,9 +41,9 @@ fn recounted(published: Published, scope: Scope) -> Check {
     let mut recount = Recount::new(&config, &config.sources[0], vec![check]);
     for (offset, (at, status, ms)) in EVENTS.into_iter().enumerate() {
         let json = format!(r#"{{"at": {at}, "path": "/", "status": {status}, "ms": {ms}}}"#);
-        recount.record("t", 0, offset as i64, Some(at), Some(json.as_bytes()));
+        recount.record(&envelope(at), offset as i64, Some(json.as_bytes()));
     }
-    recount.record("t", 0, 4, Some(0), Some(b"{\"path\": \"/\"}"));
+    recount.record(&envelope(0), 4, Some(b"{\"path\": \"/\"}"));
     recount.finish().remove(0)
 }
 
@@ -136,7 +140,7 @@ fn an_event_dated_ahead_of_its_record_makes_the_next_ones_no_later() {
     let ahead = 10_000 + 59 * MINUTE;
     for (offset, (at, written)) in [(10_000, 10_000), (ahead, 10_000), (50_000, 50_000)].into_iter().enumerate() {
         let json = format!(r#"{{"at": {at}, "path": "/", "status": 200, "ms": 1}}"#);
-        recount.record("t", 0, offset as i64, Some(written), Some(json.as_bytes()));
+        recount.record(&envelope(written), offset as i64, Some(json.as_bytes()));
     }
     let check = recount.finish().remove(0);
     let counts: Vec<_> = check.cells.iter().map(|(id, tallies)| (id.window.unwrap().0, tallies[0].count)).collect();

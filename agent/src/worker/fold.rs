@@ -3,8 +3,8 @@
 use crate::aggregate::{Event, TaskState};
 use crate::clock::BootTime;
 use crate::commit::DeadLetter;
-use crate::config::{LetterPayload, SourceDeadLetters};
-use crate::decode::{Decoder, reach, too_far_ahead};
+use crate::config::{LetterPayload, RecordField, SourceDeadLetters};
+use crate::decode::{self, Decoder, reach, too_far_ahead};
 use crate::kafka::Record;
 use crate::sources::Source;
 use crate::state::Task;
@@ -111,7 +111,7 @@ impl LiveTask {
         self.next_offset = offset + 1;
         self.leader_epoch = record.leader_epoch();
         self.changed = true;
-        match fold(&mut self.state, record.payload(), record.timestamp(), source) {
+        match fold(&mut self.state, record, source) {
             Ok(true) => source.events += 1,
             Ok(false) => {}
             Err((reason, detail)) => {
@@ -154,20 +154,27 @@ fn dead_letter(
 /// Bytes of a truncated payload that are kept.
 const TRUNCATED: usize = 1024;
 
-/// Folds one record's value; `false` if it passes by. Or why it cannot be, as a word and for people.
+/// Folds one record; `false` if it passes by. Or why it cannot be, as a word and for people.
 #[inline]
 pub(super) fn fold(
     state: &mut TaskState,
-    payload: Option<&[u8]>,
-    timestamp: Option<i64>,
+    record: &Record<'_>,
     source: &mut SourceWork,
 ) -> Result<bool, (&'static str, String)> {
-    let Some(payload) = payload else {
+    let Some(payload) = record.payload() else {
         source.tombstones += 1;
         return Ok(false);
     };
     let wanted = &source.plan.plan.filter;
-    let decoded = source.decoder.decode_if(payload, timestamp, |values| wanted.holds(values));
+    let timestamp = record.timestamp();
+    let bytes_of = |field: &RecordField| match field {
+        RecordField::Topic => Some(record.topic().as_bytes()),
+        RecordField::Key => record.key(),
+        RecordField::Header(name) => record.header(name),
+        RecordField::Partition | RecordField::Timestamp => None,
+    };
+    let around = decode::Record { time: timestamp, bytes_of: &bytes_of, partition: record.partition() };
+    let decoded = source.decoder.decode_if(payload, around, |values| wanted.holds(values));
     let Some(decoded) = decoded.map_err(|e| (e.reason(), e.to_string()))? else {
         source.unwanted += 1;
         return Ok(false);

@@ -16,7 +16,7 @@ use streamgauge_core::config::{
 const BATCH: usize = 4_000;
 
 fn path(name: &str) -> FieldPath {
-    FieldPath(vec![name.to_owned()])
+    FieldPath::keys([name])
 }
 
 fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<Condition>) -> Measure {

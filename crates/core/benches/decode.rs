@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
 use streamgauge_core::config::{FieldPath, TimeFormat, Timestamp};
-use streamgauge_core::decode::Decoder;
+use streamgauge_core::decode::{Decoder, Record};
 
 const EVENTS: usize = 4096;
 
@@ -44,7 +44,7 @@ fn events(message: impl Fn(usize) -> String) -> Vec<String> {
 }
 
 fn decoder() -> Decoder {
-    let path = |name: &str| FieldPath(vec![name.to_owned()]);
+    let path = |name: &str| FieldPath::keys([name]);
     let fields = ["endpoint", "status", "response_time_ms", "region"].map(path);
     let timestamp = Timestamp::Field { path: path("timestamp"), format: TimeFormat::UnixMillis };
     Decoder::new(&fields, &timestamp, 1 << 20)
@@ -62,7 +62,7 @@ fn decode(criterion: &mut Criterion) {
         group.bench_with_input(BenchmarkId::new("streamgauge", name), events, |bench, events| {
             bench.iter(|| {
                 for event in events {
-                    let decoded = decoder.decode(black_box(event.as_bytes()), None).unwrap();
+                    let decoded = decoder.decode(black_box(event.as_bytes()), Record::at(None)).unwrap();
                     black_box((decoded.time, &decoded.values[..]));
                 }
             })

@@ -125,6 +125,30 @@ impl<'a> Record<'a> {
         bytes(self.raw().key, self.raw().key_len)
     }
 
+    /// The value of the last header of this name; one without a value is empty.
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        let mut headers = ptr::null_mut();
+        // SAFETY: valid message; the headers stay the message's, and are read once, on first use.
+        let code = unsafe { sys::rd_kafka_message_headers(self.message, &mut headers) };
+        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        let mut found = None;
+        for at in 0.. {
+            let (mut key, mut value, mut length) = (ptr::null(), ptr::null(), 0);
+            // SAFETY: valid headers, valid places for the answers, which live as long as the headers.
+            let code = unsafe { sys::rd_kafka_header_get_all(headers, at, &mut key, &mut value, &mut length) };
+            if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                break;
+            }
+            // SAFETY: a header's name ends with NUL.
+            if unsafe { CStr::from_ptr(key) }.to_bytes() == name.as_bytes() {
+                found = Some(bytes(value.cast_mut(), length).unwrap_or_default());
+            }
+        }
+        found
+    }
+
     /// The record's Kafka timestamp, Unix milliseconds.
     pub fn timestamp(&self) -> Option<i64> {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;

@@ -5,7 +5,7 @@ use super::consumer::list_of;
 use super::{Context, Settings, TopicPartition, Watermarks};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use rdkafka_sys as sys;
@@ -49,6 +49,11 @@ impl ReadRecord<'_> {
     }
     pub fn payload(&self) -> Option<&[u8]> {
         self.0.payload()
+    }
+    /// Names and values; a header without a value is empty.
+    pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        let each = self.0.headers().into_iter().flat_map(Headers::iter);
+        each.map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect()
     }
     /// The record's Kafka timestamp, Unix milliseconds.
     pub fn timestamp(&self) -> Option<i64> {

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn check(test: Test, passing: &[Value<'_>], failing: &[Value<'_>]) {
-        let path = FieldPath(vec!["f".into()]);
+        let path = FieldPath::keys(["f"]);
         let filter = Filter::new(&[Condition::Field { path, test: test.clone() }], &mut |_| 0);
         passing.iter().for_each(|&value| assert!(filter.holds(&[value]), "{test:?} {value:?}"));
         failing.iter().for_each(|&value| assert!(!filter.holds(&[value]), "{test:?} {value:?}"));
@@ -204,10 +204,10 @@ mod tests {
 
     #[test]
     fn any_holds_where_one_does_and_all_of_its_conditions() {
-        let is = |name: &str, test| Condition::Field { path: FieldPath(vec![name.into()]), test };
+        let is = |name: &str, test| Condition::Field { path: FieldPath::keys([name]), test };
         let slow = vec![is("a", Test::Gt(1.0)), is("b", Test::Exists(true))];
         let filter = vec![Condition::Any(vec![slow, vec![is("b", Test::Eq(Scalar::Text("x".into())))]])];
-        let slot = &mut |path: &FieldPath| usize::from(path.0[0] == "b");
+        let slot = &mut |path: &FieldPath| usize::from(path.to_string() == "b");
         let filter = Filter::new(&filter, slot);
         assert!(filter.holds(&[Value::Int(2), Value::Int(0)]));
         assert!(filter.holds(&[Value::Int(0), Value::Str("x")]));

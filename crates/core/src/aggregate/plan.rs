@@ -172,13 +172,11 @@ fn id(source: &Source, config: &Aggregate) -> AggregateId {
     text.add("name", [config.name.as_str()]);
     match &source.timestamp {
         Timestamp::Kafka => text.add("time", ["kafka"]),
-        Timestamp::Field { path, format } => {
-            text.add("time", [format.name()].into_iter().chain(parts(path)));
-        }
+        Timestamp::Field { path, format } => text.place("time", &[format.name()], path),
     }
     text.add("pane", [millis(config.pane).max(1).to_string().as_str()]);
     for label in &config.by {
-        text.add("label", [label.label.as_str()].into_iter().chain(parts(&label.path)));
+        text.place("label", &[label.label.as_str()], &label.path);
         // What came later is only said where it is asked for: a config that does not keeps its state.
         if label.required {
             text.add("required", []);
@@ -199,10 +197,6 @@ fn id(source: &Source, config: &Aggregate) -> AggregateId {
     AggregateId(xxh3_64(text.0.as_bytes()))
 }
 
-fn parts(path: &FieldPath) -> impl Iterator<Item = &str> {
-    path.0.iter().map(String::as_str)
-}
-
 /// A text that is the same for the same definition: lines of a word and length-prefixed parts, so that no two
 /// definitions run into each other. Its form is part of the stored format: whoever changes it makes every state a new
 /// one.
@@ -215,6 +209,15 @@ impl Canonical {
             self.0.push_str(&format!(" {}:{part}", part.len()));
         }
         self.0.push('\n');
+    }
+
+    /// A path that is only names is its names; another word says that it is more.
+    fn place(&mut self, word: &str, before: &[&str], path: &FieldPath) {
+        let before = before.iter().copied();
+        match path.names() {
+            Some(names) => self.add(word, before.chain(names)),
+            None => self.add(&format!("{word} at"), before.chain([path.to_string().as_str()])),
+        }
     }
 
     fn measure(&mut self, measure: &config::Measure) {
@@ -233,11 +236,11 @@ impl Canonical {
             self.add("bounds", bounds.iter().map(String::as_str));
         }
         if let Some(path) = &measure.field {
-            self.add("field", parts(path));
+            self.place("field", &[], path);
             let (numerator, denominator) = measure.unit.factor();
             self.add("unit", [measure.unit.base_name(), &numerator.to_string(), &denominator.to_string()]);
             if let Some(since) = &measure.since {
-                self.add("since", [since.format.name()].into_iter().chain(parts(&since.path)));
+                self.place("since", &[since.format.name()], &since.path);
             }
             if measure.signed {
                 self.add("signed", []);
@@ -250,7 +253,7 @@ impl Canonical {
         for condition in conditions {
             match condition {
                 Condition::Field { path, test } => {
-                    self.add("where", parts(path));
+                    self.place("where", &[], path);
                     let test = words(test);
                     self.add("test", test.iter().map(String::as_str));
                 }

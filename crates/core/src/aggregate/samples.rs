@@ -18,7 +18,7 @@ pub const GRACE: i64 = 7;
 pub const RETENTION: i64 = 100;
 
 pub fn path(name: &str) -> FieldPath {
-    FieldPath(name.split('.').map(str::to_owned).collect())
+    FieldPath::parse(name).unwrap()
 }
 
 pub fn source() -> Source {

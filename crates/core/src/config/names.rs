@@ -241,7 +241,7 @@ mod tests {
     use crate::config::types::{Condition, FieldPath, Publish, Test, Unit, Window};
 
     fn measure(name: &str, kind: MeasureKind, unit: Unit) -> Measure {
-        let field = (kind != MeasureKind::Count).then(|| FieldPath(vec!["f".into()]));
+        let field = (kind != MeasureKind::Count).then(|| FieldPath::keys(["f"]));
         Measure {
             name: name.into(),
             kind,
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn help_says_what_is_measured() {
         let mut errors = measure("errors", MeasureKind::Count, Unit::None);
-        let path = FieldPath(vec!["status".into()]);
+        let path = FieldPath::keys(["status"]);
         errors.filter.push(Condition::Field { path, test: Test::Gte(400.0) });
         let family = http(vec![]).total_family(&errors);
         assert_eq!(family.help, "Count of http events that match its filter since the state began.");

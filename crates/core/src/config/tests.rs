@@ -56,7 +56,7 @@ fn the_example_is_the_topology_that_it_describes() {
         (source.name.as_str(), source.topics.as_slice()),
         ("requests", [TopicSelector::named("log-events")].as_slice())
     );
-    let timestamp = FieldPath(vec!["timestamp".into()]);
+    let timestamp = FieldPath::keys(["timestamp"]);
     assert_eq!(source.timestamp, Timestamp::Field { path: timestamp, format: TimeFormat::UnixMillis });
 
     let minute = Window { size: minutes(1), hop: minutes(1) };
@@ -84,11 +84,11 @@ fn the_example_is_the_topology_that_it_describes() {
     }
     let [requests, errors, duration] = config.aggregates[0].measures.as_slice() else { panic!("three measures") };
     assert_eq!((&requests.kind, requests.filter.len()), (&MeasureKind::Count, 0));
-    let status = FieldPath(vec!["status".into()]);
+    let status = FieldPath::keys(["status"]);
     assert_eq!(errors.kind, MeasureKind::Count);
     assert_eq!(errors.filter, [Condition::Field { path: status, test: Test::Gte(400.0) }]);
     assert_eq!((&duration.kind, duration.unit), (&MeasureKind::Histogram, Unit::Milliseconds));
-    assert_eq!(duration.field, Some(FieldPath(vec!["response_time_ms".into()])));
+    assert_eq!(duration.field, Some(FieldPath::keys(["response_time_ms"])));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::units::format_duration;
 
 pub use super::conditions::{Condition, Scalar, Test};
 pub use super::letters::{LetterPayload, SourceDeadLetters};
-pub use super::path::FieldPath;
+pub use super::path::{BadPath, FieldPath, RecordField, Step};
 
 /// The whole checked configuration.
 #[derive(Clone, Debug, PartialEq)]

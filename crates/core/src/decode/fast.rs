@@ -7,7 +7,7 @@
 
 use super::index::Index;
 use super::scan::Scan;
-use super::wanted::{Node, Sink, Wanted};
+use super::wanted::{Node, Pick, Sink, Wanted};
 use crate::aggregate::Value;
 
 /// No more separators than this are remembered, so that keys which are really data cannot fill the memory.
@@ -44,7 +44,7 @@ impl Target {
             return Target::Skip;
         };
         match &wanted.nodes[child] {
-            Node { slot: Some(slot), children, .. } if children.is_empty() => Target::Slot(*slot),
+            node @ Node { slot: Some(slot), .. } if node.is_leaf() => Target::Slot(*slot),
             _ => Target::Node(child),
         }
     }
@@ -196,13 +196,39 @@ impl Walk<'_, '_, '_> {
     fn node(&mut self, at: usize, node: usize) -> Option<usize> {
         let place = &self.wanted.nodes[node];
         self.sink.set(place, Value::Composite);
-        if self.scan.byte(at)? == b'{' {
-            return self.object(at + 1, node);
+        match (self.scan.byte(at)?, place.slot) {
+            (b'{', _) if !place.children.is_empty() => self.object(at + 1, node),
+            (b'[', _) if !place.items.is_empty() => self.array(at, node),
+            (_, Some(slot)) => self.slot(at, slot),
+            (_, None) => self.scan.skip(at),
         }
-        match place.slot {
-            Some(slot) => self.slot(at, slot),
-            None => self.scan.skip(at),
+    }
+
+    /// Reads the wanted items of an array, after a look at where each of its items begins.
+    #[inline(never)]
+    fn array(&mut self, at: usize, node: usize) -> Option<usize> {
+        let (starts, end) = self.scan.items(at)?;
+        let wanted = self.wanted;
+        for (pick, item) in &wanted.nodes[node].items {
+            let found = match pick {
+                Pick::At(index) => Pick::position(*index, starts.len()),
+                Pick::Where { name, value } => self.item_where(&starts, name, value)?,
+            };
+            if let Some(found) = found {
+                self.node(starts[found], *item)?;
+            }
         }
+        Some(end)
+    }
+
+    /// Which of the items that begin there is the first whose field `name` reads `value`.
+    fn item_where(&self, starts: &[usize], name: &str, value: &str) -> Option<Option<usize>> {
+        for (at, &start) in starts.iter().enumerate() {
+            if self.scan.byte(start)? == b'{' && self.scan.reads(start + 1, name, value)? {
+                return Some(Some(at));
+            }
+        }
+        Some(None)
     }
 }
 
@@ -234,7 +260,7 @@ mod tests {
     fn read_fast(fields: &[&str], documents: &[String]) -> (usize, usize) {
         let mut wanted = Wanted::new();
         for field in fields {
-            wanted.add(&FieldPath(field.split('.').map(str::to_owned).collect()));
+            wanted.add(&FieldPath::parse(field).unwrap());
         }
         let (mut index, mut hints) = (Index::default(), Hints::new(&wanted));
         let read = documents.iter().filter(|document| {
@@ -256,7 +282,7 @@ mod tests {
             "{}",
         ];
         let documents: Vec<_> = documents.iter().cycle().take(20).map(|&document| document.into()).collect();
-        assert_eq!(read_fast(&["t", "request.path", "status", "ms"], &documents).0, 20);
+        assert_eq!(read_fast(&["t", "request.path", "status", "ms", "tags[1].y", "tags[y=1]"], &documents).0, 20);
     }
 
     #[test]

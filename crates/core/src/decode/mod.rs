@@ -2,9 +2,8 @@
 //!
 //! What is JSON, and what a value is, is what serde_json says ([`full`]); duplicate keys: the last one wins. Integers
 //! beyond `i64` keep their digits. Documents that look like the ones before take a shorter way to the same result
-//! ([`fast`]).
+//! ([`fast`]). What of the record beside its payload is asked for is in a [`Record`].
 
-mod digits;
 mod error;
 mod fast;
 mod full;
@@ -21,7 +20,7 @@ pub use time::BadTime;
 pub use wanted::Values;
 
 use crate::aggregate::Value;
-use crate::config::{FieldPath, TimeFormat, Timestamp};
+use crate::config::{FieldPath, RecordField, TimeFormat, Timestamp};
 use fast::Hints;
 use index::Index;
 use wanted::{Sink, Wanted};
@@ -33,6 +32,35 @@ pub struct Decoded<'a> {
     pub time: i64,
     /// One value for each field the decoder was made for, in that order.
     pub values: Values<'a>,
+}
+
+/// What a record has beside its payload.
+#[derive(Clone, Copy)]
+pub struct Record<'r, 'a> {
+    /// Its Kafka timestamp, Unix milliseconds, if it has one.
+    pub time: Option<i64>,
+    /// Asked for nothing but what is wanted, and not for the time; text as it is, in bytes.
+    pub bytes_of: &'r dyn Fn(&RecordField) -> Option<&'a [u8]>,
+    pub partition: i32,
+}
+
+impl<'r, 'a> Record<'r, 'a> {
+    /// A record that has nothing but a time.
+    pub fn at(time: Option<i64>) -> Record<'r, 'a> {
+        Record { time, bytes_of: &|_| None, partition: 0 }
+    }
+
+    /// Bytes that are no text are as little a value as an array is.
+    fn field(&self, field: &RecordField) -> Value<'a> {
+        match field {
+            RecordField::Partition => Value::Int(self.partition.into()),
+            RecordField::Timestamp => self.time.map_or(Value::Missing, Value::Int),
+            RecordField::Topic | RecordField::Key | RecordField::Header(_) => match (self.bytes_of)(field) {
+                None => Value::Missing,
+                Some(bytes) => std::str::from_utf8(bytes).map_or(Value::Composite, Value::Str),
+            },
+        }
+    }
 }
 
 /// Decodes the events of one source. It keeps scratch space between events, so every thread has its own.
@@ -81,22 +109,18 @@ impl Decoder {
         }
     }
 
-    /// Decodes one record's payload (empty for a tombstone); `record_time_ms` is its Kafka timestamp, if it has one.
+    /// Decodes one record's payload (empty for a tombstone).
     ///
     /// A field that is not there is [`Value::Missing`]; whether that matters is for the aggregates to say.
     ///
     /// # Errors
     /// [`DecodeError`], if the payload is not one JSON object or has no usable event time.
     #[inline]
-    pub fn decode<'a>(
-        &'a mut self,
-        payload: &'a [u8],
-        record_time_ms: Option<i64>,
-    ) -> Result<Decoded<'a>, DecodeError> {
+    pub fn decode<'a>(&'a mut self, payload: &'a [u8], record: Record<'_, 'a>) -> Result<Decoded<'a>, DecodeError> {
         // Filled in place: moving 16 values costs as much as reading some of them.
         let mut values = Values::from_elem(Value::Missing, self.wanted.slots());
         let fields = self.fields;
-        let time = self.read(payload, record_time_ms, &mut values)??;
+        let time = self.read(payload, record, &mut values)??;
         values.truncate(fields);
         Ok(Decoded { time, values })
     }
@@ -109,12 +133,12 @@ impl Decoder {
     pub fn decode_if<'a>(
         &'a mut self,
         payload: &'a [u8],
-        record_time_ms: Option<i64>,
+        record: Record<'_, 'a>,
         wanted: impl FnOnce(&[Value<'a>]) -> bool,
     ) -> Result<Option<Decoded<'a>>, DecodeError> {
         let mut values = Values::from_elem(Value::Missing, self.wanted.slots());
         let fields = self.fields;
-        let time = self.read(payload, record_time_ms, &mut values)?;
+        let time = self.read(payload, record, &mut values)?;
         values.truncate(fields);
         if !wanted(&values) {
             return Ok(None);
@@ -127,7 +151,7 @@ impl Decoder {
     fn read<'a>(
         &'a mut self,
         payload: &'a [u8],
-        record_time_ms: Option<i64>,
+        record: Record<'_, 'a>,
         values: &mut Values<'a>,
     ) -> Result<Result<i64, DecodeError>, DecodeError> {
         if payload.is_empty() {
@@ -148,7 +172,10 @@ impl Decoder {
         for (slot, range) in &self.unescaped {
             values[*slot] = Value::Str(&self.scratch[range.clone()]);
         }
-        let time = self.time.read(values, record_time_ms);
+        for (slot, field) in &self.wanted.of_record {
+            values[*slot] = record.field(field);
+        }
+        let time = self.time.read(values, record.time);
         if let Some(order) = &self.order {
             *values = order.iter().map(|&slot| values[slot]).collect();
         }

@@ -245,6 +245,62 @@ impl<'a, 'i> Scan<'a, 'i> {
         }
     }
 
+    /// Where each item of the array at `at` begins, and what follows it.
+    pub fn items(&self, at: usize) -> Option<(Vec<usize>, usize)> {
+        let mut starts = Vec::new();
+        let mut at = self.space(at + 1);
+        if self.byte(at)? == b']' {
+            return Some((starts, at + 1));
+        }
+        loop {
+            starts.push(at);
+            at = self.space(self.skip(at)?);
+            match self.byte(at)? {
+                b',' => at = self.space(at + 1),
+                b']' => return Some((starts, at + 1)),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Whether the field `name` of the object whose brace is before `at` reads `value`; of duplicates the last one counts.
+    pub fn reads(&self, at: usize, name: &str, value: &str) -> Option<bool> {
+        let (mut at, mut reads) = (self.space(at), false);
+        if self.byte(at)? == b'}' {
+            return Some(false);
+        }
+        loop {
+            let (key, start) = self.key_end(at)?;
+            if key == name {
+                reads = self.says(start, value)?;
+            }
+            at = self.space(self.skip(start)?);
+            match self.byte(at)? {
+                b',' => at = self.space(at + 1),
+                b'}' => return Some(reads),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Whether a label made of the value at `at` would be `text`.
+    fn says(&self, at: usize, text: &str) -> Option<bool> {
+        let value = match self.byte(at)? {
+            b'"' => match self.plain_string(at + 1) {
+                Some((found, _)) => return Some(found == text),
+                None => {
+                    let mut found = String::new();
+                    self.escaped_string(at + 1, Some(&mut found))?;
+                    return Some(found == text);
+                }
+            },
+            b'{' | b'[' => return Some(false),
+            b'-' | b'0'..=b'9' => self.number(at)?.0,
+            _ => self.word(at)?.0,
+        };
+        Some(reads(value, text))
+    }
+
     /// The key whose quote stands at `at`, if it has no escapes, and where its value begins.
     pub fn key_end(&self, at: usize) -> Option<(&'a str, usize)> {
         if self.byte(at)? != b'"' {
@@ -253,6 +309,17 @@ impl<'a, 'i> Scan<'a, 'i> {
         let (key, next) = self.plain_string(at + 1)?;
         let colon = self.space(next);
         (self.byte(colon)? == b':').then(|| (key, self.space(colon + 1)))
+    }
+}
+
+/// Whether a label made of `value` would be `text`.
+pub(super) fn reads(value: Value<'_>, text: &str) -> bool {
+    match value {
+        Value::Str(found) | Value::Digits(found) => found == text,
+        Value::Int(number) => number.to_string() == text,
+        Value::Float(number) => number.to_string() == text,
+        Value::Bool(truth) => truth.to_string() == text,
+        Value::Missing | Value::Null | Value::Composite => false,
     }
 }
 

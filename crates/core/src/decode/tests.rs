@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::config::TimeFormat;
+use crate::config::{Step, TimeFormat};
 
 fn path(dotted: &str) -> FieldPath {
-    FieldPath(dotted.split('.').map(str::to_owned).collect())
+    FieldPath::parse(dotted).unwrap()
 }
 
 fn decoder(fields: &[&str]) -> Decoder {
@@ -22,7 +22,24 @@ fn timed(fields: &[&str], time: &str, format: TimeFormat) -> Decoder {
 
 /// What a field is by way of serde_json's tree.
 fn expected<'a>(document: &'a Json, field: &FieldPath) -> Value<'a> {
-    match field.0.iter().try_fold(document, |json, key| json.as_object()?.get(key)) {
+    let step = |json: &'a Json, step: &Step| match step {
+        Step::Key(key) => json.as_object()?.get(key),
+        Step::Index(index) => {
+            let items = json.as_array()?;
+            let at = if *index < 0 { items.len() as i64 + i64::from(*index) } else { i64::from(*index) };
+            items.get(usize::try_from(at).ok()?)
+        }
+        Step::Item { name, value } => json.as_array()?.iter().find(|item| match item.get(name) {
+            Some(Json::String(text)) => text == value,
+            Some(Json::Number(number)) => match number.as_i64() {
+                Some(whole) => whole.to_string() == *value,
+                None => number.as_f64().unwrap().to_string() == *value,
+            },
+            Some(Json::Bool(truth)) => truth.to_string() == *value,
+            _ => false,
+        }),
+    };
+    match field.steps().iter().try_fold(document, step) {
         None => Value::Missing,
         Some(Json::Null) => Value::Null,
         Some(Json::Bool(b)) => Value::Bool(*b),
@@ -38,7 +55,7 @@ fn expected<'a>(document: &'a Json, field: &FieldPath) -> Value<'a> {
 /// Decodes and compares with serde_json: accepted or not, every value, and floats to the bit.
 fn check(decoder: &mut Decoder, fields: &[FieldPath], payload: &[u8]) -> Result<(), TestCaseError> {
     let shown = String::from_utf8_lossy(payload);
-    match (serde_json::from_slice::<Json>(payload), decoder.decode(payload, Some(1))) {
+    match (serde_json::from_slice::<Json>(payload), decoder.decode(payload, Record::at(Some(1)))) {
         (Ok(json @ Json::Object(_)), Ok(decoded)) => {
             prop_assert_eq!(decoded.values.len(), fields.len());
             for (field, found) in fields.iter().zip(&decoded.values) {
@@ -145,8 +162,52 @@ fn mutate(document: &str, edits: &[(usize, u8, u8)]) -> Vec<u8> {
     bytes
 }
 
+fn any_path() -> impl Strategy<Value = FieldPath> {
+    let key = || prop_oneof![Just("a"), Just("b"), Just("c"), Just("d"), Just("status"), Just("")];
+    let value = prop_oneof![Just("1"), Just("x"), Just("true"), Just("0.5"), Just("\n"), Just("")];
+    let step = prop_oneof![
+        3 => key().prop_map(|key| Step::Key(key.into())),
+        2 => (-4..4).prop_map(Step::Index),
+        2 => (key(), value).prop_map(|(name, value)| Step::Item { name: name.into(), value: value.into() }),
+    ];
+    (key(), prop::collection::vec(step, 0..4))
+        .prop_map(|(first, more)| FieldPath::Event([Step::Key(first.into())].into_iter().chain(more).collect()))
+}
+
+/// Documents of many arrays, of few values and of objects with few keys.
+fn arrays() -> impl Strategy<Value = String> {
+    let scalar = prop_oneof![
+        Just("1"),
+        Just("\"x\""),
+        Just("true"),
+        Just("0.5"),
+        Just("null"),
+        Just(r#""\n""#),
+        Just(r#""\u0078""#),
+        Just("-7"),
+        Just(r#""""#),
+    ];
+    let value = scalar.prop_map(str::to_owned).prop_recursive(4, 40, 5, |inner| {
+        let array = (prop::collection::vec(inner.clone(), 0..5), space())
+            .prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},{s}"))));
+        prop_oneof![2 => object(inner), 3 => array]
+    });
+    object(value)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn any_path_finds_what_it_finds_in_serde_jsons_tree(
+        paths in prop::collection::vec(any_path(), 1..6),
+        documents in prop::collection::vec(arrays(), 1..6),
+    ) {
+        let mut decoder = Decoder::new(&paths, &Timestamp::Kafka, 1 << 20);
+        for document in &documents {
+            check(&mut decoder, &paths, document.as_bytes())?;
+        }
+    }
 
     #[test]
     fn any_run_of_documents_reads_as_with_serde_json(documents in prop::collection::vec(object(json()), 1..6)) {
@@ -162,7 +223,7 @@ proptest! {
         edits in prop::collection::vec(prop::collection::vec((any::<usize>(), any::<u8>(), any::<u8>()), 1..4), 1..6),
     ) {
         let mut decoder = decoder(&FIELDS);
-        let _ = decoder.decode(document.as_bytes(), Some(1));
+        let _ = decoder.decode(document.as_bytes(), Record::at(Some(1)));
         for edits in &edits {
             check(&mut decoder, &fields(), &mutate(&document, edits))?;
         }
@@ -305,10 +366,33 @@ fn nasty_documents_read_as_with_serde_json() {
 const EVENT: &str = r#"{"timestamp": 1763657472123, "endpoint": "/api/users", "status": 200, "region": "us-east"}"#;
 
 #[test]
+fn what_is_the_records_own_is_a_field_too() {
+    let fields =
+        ["%headers.tenant", "a", "%topic", "%partition", "%key", "%headers.raw", "%headers.none", "%timestamp"];
+    let mut decoder = decoder(&fields);
+    let bytes_of = |field: &RecordField| match field {
+        RecordField::Topic => Some(&b"logs"[..]),
+        RecordField::Key => Some(&b"k-1"[..]),
+        RecordField::Header(name) if name == "tenant" => Some(&b"shop"[..]),
+        RecordField::Header(name) if name == "raw" => Some(&b"\xff"[..]),
+        _ => None,
+    };
+    // The escape in a key is what the fast way does not read.
+    for document in [r#"{"a":"\t","%topic":1}"#, r#"{"\u0061":"\t"}"#] {
+        let record = Record { time: Some(5), bytes_of: &bytes_of, partition: 7 };
+        let decoded = decoder.decode(document.as_bytes(), record).unwrap();
+        let (tenant, tab, topic) = (Value::Str("shop"), Value::Str("\t"), Value::Str("logs"));
+        let (partition, key) = (Value::Int(7), Value::Str("k-1"));
+        let expected = [tenant, tab, topic, partition, key, Value::Composite, Value::Missing, Value::Int(5)];
+        assert_eq!(decoded.values[..], expected);
+    }
+}
+
+#[test]
 fn fields_come_in_the_order_they_were_asked_for_even_twice() {
     let mut decoder =
         timed(&["region", "timestamp", "endpoint", "region", "nope"], "timestamp", TimeFormat::UnixMillis);
-    let decoded = decoder.decode(EVENT.as_bytes(), None).unwrap();
+    let decoded = decoder.decode(EVENT.as_bytes(), Record::at(None)).unwrap();
     let (region, time) = (Value::Str("us-east"), Value::Int(1_763_657_472_123));
     assert_eq!(decoded.values[..], [region, time, Value::Str("/api/users"), region, Value::Missing]);
     assert_eq!(decoded.time, 1_763_657_472_123);
@@ -329,7 +413,7 @@ fn an_integer_beyond_64_bits_keeps_its_digits_whichever_way_it_is_read() {
         ] {
             let document = format!(r#"{{"{key}":1,"a":{{"b":77777777777777777777,"b":{number}}}}}"#);
             let mut decoder = decoder(&["a.b", "x"]);
-            let decoded = decoder.decode(document.as_bytes(), Some(1)).unwrap();
+            let decoded = decoder.decode(document.as_bytes(), Record::at(Some(1))).unwrap();
             assert_eq!(decoded.values[..], [value, Value::Int(1)], "{document}");
         }
     }
@@ -339,17 +423,17 @@ fn an_integer_beyond_64_bits_keeps_its_digits_whichever_way_it_is_read() {
 fn an_event_that_nobody_wants_needs_no_time() {
     let mut decoder = timed(&["type"], "at", TimeFormat::UnixMillis);
     let is = |wanted| move |values: &[Value<'_>]| values == [Value::Str(wanted)];
-    assert_eq!(decoder.decode_if(br#"{"type":"audit"}"#, None, is("request")).unwrap(), None);
-    let reason = decoder.decode_if(br#"{"type":"request"}"#, None, is("request")).unwrap_err().reason();
+    assert_eq!(decoder.decode_if(br#"{"type":"audit"}"#, Record::at(None), is("request")).unwrap(), None);
+    let reason = decoder.decode_if(br#"{"type":"request"}"#, Record::at(None), is("request")).unwrap_err().reason();
     assert_eq!(reason, "missing_timestamp");
-    let event = decoder.decode_if(br#"{"type":"request","at":5}"#, None, is("request")).unwrap();
+    let event = decoder.decode_if(br#"{"type":"request","at":5}"#, Record::at(None), is("request")).unwrap();
     assert_eq!(event.map(|event| event.time), Some(5));
 }
 
 #[test]
 fn the_time_is_no_value_unless_it_was_asked_for() {
     let mut decoder = timed(&["status"], "timestamp", TimeFormat::UnixMillis);
-    assert_eq!(decoder.decode(EVENT.as_bytes(), None).unwrap().values[..], [Value::Int(200)]);
+    assert_eq!(decoder.decode(EVENT.as_bytes(), Record::at(None)).unwrap().values[..], [Value::Int(200)]);
 }
 
 #[test]
@@ -357,7 +441,7 @@ fn a_time_may_be_nested_and_escaped() {
     let mut decoder = timed(&["a"], "meta.at", TimeFormat::Rfc3339);
     let event = br#"{"a":"\"","meta":{"at":"2025-11-20T16:57:52\u002e123Z"}}"#;
     for _ in 0..2 {
-        let decoded = decoder.decode(event, None).unwrap();
+        let decoded = decoder.decode(event, Record::at(None)).unwrap();
         assert_eq!((decoded.time, decoded.values[0]), (1_763_657_872_123, Value::Str("\"")));
     }
 }
@@ -365,9 +449,9 @@ fn a_time_may_be_nested_and_escaped() {
 #[test]
 fn the_records_own_time_is_used_and_checked() {
     let mut decoder = decoder(&[]);
-    assert_eq!(decoder.decode(b"{}", Some(5)).unwrap().time, 5);
-    assert_eq!(decoder.decode(b"{}", None).unwrap_err().reason(), "missing_timestamp");
-    assert_eq!(decoder.decode(b"{}", Some(-1)).unwrap_err().reason(), "bad_timestamp");
+    assert_eq!(decoder.decode(b"{}", Record::at(Some(5))).unwrap().time, 5);
+    assert_eq!(decoder.decode(b"{}", Record::at(None)).unwrap_err().reason(), "missing_timestamp");
+    assert_eq!(decoder.decode(b"{}", Record::at(Some(-1))).unwrap_err().reason(), "bad_timestamp");
 }
 
 #[test]
@@ -386,12 +470,12 @@ fn every_error_has_a_reason_and_says_where() {
         (r#"{"meta":{"at":-1}}"#, "bad_timestamp", "before 1970"),
         (r#"{"meta":{"at":1763657472123456789}}"#, "bad_timestamp", "format"),
     ] {
-        let error = decoder.decode(payload.as_bytes(), Some(1)).unwrap_err();
+        let error = decoder.decode(payload.as_bytes(), Record::at(Some(1))).unwrap_err();
         assert_eq!(error.reason(), reason, "{payload}");
         assert!(DecodeError::REASONS.contains(&reason));
         assert!(error.to_string().contains(says), "{error}");
     }
-    let error = decoder.decode(b"{\"a\":\"\xff\"}", None).unwrap_err();
+    let error = decoder.decode(b"{\"a\":\"\xff\"}", Record::at(None)).unwrap_err();
     assert_eq!((error.reason(), error.to_string().contains("byte 6")), ("not_json", true));
 }
 

@@ -1,54 +1,77 @@
-//! Which fields are wanted, as a tree of keys, and where their values go while one document is read.
+//! Which fields are wanted, as a tree of keys and items, and where their values go while one document is read.
 
 use std::ops::Range;
 
 use smallvec::SmallVec;
 
 use crate::aggregate::Value;
-use crate::config::FieldPath;
+use crate::config::{FieldPath, RecordField, Step};
 
 /// Values of one event: up to 16 stay on the stack.
 pub type Values<'a> = SmallVec<[Value<'a>; 16]>;
 
-/// A key that is wanted, or that leads to one.
+/// A value that is wanted, or that leads to one.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    /// Where this key's own value goes.
+    /// Where this value itself goes.
     pub slot: Option<usize>,
-    /// Wanted keys of the object that is this key's value: name and index into [`Wanted::nodes`].
+    /// Wanted keys of the object that is this value: name and index into [`Wanted::nodes`].
     pub children: Vec<(Box<str>, usize)>,
+    /// Wanted items of the array that is this value.
+    pub items: Vec<(Pick, usize)>,
     /// This node's slot and those of all nodes under it.
     below: Vec<usize>,
+}
+
+impl Node {
+    /// Whether nothing below it is wanted.
+    #[inline]
+    pub fn is_leaf(&self) -> bool {
+        self.children.is_empty() && self.items.is_empty()
+    }
+}
+
+/// Which item of an array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Pick {
+    /// 0 is the first, -1 the last.
+    At(i32),
+    /// The first that is an object whose field `name` reads `value`.
+    Where { name: Box<str>, value: Box<str> },
+}
+
+impl Pick {
+    /// The position of the item among so many, unless it depends on what they are.
+    pub fn position(index: i32, count: usize) -> Option<usize> {
+        let from_end = || count.checked_sub(index.unsigned_abs() as usize);
+        if index >= 0 { Some(index as usize).filter(|&at| at < count) } else { from_end() }
+    }
 }
 
 /// All wanted fields; node 0 is the document.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub nodes: Vec<Node>,
+    /// What is wanted of the record, and where it goes.
+    pub of_record: Vec<(usize, RecordField)>,
     /// Number of slots: one for each distinct path.
     slots: usize,
 }
 
 impl Wanted {
     pub fn new() -> Wanted {
-        Wanted { nodes: vec![Node::default()], slots: 0 }
+        Wanted { nodes: vec![Node::default()], of_record: Vec::new(), slots: 0 }
     }
 
     /// The slot of `path`, made if it is new.
     pub fn add(&mut self, path: &FieldPath) -> usize {
+        let steps = match path {
+            FieldPath::Event(steps) => steps,
+            FieldPath::Record(field) => return self.add_of_record(field),
+        };
         let mut trail = vec![0];
-        for key in &path.0 {
-            let parent = trail[trail.len() - 1];
-            let child = match self.child(parent, key) {
-                Some(child) => child,
-                None => {
-                    self.nodes.push(Node::default());
-                    let child = self.nodes.len() - 1;
-                    self.nodes[parent].children.push((key.as_str().into(), child));
-                    child
-                }
-            };
-            trail.push(child);
+        for step in steps {
+            trail.push(self.step(trail[trail.len() - 1], step));
         }
         let last = trail[trail.len() - 1];
         if let Some(slot) = self.nodes[last].slot {
@@ -61,6 +84,40 @@ impl Wanted {
             self.nodes[node].below.push(slot);
         }
         slot
+    }
+
+    fn add_of_record(&mut self, field: &RecordField) -> usize {
+        if let Some((slot, _)) = self.of_record.iter().find(|(_, known)| known == field) {
+            return *slot;
+        }
+        let slot = self.slots;
+        self.slots += 1;
+        self.of_record.push((slot, field.clone()));
+        slot
+    }
+
+    /// The node one step below `parent`, made if it is new.
+    fn step(&mut self, parent: usize, step: &Step) -> usize {
+        let new = self.nodes.len();
+        let pick = match step {
+            Step::Key(key) => {
+                if let Some(child) = self.child(parent, key) {
+                    return child;
+                }
+                self.nodes[parent].children.push((key.as_str().into(), new));
+                self.nodes.push(Node::default());
+                return new;
+            }
+            Step::Index(index) => Pick::At(*index),
+            Step::Item { name, value } => Pick::Where { name: name.as_str().into(), value: value.as_str().into() },
+        };
+        let items = &mut self.nodes[parent].items;
+        if let Some((_, child)) = items.iter().find(|(known, _)| *known == pick) {
+            return *child;
+        }
+        items.push((pick, new));
+        self.nodes.push(Node::default());
+        new
     }
 
     /// The node of `key` in the object at `node`.
@@ -94,7 +151,7 @@ impl<'a, 's> Sink<'a, 's> {
     /// Puts a value into the node's slot, over what an earlier duplicate of the key left there.
     #[inline]
     pub fn set(&mut self, node: &Node, value: Value<'a>) {
-        if !node.children.is_empty() || !self.unescaped.is_empty() {
+        if !node.is_leaf() || !self.unescaped.is_empty() {
             self.reset(node);
         }
         if let Some(slot) = node.slot {

@@ -127,14 +127,23 @@ impl Checker<'_> {
 
     /// A path such as `request.path`.
     fn field_path(&mut self, place: Place, text: &str) -> FieldPath {
-        let parts: Vec<String> = text.split('.').map(str::to_owned).collect();
-        if parts.iter().any(|part| part.is_empty() || part.trim() != part) {
-            let help = "names with a dot between them and no spaces: `status`, `request.path`";
-            self.error(place, format!("`{text}` is not a field path"), help);
-        } else if parts.len() > 16 {
-            self.error(place, "this field path is too deep", "16 names are the most");
+        FieldPath::parse(text).unwrap_or_else(|bad| {
+            let message = format!("`{text}` is not a field path: {}", bad.message);
+            self.error(self.within(place, text, bad.at), message, bad.help);
+            FieldPath::default()
+        })
+    }
+
+    /// The place of a character of a value that stands there, if it stands there as it is.
+    fn within(&self, place: Place, value: &str, at: usize) -> Place {
+        let line = place.line.checked_sub(1).and_then(|line| self.text.lines().nth(line)).unwrap_or_default();
+        let written: String = line.chars().skip(place.column.saturating_sub(1)).collect();
+        let quote = usize::from(written.starts_with(['"', '\'']));
+        if at == 0 || !written.get(quote..).is_some_and(|written| written.starts_with(value)) {
+            return place;
         }
-        FieldPath(parts)
+        let width = place.width.saturating_sub(at + quote).max(1);
+        Place { column: place.column + quote + at, width, ..place }
     }
 
     /// Whether `name` may stand in a metric's name or be a label; says so if not.

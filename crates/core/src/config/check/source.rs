@@ -156,7 +156,7 @@ fn timestamp(check: &mut Checker, raw: &At<RawTimestamp>) -> Timestamp {
         }
         (None, _, None) => {
             check.error(raw.place, "it is not said where the event time is", help);
-            Timestamp::Field { path: FieldPath(vec![]), format: TimeFormat::UnixMillis }
+            Timestamp::Field { path: FieldPath::default(), format: TimeFormat::UnixMillis }
         }
         (_, _, Some(_)) => {
             check.error(raw.place, "the event time is either in a field or the record's own", help);
