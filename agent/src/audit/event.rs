@@ -1,5 +1,6 @@
 //! One record, read naively: as a whole, by the rules of the documentation.
 
+use super::made::made;
 use crate::config::{
     Condition, FieldPath, LabelField, Measure, MeasureKind, RecordField, Scalar, Source, Step, Test, TimeFormat,
     Timestamp, Unit,
@@ -92,14 +93,23 @@ impl Event {
         })
     }
 
-    /// Whether a label can be made of a field, perhaps an empty one.
-    pub fn has_text(&self, path: &FieldPath) -> bool {
-        self.text(path).is_some()
+    /// The field that a label is made of, as text; empty text and none at all are the same here.
+    fn label_field(&self, by: &LabelField) -> Option<String> {
+        let fields = [&by.path].into_iter().chain(&by.or);
+        fields.filter_map(|path| self.text(path)).find(|text| !text.is_empty())
+    }
+
+    /// Whether a label can be made of its field, perhaps an empty one.
+    pub fn has_label(&self, by: &LabelField) -> bool {
+        match self.label_field(by) {
+            Some(text) => made(&text, &by.making).is_some(),
+            None => [&by.path].into_iter().chain(&by.or).any(|path| self.text(path).is_some()),
+        }
     }
 
     /// The value of a label; `None`: the event is not the aggregate's.
     pub fn label(&self, by: &LabelField, most_bytes: usize) -> Option<String> {
-        let text = self.text(&by.path).filter(|text| !text.is_empty());
+        let text = self.label_field(by).and_then(|text| made(&text, &by.making)).filter(|text| !text.is_empty());
         let text = match text {
             None if by.required => return None,
             None => by.default.clone().unwrap_or_default(),

@@ -12,6 +12,7 @@
 
 mod compare;
 mod event;
+mod made;
 mod published;
 mod read;
 mod recount;

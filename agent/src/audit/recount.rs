@@ -235,7 +235,7 @@ fn read(event: &Event, aggregate: &Aggregate, label_bytes: usize) -> Option<Read
 fn is_sound(event: &Event, aggregate: &Aggregate, limits: &Limits) -> bool {
     let Some((labels, _)) = read(event, aggregate, limits.label_bytes) else { return true };
     let whole = |(by, label): (&LabelField, &String)| event.label(by, usize::MAX).as_ref() == Some(label);
-    let there = |by: &LabelField| by.default.is_some() || event.has_text(&by.path);
+    let there = |by: &LabelField| by.default.is_some() || event.has_label(by);
     aggregate.by.iter().zip(&labels).all(whole)
         && aggregate.by.iter().all(there)
         && aggregate.measures.iter().all(|measure| event.measured(measure).is_ok())

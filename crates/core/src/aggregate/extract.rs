@@ -33,7 +33,7 @@ impl Extract {
             return;
         }
         for (at, label) in aggregate.labels.iter().enumerate() {
-            if !self.push_label(at, label, value(values, label.slot), plan.label_bytes) {
+            if !self.push_label(at, label, label.value(values), plan.label_bytes) {
                 return;
             }
         }
@@ -62,6 +62,11 @@ impl Extract {
         let start = self.key.len();
         self.key.extend_from_slice(&[0; 4]);
         match value {
+            value if label.making.is_some() => {
+                if !self.push_made(at, label, value) {
+                    return false;
+                }
+            }
             Value::Str(text) if !text.is_empty() => self.key.extend_from_slice(text.as_bytes()),
             Value::Int(number) => self.push_digits(number),
             other => {
@@ -78,6 +83,40 @@ impl Extract {
         let length = (self.key.len() - begins) as u32;
         self.key[start..begins].copy_from_slice(&length.to_be_bytes());
         true
+    }
+
+    /// Appends what the label makes of the value; `false` if that is nothing and the label is required.
+    #[inline(never)]
+    fn push_made(&mut self, at: usize, label: &LabelPlan, value: Value<'_>) -> bool {
+        let number;
+        let text = match value {
+            Value::Str(text) | Value::Digits(text) => text,
+            Value::Bool(truth) => {
+                if truth {
+                    "true"
+                } else {
+                    "false"
+                }
+            }
+            Value::Int(whole) => {
+                number = whole.to_string();
+                &number
+            }
+            Value::Float(float) => {
+                number = float.to_string();
+                &number
+            }
+            Value::Missing | Value::Null | Value::Composite => return self.push_unusual(at, label, value),
+        };
+        let begins = self.key.len();
+        let Some(making) = label.making.as_ref().filter(|_| !text.is_empty()) else {
+            return self.push_unusual(at, label, Value::Str(""));
+        };
+        if !making.make(text, &mut self.key) && !label.required && !label.has_default {
+            self.note(About::Label(at), label.slot, Reason::LabelNoMatch);
+        }
+        // What is made may be nothing.
+        self.key.len() > begins || self.push_unusual(at, label, Value::Str(""))
     }
 
     /// Appends what is neither text nor an integer; `false` if it is nothing and the label is required.
@@ -160,6 +199,22 @@ fn sample(measure: &MeasurePlan, values: &[Value<'_>]) -> Result<Option<Sample>,
         Some((from, format)) => span::between(value(values, *from), value(values, slot), *format)?,
     };
     if sample.value < 0.0 && measure.refuses_negative { Err(Reason::NegativeValue) } else { Ok(Some(sample)) }
+}
+
+impl LabelPlan {
+    /// The value of its field, or of the first of the others that has one.
+    #[inline]
+    fn value<'a>(&self, values: &[Value<'a>]) -> Value<'a> {
+        let own = value(values, self.slot);
+        if self.or.is_empty() || !is_nothing(own) {
+            return own;
+        }
+        self.or.iter().map(|&slot| value(values, slot)).find(|other| !is_nothing(*other)).unwrap_or(own)
+    }
+}
+
+fn is_nothing(value: Value<'_>) -> bool {
+    matches!(value, Value::Missing | Value::Null | Value::Str(""))
 }
 
 #[inline]

@@ -12,6 +12,7 @@ mod extract;
 mod filter;
 mod histogram;
 mod key;
+mod made;
 mod measure;
 mod measures;
 mod plan;

@@ -7,9 +7,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::filter::Filter;
 use super::key::AggregateId;
+use super::made::Making;
 use super::units::Scaling;
 use crate::config::{
-    self, Aggregate, Condition, FieldPath, LabelField, MeasureKind, Scalar, Source, Test, TimeFormat, Timestamp,
+    self, Aggregate, Condition, FieldPath, LabelField, LabelMaking, MeasureKind, Scalar, Source, Template, Test,
+    TimeFormat, Timestamp,
 };
 
 /// Largest label value a plan takes unless told otherwise, bytes.
@@ -54,11 +56,15 @@ pub struct AggregatePlan {
 pub struct LabelPlan {
     /// Slot of its field.
     pub slot: usize,
+    /// Slots to look at where that one has no value.
+    pub(super) or: Box<[usize]>,
     /// Without a value, the event is not the aggregate's.
     pub required: bool,
     /// What it is without a value; usually empty.
     pub default: Box<str>,
     pub has_default: bool,
+    /// How it is made; `None`: it is the field as it is.
+    pub(super) making: Option<Making>,
 }
 
 /// One measure, ready to be folded.
@@ -124,9 +130,11 @@ impl LabelPlan {
     fn new(config: &LabelField, fields: &mut Fields) -> LabelPlan {
         LabelPlan {
             slot: fields.slot(&config.path),
+            or: config.or.iter().map(|path| fields.slot(path)).collect(),
             required: config.required,
             default: config.default.as_deref().unwrap_or_default().into(),
             has_default: config.default.is_some(),
+            making: Making::new(&config.making),
         }
     }
 }
@@ -184,6 +192,8 @@ fn id(source: &Source, config: &Aggregate) -> AggregateId {
         if let Some(default) = &label.default {
             text.add("default", [default.as_str()]);
         }
+        label.or.iter().for_each(|path| text.place("or", &[], path));
+        text.making(&label.making);
     }
     for measure in &config.measures {
         text.measure(measure);
@@ -247,6 +257,26 @@ impl Canonical {
             }
         }
         self.conditions(&measure.filter);
+    }
+
+    fn making(&mut self, making: &LabelMaking) {
+        if let Some(pattern) = &making.part {
+            self.add("match", [pattern.as_str()]);
+        }
+        if making.lower {
+            self.add("lower", []);
+        }
+        match &making.template {
+            Some(Template::Path) => self.add("template path", []),
+            Some(Template::Routes(routes)) => self.add("template", routes.iter().map(String::as_str)),
+            None => {}
+        }
+        if making.class {
+            self.add("class", []);
+        }
+        if !making.map.is_empty() {
+            self.add("map", making.map.iter().flat_map(|(value, name)| [value.as_str(), name.as_str()]));
+        }
     }
 
     fn conditions(&mut self, conditions: &[Condition]) {

@@ -16,6 +16,8 @@ pub enum Reason {
     LabelType,
     #[error("is longer than a label may be")]
     LabelTooLong,
+    #[error("is not matched by the pattern that a label is made with")]
+    LabelNoMatch,
     #[error("is missing, null or empty, and it is measured")]
     MissingValue,
     #[error("is not a number in the measure's unit, and it is measured")]
@@ -35,6 +37,7 @@ impl Reason {
             Reason::MissingLabel => "missing_label",
             Reason::LabelType => "label_type",
             Reason::LabelTooLong => "label_too_long",
+            Reason::LabelNoMatch => "label_no_match",
             Reason::MissingValue => "missing_value",
             Reason::ValueType => "value_type",
             Reason::ValueOutOfRange => "value_out_of_range",
@@ -45,11 +48,12 @@ impl Reason {
     /// Why a whole event is not an aggregate's.
     pub const EVENTS: [Reason; 2] = [Reason::Where, Reason::RequiredLabel];
     /// What may be wrong with a label.
-    pub const LABELS: [Reason; 3] = [Reason::MissingLabel, Reason::LabelType, Reason::LabelTooLong];
+    pub const LABELS: [Reason; 4] =
+        [Reason::MissingLabel, Reason::LabelType, Reason::LabelTooLong, Reason::LabelNoMatch];
     /// Why a measure does not measure an event.
     pub const VALUES: [Reason; 4] =
         [Reason::MissingValue, Reason::ValueType, Reason::ValueOutOfRange, Reason::NegativeValue];
-    const COUNT: usize = 9;
+    const COUNT: usize = 10;
 
     /// Whether a strict source makes a dead letter of it: not of what the config itself asks for.
     pub(super) fn is_fault(self) -> bool {

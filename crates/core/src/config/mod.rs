@@ -11,6 +11,7 @@ mod cluster;
 mod conditions;
 mod error;
 mod letters;
+mod making;
 mod names;
 mod own_topics;
 mod parser;
@@ -75,5 +76,7 @@ pub fn json_schema() -> serde_json::Value {
 
 #[cfg(test)]
 mod otlp_tests;
+#[cfg(test)]
+mod source_tests;
 #[cfg(test)]
 mod tests;

@@ -192,8 +192,32 @@ fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
 }
 
 fn label(label: &LabelField) -> String {
-    let field = text(&label.path.to_string());
+    let mut field = text(&label.path.to_string());
+    if !label.or.is_empty() {
+        let others = label.or.iter().map(|path| text(&path.to_string()));
+        field = format!("[{}]", [field].into_iter().chain(others).collect::<Vec<_>>().join(", "));
+    }
     let mut more = Vec::new();
+    let making = &label.making;
+    more.extend(making.part.iter().map(|pattern| format!("match: {}", quoted(pattern))));
+    if making.lower {
+        more.push("lower: true".to_owned());
+    }
+    match &making.template {
+        Some(Template::Path) => more.push("template: path".to_owned()),
+        Some(Template::Routes(routes)) => {
+            let routes: Vec<_> = routes.iter().map(|route| quoted(route)).collect();
+            more.push(format!("template: [{}]", routes.join(", ")));
+        }
+        None => {}
+    }
+    if making.class {
+        more.push("class: true".to_owned());
+    }
+    if !making.map.is_empty() {
+        let names = making.map.iter().map(|(value, name)| format!("{}: {}", quoted(value), quoted(name)));
+        more.push(format!("map: {{ {} }}", names.collect::<Vec<_>>().join(", ")));
+    }
     if let Some(default) = &label.default {
         more.push(format!("default: {}", quoted(default)));
     }

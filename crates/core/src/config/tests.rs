@@ -24,19 +24,19 @@ fn refused(text: &str) -> String {
 }
 
 /// The minimal config with `from` replaced.
-fn changed(from: &str, to: &str) -> String {
+pub(super) fn changed(from: &str, to: &str) -> String {
     assert!(MINIMAL.contains(from), "{from} is not in the minimal config");
     MINIMAL.replace(from, to)
 }
 
 /// The texts of the errors of all these configs, one after the other.
-fn all_refused(cases: &[(&str, String)]) -> String {
+pub(super) fn all_refused(cases: &[(&str, String)]) -> String {
     cases.iter().map(|(name, text)| format!("## {name}\n{}\n\n", refused(text))).collect()
 }
 
 /// Compares with `snapshots/<name>.snap`; `INSTA_UPDATE=always` writes it anew.
 #[track_caller]
-fn snapshot(name: &str, text: &str) {
+pub(super) fn snapshot(name: &str, text: &str) {
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!(name, text);
     });
@@ -130,7 +130,9 @@ aggregates:
   web:
     source: a
     where: { any: [{ a: 1, b: { suffix: x } }, { c: { contains: y } }], not: { d: { not: [1, 2] } }, e: { matches: "^a" } }
-    by: { zone: geo.zone, app: app name, host: "true", who: { field: user, default: none }, what: { field: verb, required: true } }
+    by: { zone: geo.zone, app: app name, host: "true", who: { field: user, default: none }, what: { field: verb, required: true },
+          r: { field: u, match: '^(.)', lower: true, template: [/a/:b, /c/*] }, s: { field: s, class: true }, p: { field: u, template: path },
+          l: { field: [level, '"log.level"'], map: { 30: info, 40: "true", _: x } }, m: [b, 'c[-1]."d e"'], n: 'c[k="x]"].v', t: "%topic", h: '%headers."x.y"' }
     windows: [10s, 1m/10s, 1h/20s, total]
     pane: 5s
     grace: 1h30m
@@ -334,82 +336,6 @@ fn errors_of_kafka_and_state_are_told() {
             ("certificate without a key", format!("{MINIMAL}otlp: {{ client_certificate: /a.pem }}\n")),
             ("key without a certificate", format!("{MINIMAL}otlp: {{ client_key: /a.key }}\n")),
             ("workers", format!("{MINIMAL}workers: 0\n")),
-        ]),
-    );
-}
-
-#[test]
-fn errors_of_sources_and_aggregates_are_told() {
-    let source = |line: &str| changed("    timestamp: { from: kafka }", line);
-    let aggregate = |lines: &str| changed("    windows: [1m]", lines);
-    let measure = |text: &str| changed("events: count", text);
-    snapshot(
-        "errors_of_sources_and_aggregates",
-        &all_refused(&[
-            ("no sources", changed("  events:\n    topics: [log-events]\n    timestamp: { from: kafka }\n", "  {}\n")),
-            ("no topics", changed("[log-events]", "[]")),
-            ("bad topic", changed("[log-events]", "[log events, ok]")),
-            ("bad pattern", changed("[log-events]", "['^log-(']")),
-            (
-                "topic in two sources",
-                changed(
-                    "aggregates:",
-                    "  other: { topics: ['^log-.*', log-events], timestamp: { from: kafka } }\naggregates:",
-                ),
-            ),
-            ("no time", source("    timestamp: {}")),
-            ("time without a format", source("    timestamp: { field: at }")),
-            ("two times", source("    timestamp: { field: at, format: unix_ms, from: kafka }")),
-            ("unknown time format", source("    timestamp: { field: at, format: unix }")),
-            ("not in this version", source("    timestamp: { from: kafka }\n    format: raw\n    remap: '.a = 1'")),
-            ("unknown format", source("    timestamp: { from: kafka }\n    format: avro")),
-            (
-                "a lead that is a dead letter's",
-                source("    timestamp: { from: kafka }\n    max_future: 30s\n    max_lead: 1m"),
-            ),
-            ("bad path", source("    timestamp: { field: a..b, format: unix_ms }")),
-            ("unknown source", changed("source: events", "source: event")),
-            ("reserved and invalid labels", aggregate("    by: { le: a, __x: b, instance: c, my-label: d, ok: e }")),
-            ("bad windows", aggregate("    windows: [1, 5m/3m, 1m/5m, 0s, session, 1m, 60s, 5 minutes]")),
-            ("window not a multiple of the pane", aggregate("    windows: [1m, 90s]\n    pane: 20s")),
-            ("retention too short", aggregate("    windows: [1h]\n    grace: 5m\n    retention: 1h")),
-            ("ttl shorter than the retention", aggregate("    windows: [1m]\n    key_ttl: 5m")),
-            ("prefix", aggregate("    prefix: 9lives")),
-            ("reserved prefix", aggregate("    prefix: streamgauge")),
-            ("limit", aggregate("    limit: 0")),
-            ("aggregate name", changed("  log:\n", "  my-log:\n")),
-            ("no measures", measure("{}")),
-            ("measure name", measure("my-events: count")),
-            ("a count of a field", measure("events: { count: status }")),
-            ("a count with a unit", measure("events: { count: {}, unit: ms }")),
-            ("no statistic", measure("events: { unit: ms }")),
-            ("two statistics", measure("events: { sum: a, avg: a }")),
-            ("no field", measure("time: { histogram: { where: { a: 1 } } }")),
-            ("no bounds", measure("time: { buckets: a }")),
-            ("bad bounds", measure("time: { buckets: { field: a, bounds: [1, 1] } }")),
-            ("bounds without buckets", measure("time: { histogram: { field: a, bounds: [1, 2] } }")),
-            ("unknown unit", measure("time: { histogram: a, unit: minutes }")),
-            ("empty conditions", measure("events: { count: { where: { a: {}, b: [] } } }")),
-            ("a pattern that is none", measure("events: { count: { where: { a: { matches: '(' } } } }")),
-            ("no choice", measure("events: { count: { where: { any: [], not: {} } } }")),
-            ("a choice of both", measure("events: { count: { where: { any: [1, { a: 2 }] } } }")),
-            ("a label of nothing", aggregate("    by: { a: { default: x } }")),
-            ("required and default", aggregate("    by: { a: { field: x, default: y, required: true } }")),
-            ("half a stretch of time", measure("time: { histogram: { from: a } }")),
-            ("a stretch of time in bytes", measure("time: { histogram: { from: a, to: b }, unit: MB }")),
-            ("a field and a stretch of time", measure("time: { sum: { field: x, from: a, to: b } }")),
-            ("a format of a field", measure("time: { sum: { field: x, format: rfc3339 } }")),
-            ("signed", measure("time: { max: x, signed: true }")),
-            ("dead letters read", source("    timestamp: { from: kafka }\n    dead_letters: { topic: log-events }")),
-            ("dead letters nowhere", source("    timestamp: { from: kafka }\n    dead_letters: { topic: '^x' }")),
-            ("metric name", measure("events: { count: {}, name: my-events }")),
-            ("same metric", measure("events: count\n      events_2: { count: {}, name: log_events_total }")),
-            (
-                "same metric, two aggregates",
-                measure(
-                    "window_complete: { max: x, name: log_max }\n  log_window: { source: events, measures: { complete: { count: {} }, x: { max: x, name: log_max } } }",
-                ),
-            ),
         ]),
     );
 }

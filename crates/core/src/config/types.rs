@@ -12,6 +12,7 @@ use super::units::format_duration;
 
 pub use super::conditions::{Condition, Scalar, Test};
 pub use super::letters::{LetterPayload, SourceDeadLetters};
+pub use super::making::{LabelMaking, Template};
 pub use super::path::{BadPath, FieldPath, RecordField, Step};
 
 /// The whole checked configuration.
@@ -209,15 +210,18 @@ pub enum Publish {
     Merged,
 }
 
-/// A label and the field it is made of. Without a value it is empty, unless one of the others says something else.
+/// A label and the field it is made of. Without a value (missing, null or empty) it is empty, unless it says something else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelField {
     pub label: String,
     pub path: FieldPath,
+    /// Fields to look at, in this order, where that one has no value.
+    pub or: Vec<FieldPath>,
     /// An event without a value is not the aggregate's.
     pub required: bool,
     /// What the label is without a value.
     pub default: Option<String>,
+    pub making: LabelMaking,
 }
 
 /// A window that is `size` long and starts every `hop`. Tumbling: `hop == size`.

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use crate::aggregate::samples::*;
 use crate::aggregate::{ByReason, EntryKey, Event, Pane, Plan, Reason, Tally, TaskState, Value, is_overflow, labels};
-use crate::config::{Aggregate, Condition, LabelField, Scalar, Since, Source, Test, TimeFormat, Timestamp, Unit};
+use crate::config::{
+    Aggregate, Condition, LabelField, LabelMaking, Scalar, Since, Source, Template, Test, TimeFormat, Timestamp, Unit,
+};
 
 fn fold_values(task: &mut TaskState, values: [Value<'_>; 3]) -> Result<(), Reason> {
     task.fold(&Event { time: 1_000_000, reach: 1_000_000, values: &values }).map_err(|rejection| rejection.reason)
@@ -103,6 +105,54 @@ fn a_label_without_a_value_is_empty_or_what_the_config_says_or_the_event_is_not_
     assert_eq!(with(&|_| ()), (counts(&[("", 4), ("a", 1)]), 0));
     assert_eq!(with(&|label| label.default = Some("none".into())), (counts(&[("a", 1), ("none", 4)]), 0));
     assert_eq!(with(&|label| label.required = true), (counts(&[("a", 1)]), 4));
+}
+
+/// What labels each event's `name` gives, and what of them was counted as wrong.
+fn labels_of(making: LabelMaking, required: bool, names: &[Value<'_>]) -> (Vec<String>, [u64; 2], u64) {
+    let mut config = aggregate();
+    config.by[0] = LabelField { making, required, or: vec![path("ok")], ..config.by[0].clone() };
+    let mut task = TaskState::new(plan(config));
+    let mut found = Vec::new();
+    for name in names {
+        fold_values(&mut task, [*name, Value::Str(""), Value::Int(1)]).unwrap();
+        let keys: Vec<String> =
+            live(&task).into_iter().map(|(entry, _)| labels(&entry.key).unwrap()[0].to_owned()).collect();
+        found.extend(keys.into_iter().find(|key| !found.contains(key)).into_iter().collect::<Vec<_>>());
+    }
+    let mut counted = ([0; 2], 0);
+    task.take_tallies(|_, tally| {
+        let of = |reason| tally.labels[0].of(reason);
+        counted = ([of(Reason::LabelNoMatch), of(Reason::MissingLabel)], tally.events.of(Reason::RequiredLabel));
+    });
+    (found, counted.0, counted.1)
+}
+
+#[test]
+fn a_label_may_be_made_of_its_field_whatever_type_that_has() {
+    let class = LabelMaking { class: true, ..LabelMaking::default() };
+    let statuses = [Value::Int(503), Value::Str("404"), Value::Float(200.0), Value::Bool(true), Value::Missing];
+    let made = ["5xx", "4xx", "2xx", "other", ""].map(str::to_owned).to_vec();
+    assert_eq!(labels_of(class, false, &statuses), (made, [0, 1], 0));
+    let first = LabelMaking { part: Some("^([A-Z]+) ".into()), lower: true, ..LabelMaking::default() };
+    let lines = [Value::Str("GET /a"), Value::Str("garbage"), Value::Str("PUT /b"), Value::Null];
+    let made = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(labels_of(first.clone(), false, &lines), (made(&["get", "", "put"]), [1, 1], 0));
+    assert_eq!(labels_of(first, true, &lines), (made(&["get", "put"]), [0, 0], 2));
+}
+
+#[test]
+fn a_label_may_be_made_of_the_first_field_that_has_a_value() {
+    let mut config = aggregate();
+    config.by[0].or = vec![path("ok"), path("ms")];
+    let mut task = TaskState::new(plan(config));
+    let (text, number) = (Value::Str("text"), Value::Int(7));
+    for values in [[text, number, number], [Value::Null, text, number], [Value::Str(""), Value::Missing, number]] {
+        fold_values(&mut task, values).unwrap();
+    }
+    let counts = live(&task).into_iter().filter(|(entry, _)| entry.pane == Pane::TOTAL);
+    let counts: Vec<_> =
+        counts.map(|(entry, cell)| (labels(&entry.key).unwrap()[0].to_owned(), cell.measures[0].count())).collect();
+    assert_eq!(counts, [("7".to_owned(), Some(1)), ("text".to_owned(), Some(2))]);
 }
 
 #[test]
@@ -255,6 +305,24 @@ fn an_id_changes_with_the_meaning_and_only_with_it() {
     assert!(changed(&|a| a.filter = a.measures[1].filter.clone()));
     assert!(changed(&|a| a.by[0].required = true));
     assert!(changed(&|a| a.by[0].default = Some("none".into())));
+    assert!(changed(&|a| a.by[0].or = vec![path("other")]));
+    let ids: Vec<_> = ["name[0]", "name[-1]", "name[a=0]", "\"name[0]\"", "name.\"[0]\"", "%key", "\"%key\""]
+        .map(|text| {
+            id(Aggregate { by: vec![LabelField { path: path(text), ..aggregate().by[0].clone() }], ..aggregate() })
+        })
+        .to_vec();
+    assert!(ids.iter().enumerate().all(|(at, id)| !ids[at + 1..].contains(id)), "{ids:?}");
+    let makings = [
+        LabelMaking { part: Some("a".into()), ..LabelMaking::default() },
+        LabelMaking { lower: true, ..LabelMaking::default() },
+        LabelMaking { class: true, ..LabelMaking::default() },
+        LabelMaking { template: Some(Template::Path), ..LabelMaking::default() },
+        LabelMaking { template: Some(Template::Routes(vec!["/a".into()])), ..LabelMaking::default() },
+        LabelMaking { map: vec![("1".into(), "a".into())], ..LabelMaking::default() },
+    ];
+    for making in makings {
+        assert!(changed(&|a| a.by[0].making = making.clone()), "{making:?}");
+    }
     assert!(changed(&|a| a.measures[2].signed = !a.measures[2].signed));
     let since = || Since { path: path("began"), format: TimeFormat::Rfc3339 };
     assert!(changed(&|a| a.measures[2].since = Some(since())));

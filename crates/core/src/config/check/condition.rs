@@ -1,7 +1,5 @@
 //! Checks of the conditions of a `where`.
 
-use regex::Regex;
-
 use super::super::at::Place;
 use super::super::raw::{RawCondition, RawScalar, RawTerm, RawWhere, Tests};
 use super::super::types::{Condition, Scalar, Test};
@@ -73,12 +71,8 @@ fn tests(check: &mut Checker, place: Place, what: &str, raw: &RawCondition) -> V
 
 fn all(check: &mut Checker, place: Place, what: &str, raw: &Tests) -> Vec<Test> {
     let Tests { eq, ne, gt, gte, lt, lte, one_of: values, prefix, suffix, contains, matches, exists, not } = raw;
-    if let Some(pattern) = matches
-        && let Err(error) = Regex::new(&pattern.value)
-    {
-        let reason = error.to_string();
-        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        check.error(pattern.place, format!("`{}` is not a regular expression: {reason}", pattern.value), "");
+    if let Some(pattern) = matches {
+        check.regex(pattern);
     }
     let all = [
         eq.as_ref().map(|value| Test::Eq(scalar(value))),

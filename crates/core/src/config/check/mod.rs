@@ -146,6 +146,15 @@ impl Checker<'_> {
         Place { column: place.column + quote + at, width, ..place }
     }
 
+    /// A regular expression; says so if it is none.
+    fn regex(&mut self, pattern: &At<String>) {
+        if let Err(error) = regex::Regex::new(&pattern.value) {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            self.error(pattern.place, format!("`{}` is not a regular expression: {reason}", pattern.value), "");
+        }
+    }
+
     /// Whether `name` may stand in a metric's name or be a label; says so if not.
     fn identifier(&mut self, place: Place, name: &str, what: &str) -> bool {
         let mut characters = name.chars();

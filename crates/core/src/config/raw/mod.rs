@@ -12,7 +12,7 @@ mod scalar;
 
 pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawProbe, RawTopicChange, RawTopics};
 pub use condition::{RawCondition, RawTerm, RawWhere, Tests};
-pub use label::{Label, RawLabel};
+pub use label::{Label, RawLabel, RawTemplate};
 pub use measure::{Body, Measured, RawMeasure, RawUnit};
 pub use otlp::{RawCompression, RawOtlp, RawProtocol};
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};

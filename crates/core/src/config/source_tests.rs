@@ -1,0 +1,92 @@
+//! What is wrong with sources and aggregates is told, each with its place.
+
+use super::tests::{all_refused, changed, snapshot};
+
+#[test]
+fn errors_of_sources_and_aggregates_are_told() {
+    let source = |line: &str| changed("    timestamp: { from: kafka }", line);
+    let aggregate = |lines: &str| changed("    windows: [1m]", lines);
+    let measure = |text: &str| changed("events: count", text);
+    snapshot(
+        "errors_of_sources_and_aggregates",
+        &all_refused(&[
+            ("no sources", changed("  events:\n    topics: [log-events]\n    timestamp: { from: kafka }\n", "  {}\n")),
+            ("no topics", changed("[log-events]", "[]")),
+            ("bad topic", changed("[log-events]", "[log events, ok]")),
+            ("bad pattern", changed("[log-events]", "['^log-(']")),
+            (
+                "topic in two sources",
+                changed(
+                    "aggregates:",
+                    "  other: { topics: ['^log-.*', log-events], timestamp: { from: kafka } }\naggregates:",
+                ),
+            ),
+            ("no time", source("    timestamp: {}")),
+            ("time without a format", source("    timestamp: { field: at }")),
+            ("two times", source("    timestamp: { field: at, format: unix_ms, from: kafka }")),
+            ("unknown time format", source("    timestamp: { field: at, format: unix }")),
+            ("not in this version", source("    timestamp: { from: kafka }\n    format: raw\n    remap: '.a = 1'")),
+            ("unknown format", source("    timestamp: { from: kafka }\n    format: avro")),
+            (
+                "a lead that is a dead letter's",
+                source("    timestamp: { from: kafka }\n    max_future: 30s\n    max_lead: 1m"),
+            ),
+            ("bad path", source("    timestamp: { field: a..b, format: unix_ms }")),
+            (
+                "bad paths",
+                aggregate(
+                    "    by: { a: 'x[', b: '\"x', c: { field: [ok, 'x[1'] }, d: '%offset', e: '%headers.a.b', f: x.y z. }",
+                ),
+            ),
+            ("made in two ways", aggregate("    by: { a: { field: x, class: true, map: { 1: b } } }")),
+            (
+                "no template, no route, no map, no pattern",
+                aggregate(
+                    "    by: { a: { field: x, template: url }, b: { field: y, template: [x, /a/*/b] }, c: { field: z, map: {}, match: '(' }, d: { field: [] } }",
+                ),
+            ),
+            ("unknown source", changed("source: events", "source: event")),
+            ("reserved and invalid labels", aggregate("    by: { le: a, __x: b, instance: c, my-label: d, ok: e }")),
+            ("bad windows", aggregate("    windows: [1, 5m/3m, 1m/5m, 0s, session, 1m, 60s, 5 minutes]")),
+            ("window not a multiple of the pane", aggregate("    windows: [1m, 90s]\n    pane: 20s")),
+            ("retention too short", aggregate("    windows: [1h]\n    grace: 5m\n    retention: 1h")),
+            ("ttl shorter than the retention", aggregate("    windows: [1m]\n    key_ttl: 5m")),
+            ("prefix", aggregate("    prefix: 9lives")),
+            ("reserved prefix", aggregate("    prefix: streamgauge")),
+            ("limit", aggregate("    limit: 0")),
+            ("aggregate name", changed("  log:\n", "  my-log:\n")),
+            ("no measures", measure("{}")),
+            ("measure name", measure("my-events: count")),
+            ("a count of a field", measure("events: { count: status }")),
+            ("a count with a unit", measure("events: { count: {}, unit: ms }")),
+            ("no statistic", measure("events: { unit: ms }")),
+            ("two statistics", measure("events: { sum: a, avg: a }")),
+            ("no field", measure("time: { histogram: { where: { a: 1 } } }")),
+            ("no bounds", measure("time: { buckets: a }")),
+            ("bad bounds", measure("time: { buckets: { field: a, bounds: [1, 1] } }")),
+            ("bounds without buckets", measure("time: { histogram: { field: a, bounds: [1, 2] } }")),
+            ("unknown unit", measure("time: { histogram: a, unit: minutes }")),
+            ("empty conditions", measure("events: { count: { where: { a: {}, b: [] } } }")),
+            ("a pattern that is none", measure("events: { count: { where: { a: { matches: '(' } } } }")),
+            ("no choice", measure("events: { count: { where: { any: [], not: {} } } }")),
+            ("a choice of both", measure("events: { count: { where: { any: [1, { a: 2 }] } } }")),
+            ("a label of nothing", aggregate("    by: { a: { default: x } }")),
+            ("required and default", aggregate("    by: { a: { field: x, default: y, required: true } }")),
+            ("half a stretch of time", measure("time: { histogram: { from: a } }")),
+            ("a stretch of time in bytes", measure("time: { histogram: { from: a, to: b }, unit: MB }")),
+            ("a field and a stretch of time", measure("time: { sum: { field: x, from: a, to: b } }")),
+            ("a format of a field", measure("time: { sum: { field: x, format: rfc3339 } }")),
+            ("signed", measure("time: { max: x, signed: true }")),
+            ("dead letters read", source("    timestamp: { from: kafka }\n    dead_letters: { topic: log-events }")),
+            ("dead letters nowhere", source("    timestamp: { from: kafka }\n    dead_letters: { topic: '^x' }")),
+            ("metric name", measure("events: { count: {}, name: my-events }")),
+            ("same metric", measure("events: count\n      events_2: { count: {}, name: log_events_total }")),
+            (
+                "same metric, two aggregates",
+                measure(
+                    "window_complete: { max: x, name: log_max }\n  log_window: { source: events, measures: { complete: { count: {} }, x: { max: x, name: log_max } } }",
+                ),
+            ),
+        ]),
+    );
+}
