@@ -1,6 +1,7 @@
 //! One record, read naively: as a whole, by the rules of the documentation.
 
 use super::made::made;
+use super::time;
 use crate::config::{
     Condition, FieldPath, LabelField, Measure, MeasureKind, RecordField, Scalar, Source, Step, Test, TimeFormat,
     Timestamp, Unit,
@@ -52,8 +53,8 @@ impl Event {
             return None;
         }
         event.time = match &source.timestamp {
-            Timestamp::Kafka => record_time?,
-            Timestamp::Field { path, format } => time(&event.at(path)?, *format)?,
+            Timestamp::FirstOf(all) => event.first_time(all)?,
+            one => event.first_time(std::slice::from_ref(one))?,
         };
         let most = record_time.map_or(i64::MAX, |t| t.saturating_add(source.max_future.as_millis() as i64));
         event.reach =
@@ -144,7 +145,7 @@ impl Event {
         };
         let value = match &measure.since {
             Some(since) => {
-                let (from, to) = (self.instant(&since.path, since.format)?, self.instant(path, since.format)?);
+                let (from, to) = (self.instant(&since.path, &since.format)?, self.instant(path, &since.format)?);
                 (to - from) as f64 / 1e9
             }
             None => self.quantity(path, measure.unit)?,
@@ -153,23 +154,40 @@ impl Event {
         if value < 0.0 && grows { Err(Unusable) } else { Ok(Some(value)) }
     }
 
-    /// Nanoseconds since 1970.
-    fn instant(&self, path: &FieldPath, format: TimeFormat) -> Result<i128, Unusable> {
-        let value = &self.at(path).ok_or(Unusable)?;
-        let unit = match format {
-            TimeFormat::Rfc3339 => {
-                let time: jiff::Timestamp = value.as_str().and_then(|text| text.parse().ok()).ok_or(Unusable)?;
-                return Ok(time.as_nanosecond());
+    /// Unix milliseconds: the first time that is there. One that cannot be read may be read another way.
+    fn first_time(&self, all: &[Timestamp]) -> Option<i64> {
+        let mut unreadable: Option<&FieldPath> = None;
+        for timestamp in all {
+            let path = match timestamp {
+                Timestamp::Kafka if unreadable.is_none() => match self.envelope.time {
+                    Some(time) => return Some(time),
+                    None => continue,
+                },
+                Timestamp::Kafka | Timestamp::FirstOf(_) => continue,
+                Timestamp::Field { path, .. } | Timestamp::Parts { seconds: path, .. } => path,
+            };
+            let there = |value: &Value| !value.is_null() && value.as_str() != Some("");
+            let Some(value) = self.at(path).filter(there) else { continue };
+            if unreadable.is_some_and(|other| other != path) {
+                continue;
             }
-            TimeFormat::UnixSeconds => 1e9,
-            TimeFormat::UnixMillis => 1e6,
-            TimeFormat::UnixNanos => 1.0,
-        };
-        match (value.as_i64(), number(value)) {
-            (Some(whole), _) => Ok(i128::from(whole) * unit as i128),
-            (None, Some(number)) => Ok((number * unit).round() as i128),
-            (None, None) => Err(Unusable),
+            let read = match timestamp {
+                Timestamp::Parts { nanos, .. } => time::parts(&value, self.at(nanos)),
+                Timestamp::Field { format, part, .. } => time::millis(&value, format, part.as_deref()),
+                Timestamp::Kafka | Timestamp::FirstOf(_) => None,
+            };
+            match read {
+                Some(time) => return Some(time),
+                None => unreadable = unreadable.or(Some(path)),
+            }
         }
+        None
+    }
+
+    /// Nanoseconds since 1970.
+    fn instant(&self, path: &FieldPath, format: &TimeFormat) -> Result<i128, Unusable> {
+        let value = self.at(path).ok_or(Unusable)?;
+        time::nanos(&value, format).ok_or(Unusable)
     }
 
     fn quantity(&self, path: &FieldPath, unit: Unit) -> Result<f64, Unusable> {
@@ -223,7 +241,7 @@ impl Event {
 pub struct Unusable;
 
 /// The number that a value is, also as text.
-fn number(value: &Value) -> Option<f64> {
+pub fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => {
@@ -328,33 +346,5 @@ fn plain_text(value: Option<&Value>) -> Option<String> {
         Value::Bool(truth) => Some(truth.to_string()),
         Value::Number(number) => Some(number.as_i64().map_or(number.as_f64()?.to_string(), |whole| whole.to_string())),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-/// Unix milliseconds; numbers may stand in strings.
-fn time(value: &Value, format: TimeFormat) -> Option<i64> {
-    if format == TimeFormat::Rfc3339 {
-        let time: jiff::Timestamp = value.as_str()?.parse().ok()?;
-        return i64::try_from(time.as_nanosecond().div_euclid(1_000_000)).ok();
-    }
-    let (whole, number) = match value {
-        Value::String(text) if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => {
-            (text.parse::<i64>().ok(), text.parse::<f64>().ok())
-        }
-        other => (other.as_i64(), other.as_f64()),
-    };
-    match (whole, number) {
-        (Some(whole), _) => match format {
-            TimeFormat::UnixSeconds => whole.checked_mul(1_000),
-            TimeFormat::UnixNanos => Some(whole.div_euclid(1_000_000)),
-            TimeFormat::UnixMillis | TimeFormat::Rfc3339 => Some(whole),
-        },
-        (None, Some(number)) => Some(match format {
-            // To the microsecond first: a time with three decimals is not one millisecond less for being a float.
-            TimeFormat::UnixSeconds => ((number * 1e6).round() / 1e3).floor() as i64,
-            TimeFormat::UnixNanos => (number / 1e6).floor() as i64,
-            TimeFormat::UnixMillis | TimeFormat::Rfc3339 => number.floor() as i64,
-        }),
-        (None, None) => None,
     }
 }

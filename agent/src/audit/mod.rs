@@ -16,6 +16,7 @@ mod made;
 mod published;
 mod read;
 mod recount;
+mod time;
 
 #[cfg(test)]
 mod tests;

@@ -74,17 +74,29 @@ pub fn summary(name: &str, config: &Config) -> String {
 }
 
 fn event_time(source: &Source) -> String {
-    match &source.timestamp {
-        Timestamp::Kafka => "event time from the record".into(),
-        Timestamp::Field { path, format } => {
-            let format = match format {
+    format!("event time from {}", time_words(&source.timestamp))
+}
+
+fn time_words(timestamp: &Timestamp) -> String {
+    match timestamp {
+        Timestamp::Kafka => "the record".into(),
+        Timestamp::Field { path, format, .. } => {
+            let zone = format.zone().map(|zone| format!(", in {zone}")).unwrap_or_default();
+            let words = match format {
                 TimeFormat::UnixSeconds => "seconds since 1970",
                 TimeFormat::UnixMillis => "milliseconds since 1970",
+                TimeFormat::UnixMicros => "microseconds since 1970",
                 TimeFormat::UnixNanos => "nanoseconds since 1970",
+                TimeFormat::Unix => "a number since 1970",
                 TimeFormat::Rfc3339 => "RFC 3339",
+                TimeFormat::Iso8601 { .. } => "ISO 8601",
+                TimeFormat::Clf { .. } => "as in access logs",
+                TimeFormat::Pattern { pattern, .. } => pattern,
             };
-            format!("event time from `{path}` ({format})")
+            format!("`{path}` ({words}{zone})")
         }
+        Timestamp::Parts { seconds, nanos } => format!("`{seconds}` (seconds) and `{nanos}` (nanoseconds)"),
+        Timestamp::FirstOf(all) => all.iter().map(time_words).collect::<Vec<_>>().join(", else "),
     }
 }
 

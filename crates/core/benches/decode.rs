@@ -46,7 +46,7 @@ fn events(message: impl Fn(usize) -> String) -> Vec<String> {
 fn decoder() -> Decoder {
     let path = |name: &str| FieldPath::keys([name]);
     let fields = ["endpoint", "status", "response_time_ms", "region"].map(path);
-    let timestamp = Timestamp::Field { path: path("timestamp"), format: TimeFormat::UnixMillis };
+    let timestamp = Timestamp::field(path("timestamp"), TimeFormat::UnixMillis);
     Decoder::new(&fields, &timestamp, 1 << 20)
 }
 

@@ -6,3 +6,4 @@ pub mod aggregate;
 pub mod config;
 pub mod decode;
 pub mod generate;
+pub mod value;

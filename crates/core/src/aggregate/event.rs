@@ -1,21 +1,6 @@
 //! What decoding hands to folding: an event's time and the fields that its source's aggregates asked for.
 
-/// One field's value, borrowed from the event's bytes or the decoder's scratch space.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Value<'a> {
-    /// The field is not there.
-    #[default]
-    Missing,
-    Null,
-    Bool(bool),
-    Int(i64),
-    /// An integer beyond `i64`: its digits.
-    Digits(&'a str),
-    Float(f64),
-    Str(&'a str),
-    /// An array or an object.
-    Composite,
-}
+use crate::value::Value;
 
 /// One decoded event.
 #[derive(Clone, Copy, Debug)]

@@ -2,11 +2,11 @@
 
 use std::io::Write;
 
-use super::event::Value;
 use super::plan::{AggregatePlan, LabelPlan, MeasurePlan, Plan};
 use super::reason::{About, Note, Reason};
+use super::sample::Sample;
 use super::span;
-use super::units::Sample;
+use crate::value::Value;
 
 /// What an aggregate folds of one event. Reused from event to event.
 #[derive(Debug, Default)]
@@ -196,7 +196,7 @@ fn sample(measure: &MeasurePlan, values: &[Value<'_>]) -> Result<Option<Sample>,
     let Some(slot) = measure.field else { return Ok(Some(Sample { value: 0.0, nanos: 0 })) };
     let sample = match &measure.since {
         None => measure.scaling.sample(value(values, slot))?,
-        Some((from, format)) => span::between(value(values, *from), value(values, slot), *format)?,
+        Some((from, times)) => span::between(value(values, *from), value(values, slot), times)?,
     };
     if sample.value < 0.0 && measure.refuses_negative { Err(Reason::NegativeValue) } else { Ok(Some(sample)) }
 }
@@ -206,15 +206,11 @@ impl LabelPlan {
     #[inline]
     fn value<'a>(&self, values: &[Value<'a>]) -> Value<'a> {
         let own = value(values, self.slot);
-        if self.or.is_empty() || !is_nothing(own) {
+        if self.or.is_empty() || !own.is_nothing() {
             return own;
         }
-        self.or.iter().map(|&slot| value(values, slot)).find(|other| !is_nothing(*other)).unwrap_or(own)
+        self.or.iter().map(|&slot| value(values, slot)).find(|other| !other.is_nothing()).unwrap_or(own)
     }
-}
-
-fn is_nothing(value: Value<'_>) -> bool {
-    matches!(value, Value::Missing | Value::Null | Value::Str(""))
 }
 
 #[inline]

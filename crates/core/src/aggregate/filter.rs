@@ -2,9 +2,8 @@
 
 use regex::Regex;
 
-use super::event::Value;
-use super::quantity;
 use crate::config::{Condition, FieldPath, Scalar, Test};
+use crate::value::{self, Value};
 
 /// Conditions that all have to hold.
 #[derive(Debug, Default)]
@@ -87,10 +86,7 @@ fn number(value: Value<'_>) -> Option<f64> {
         Value::Int(number) => Some(number as f64),
         Value::Float(number) => Some(number),
         Value::Digits(digits) => digits.parse().ok(),
-        Value::Str(text) => match quantity::number(text)? {
-            Value::Str(_) => None,
-            number_in_text => number(number_in_text),
-        },
+        Value::Str(text) => number(value::number::number(text)?),
         _ => None,
     }
 }

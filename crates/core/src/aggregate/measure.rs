@@ -2,7 +2,7 @@
 
 use super::histogram::Histogram;
 use super::plan::{AggregatePlan, MeasurePlan};
-use super::units::Sample;
+use super::sample::{Sample, nanos_to_f64};
 use crate::config::MeasureKind;
 
 /// One measure's state. Merging is associative and commutative to the bit.
@@ -66,14 +66,6 @@ impl Nanos {
     pub fn to_f64(self) -> f64 {
         nanos_to_f64(self.get())
     }
-}
-
-/// A sum of billionths in the exposed unit, rounded.
-pub fn nanos_to_f64(nanos: i128) -> f64 {
-    const NANOS: i128 = 1_000_000_000;
-    let (whole, rest) = (nanos / NANOS, nanos % NANOS);
-    // One division when it is exact enough, so that 0.1 s stays 0.1 s.
-    if nanos.unsigned_abs() < 1 << 53 { nanos as f64 / 1e9 } else { whole as f64 + rest as f64 / 1e9 }
 }
 
 impl MeasureState {

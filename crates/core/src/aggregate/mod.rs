@@ -18,22 +18,25 @@ mod measures;
 mod plan;
 mod quantity;
 mod reason;
+mod sample;
 mod span;
 mod task;
 mod units;
 mod window;
 
+pub use crate::value::Value;
 pub use cell::Cell;
 pub use encode::{CELL_FORMAT_VERSION, FormatError, measure_of, measure_to_proto};
-pub use event::{Event, Value};
+pub use event::Event;
 pub use filter::Filter;
 pub use histogram::{Dense, Histogram, MAX_SCALE};
 pub use key::{AggregateId, EntryKey, KeyBytes, Pane, encode_labels, is_overflow, labels, overflow_key};
-pub use measure::{Average, Buckets, MeasureState, Nanos, nanos_to_f64};
+pub use measure::{Average, Buckets, MeasureState, Nanos};
 pub use plan::{AggregatePlan, MeasurePlan, Plan};
 pub use reason::{ByReason, Reason, Rejection, Tally};
+pub use sample::{Sample, nanos_to_f64};
 pub use task::{Counters, Expiry, Frozen, TaskState, is_expired};
-pub use units::{Sample, Scaling};
+pub use units::Scaling;
 pub use window::{WindowGrid, WindowSpan, merge_window};
 
 #[cfg(any(test, feature = "samples"))]

@@ -8,11 +8,13 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::filter::Filter;
 use super::key::AggregateId;
 use super::made::Making;
+use super::reason::Tally;
 use super::units::Scaling;
 use crate::config::{
     self, Aggregate, Condition, FieldPath, LabelField, LabelMaking, MeasureKind, Scalar, Source, Template, Test,
-    TimeFormat, Timestamp,
+    Timestamp,
 };
+use crate::value::time::TimeReader;
 
 /// Largest label value a plan takes unless told otherwise, bytes.
 const DEFAULT_LABEL_BYTES: usize = 1024;
@@ -76,7 +78,7 @@ pub struct MeasurePlan {
     /// From the field's unit to the exposed one.
     pub scaling: Scaling,
     /// Measured is the time from this slot's to the field's.
-    pub since: Option<(usize, TimeFormat)>,
+    pub since: Option<(usize, TimeReader)>,
     /// A negative value would make what only grows go down.
     pub refuses_negative: bool,
     pub filter: Filter,
@@ -126,6 +128,13 @@ impl AggregatePlan {
     }
 }
 
+impl AggregatePlan {
+    /// A tally in which nothing has been counted.
+    pub fn tally(&self) -> Tally {
+        Tally::new(self.labels.len(), self.measures.len())
+    }
+}
+
 impl LabelPlan {
     fn new(config: &LabelField, fields: &mut Fields) -> LabelPlan {
         LabelPlan {
@@ -149,7 +158,7 @@ impl MeasurePlan {
             kind: config.kind.clone(),
             field,
             scaling: Scaling::new(config.unit),
-            since: config.since.as_ref().map(|since| (fields.slot(&since.path), since.format)),
+            since: config.since.as_ref().map(|since| (fields.slot(&since.path), TimeReader::new(&since.format))),
             refuses_negative: !config.signed && !matches!(config.kind, MeasureKind::Min | MeasureKind::Max),
             filter: Filter::new(&config.filter, &mut |path| fields.slot(path)),
         }
@@ -178,10 +187,7 @@ pub(super) fn millis(duration: Duration) -> i64 {
 fn id(source: &Source, config: &Aggregate) -> AggregateId {
     let mut text = Canonical(String::from("streamgauge aggregate 1\n"));
     text.add("name", [config.name.as_str()]);
-    match &source.timestamp {
-        Timestamp::Kafka => text.add("time", ["kafka"]),
-        Timestamp::Field { path, format } => text.place("time", &[format.name()], path),
-    }
+    text.time(&source.timestamp);
     text.add("pane", [millis(config.pane).max(1).to_string().as_str()]);
     for label in &config.by {
         text.place("label", &[label.label.as_str()], &label.path);
@@ -251,12 +257,37 @@ impl Canonical {
             self.add("unit", [measure.unit.base_name(), &numerator.to_string(), &denominator.to_string()]);
             if let Some(since) = &measure.since {
                 self.place("since", &[since.format.name()], &since.path);
+                self.add_if("zone", since.format.zone());
             }
             if measure.signed {
                 self.add("signed", []);
             }
         }
         self.conditions(&measure.filter);
+    }
+
+    fn time(&mut self, timestamp: &Timestamp) {
+        match timestamp {
+            Timestamp::Kafka => self.add("time", ["kafka"]),
+            Timestamp::Field { path, format, part } => {
+                self.place("time", &[format.name()], path);
+                self.add_if("zone", format.zone());
+                self.add_if("match", part.as_deref());
+            }
+            Timestamp::Parts { seconds, nanos } => {
+                self.place("seconds", &[], seconds);
+                self.place("nanos", &[], nanos);
+            }
+            Timestamp::FirstOf(all) => {
+                self.add("first of", []);
+                all.iter().for_each(|one| self.time(one));
+                self.add("end", []);
+            }
+        }
+    }
+
+    fn add_if(&mut self, word: &str, part: Option<&str>) {
+        part.into_iter().for_each(|part| self.add(word, [part]));
     }
 
     fn making(&mut self, making: &LabelMaking) {

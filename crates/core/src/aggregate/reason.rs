@@ -1,6 +1,5 @@
 //! Why an aggregate could not use an event, or a part of it, as it was: as a word for metrics, and counted.
 
-use super::plan::{AggregatePlan, Plan};
 use crate::config::FieldPath;
 
 /// What was wrong, or only not wanted.
@@ -87,9 +86,10 @@ pub struct Rejection {
 }
 
 impl Rejection {
+    /// `fields` are those that the note's slot is one of.
     #[cold]
-    pub(super) fn new(plan: &Plan, note: Note) -> Rejection {
-        Rejection { field: plan.fields.get(note.slot).cloned().unwrap_or_default(), reason: note.reason }
+    pub(super) fn new(fields: &[FieldPath], note: Note) -> Rejection {
+        Rejection { field: fields.get(note.slot).cloned().unwrap_or_default(), reason: note.reason }
     }
 }
 
@@ -121,10 +121,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn new(plan: &AggregatePlan) -> Tally {
+    /// Of an aggregate with so many labels and measures.
+    pub fn new(labels: usize, measures: usize) -> Tally {
         Tally {
-            labels: vec![ByReason::default(); plan.labels.len()],
-            values: vec![ByReason::default(); plan.measures.len()],
+            labels: vec![ByReason::default(); labels],
+            values: vec![ByReason::default(); measures],
             ..Tally::default()
         }
     }

@@ -1,53 +1,55 @@
 //! The time between two of an event's fields, to the nanosecond.
 
-use super::event::Value;
-use super::measure::nanos_to_f64;
 use super::reason::Reason;
-use super::units::{Sample, Scaling};
-use crate::config::{TimeFormat, Unit};
+use super::sample::{Factor, Sample, nanos_to_f64};
+use crate::value::time::TimeReader;
+use crate::value::{Value, number};
 
 /// Seconds from one time to another.
 #[inline(never)]
-pub(super) fn between(from: Value<'_>, to: Value<'_>, format: TimeFormat) -> Result<Sample, Reason> {
-    let nanos = nanos(to, format)? - nanos(from, format)?;
+pub(super) fn between(from: Value<'_>, to: Value<'_>, times: &TimeReader) -> Result<Sample, Reason> {
+    let nanos = nanos(to, times)? - nanos(from, times)?;
     Ok(Sample { value: nanos_to_f64(nanos), nanos })
 }
 
 /// Nanoseconds since 1970.
-fn nanos(value: Value<'_>, format: TimeFormat) -> Result<i128, Reason> {
-    let unit = match format {
-        TimeFormat::UnixSeconds => Unit::Seconds,
-        TimeFormat::UnixMillis => Unit::Milliseconds,
-        TimeFormat::UnixNanos => Unit::Nanoseconds,
-        TimeFormat::Rfc3339 => {
-            return match value {
-                Value::Missing | Value::Null | Value::Str("" | "-") => Err(Reason::MissingValue),
-                Value::Str(text) => match text.parse::<jiff::Timestamp>() {
-                    Ok(time) => Ok(time.as_nanosecond()),
-                    Err(_) => Err(Reason::ValueType),
-                },
-                _ => Err(Reason::ValueType),
-            };
-        }
+fn nanos(value: Value<'_>, times: &TimeReader) -> Result<i128, Reason> {
+    if value.is_nothing() || matches!(value, Value::Str("-")) {
+        return Err(Reason::MissingValue);
+    }
+    let value = match value {
+        Value::Str(text) if times.is_numeric() => number::number(text).ok_or(Reason::ValueType)?,
+        other => other,
     };
-    // A time is a quantity of that unit; and a nanosecond a billionth of the base unit.
-    Scaling::new(unit).sample(value).map(|sample| sample.nanos)
+    match times.unit(value) {
+        // A time is a quantity of that unit; and a nanosecond a billionth of the base unit.
+        Some(nanos) => Factor::times(1, 1_000_000_000 / nanos).of(value).map(|sample| sample.nanos),
+        None => times.nanos(value).ok().flatten().ok_or(Reason::ValueType),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::time::TimeFormat;
 
     #[test]
     fn the_time_between_two_fields_is_exact_and_signed() {
-        let rfc = |from, to| between(Value::Str(from), Value::Str(to), TimeFormat::Rfc3339);
+        let of = |from, to, format| between(from, to, &TimeReader::new(&format));
+        let rfc = |from, to| of(Value::Str(from), Value::Str(to), TimeFormat::Rfc3339);
         let sample = rfc("2026-11-20T10:00:00.123456Z", "2026-11-20T11:00:00.223457001+01:00").unwrap();
         assert_eq!((sample.nanos, sample.value), (100_001_001, 0.100_001_001));
         assert_eq!(rfc("2026-11-20T10:00:01Z", "2026-11-20T10:00:00Z").unwrap().value, -1.0);
         assert_eq!(rfc("-", "2026-11-20T10:00:00Z"), Err(Reason::MissingValue));
         assert_eq!(rfc("2026-11-20T10:00:00Z", "soon"), Err(Reason::ValueType));
-        let millis = between(Value::Int(1_763_657_472_123), Value::Str("1763657472625"), TimeFormat::UnixMillis);
-        assert_eq!(millis.unwrap().nanos, 502_000_000);
-        assert_eq!(between(Value::Null, Value::Int(1), TimeFormat::UnixMillis), Err(Reason::MissingValue));
+        let (from, to) = (Value::Int(1_763_657_472_123), Value::Str("1763657472625"));
+        assert_eq!(of(from, to, TimeFormat::UnixMillis).unwrap().nanos, 502_000_000);
+        assert_eq!(of(from, Value::Float(1_763_657_473.5), TimeFormat::Unix).unwrap().nanos, 1_377_000_000);
+        assert_eq!(of(Value::Int(5), Value::Int(7), TimeFormat::UnixMicros).unwrap().nanos, 2_000);
+        assert_eq!(of(Value::Null, Value::Int(1), TimeFormat::UnixMillis), Err(Reason::MissingValue));
+        assert_eq!(of(Value::Str("x"), Value::Int(1), TimeFormat::UnixMillis), Err(Reason::ValueType));
+        let clf = TimeFormat::Clf { zone: "Europe/Berlin".into() };
+        let (from, to) = (Value::Str("15/Jun/2026:12:11:18.838"), Value::Str("15/Jun/2026:12:11:19 +0200"));
+        assert_eq!(of(from, to, clf).unwrap().nanos, 162_000_000);
     }
 }

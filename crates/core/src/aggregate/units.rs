@@ -1,36 +1,21 @@
-//! From a field's number to the exposed unit: exactly where possible, rounded once where not.
+//! From a field's number to the exposed unit, whichever way the number is written.
 
-use super::event::Value;
 use super::quantity;
 use super::reason::Reason;
+use super::sample::{Factor, Sample};
 use crate::config::Unit;
-
-/// Larger magnitudes are rejected, so that sums stay far from their range's end.
-const MAX_MAGNITUDE: f64 = 1e18;
-const NANOS: i64 = 1_000_000_000;
-
-/// One measured number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample {
-    /// In the exposed unit.
-    pub value: f64,
-    /// In billionths of the exposed unit.
-    pub nanos: i128,
-}
+use crate::value::{Value, number};
 
 /// Conversion from one unit to its base unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scaling {
-    numerator: f64,
-    denominator: f64,
-    /// Billionths of the base unit per unit: a whole number for every unit there is.
-    nanos_per_unit: i64,
+    factor: Factor,
     dimension: Dimension,
 }
 
 /// What a unit is one of: tells which suffixes a value may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dimension {
+enum Dimension {
     None,
     Time,
     Size,
@@ -51,17 +36,7 @@ impl Dimension {
 impl Scaling {
     pub fn new(unit: Unit) -> Scaling {
         let (numerator, denominator) = unit.factor();
-        Scaling { dimension: Dimension::of(unit), ..Scaling::times(numerator, denominator) }
-    }
-
-    /// The base unit times `numerator / denominator`.
-    pub(super) const fn times(numerator: i64, denominator: i64) -> Scaling {
-        Scaling {
-            numerator: numerator as f64,
-            denominator: denominator as f64,
-            nanos_per_unit: numerator * (NANOS / denominator),
-            dimension: Dimension::None,
-        }
+        Scaling { factor: Factor::times(numerator, denominator), dimension: Dimension::of(unit) }
     }
 
     /// Reads and converts a field's value.
@@ -71,26 +46,15 @@ impl Scaling {
     #[inline]
     pub fn sample(&self, value: Value<'_>) -> Result<Sample, Reason> {
         match value {
-            Value::Float(raw) => {
-                let value = self.checked(raw)?;
-                Ok(Sample { value, nanos: scale_exactly(raw, self.nanos_per_unit) })
-            }
-            Value::Int(raw) => {
-                let value = self.checked(raw as f64)?;
-                Ok(Sample { value, nanos: i128::from(raw) * i128::from(self.nanos_per_unit) })
-            }
             Value::Str(text) => self.text(text),
-            Value::Missing | Value::Null => Err(Reason::MissingValue),
-            // Beyond what an i64 holds is beyond what is measured.
-            Value::Digits(_) => Err(Reason::ValueOutOfRange),
-            Value::Bool(_) | Value::Composite => Err(Reason::ValueType),
+            other => self.factor.of(other),
         }
     }
 
     fn text(&self, text: &str) -> Result<Sample, Reason> {
-        match quantity::number(text) {
-            Some(Value::Str(_)) | None => self.quantity(text.trim_ascii()),
-            Some(number) => self.sample(number),
+        match number::number(text) {
+            Some(number) => self.factor.of(number),
+            None => self.quantity(text.trim_ascii()),
         }
     }
 
@@ -107,39 +71,6 @@ impl Scaling {
         };
         sample.unwrap_or(Err(Reason::ValueType))
     }
-
-    /// The value in the exposed unit. One of the factor's sides is always 1, so this rounds once.
-    #[inline]
-    fn checked(&self, raw: f64) -> Result<f64, Reason> {
-        let value = raw * self.numerator / self.denominator;
-        // NaN fails both comparisons. Adding zero turns -0 into 0: there is one zero, whatever the order of merging.
-        if raw.abs() <= MAX_MAGNITUDE && value.abs() <= MAX_MAGNITUDE {
-            Ok(value + 0.0)
-        } else {
-            Err(Reason::ValueOutOfRange)
-        }
-    }
-}
-
-/// `value * factor`, rounded once, half away from zero. For `|value| ≤ 1e18` and `|factor| ≤ 1e15`.
-#[inline]
-fn scale_exactly(value: f64, factor: i64) -> i128 {
-    const FRACTION: u64 = (1 << 52) - 1;
-    let bits = value.to_bits();
-    let exponent = ((bits >> 52) & 0x7ff) as i32;
-    // |value| = mantissa * 2^(exponent - 1075), but for subnormals, which are nothing here anyway.
-    let mantissa = (bits & FRACTION) | (u64::from(exponent != 0) << 52);
-    let product = i128::from(mantissa) * i128::from(factor);
-    let shift = 1075 - exponent;
-    let magnitude = if shift <= 0 {
-        // |value| ≤ 1e18 < 2^60, so the shift is at most 7 of a product of at most 103 bits.
-        product << -shift
-    } else if shift < 127 {
-        ((product >> (shift - 1)) + 1) >> 1
-    } else {
-        0
-    };
-    if bits >> 63 == 0 { magnitude } else { -magnitude }
 }
 
 #[cfg(test)]

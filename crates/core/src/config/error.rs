@@ -91,7 +91,7 @@ fn printable(text: &str) -> String {
 }
 
 /// The candidates that `name` is most likely a misspelling of, as text: `` `gt` or `gte` ``.
-fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(super) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     let distance = |known: &'a str| (strsim::damerau_levenshtein(name, known), known);
     let mut near: Vec<_> = candidates.into_iter().map(distance).filter(|(far, _)| *far <= allowed).collect();

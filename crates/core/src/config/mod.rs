@@ -20,6 +20,7 @@ mod raw;
 mod secret;
 mod selector;
 mod show;
+mod times;
 mod types;
 mod units;
 

@@ -122,13 +122,7 @@ fn source(out: &mut Yaml, source: &Source) {
     let topics: Vec<String> = source.topics.iter().map(|topic| text(topic.as_str())).collect();
     out.entry(2, "topics", format_args!("[{}]", topics.join(", ")));
     out.entry(2, "format", "json");
-    match &source.timestamp {
-        Timestamp::Kafka => out.entry(2, "timestamp", "{ from: kafka }"),
-        Timestamp::Field { path, format } => {
-            let format = format.name();
-            out.entry(2, "timestamp", format_args!("{{ field: {}, format: {format} }}", text(&path.to_string())));
-        }
-    }
+    out.entry(2, "timestamp", timestamp(&source.timestamp));
     out.entry(2, "max_future", format_duration(source.max_future));
     out.entry(2, "max_lead", format_duration(source.max_lead));
     let start = match source.start {
@@ -152,6 +146,26 @@ fn source(out: &mut Yaml, source: &Source) {
         };
         out.entry(3, "payload", payload);
     }
+}
+
+fn timestamp(timestamp: &Timestamp) -> String {
+    match timestamp {
+        Timestamp::Kafka => "{ from: kafka }".to_owned(),
+        Timestamp::Field { path, format, part } => {
+            let part = part.iter().map(|part| format!(", match: {}", quoted(part))).collect::<String>();
+            format!("{{ field: {}, format: {}{part} }}", text(&path.to_string()), time_format(format))
+        }
+        Timestamp::Parts { seconds, nanos } => {
+            format!("{{ seconds: {}, nanos: {} }}", text(&seconds.to_string()), text(&nanos.to_string()))
+        }
+        Timestamp::FirstOf(all) => format!("[{}]", all.iter().map(self::timestamp).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// As the value of `format`, and the zone after it.
+fn time_format(format: &TimeFormat) -> String {
+    let zone = format.zone().map(|zone| format!(", zone: {}", text(zone))).unwrap_or_default();
+    format!("{}{zone}", text(format.name()))
 }
 
 fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
@@ -235,7 +249,7 @@ fn measure(out: &mut Yaml, measure: &Measure) {
         parts.push(format!("{key}: {}", text(&path.to_string())));
     }
     if let Some(since) = &measure.since {
-        parts.push(format!("from: {}, format: {}", text(&since.path.to_string()), since.format.name()));
+        parts.push(format!("from: {}, format: {}", text(&since.path.to_string()), time_format(&since.format)));
     }
     if let MeasureKind::Buckets(bounds) = &measure.kind {
         let bounds: Vec<String> = bounds.iter().map(f64::to_string).collect();

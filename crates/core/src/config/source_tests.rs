@@ -24,7 +24,22 @@ fn errors_of_sources_and_aggregates_are_told() {
             ("no time", source("    timestamp: {}")),
             ("time without a format", source("    timestamp: { field: at }")),
             ("two times", source("    timestamp: { field: at, format: unix_ms, from: kafka }")),
-            ("unknown time format", source("    timestamp: { field: at, format: unix }")),
+            ("unknown time format", source("    timestamp: { field: at, format: unix_m }")),
+            ("a pattern without seconds", source("    timestamp: { field: at, format: '%d.%m.%Y %H:%M' }")),
+            ("a pattern of nothing", source("    timestamp: { field: at, format: '%!' }")),
+            ("no zone", source("    timestamp: { field: at, format: iso8601, zone: Europe/Berln }")),
+            (
+                "a zone of what says its own",
+                source("    timestamp: { field: at, format: rfc3339, zone: Europe/Berlin }"),
+            ),
+            ("a part that is no pattern", source("    timestamp: { field: at, format: unix_s, match: '(' }")),
+            ("half a time", source("    timestamp: { seconds: at, zone: UTC }")),
+            ("no times", source("    timestamp: []")),
+            (
+                "times after the one that is always there",
+                source("    timestamp: [{ from: kafka }, { field: at, format: unix_s }, {}]"),
+            ),
+            ("a word for a time", source("    timestamp: kafka")),
             ("not in this version", source("    timestamp: { from: kafka }\n    format: raw\n    remap: '.a = 1'")),
             ("unknown format", source("    timestamp: { from: kafka }\n    format: avro")),
             (

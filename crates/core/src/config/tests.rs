@@ -57,7 +57,7 @@ fn the_example_is_the_topology_that_it_describes() {
         ("requests", [TopicSelector::named("log-events")].as_slice())
     );
     let timestamp = FieldPath::keys(["timestamp"]);
-    assert_eq!(source.timestamp, Timestamp::Field { path: timestamp, format: TimeFormat::UnixMillis });
+    assert_eq!(source.timestamp, Timestamp::field(timestamp, TimeFormat::UnixMillis));
 
     let minute = Window { size: minutes(1), hop: minutes(1) };
     let hopping = Window { size: minutes(5), hop: minutes(1) };
@@ -126,6 +126,8 @@ sources:
     { topics: [three], timestamp: { from: kafka }, strict: true,
       where: { type: [a, b], not: { level: debug, x: { exists: false } } },
       dead_letters: { enabled: false, topic: dead, payload: truncated } }
+  c: { topics: [four], timestamp: { seconds: at.s, nanos: at.n } }
+  d: { topics: [five], timestamp: [{ field: ID, match: '^([0-9.]+):', format: unix }, { field: t, format: '%d.%m.%Y %T', zone: Europe/Berlin }, { from: kafka }] }
 aggregates:
   web:
     source: a
@@ -151,6 +153,7 @@ aggregates:
       mean: { avg: x, unit: MB }
       balance: { sum: x, signed: true }
       took: { histogram: { from: began, to: ended, format: unix_ms } }
+      lasted: { sum: { from: began, to: ended, format: clf, zone: Asia/Tokyo } }
       time: { buckets: { field: x, bounds: [0.1, 1, 2.5e1] }, unit: ns }
   all: { source: b, measures: { n: count } }
 state: { dir: "/var/lib/a b", commit_interval: 1s, processing_guarantee: at_least_once, on_loss: continue, cache: 1GiB }
@@ -197,7 +200,7 @@ fn every_key_is_understood() {
     assert_eq!(config.aggregates[1].key_limit, 7);
     assert_eq!(config.cluster.topics.allow.len(), 3);
     assert_eq!((config.cluster.load_tests.max_rate, config.cluster.load_tests.max_event_size), (8, 2048));
-    assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
+    assert_eq!(config.warnings.len(), 5, "{:?}", config.warnings);
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub use super::conditions::{Condition, Scalar, Test};
 pub use super::letters::{LetterPayload, SourceDeadLetters};
 pub use super::making::{LabelMaking, Template};
 pub use super::path::{BadPath, FieldPath, RecordField, Step};
+pub use super::times::Timestamp;
+pub use crate::value::time::TimeFormat;
 
 /// The whole checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,36 +145,6 @@ pub struct Source {
 pub enum Start {
     Earliest,
     Latest,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Timestamp {
-    /// The record's own timestamp.
-    Kafka,
-    Field {
-        path: FieldPath,
-        format: TimeFormat,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeFormat {
-    UnixSeconds,
-    UnixMillis,
-    UnixNanos,
-    Rfc3339,
-}
-
-impl TimeFormat {
-    /// As the config spells it; it is part of what an aggregate's id is made of.
-    pub fn name(self) -> &'static str {
-        match self {
-            TimeFormat::UnixSeconds => "unix_s",
-            TimeFormat::UnixMillis => "unix_ms",
-            TimeFormat::UnixNanos => "unix_ns",
-            TimeFormat::Rfc3339 => "rfc3339",
-        }
-    }
 }
 
 /// Source + key + windows + measures: the unit that users define.

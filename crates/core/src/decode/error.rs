@@ -1,6 +1,6 @@
 //! Why an event could not be decoded: a reason for metrics and headers, and a sentence for people.
 
-use super::time::BadTime;
+use crate::value::time::BadTime;
 
 /// Why an event is no event. It goes to the dead-letter topic with [`DecodeError::reason`] and this text.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,8 @@ impl DecodeError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     Field(Box<str>),
+    /// One of several fields would have done.
+    AnyOf(Box<[Box<str>]>),
     Record,
 }
 
@@ -50,6 +52,10 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Place::Field(path) => write!(f, "field `{path}`"),
+            Place::AnyOf(paths) => {
+                let paths: Vec<_> = paths.iter().map(|path| format!("`{path}`")).collect();
+                write!(f, "each of the fields {}", paths.join(", "))
+            }
             Place::Record => f.write_str("the record's Kafka timestamp"),
         }
     }

@@ -8,7 +8,7 @@
 use super::index::Index;
 use super::scan::Scan;
 use super::wanted::{Node, Pick, Sink, Wanted};
-use crate::aggregate::Value;
+use crate::value::Value;
 
 /// No more separators than this are remembered, so that keys which are really data cannot fill the memory.
 const MAX_HINTS: usize = 128;

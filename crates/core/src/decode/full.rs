@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::error::DecodeError;
 use super::scan::reads;
 use super::wanted::{Pick, Sink, Wanted};
-use crate::aggregate::Value;
+use crate::value::Value;
 
 /// Reads one document into `sink`.
 ///

@@ -5,22 +5,23 @@
 //! ([`fast`]). What of the record beside its payload is asked for is in a [`Record`].
 
 mod error;
+mod event_time;
 mod fast;
 mod full;
 mod index;
 mod scan;
-mod time;
 mod wanted;
 
 use std::ops::Range;
 use std::time::Duration;
 
+pub use crate::value::time::BadTime;
 pub use error::{DecodeError, Place};
-pub use time::BadTime;
 pub use wanted::Values;
 
 use crate::aggregate::Value;
-use crate::config::{FieldPath, RecordField, TimeFormat, Timestamp};
+use crate::config::{FieldPath, RecordField, Timestamp};
+use event_time::EventTime;
 use fast::Hints;
 use index::Index;
 use wanted::{Sink, Wanted};
@@ -70,18 +71,12 @@ pub struct Decoder {
     /// The slot of each field that was asked for, if that is not simply the order of the slots.
     order: Option<Vec<usize>>,
     fields: usize,
-    time: Time,
+    time: EventTime,
     max_bytes: usize,
     index: Index,
     hints: Hints,
     scratch: String,
     unescaped: Vec<(usize, Range<usize>)>,
-}
-
-#[derive(Debug)]
-enum Time {
-    Record,
-    Field { slot: usize, format: TimeFormat, path: FieldPath },
 }
 
 impl Decoder {
@@ -90,12 +85,7 @@ impl Decoder {
         let mut wanted = Wanted::new();
         let order: Vec<usize> = fields.iter().map(|path| wanted.add(path)).collect();
         let in_order = order.iter().enumerate().all(|(i, &slot)| i == slot);
-        let time = match timestamp {
-            Timestamp::Kafka => Time::Record,
-            Timestamp::Field { path, format } => {
-                Time::Field { slot: wanted.add(path), format: *format, path: path.clone() }
-            }
-        };
+        let time = EventTime::new(timestamp, &mut |path| wanted.add(path));
         Decoder {
             index: Index::default(),
             hints: Hints::new(&wanted),
@@ -183,31 +173,6 @@ impl Decoder {
     }
 }
 
-impl Time {
-    fn read(&self, values: &[Value<'_>], record_time_ms: Option<i64>) -> Result<i64, DecodeError> {
-        match self {
-            Time::Record => {
-                let place = Place::Record;
-                match record_time_ms.map(time::in_range) {
-                    Some(Ok(time)) => Ok(time),
-                    Some(Err(why)) => Err(DecodeError::BadTimestamp { place, why }),
-                    None => Err(DecodeError::MissingTimestamp { place }),
-                }
-            }
-            Time::Field { slot, format, path } => match values[*slot] {
-                Value::Missing | Value::Null => Err(DecodeError::MissingTimestamp { place: field(path) }),
-                value => {
-                    let value = match value {
-                        Value::Digits(digits) => Value::Float(digits.parse().unwrap_or(f64::INFINITY)),
-                        other => other,
-                    };
-                    time::to_millis(value, *format).map_err(|why| DecodeError::BadTimestamp { place: field(path), why })
-                }
-            },
-        }
-    }
-}
-
 /// The payload as text; `ascii` tells that all its bytes have been seen to be ASCII.
 fn text(payload: &[u8], ascii: bool) -> Result<&str, DecodeError> {
     if ascii {
@@ -215,10 +180,6 @@ fn text(payload: &[u8], ascii: bool) -> Result<&str, DecodeError> {
         return Ok(unsafe { std::str::from_utf8_unchecked(payload) });
     }
     std::str::from_utf8(payload).map_err(|error| DecodeError::NotUtf8 { valid_up_to: error.valid_up_to() })
-}
-
-fn field(path: &FieldPath) -> Place {
-    Place::Field(path.to_string().into())
 }
 
 /// Whether an event is dated further ahead of its record than `max_future` allows. All times in Unix milliseconds.

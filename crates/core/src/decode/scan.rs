@@ -3,7 +3,7 @@
 //! What is accepted here, serde_json accepts with the same value; that is what the tests compare.
 
 use super::index::Index;
-use crate::aggregate::Value;
+use crate::value::Value;
 
 /// Deeper than this is left to serde_json, which has a limit of its own.
 const MAX_DEPTH: usize = 32;

@@ -17,7 +17,7 @@ fn decoder(fields: &[&str]) -> Decoder {
 
 fn timed(fields: &[&str], time: &str, format: TimeFormat) -> Decoder {
     let fields: Vec<_> = fields.iter().map(|field| path(field)).collect();
-    Decoder::new(&fields, &Timestamp::Field { path: path(time), format }, 1 << 20)
+    Decoder::new(&fields, &Timestamp::field(path(time), format), 1 << 20)
 }
 
 /// What a field is by way of serde_json's tree.
@@ -456,7 +456,7 @@ fn the_records_own_time_is_used_and_checked() {
 
 #[test]
 fn every_error_has_a_reason_and_says_where() {
-    let field = Timestamp::Field { path: path("meta.at"), format: TimeFormat::UnixMillis };
+    let field = Timestamp::field(path("meta.at"), TimeFormat::UnixMillis);
     let mut decoder = Decoder::new(&[], &field, 40);
     for (payload, reason, says) in [
         ("", "empty", "empty"),

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use crate::aggregate::Value;
 use crate::config::{FieldPath, RecordField, Step};
+use crate::value::Value;
 
 /// Values of one event: up to 16 stay on the stack.
 pub type Values<'a> = SmallVec<[Value<'a>; 16]>;

@@ -10,7 +10,7 @@ mod quantile;
 pub use dense::Dense;
 pub use index::{MAX_SCALE, MIN_SCALE};
 
-use super::units::Sample;
+use super::sample::Sample;
 use dense::{steps_to_fit, union};
 use index::{index, lower_bound};
 

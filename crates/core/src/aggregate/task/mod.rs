@@ -132,7 +132,7 @@ impl TaskState {
         for aggregate in &mut self.aggregates {
             aggregate.extract.read(&self.plan, &aggregate.plan, event.values);
             if let Some(note) = aggregate.extract.notes.iter().find(|note| note.reason.is_fault()) {
-                return Err(Rejection::new(&self.plan, *note));
+                return Err(Rejection::new(&self.plan.fields, *note));
             }
         }
         Ok(())
@@ -231,7 +231,7 @@ impl TaskState {
     pub fn take_tallies(&mut self, mut each: impl FnMut(&AggregatePlan, &Tally)) {
         for aggregate in &mut self.aggregates {
             each(&aggregate.plan, &aggregate.tally);
-            aggregate.tally = Tally::new(&aggregate.plan);
+            aggregate.tally = aggregate.plan.tally();
         }
     }
 

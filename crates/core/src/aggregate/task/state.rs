@@ -51,7 +51,7 @@ pub(super) struct AggregateState {
 impl AggregateState {
     pub fn new(plan: Arc<AggregatePlan>) -> AggregateState {
         AggregateState {
-            tally: Tally::new(&plan),
+            tally: plan.tally(),
             plan,
             extract: Extract::default(),
             table: KeyTable::default(),
@@ -73,7 +73,7 @@ impl AggregateState {
 
     /// The same state under another plan of the same id: only what is not in the id differs.
     pub fn with_plan(self, plan: Arc<AggregatePlan>) -> AggregateState {
-        AggregateState { tally: Tally::new(&plan), plan, ..self }
+        AggregateState { tally: plan.tally(), plan, ..self }
     }
 
     pub fn dirty(&self) -> usize {

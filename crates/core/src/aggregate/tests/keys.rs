@@ -329,8 +329,28 @@ fn an_id_changes_with_the_meaning_and_only_with_it() {
     assert!(changed(&|a| a.measures[7].kind = crate::config::MeasureKind::Buckets(vec![1.0])));
 
     let mut rfc = source();
-    rfc.timestamp = Timestamp::Field { path: path("time"), format: TimeFormat::Rfc3339 };
+    rfc.timestamp = Timestamp::field(path("time"), TimeFormat::Rfc3339);
     assert_ne!(Plan::new(&rfc, &[aggregate()]).aggregates[0].id, id(aggregate()));
+    let (a, b) = (path("a"), path("b"));
+    let in_zone = |zone: &str| TimeFormat::Clf { zone: zone.into() };
+    let matched = |part: &str| Timestamp::Field { path: path("a"), format: TimeFormat::Unix, part: Some(part.into()) };
+    let times = [
+        Timestamp::Kafka,
+        Timestamp::field(a.clone(), in_zone("UTC")),
+        Timestamp::field(a.clone(), in_zone("Asia/Tokyo")),
+        Timestamp::field(a.clone(), TimeFormat::Unix),
+        matched("1"),
+        matched("2"),
+        Timestamp::Parts { seconds: a.clone(), nanos: b.clone() },
+        Timestamp::Parts { seconds: b, nanos: a },
+        Timestamp::FirstOf(vec![matched("1"), Timestamp::Kafka]),
+        Timestamp::FirstOf(vec![Timestamp::Kafka, matched("1")]),
+    ];
+    let id = |timestamp: &Timestamp| {
+        Plan::new(&Source { timestamp: timestamp.clone(), ..source() }, &[aggregate()]).aggregates[0].id
+    };
+    let ids: std::collections::BTreeSet<_> = times.iter().map(id).collect();
+    assert_eq!(ids.len(), times.len());
 }
 
 #[test]

@@ -141,7 +141,8 @@ fn since(check: &mut Checker, measured: &Measured) -> Option<Since> {
     match (&measured.from, &measured.to) {
         (Some(from), Some(_)) => {
             let path = check.field_path(from.place, &from.value);
-            let format = format.map_or(TimeFormat::Rfc3339, |format| super::source::time_format(format.value));
+            let format = format.map(|format| super::time::format(check, format, measured.zone.as_ref()));
+            let format = format.unwrap_or(TimeFormat::Rfc3339);
             return Some(Since { path, format });
         }
         (Some(one), None) | (None, Some(one)) => {

@@ -10,6 +10,7 @@ mod measure;
 mod otlp;
 mod service;
 mod source;
+mod time;
 mod watch;
 
 use std::fmt::Display;

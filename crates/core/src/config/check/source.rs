@@ -2,9 +2,9 @@
 
 use super::super::at::{At, Map};
 use super::super::own_topics::{LONGEST_NAME, is_own_topic, whole_changelog_name};
-use super::super::raw::{RawLetterPayload, RawSource, RawSourceDeadLetters, RawStart, RawTimeFormat, RawTimestamp};
+use super::super::raw::{RawLetterPayload, RawSource, RawSourceDeadLetters, RawStart};
 use super::super::selector::TopicSelector;
-use super::super::types::{FieldPath, LetterPayload, Source, SourceDeadLetters, Start, TimeFormat, Timestamp};
+use super::super::types::{LetterPayload, Source, SourceDeadLetters, Start};
 use super::super::units::format_duration;
 use super::condition::conditions;
 use super::{Checker, DAY, HOUR, SECOND};
@@ -32,7 +32,7 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
     Source {
         name: name.value.clone(),
         topics,
-        timestamp: timestamp(check, &raw.timestamp),
+        timestamp: super::time::timestamp(check, &raw.timestamp),
         max_future,
         max_lead: max_lead(check, raw, max_future),
         start: match raw.start {
@@ -137,40 +137,6 @@ fn dead_letters(check: &mut Checker, raw: &RawSource) -> SourceDeadLetters {
             Some(RawLetterPayload::None) => LetterPayload::None,
             Some(RawLetterPayload::Full) | None => LetterPayload::Full,
         },
-    }
-}
-
-fn timestamp(check: &mut Checker, raw: &At<RawTimestamp>) -> Timestamp {
-    let RawTimestamp { field, format, from } = &raw.value;
-    let help = "write `{ field: timestamp, format: unix_ms }`, or `{ from: kafka }` for the record's own time";
-    match (field, format, from) {
-        (None, None, Some(_)) => Timestamp::Kafka,
-        (Some(field), Some(format), None) => {
-            let path = check.field_path(field.place, &field.value);
-            Timestamp::Field { path, format: time_format(*format) }
-        }
-        (Some(field), None, None) => {
-            let help = "add `format: unix_ms`, or `unix_s`, `unix_ns`, `rfc3339`";
-            check.error(field.place, "it is not said how this field writes the time", help);
-            Timestamp::Kafka
-        }
-        (None, _, None) => {
-            check.error(raw.place, "it is not said where the event time is", help);
-            Timestamp::Field { path: FieldPath::default(), format: TimeFormat::UnixMillis }
-        }
-        (_, _, Some(_)) => {
-            check.error(raw.place, "the event time is either in a field or the record's own", help);
-            Timestamp::Kafka
-        }
-    }
-}
-
-pub fn time_format(raw: RawTimeFormat) -> TimeFormat {
-    match raw {
-        RawTimeFormat::UnixS => TimeFormat::UnixSeconds,
-        RawTimeFormat::UnixMs => TimeFormat::UnixMillis,
-        RawTimeFormat::UnixNs => TimeFormat::UnixNanos,
-        RawTimeFormat::Rfc3339 => TimeFormat::Rfc3339,
     }
 }
 

@@ -9,7 +9,6 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 
 use super::super::at::At;
-use super::RawTimeFormat;
 use super::condition::RawWhere;
 
 /// `count`, or the long form.
@@ -78,7 +77,8 @@ pub struct Measured {
     pub bounds: Option<At<Vec<f64>>>,
     pub from: Option<At<String>>,
     pub to: Option<At<String>>,
-    pub format: Option<At<RawTimeFormat>>,
+    pub format: Option<At<String>>,
+    pub zone: Option<At<String>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -96,8 +96,10 @@ struct LongMeasured {
     /// Instead of a field, the time between two: `{ from: started, to: ended }`.
     from: Option<At<String>>,
     to: Option<At<String>>,
-    /// How `from` and `to` are written. Default: `rfc3339`.
-    format: Option<At<RawTimeFormat>>,
+    /// How `from` and `to` are written, as in `timestamp`. Default: `rfc3339`.
+    format: Option<At<String>>,
+    /// Their zone, if they do not say it. Default: `UTC`.
+    zone: Option<At<String>>,
 }
 
 impl<'de> Deserialize<'de> for RawMeasure {
@@ -159,9 +161,9 @@ impl<'de> Deserialize<'de> for Measured {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Measured, A::Error> {
-                let LongMeasured { field, filter, bounds, from, to, format } =
+                let LongMeasured { field, filter, bounds, from, to, format, zone } =
                     LongMeasured::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Measured { field, filter, bounds, from, to, format })
+                Ok(Measured { field, filter, bounds, from, to, format, zone })
             }
         }
 

@@ -9,6 +9,7 @@ mod label;
 mod measure;
 mod otlp;
 mod scalar;
+mod time;
 
 pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawProbe, RawTopicChange, RawTopics};
 pub use condition::{RawCondition, RawTerm, RawWhere, Tests};
@@ -16,6 +17,7 @@ pub use label::{Label, RawLabel, RawTemplate};
 pub use measure::{Body, Measured, RawMeasure, RawUnit};
 pub use otlp::{RawCompression, RawOtlp, RawProtocol};
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};
+pub use time::{RawTimes, RawTimestamp};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -121,7 +123,7 @@ pub struct RawSource {
     pub format: Option<At<String>>,
     /// Not in this version: a VRL program that turns other formats into fields.
     pub remap: Option<At<String>>,
-    pub timestamp: At<RawTimestamp>,
+    pub timestamp: At<RawTimes>,
     /// An event that is further ahead of its record's Kafka timestamp than this is a dead letter. Default: `1h`.
     pub max_future: Option<At<RawDuration>>,
     /// However far ahead of its record an event is dated, it moves stream time, which closes windows, no further than this
@@ -161,36 +163,6 @@ pub enum RawLetterPayload {
     Full,
     Truncated,
     None,
-}
-
-/// Where the event time is: `{ field: timestamp, format: unix_ms }`, or `{ from: kafka }` for the record's own timestamp.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Timestamp")]
-pub struct RawTimestamp {
-    /// Path of the field that holds it, such as `timestamp` or `request.time`.
-    pub field: Option<At<String>>,
-    /// How the field is written: seconds, milliseconds or nanoseconds since 1970, or RFC 3339 text.
-    pub format: Option<RawTimeFormat>,
-    /// `kafka`: the record's own timestamp, instead of a field.
-    pub from: Option<RawTimeFrom>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "TimeFormat")]
-pub enum RawTimeFormat {
-    UnixS,
-    UnixMs,
-    UnixNs,
-    Rfc3339,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "TimeFrom")]
-pub enum RawTimeFrom {
-    Kafka,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
