@@ -1,5 +1,6 @@
 //! One record, read naively: as a whole, by the rules of the documentation.
 
+use super::layout;
 use super::made::made;
 use super::time;
 use crate::config::{
@@ -32,23 +33,39 @@ pub struct Event {
     /// How far the event moves stream time: to its time, at most `max_lead` beyond its record's. Unix milliseconds.
     pub reach: i64,
     json: Value,
-    /// Integers beyond 64 bits, as text.
-    digits: Value,
+    /// Text in fields that is parsed.
+    parsed: Vec<layout::Parsed>,
+    digits: Digits,
     /// What of the record is asked for by name, as JSON.
     envelope: Envelope,
 }
 
+/// The event again, with integers beyond 64 bits as text.
+#[derive(Debug)]
+struct Digits {
+    tree: Option<Value>,
+    parsed: Vec<layout::Parsed>,
+}
+
 impl Event {
-    /// `None`: the record is a dead letter, or passes by.
-    pub fn read(payload: &[u8], envelope: &Envelope, source: &Source, most_bytes: usize) -> Option<Event> {
+    /// All events of a record; those are left out that are dead letters, or pass by.
+    pub fn all(payload: &[u8], envelope: &Envelope, source: &Source, most_bytes: usize) -> Vec<Event> {
         if payload.len() > most_bytes {
-            return None;
+            return Vec::new();
         }
-        let json: Value = serde_json::from_slice(payload).ok()?;
-        json.as_object()?;
-        let digits = digits(payload);
+        let trees = layout::events(payload, source);
+        let digits = layout::events(&with_digits(payload), source);
+        let paired = digits.len() == trees.len();
+        let digits = digits.into_iter().map(|tree| paired.then_some(tree)).chain(std::iter::repeat(None));
+        trees.into_iter().zip(digits).filter_map(|(json, digits)| Event::of(json, digits, envelope, source)).collect()
+    }
+
+    fn of(json: Value, digits: Option<Value>, envelope: &Envelope, source: &Source) -> Option<Event> {
+        let parsed = layout::parsed(&json, source);
+        let parsed_digits = digits.iter().flat_map(|tree| layout::parsed(tree, source)).collect();
+        let digits = Digits { parsed: parsed_digits, tree: digits };
         let record_time = envelope.time;
-        let mut event = Event { time: 0, reach: 0, json, digits, envelope: envelope.clone() };
+        let mut event = Event { time: 0, reach: 0, json, parsed, digits, envelope: envelope.clone() };
         if !event.passes(&source.filter) {
             return None;
         }
@@ -67,7 +84,7 @@ impl Event {
         // Bytes that are no text are no value either.
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_or(Value::Array(Vec::new()), Value::String);
         match path {
-            FieldPath::Event(steps) => at(&self.json, steps).cloned(),
+            FieldPath::Event(steps) => layout::at(&self.json, &self.parsed, steps).cloned(),
             FieldPath::Record(RecordField::Topic) => Some(Value::String(self.envelope.topic.clone())),
             FieldPath::Record(RecordField::Partition) => Some(self.envelope.partition.into()),
             FieldPath::Record(RecordField::Timestamp) => self.envelope.time.map(Value::from),
@@ -85,10 +102,13 @@ impl Event {
             Value::Bool(truth) => truth.to_string(),
             Value::Number(number) => match number.as_i64() {
                 Some(whole) => whole.to_string(),
-                None => match at(&self.digits, path.steps()) {
-                    Some(Value::String(digits)) => digits.clone(),
-                    _ => number.as_f64()?.to_string(),
-                },
+                None => {
+                    match self.digits.tree.as_ref().and_then(|tree| layout::at(tree, &self.digits.parsed, path.steps()))
+                    {
+                        Some(Value::String(digits)) => digits.clone(),
+                        _ => number.as_f64()?.to_string(),
+                    }
+                }
             },
             Value::Null | Value::Array(_) | Value::Object(_) => return None,
         })
@@ -312,17 +332,17 @@ fn seconds(text: &str) -> Option<f64> {
     Some(sign * sum)
 }
 
-/// The document again, with every number as the text it was written as: a tree of numbers does not keep digits beyond 64
-/// bits.
-fn digits(payload: &[u8]) -> Value {
-    let text = String::from_utf8_lossy(payload);
+/// The payload again, with every long number as the text it was written as: a tree of numbers does not keep digits beyond
+/// 64 bits.
+fn with_digits(payload: &[u8]) -> Vec<u8> {
     // A whole number of 19 digits or more behind a colon, not in a string's middle for anything sane to matter: a
     // string with such a text in it would only become another string, and strings are not looked at here.
-    let Ok(beyond) = Regex::new(r"(:\s*)(-?[0-9]{19,})(\s*[,}\]])") else { return Value::Null };
-    serde_json::from_str(&beyond.replace_all(&text, "$1\"$2\"$3")).unwrap_or(Value::Null)
+    let Ok(beyond) = regex::bytes::Regex::new(r"(:\s*)(-?[0-9]{19,})(\s*[,}\]])") else { return payload.to_vec() };
+    beyond.replace_all(payload, &b"$1\"$2\"$3"[..]).into_owned()
 }
 
-fn at<'a>(json: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+/// What stands at a path in a tree.
+pub(super) fn at<'a>(json: &'a Value, steps: &[Step]) -> Option<&'a Value> {
     let Some((step, rest)) = steps.split_first() else { return Some(json) };
     let next = match step {
         Step::Key(name) => json.as_object()?.get(name)?,

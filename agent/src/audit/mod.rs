@@ -12,6 +12,7 @@
 
 mod compare;
 mod event;
+mod layout;
 mod made;
 mod published;
 mod read;

@@ -173,15 +173,20 @@ impl<'a> Recount<'a> {
         i64::try_from(self.source.max_future.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Counts one record. Those of a partition must come in their order.
+    /// Counts the events of one record. Those of a partition must come in their order.
     pub fn record(&mut self, envelope: &Envelope, offset: i64, payload: Option<&[u8]>) {
+        let payload = payload.unwrap_or_default();
+        for event in Event::all(payload, envelope, self.source, self.limits.event_bytes) {
+            self.event(envelope, offset, &event);
+        }
+    }
+
+    fn event(&mut self, envelope: &Envelope, offset: i64, event: &Event) {
         let id = (envelope.topic.clone(), envelope.partition);
-        let event = Event::read(payload.unwrap_or_default(), envelope, self.source, self.limits.event_bytes);
-        let Some(event) = event else { return };
-        let read = |aggregate: &&Aggregate| read(&event, aggregate, self.limits.label_bytes);
+        let read = |aggregate: &&Aggregate| read(event, aggregate, self.limits.label_bytes);
         let all: Vec<Option<Read>> = self.aggregates.iter().map(read).collect();
         // One aggregate that cannot use it as it is makes it a strict source's dead letter, for all.
-        if self.source.strict && self.aggregates.iter().any(|aggregate| !is_sound(&event, aggregate, self.limits)) {
+        if self.source.strict && self.aggregates.iter().any(|aggregate| !is_sound(event, aggregate, self.limits)) {
             return;
         }
         let state = self.partitions.entry(id.clone()).or_default();

@@ -17,6 +17,8 @@ pub struct DeadLetter {
     /// Size of the whole payload.
     pub bytes: usize,
     pub offset: i64,
+    /// Which of the record's events it is, from 0; `None`: all of the record.
+    pub event: Option<usize>,
     /// The record's Kafka timestamp, Unix milliseconds.
     pub timestamp: Option<i64>,
     /// A word for metrics and a header: `not_json`, `missing_timestamp`, …

@@ -68,6 +68,7 @@ impl Work {
             text("streamgauge.offset", &letter.offset.to_string()),
             text("streamgauge.timestamp", &letter.timestamp.map_or_else(String::new, |time| time.to_string())),
         ];
+        headers.extend(letter.event.map(|event| text("streamgauge.event", &event.to_string())));
         if letter.payload.as_ref().map_or(0, Vec::len) < letter.bytes {
             headers.push(text("streamgauge.payload_bytes", &letter.bytes.to_string()));
         }
@@ -111,7 +112,7 @@ mod tests {
         let (key, payload) = (bytes(key), bytes(payload));
         let bytes = payload.as_ref().map_or(0, Vec::len);
         let (topic, detail) = (None, String::new());
-        DeadLetter { topic, key, payload, bytes, offset: 0, timestamp: None, reason: "not_json", detail }
+        DeadLetter { topic, key, payload, bytes, offset: 0, event: None, timestamp: None, reason: "not_json", detail }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What happens in the house, said in words; which metric counts it is decided here.
 
-use super::metrics::{AdjustedLabels, PassedByLabels, SkippedLabels, ValueLabels};
+use super::metrics::{AdjustedLabels, FieldLabels, PassedByLabels, SkippedLabels, ValueLabels};
 use super::{
     AggregateLabel, BrokerLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel,
     TaskLabels, TopicLabel,
@@ -25,6 +25,12 @@ impl Metrics {
     /// So many records of a source are none of its events.
     pub fn passed_by(&self, source: &str, reason: &'static str, records: u64) {
         self.passed_by.get_or_create(&PassedByLabels { source: source.to_owned(), reason }).inc_by(records);
+    }
+
+    /// So many texts in a field were not in the format that `parse` names.
+    pub fn unparsed(&self, source: &str, field: &str, texts: u64) {
+        let labels = FieldLabels { source: source.to_owned(), field: field.to_owned() };
+        self.unparsed.get_or_create(&labels).inc_by(texts);
     }
 
     pub fn dead_letters_dropped(&self, source: &str, letters: u64) {

@@ -65,6 +65,12 @@ pub struct PassedByLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FieldLabels {
+    pub source: String,
+    pub field: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SkippedLabels {
     pub aggregate: String,
     pub reason: &'static str,
@@ -106,6 +112,7 @@ pub struct Metrics {
     pub skipped_values: Counters<ValueLabels>,
     pub adjusted_labels: Counters<AdjustedLabels>,
     pub passed_by: Counters<PassedByLabels>,
+    pub unparsed: Counters<FieldLabels>,
     pub dead_letters_dropped: Counters<SourceLabel>,
     pub dead_letters_cut: Counters<SourceLabel>,
     pub dropped_redelivered: Counters<SourceLabel>,
@@ -171,6 +178,7 @@ impl Metrics {
             skipped_values: registered(r, Name::SkippedValues, Family::default()),
             adjusted_labels: registered(r, Name::AdjustedLabels, Family::default()),
             passed_by: registered(r, Name::PassedBy, Family::default()),
+            unparsed: registered(r, Name::Unparsed, Family::default()),
             dead_letters_dropped: registered(r, Name::DeadLettersDropped, Family::default()),
             dead_letters_cut: registered(r, Name::DeadLettersCut, Family::default()),
             dropped_redelivered: registered(r, Name::DroppedRedelivered, Family::default()),

@@ -57,7 +57,9 @@ names! {
     AdjustedLabels Counter "streamgauge_adjusted_labels" ["aggregate", "label", "reason"],
         "Labels that are not what the event had: empty, because there was no usable value, or cut because it was too long";
     PassedBy Counter "streamgauge_passed_by_events" ["source", "reason"],
-        "Records that are none of the source's events: tombstones, and what its `where` does not ask for";
+        "Records that are none of the source's events: tombstones, comments, those that hold no event, and events that its `where` does not ask for";
+    Unparsed Counter "streamgauge_unparsed_fields" ["source", "field"],
+        "Texts that `parse` names a format for and that are not written in it: they stay text";
     DeadLettersDropped Counter "streamgauge_dead_letters_dropped" ["source"],
         "Dead letters that could not be written and were dropped, as the config allows";
     DeadLettersCut Counter "streamgauge_dead_letters_cut" ["source"],

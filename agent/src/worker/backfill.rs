@@ -61,7 +61,7 @@ impl Backfill<'_> {
                     None if record.offset() < end => {
                         records += 1;
                         // What is refused now is a dead letter already, or was counted under an earlier config.
-                        let _ = fold(state, &record, &mut source);
+                        fold(state, &record, &mut source, |_, _, _| {});
                         at = record.offset() + 1;
                     }
                     // An end that is before the state's offset is none: a new leader may not know yet how far its log is

@@ -1,10 +1,10 @@
 //! From a batch of records to folded events and dead letters.
 
-use crate::aggregate::{Event, TaskState};
+use crate::aggregate::{Event, TaskState, Value};
 use crate::clock::BootTime;
 use crate::commit::DeadLetter;
-use crate::config::{LetterPayload, RecordField, SourceDeadLetters};
-use crate::decode::{self, Decoder, reach, too_far_ahead};
+use crate::config::{self, LetterPayload, RecordField, SourceDeadLetters};
+use crate::decode::{self, DecodeError, Decoded, Decoder, Outcome, Part, reach, too_far_ahead};
 use crate::kafka::Record;
 use crate::sources::Source;
 use crate::state::Task;
@@ -60,13 +60,17 @@ pub struct SourceWork {
     early: u64,
     tombstones: u64,
     unwanted: u64,
+    /// Records that hold no event.
+    without_events: u64,
+    /// Lines that are none.
+    comments: u64,
     /// Why events became dead letters.
     undecodable: Vec<&'static str>,
 }
 
 impl SourceWork {
     pub fn new(plan: &Arc<Source>, event_bytes: usize) -> Self {
-        let decoder = Decoder::new(&plan.plan.fields, &plan.config.timestamp, event_bytes);
+        let decoder = Decoder::of(&plan.plan.fields, &plan.config, event_bytes);
         SourceWork {
             plan: plan.clone(),
             decoder,
@@ -75,6 +79,8 @@ impl SourceWork {
             early: 0,
             tombstones: 0,
             unwanted: 0,
+            without_events: 0,
+            comments: 0,
             undecodable: Vec::new(),
         }
     }
@@ -89,18 +95,27 @@ impl SourceWork {
         if early > 0 {
             metrics.early(&self.plan.name, early);
         }
-        for (reason, records) in [("tombstone", &mut self.tombstones), ("where", &mut self.unwanted)] {
+        let passed_by = [
+            ("tombstone", &mut self.tombstones),
+            ("where", &mut self.unwanted),
+            ("no_events", &mut self.without_events),
+            ("comment", &mut self.comments),
+        ];
+        for (reason, records) in passed_by {
             match std::mem::take(records) {
                 0 => {}
                 records => metrics.passed_by(&self.plan.name, reason, records),
             }
+        }
+        for (path, texts) in self.decoder.unparsed().filter(|(_, texts)| *texts > 0) {
+            metrics.unparsed(&self.plan.name, &path.to_string(), texts);
         }
         self.undecodable.drain(..).for_each(|reason| metrics.undecodable(&self.plan.name, reason));
     }
 }
 
 impl LiveTask {
-    /// Folds one record, or makes a dead letter of it; skips one that was folded before.
+    /// Folds the events of one record, or makes dead letters of them; skips a record that was folded before.
     pub fn take(&mut self, record: &Record<'_>, source: &mut SourceWork) {
         let offset = record.offset();
         if offset < self.next_offset {
@@ -111,21 +126,19 @@ impl LiveTask {
         self.next_offset = offset + 1;
         self.leader_epoch = record.leader_epoch();
         self.changed = true;
-        match fold(&mut self.state, record, source) {
-            Ok(true) => source.events += 1,
-            Ok(false) => {}
-            Err((reason, detail)) => {
-                source.undecodable.push(reason);
-                self.dead_letters.extend(dead_letter(record, &source.plan.config.dead_letters, reason, detail));
-            }
-        }
+        let LiveTask { state, dead_letters, .. } = self;
+        let plan = source.plan.clone();
+        fold(state, record, source, |part, reason, detail| {
+            dead_letters.extend(dead_letter(record, part, &plan.config.dead_letters, reason, detail));
+        });
     }
 }
 
-/// The dead letter of a record, as its source wants it, if it wants any.
+/// The dead letter of a record's event, as its source wants it, if it wants any.
 #[cold]
 fn dead_letter(
     record: &Record<'_>,
+    part: &Part<'_>,
     wanted: &SourceDeadLetters,
     reason: &'static str,
     detail: String,
@@ -133,7 +146,8 @@ fn dead_letter(
     if !wanted.enabled {
         return None;
     }
-    let payload = record.payload();
+    let alone = part.alone();
+    let payload = alone.as_deref().or(record.payload());
     let kept = match wanted.payload {
         LetterPayload::Full => payload,
         LetterPayload::Truncated => payload.map(|payload| &payload[..payload.len().min(TRUNCATED)]),
@@ -145,6 +159,7 @@ fn dead_letter(
         bytes: payload.map_or(0, <[u8]>::len),
         payload: kept.map(<[u8]>::to_vec),
         offset: record.offset(),
+        event: part.index,
         timestamp: record.timestamp(),
         reason,
         detail,
@@ -154,18 +169,19 @@ fn dead_letter(
 /// Bytes of a truncated payload that are kept.
 const TRUNCATED: usize = 1024;
 
-/// Folds one record; `false` if it passes by. Or why it cannot be, as a word and for people.
+/// Folds the events of one record. `letter` is told of each that cannot be, and why: as a word and for people.
 #[inline]
 pub(super) fn fold(
     state: &mut TaskState,
     record: &Record<'_>,
     source: &mut SourceWork,
-) -> Result<bool, (&'static str, String)> {
+    mut letter: impl FnMut(&Part<'_>, &'static str, String),
+) {
     let Some(payload) = record.payload() else {
         source.tombstones += 1;
-        return Ok(false);
+        return;
     };
-    let wanted = &source.plan.plan.filter;
+    let SourceWork { plan, decoder, events, early, unwanted, without_events, comments, undecodable, .. } = source;
     let timestamp = record.timestamp();
     let bytes_of = |field: &RecordField| match field {
         RecordField::Topic => Some(record.topic().as_bytes()),
@@ -174,24 +190,50 @@ pub(super) fn fold(
         RecordField::Partition | RecordField::Timestamp => None,
     };
     let around = decode::Record { time: timestamp, bytes_of: &bytes_of, partition: record.partition() };
-    let decoded = source.decoder.decode_if(payload, around, |values| wanted.holds(values));
-    let Some(decoded) = decoded.map_err(|e| (e.reason(), e.to_string()))? else {
-        source.unwanted += 1;
-        return Ok(false);
+    let wanted = |values: &[Value<'_>]| plan.plan.filter.holds(values);
+    let take = |part: &Part<'_>, outcome: Outcome<'_>| match outcome {
+        Ok(Some(event)) => match fold_event(state, &event, timestamp, &plan.config) {
+            Ok(ahead) => {
+                *events += 1;
+                *early += u64::from(ahead);
+            }
+            Err((reason, detail)) => {
+                undecodable.push(reason);
+                letter(part, reason, detail);
+            }
+        },
+        Ok(None) => *unwanted += 1,
+        Err(DecodeError::Comment) => *comments += 1,
+        Err(error) => {
+            undecodable.push(error.reason());
+            letter(part, error.reason(), error.to_string());
+        }
     };
+    if decoder.events(payload, around, wanted, take) == 0 {
+        *without_events += 1;
+    }
+}
+
+/// Folds one event; `true` if it was dated further ahead than it may move stream time. Or why it cannot be folded.
+#[inline]
+fn fold_event(
+    state: &mut TaskState,
+    decoded: &Decoded<'_>,
+    timestamp: Option<i64>,
+    source: &config::Source,
+) -> Result<bool, (&'static str, String)> {
     if let Some(written) = timestamp
-        && too_far_ahead(decoded.time, written, source.plan.config.max_future)
+        && too_far_ahead(decoded.time, written, source.max_future)
     {
         let ahead = (decoded.time - written) / 1000;
         return Err(("too_far_ahead", format!("event time is {ahead} s ahead of the record's timestamp")));
     }
     let time = decoded.time;
     // A record without a timestamp has nothing to be ahead of.
-    let reach = timestamp.map_or(time, |written| reach(time, written, source.plan.config.max_lead));
+    let reach = timestamp.map_or(time, |written| reach(time, written, source.max_lead));
     let event = Event { time, reach, values: &decoded.values };
     state.fold(&event).map_err(|rejection| (rejection.reason.as_str(), rejection.to_string()))?;
-    source.early += u64::from(reach < time);
-    Ok(true)
+    Ok(reach < time)
 }
 
 /// Finds a record's task: by topic handle and partition once it is known.

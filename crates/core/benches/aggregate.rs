@@ -37,6 +37,9 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
     let source = Source {
         name: "requests".into(),
         topics: vec![TopicSelector::named("log-events")],
+        format: Default::default(),
+        each: None,
+        parse: Vec::new(),
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),
         max_lead: Duration::from_secs(10),

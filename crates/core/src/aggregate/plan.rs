@@ -188,6 +188,15 @@ fn id(source: &Source, config: &Aggregate) -> AggregateId {
     let mut text = Canonical(String::from("streamgauge aggregate 1\n"));
     text.add("name", [config.name.as_str()]);
     text.time(&source.timestamp);
+    if !source.format.is_plain_json() {
+        text.add("format", [source.format.to_string().as_str()]);
+    }
+    if let Some(each) = &source.each {
+        text.add("each", [each.to_string().as_str()]);
+    }
+    for rule in &source.parse {
+        text.place("parse", &[rule.format.to_string().as_str()], &rule.path);
+    }
     text.add("pane", [millis(config.pane).max(1).to_string().as_str()]);
     for label in &config.by {
         text.place("label", &[label.label.as_str()], &label.path);

@@ -25,6 +25,9 @@ pub fn source() -> Source {
     Source {
         name: "events".into(),
         topics: vec![TopicSelector::named("events")],
+        format: Default::default(),
+        each: None,
+        parse: Vec::new(),
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),
         max_lead: Duration::from_secs(10),

@@ -10,6 +10,7 @@ mod check;
 mod cluster;
 mod conditions;
 mod error;
+mod format;
 mod letters;
 mod making;
 mod names;
@@ -75,6 +76,8 @@ pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(raw::RawConfig).to_value()
 }
 
+#[cfg(test)]
+mod format_tests;
 #[cfg(test)]
 mod otlp_tests;
 #[cfg(test)]

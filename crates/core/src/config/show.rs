@@ -121,7 +121,12 @@ fn source(out: &mut Yaml, source: &Source) {
     out.line(1, format_args!("{}:", text(&source.name)));
     let topics: Vec<String> = source.topics.iter().map(|topic| text(topic.as_str())).collect();
     out.entry(2, "topics", format_args!("[{}]", topics.join(", ")));
-    out.entry(2, "format", "json");
+    out.entry(2, "format", &source.format);
+    source.each.iter().for_each(|each| out.entry(2, "each", quoted(&each.to_string())));
+    if !source.parse.is_empty() {
+        out.line(2, "parse:");
+    }
+    source.parse.iter().for_each(|rule| out.entry(3, &text(&rule.path.to_string()), &rule.format));
     out.entry(2, "timestamp", timestamp(&source.timestamp));
     out.entry(2, "max_future", format_duration(source.max_future));
     out.entry(2, "max_lead", format_duration(source.max_lead));

@@ -11,6 +11,7 @@ use super::selector::TopicSelector;
 use super::units::format_duration;
 
 pub use super::conditions::{Condition, Scalar, Test};
+pub use super::format::{Each, Format, FormatKind, Parse};
 pub use super::letters::{LetterPayload, SourceDeadLetters};
 pub use super::making::{LabelMaking, Template};
 pub use super::path::{BadPath, FieldPath, RecordField, Step};
@@ -127,6 +128,10 @@ pub enum DeadLetters {
 pub struct Source {
     pub name: String,
     pub topics: Vec<TopicSelector>,
+    pub format: Format,
+    /// `None`: a record's documents are its events.
+    pub each: Option<Each>,
+    pub parse: Vec<Parse>,
     pub timestamp: Timestamp,
     /// An event further ahead of its record's Kafka timestamp than this is a dead letter.
     pub max_future: Duration,

@@ -15,6 +15,8 @@ pub enum DecodeError {
     NotJson(#[from] serde_json::Error),
     #[error("the event is {found}, not a JSON object")]
     NotAnObject { found: &'static str },
+    #[error("the line is a comment")]
+    Comment,
     #[error("the event has no time: {place} is missing")]
     MissingTimestamp { place: Place },
     #[error("the event has no usable time: {place} {why}")]
@@ -29,12 +31,13 @@ impl DecodeError {
             DecodeError::TooLarge { .. } => "too_large",
             DecodeError::NotUtf8 { .. } | DecodeError::NotJson(_) => "not_json",
             DecodeError::NotAnObject { .. } => "not_an_object",
+            DecodeError::Comment => "comment",
             DecodeError::MissingTimestamp { .. } => "missing_timestamp",
             DecodeError::BadTimestamp { .. } => "bad_timestamp",
         }
     }
 
-    /// Every value that [`DecodeError::reason`] can have, so that the metric's series exist from the start.
+    /// Every value that [`DecodeError::reason`] can have but a comment's, which is no error.
     pub const REASONS: [&str; 6] =
         ["empty", "too_large", "not_json", "not_an_object", "missing_timestamp", "bad_timestamp"];
 }

@@ -95,21 +95,23 @@ impl Hints {
     }
 }
 
-/// Reads one document into `sink`; `index` is its index. `None`: not read, and `sink` holds some of it.
+/// Reads the document that begins at `start`, or after the space there, into `sink`; gives where it ends. `index` is
+/// that of all of `text`. `None`: not read, and `sink` holds some of it.
+#[inline]
 pub(super) fn read<'a>(
     text: &'a str,
+    start: usize,
     index: &Index,
     wanted: &Wanted,
     hints: &mut Hints,
     sink: &mut Sink<'a, '_>,
-) -> Option<()> {
+) -> Option<usize> {
     let scan = Scan::new(text, index);
-    let start = scan.space(0);
+    let start = scan.space(start);
     if scan.byte(start)? != b'{' {
         return None;
     }
-    let end = Walk { scan, wanted, hints, sink }.object(start + 1, 0)?;
-    (scan.space(end) == text.len()).then_some(())
+    Walk { scan, wanted, hints, sink }.object(start + 1, 0)
 }
 
 struct Walk<'w, 'a, 's> {
@@ -267,7 +269,7 @@ mod tests {
             index.build(document.as_bytes());
             let mut values = vec![Value::Missing; wanted.slots()];
             let mut sink = Sink { values: &mut values, scratch: &mut String::new(), unescaped: &mut Vec::new() };
-            super::read(document, &index, &wanted, &mut hints, &mut sink).is_some()
+            super::read(document, 0, &index, &wanted, &mut hints, &mut sink).is_some()
         });
         (read.count(), hints.all.len())
     }

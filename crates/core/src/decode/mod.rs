@@ -1,5 +1,6 @@
-//! One event's bytes become the fields that aggregates asked for, and its time. Pure: no clock, no Kafka.
+//! A record's bytes become events: the fields that aggregates asked for, and a time. Pure: no clock, no Kafka.
 //!
+//! [`format`] has the formats, [`records`] finds the events of a record, [`tail`] does what is the same for all formats.
 //! What is JSON, and what a value is, is what serde_json says ([`full`]); duplicate keys: the last one wins. Integers
 //! beyond `i64` keep their digits. Documents that look like the ones before take a shorter way to the same result
 //! ([`fast`]). What of the record beside its payload is asked for is in a [`Record`].
@@ -7,24 +8,27 @@
 mod error;
 mod event_time;
 mod fast;
+mod format;
 mod full;
 mod index;
+mod records;
 mod scan;
+mod tail;
 mod wanted;
 
-use std::ops::Range;
 use std::time::Duration;
 
 pub use crate::value::time::BadTime;
 pub use error::{DecodeError, Place};
+pub use records::{Outcome, Part};
 pub use wanted::Values;
 
-use crate::aggregate::Value;
-use crate::config::{FieldPath, RecordField, Timestamp};
-use event_time::EventTime;
-use fast::Hints;
-use index::Index;
-use wanted::{Sink, Wanted};
+use crate::config::{Each, FieldPath, Format, FormatKind, Parse, RecordField, Source, Timestamp};
+use crate::value::Value;
+use format::{Json, Records, Texts};
+use records::{Run, Scratch, read_event};
+use tail::{Slots, Tail};
+use wanted::Wanted;
 
 /// One decoded event.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,122 +68,136 @@ impl<'r, 'a> Record<'r, 'a> {
     }
 }
 
-/// Decodes the events of one source. It keeps scratch space between events, so every thread has its own.
+/// Decodes the records of one source. It keeps scratch space between them, so every thread has its own.
 #[derive(Debug)]
 pub struct Decoder {
-    wanted: Wanted,
-    /// The slot of each field that was asked for, if that is not simply the order of the slots.
-    order: Option<Vec<usize>>,
-    fields: usize,
-    time: EventTime,
+    kind: Kind,
+    /// One for each level of a record: its document, and what `each` finds in it.
+    scratch: Vec<Scratch>,
+    tail: Tail,
     max_bytes: usize,
-    index: Index,
-    hints: Hints,
-    scratch: String,
-    unescaped: Vec<(usize, Range<usize>)>,
+    /// A payload that had to be mended.
+    spare: String,
+}
+
+/// JSON by itself, so that what it costs is nothing but JSON.
+#[derive(Debug)]
+enum Kind {
+    Json(Json),
+    Text(Texts),
 }
 
 impl Decoder {
-    /// A decoder of `fields`, which takes the time from where `timestamp` says and refuses events above `max_bytes`.
+    /// A decoder of `fields` in JSON, which takes the time from where `timestamp` says and refuses records above
+    /// `max_bytes`.
     pub fn new(fields: &[FieldPath], timestamp: &Timestamp, max_bytes: usize) -> Decoder {
-        let mut wanted = Wanted::new();
-        let order: Vec<usize> = fields.iter().map(|path| wanted.add(path)).collect();
-        let in_order = order.iter().enumerate().all(|(i, &slot)| i == slot);
-        let time = EventTime::new(timestamp, &mut |path| wanted.add(path));
-        Decoder {
-            index: Index::default(),
-            hints: Hints::new(&wanted),
-            wanted,
-            order: (!in_order).then_some(order),
-            fields: fields.len(),
-            time,
-            max_bytes,
-            scratch: String::new(),
-            unescaped: Vec::new(),
-        }
+        Decoder::made(fields, timestamp, (&Format::default(), None, &[]), max_bytes)
     }
 
-    /// Decodes one record's payload (empty for a tombstone).
+    /// A decoder of `fields` in what a source's records hold.
+    pub fn of(fields: &[FieldPath], source: &Source, max_bytes: usize) -> Decoder {
+        let layout = (&source.format, source.each.as_ref(), source.parse.as_slice());
+        Decoder::made(fields, &source.timestamp, layout, max_bytes)
+    }
+
+    fn made(
+        fields: &[FieldPath],
+        timestamp: &Timestamp,
+        (format, each, parse): (&Format, Option<&Each>, &[Parse]),
+        max_bytes: usize,
+    ) -> Decoder {
+        let mut slots = Slots::default();
+        let tail = Tail::new(fields, timestamp, parse, &mut slots);
+        let arrays = each.map_or(&[][..], |each| &each.0);
+        let mut wanted: Vec<Wanted> = (0..=arrays.len()).map(|_| Wanted::new()).collect();
+        for (slot, path) in slots.0.iter().enumerate() {
+            let steps = path.steps();
+            let up = Each::levels_up(steps).min(arrays.len());
+            if steps.len() > up {
+                wanted[arrays.len() - up].put(&steps[up..], slot);
+            }
+        }
+        let scratch = wanted.iter().map(|_| Scratch::default()).collect();
+        let kind = match (&format.kind, wanted.pop()) {
+            (FormatKind::Json, last) => {
+                wanted.extend(last);
+                Kind::Json(Json::new(wanted, arrays))
+            }
+            (_, last) => {
+                Kind::Text(Texts { format: format::reader(format, last.unwrap_or_default()), lines: format.lines })
+            }
+        };
+        Decoder { kind, scratch, tail, max_bytes, spare: String::new() }
+    }
+
+    /// Decodes the events of one record's payload (empty for a tombstone). `take` gets each event, or why it is none, in
+    /// their order; an event whose fields `keep` says no to is `Ok(None)`, whether or not it has a time. Tells how many
+    /// they were.
     ///
     /// A field that is not there is [`Value::Missing`]; whether that matters is for the aggregates to say.
+    #[inline]
+    pub fn events(
+        &mut self,
+        payload: &[u8],
+        record: Record<'_, '_>,
+        keep: impl Fn(&[Value<'_>]) -> bool,
+        mut take: impl FnMut(&Part<'_>, Outcome<'_>),
+    ) -> usize {
+        let Decoder { kind, scratch, tail, max_bytes, spare } = self;
+        if let Err(error) = fits(payload, *max_bytes) {
+            take(&Part::WHOLE, Err(error));
+            return 1;
+        }
+        let mut run = Run { tail, record, keep, take, next: 0 };
+        let opened = match kind {
+            Kind::Json(json) => json.open(payload, spare).map(|text| run.payload(json, scratch, text)),
+            Kind::Text(texts) => texts.open(payload, spare).map(|text| run.payload(texts, scratch, text)),
+        };
+        if let Err(error) = opened {
+            (run.take)(&Part::WHOLE, Err(error));
+            return 1;
+        }
+        run.next
+    }
+
+    /// Decodes a payload that holds one event.
     ///
     /// # Errors
-    /// [`DecodeError`], if the payload is not one JSON object or has no usable event time.
+    /// [`DecodeError`], if the payload is not one event, or has no usable event time.
     #[inline]
     pub fn decode<'a>(&'a mut self, payload: &'a [u8], record: Record<'_, 'a>) -> Result<Decoded<'a>, DecodeError> {
-        // Filled in place: moving 16 values costs as much as reading some of them.
-        let mut values = Values::from_elem(Value::Missing, self.wanted.slots());
-        let fields = self.fields;
-        let time = self.read(payload, record, &mut values)??;
+        let Decoder { kind, scratch, tail, max_bytes, spare } = self;
+        fits(payload, *max_bytes)?;
+        let mut values = Values::from_elem(Value::Missing, tail.slots());
+        let fields = tail.fields();
+        let Some(scratch) = scratch.last_mut() else { return Err(DecodeError::Empty) };
+        let time = match kind {
+            Kind::Json(json) => {
+                let text = json.open(payload, spare)?;
+                read_event(json, 0, text, 0..text.len(), (scratch, tail), record, &mut values)
+            }
+            Kind::Text(texts) => {
+                let text = texts.open(payload, spare)?;
+                read_event(texts, 0, text, 0..text.len(), (scratch, tail), record, &mut values)
+            }
+        }??;
         values.truncate(fields);
         Ok(Decoded { time, values })
     }
 
-    /// The same, unless `wanted` says no to its fields: then it is `None`, whether or not it has a time.
-    ///
-    /// # Errors
-    /// As [`Decoder::decode`].
-    #[inline]
-    pub fn decode_if<'a>(
-        &'a mut self,
-        payload: &'a [u8],
-        record: Record<'_, 'a>,
-        wanted: impl FnOnce(&[Value<'a>]) -> bool,
-    ) -> Result<Option<Decoded<'a>>, DecodeError> {
-        let mut values = Values::from_elem(Value::Missing, self.wanted.slots());
-        let fields = self.fields;
-        let time = self.read(payload, record, &mut values)?;
-        values.truncate(fields);
-        if !wanted(&values) {
-            return Ok(None);
-        }
-        Ok(Some(Decoded { time: time?, values }))
-    }
-
-    /// Reads an event's fields into `values`, and more behind them if the time is none of the fields; gives its time, or
-    /// why it has none.
-    fn read<'a>(
-        &'a mut self,
-        payload: &'a [u8],
-        record: Record<'_, 'a>,
-        values: &mut Values<'a>,
-    ) -> Result<Result<i64, DecodeError>, DecodeError> {
-        if payload.is_empty() {
-            return Err(DecodeError::Empty);
-        }
-        if payload.len() > self.max_bytes {
-            return Err(DecodeError::TooLarge { bytes: payload.len(), limit: self.max_bytes });
-        }
-        let ascii = self.index.build(payload);
-        let text = text(payload, ascii)?;
-        self.scratch.clear();
-        self.unescaped.clear();
-        let mut sink = Sink { values, scratch: &mut self.scratch, unescaped: &mut self.unescaped };
-        if fast::read(text, &self.index, &self.wanted, &mut self.hints, &mut sink).is_none() {
-            sink.clear();
-            full::read(text, &self.wanted, &mut sink)?;
-        }
-        for (slot, range) in &self.unescaped {
-            values[*slot] = Value::Str(&self.scratch[range.clone()]);
-        }
-        for (slot, field) in &self.wanted.of_record {
-            values[*slot] = record.field(field);
-        }
-        let time = self.time.read(values, record.time);
-        if let Some(order) = &self.order {
-            *values = order.iter().map(|&slot| values[slot]).collect();
-        }
-        Ok(time)
+    /// For each field whose text is parsed, how many texts could not be since the last call.
+    pub fn unparsed(&mut self) -> impl Iterator<Item = (&FieldPath, u64)> {
+        self.tail.unparsed()
     }
 }
 
-/// The payload as text; `ascii` tells that all its bytes have been seen to be ASCII.
-fn text(payload: &[u8], ascii: bool) -> Result<&str, DecodeError> {
-    if ascii {
-        // SAFETY: ASCII is UTF-8. Looking at every byte a second time would cost a tenth of the whole decoding.
-        return Ok(unsafe { std::str::from_utf8_unchecked(payload) });
+#[inline]
+fn fits(payload: &[u8], limit: usize) -> Result<(), DecodeError> {
+    match payload.len() {
+        0 => Err(DecodeError::Empty),
+        bytes if bytes > limit => Err(DecodeError::TooLarge { bytes, limit }),
+        _ => Ok(()),
     }
-    std::str::from_utf8(payload).map_err(|error| DecodeError::NotUtf8 { valid_up_to: error.valid_up_to() })
 }
 
 /// Whether an event is dated further ahead of its record than `max_future` allows. All times in Unix milliseconds.
@@ -199,5 +217,9 @@ pub fn reach(event_time: i64, record_time: i64, max_lead: Duration) -> i64 {
     event_time.min(record_time.saturating_add(lead))
 }
 
+#[cfg(test)]
+mod many_tests;
+#[cfg(test)]
+mod test_documents;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
+use super::test_documents::{any_path, arrays, json, mended, mutate, number, object};
 use super::*;
 use crate::config::{Step, TimeFormat};
 
@@ -55,13 +56,21 @@ fn expected<'a>(document: &'a Json, field: &FieldPath) -> Value<'a> {
 /// Decodes and compares with serde_json: accepted or not, every value, and floats to the bit.
 fn check(decoder: &mut Decoder, fields: &[FieldPath], payload: &[u8]) -> Result<(), TestCaseError> {
     let shown = String::from_utf8_lossy(payload);
-    match (serde_json::from_slice::<Json>(payload), decoder.decode(payload, Record::at(Some(1)))) {
+    let json = serde_json::from_slice::<Json>(payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload));
+    // What no serde_json takes may still be JSON but for a detail.
+    let strict = json.is_ok();
+    let json = json.or_else(|error| serde_json::from_str(&mended(std::str::from_utf8(payload).map_err(|_| error)?)));
+    match (json, decoder.decode(payload, Record::at(Some(1)))) {
         (Ok(json @ Json::Object(_)), Ok(decoded)) => {
             prop_assert_eq!(decoded.values.len(), fields.len());
             for (field, found) in fields.iter().zip(&decoded.values) {
                 let want = expected(&json, field);
                 // serde_json's tree has no digits beyond 64 bits; as floats they are the same.
                 let found = match *found {
+                    // In a document that had to be mended they are text, which is the same label and the same number.
+                    Value::Str(digits) if !strict && matches!(want, Value::Float(_)) => {
+                        Value::Float(digits.parse().unwrap())
+                    }
                     Value::Digits(digits) => {
                         let whole = digits.trim_start_matches('-').bytes().all(|c| c.is_ascii_digit());
                         prop_assert!(whole && digits.parse::<i64>().is_err(), "{}", digits);
@@ -87,112 +96,6 @@ const FIELDS: [&str; 7] = ["a", "b", "a.b", "a.c.d", "status", r#""é\"""#, "b"]
 
 fn fields() -> Vec<FieldPath> {
     FIELDS.iter().map(|field| path(field)).collect()
-}
-
-fn key() -> impl Strategy<Value = &'static str> {
-    prop_oneof![
-        4 => Just(r#""a""#), 4 => Just(r#""b""#), 2 => Just(r#""c""#), 2 => Just(r#""d""#), 1 => Just(r#""status""#),
-        1 => Just(r#""é\"""#), 1 => Just(r#""\u0061""#), 1 => Just(r#""""#),
-        1 => Just(r#""a key that nobody asked for""#),
-        1 => Just(r#""\ud83d\ude00""#),
-    ]
-}
-
-fn number() -> impl Strategy<Value = String> {
-    prop_oneof![
-        any::<i64>().prop_map(|n| n.to_string()),
-        any::<u64>().prop_map(|n| n.to_string()),
-        (-2000i64..2000).prop_map(|n| n.to_string()),
-        any::<f64>().prop_filter("finite", |f| f.is_finite()).prop_map(|f| format!("{f:?}")),
-        (0.0..1e6).prop_map(|f: f64| f.to_string()),
-        r"-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,24})?([eE][+-]?[0-9]{1,3})?",
-        r"-?[0-9]{1,3}\.[0-9]{1,3}",
-    ]
-}
-
-fn string() -> impl Strategy<Value = String> {
-    prop_oneof![
-        4 => "\"[ -!#-\\[\\]-~]{0,40}\"",
-        1 => "\"[a-zé😀]{0,20}\"",
-        2 => r#""([a-z /]{0,9}(\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}|\\ud83d\\ude00)){0,4}[a-z]{0,9}""#,
-        1 => any::<String>().prop_map(|s| serde_json::to_string(&s).unwrap()),
-    ]
-}
-
-fn space() -> impl Strategy<Value = &'static str> {
-    prop_oneof![8 => Just(""), 4 => Just(" "), 1 => Just("\n\t"), 1 => Just("\r")]
-}
-
-fn json() -> impl Strategy<Value = String> {
-    let scalar = prop_oneof![
-        3 => number(), 3 => string(),
-        1 => Just("true".to_owned()), 1 => Just("false".to_owned()), 1 => Just("null".to_owned()),
-    ];
-    scalar.prop_recursive(4, 32, 6, |inner| {
-        prop_oneof![
-            3 => object(inner.clone()),
-            1 => (prop::collection::vec(inner, 0..4), space())
-                .prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},")))),
-        ]
-    })
-}
-
-fn object(value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
-    (prop::collection::vec((key(), value), 0..7), space(), space()).prop_map(|(members, s, t)| {
-        let members: Vec<_> = members.into_iter().map(|(key, value)| format!("{key}{t}:{s}{value}")).collect();
-        format!("{{{s}{}{t}}}", members.join(&format!("{t},{s}")))
-    })
-}
-
-/// Breaks or changes a document a little.
-fn mutate(document: &str, edits: &[(usize, u8, u8)]) -> Vec<u8> {
-    const BYTES: &[u8] = b"\"\\{}[]:,-+.0123456789eEutfn \n\0\x1f\x7f\xc3\xa9\xff\xed";
-    let mut bytes = document.as_bytes().to_vec();
-    for &(at, kind, byte) in edits {
-        let at = at % (bytes.len() + 1);
-        let byte = BYTES[usize::from(byte) % BYTES.len()];
-        match kind % 4 {
-            0 => bytes.insert(at, byte),
-            1 if at < bytes.len() => bytes[at] = byte,
-            2 if at < bytes.len() => drop(bytes.remove(at)),
-            3 => bytes.truncate(at.max(1)),
-            _ => {}
-        }
-    }
-    bytes
-}
-
-fn any_path() -> impl Strategy<Value = FieldPath> {
-    let key = || prop_oneof![Just("a"), Just("b"), Just("c"), Just("d"), Just("status"), Just("")];
-    let value = prop_oneof![Just("1"), Just("x"), Just("true"), Just("0.5"), Just("\n"), Just("")];
-    let step = prop_oneof![
-        3 => key().prop_map(|key| Step::Key(key.into())),
-        2 => (-4..4).prop_map(Step::Index),
-        2 => (key(), value).prop_map(|(name, value)| Step::Item { name: name.into(), value: value.into() }),
-    ];
-    (key(), prop::collection::vec(step, 0..4))
-        .prop_map(|(first, more)| FieldPath::Event([Step::Key(first.into())].into_iter().chain(more).collect()))
-}
-
-/// Documents of many arrays, of few values and of objects with few keys.
-fn arrays() -> impl Strategy<Value = String> {
-    let scalar = prop_oneof![
-        Just("1"),
-        Just("\"x\""),
-        Just("true"),
-        Just("0.5"),
-        Just("null"),
-        Just(r#""\n""#),
-        Just(r#""\u0078""#),
-        Just("-7"),
-        Just(r#""""#),
-    ];
-    let value = scalar.prop_map(str::to_owned).prop_recursive(4, 40, 5, |inner| {
-        let array = (prop::collection::vec(inner.clone(), 0..5), space())
-            .prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},{s}"))));
-        prop_oneof![2 => object(inner), 3 => array]
-    });
-    object(value)
 }
 
 proptest! {
@@ -422,12 +325,17 @@ fn an_integer_beyond_64_bits_keeps_its_digits_whichever_way_it_is_read() {
 #[test]
 fn an_event_that_nobody_wants_needs_no_time() {
     let mut decoder = timed(&["type"], "at", TimeFormat::UnixMillis);
-    let is = |wanted| move |values: &[Value<'_>]| values == [Value::Str(wanted)];
-    assert_eq!(decoder.decode_if(br#"{"type":"audit"}"#, Record::at(None), is("request")).unwrap(), None);
-    let reason = decoder.decode_if(br#"{"type":"request"}"#, Record::at(None), is("request")).unwrap_err().reason();
-    assert_eq!(reason, "missing_timestamp");
-    let event = decoder.decode_if(br#"{"type":"request","at":5}"#, Record::at(None), is("request")).unwrap();
-    assert_eq!(event.map(|event| event.time), Some(5));
+    let mut outcomes = |payload: &str| {
+        let mut found = Vec::new();
+        let wanted = |values: &[Value<'_>]| values == [Value::Str("request")];
+        decoder.events(payload.as_bytes(), Record::at(None), wanted, |_, outcome| {
+            found.push(outcome.map(|event| event.map(|event| event.time)).map_err(|error| error.reason()));
+        });
+        found
+    };
+    assert_eq!(outcomes(r#"{"type":"audit"}"#), [Ok(None)]);
+    assert_eq!(outcomes(r#"{"type":"request"}"#), [Err("missing_timestamp")]);
+    assert_eq!(outcomes(r#"{"type":"request","at":5}"#), [Ok(Some(5))]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use crate::config::{FieldPath, RecordField, Step};
+use crate::config::Step;
 use crate::value::Value;
 
 /// Values of one event: up to 16 stay on the stack.
@@ -52,23 +52,23 @@ impl Pick {
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub nodes: Vec<Node>,
-    /// What is wanted of the record, and where it goes.
-    pub of_record: Vec<(usize, RecordField)>,
     /// Number of slots: one for each distinct path.
     slots: usize,
 }
 
 impl Wanted {
     pub fn new() -> Wanted {
-        Wanted { nodes: vec![Node::default()], of_record: Vec::new(), slots: 0 }
+        Wanted::default()
     }
 
     /// The slot of `path`, made if it is new.
-    pub fn add(&mut self, path: &FieldPath) -> usize {
-        let steps = match path {
-            FieldPath::Event(steps) => steps,
-            FieldPath::Record(field) => return self.add_of_record(field),
-        };
+    #[cfg(test)]
+    pub fn add(&mut self, path: &crate::config::FieldPath) -> usize {
+        self.put(path.steps(), self.slots)
+    }
+
+    /// The slot of the value that these steps lead to, which is `slot` if it is new.
+    pub fn put(&mut self, steps: &[Step], slot: usize) -> usize {
         let mut trail = vec![0];
         for step in steps {
             trail.push(self.step(trail[trail.len() - 1], step));
@@ -77,22 +77,11 @@ impl Wanted {
         if let Some(slot) = self.nodes[last].slot {
             return slot;
         }
-        let slot = self.slots;
-        self.slots += 1;
+        self.slots = self.slots.max(slot + 1);
         self.nodes[last].slot = Some(slot);
         for node in trail {
             self.nodes[node].below.push(slot);
         }
-        slot
-    }
-
-    fn add_of_record(&mut self, field: &RecordField) -> usize {
-        if let Some((slot, _)) = self.of_record.iter().find(|(_, known)| known == field) {
-            return *slot;
-        }
-        let slot = self.slots;
-        self.slots += 1;
-        self.of_record.push((slot, field.clone()));
         slot
     }
 
@@ -125,8 +114,21 @@ impl Wanted {
         self.nodes[node].children.iter().find(|(name, _)| **name == *key).map(|&(_, child)| child)
     }
 
+    /// One more than the largest slot.
+    #[cfg(test)]
     pub fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.nodes[0].below.is_empty()
+    }
+}
+
+impl Default for Wanted {
+    fn default() -> Wanted {
+        Wanted { nodes: vec![Node::default()], slots: 0 }
     }
 }
 
@@ -141,9 +143,11 @@ pub(super) struct Sink<'a, 's> {
 }
 
 impl<'a, 's> Sink<'a, 's> {
-    /// Forgets everything, for a second reading of the document.
-    pub fn clear(&mut self) {
-        self.values.fill(Value::Missing);
+    /// Forgets everything that was read of `wanted`, for a second reading of the document.
+    pub fn clear(&mut self, wanted: &Wanted) {
+        for &slot in &wanted.nodes[0].below {
+            self.values[slot] = Value::Missing;
+        }
         self.scratch.clear();
         self.unescaped.clear();
     }

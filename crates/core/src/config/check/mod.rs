@@ -4,6 +4,7 @@
 mod aggregate;
 mod cluster;
 mod condition;
+mod format;
 mod kafka;
 mod label;
 mod measure;
@@ -33,6 +34,9 @@ pub fn config(raw: &RawConfig, text: &str, env: &dyn Fn(&str) -> Option<String>)
     let (limits, keys) = service::limits(&mut check, &raw.limits);
     let sources = source::sources(&mut check, &raw.sources, &kafka.group_id);
     let aggregates = aggregate::aggregates(&mut check, &raw.aggregates, &sources, keys);
+    for (source, (name, _)) in sources.iter().zip(&raw.sources.value.0) {
+        format::enclosing(&mut check, name.place, source, &aggregates);
+    }
     let (http, grpc) = service::listeners(&mut check, &raw.http, &raw.grpc);
     let cluster = cluster::cluster(&mut check, &raw.cluster, &kafka.group_id);
     let otlp = otlp::otlp(&mut check, &raw.otlp, env);

@@ -7,7 +7,7 @@ use super::super::selector::TopicSelector;
 use super::super::types::{LetterPayload, Source, SourceDeadLetters, Start};
 use super::super::units::format_duration;
 use super::condition::conditions;
-use super::{Checker, DAY, HOUR, SECOND};
+use super::{Checker, DAY, HOUR, SECOND, format};
 use std::time::Duration;
 
 pub fn sources(check: &mut Checker, raw: &At<Map<RawSource>>, group: &str) -> Vec<Source> {
@@ -27,11 +27,15 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
         check.error(raw.topics.place, "a source needs at least one topic", "`topics: [log-events]`");
     }
     let topics = raw.topics.value.iter().filter_map(|topic| selector(check, topic, group)).collect();
-    format(check, raw);
+    no_remap(check, raw);
+    let format = raw.format.as_ref().map(|raw| format::format(check, raw)).unwrap_or_default();
     let max_future = check.duration(&raw.max_future, HOUR, SECOND..=3650 * DAY);
     Source {
         name: name.value.clone(),
         topics,
+        each: raw.each.as_ref().and_then(|raw| format::each(check, raw, &format)),
+        parse: format::parse(check, raw),
+        format,
         timestamp: super::time::timestamp(check, &raw.timestamp),
         max_future,
         max_lead: max_lead(check, raw, max_future),
@@ -103,15 +107,7 @@ fn check_pattern(check: &mut Checker, pattern: &str) {
     }
 }
 
-fn format(check: &mut Checker, raw: &RawSource) {
-    match raw.format.as_ref() {
-        None => {}
-        Some(at) if at.value == "json" => {}
-        Some(at) if at.value == "raw" => {
-            check.error(at.place, "`format: raw` is not in this version", "only `json` is");
-        }
-        Some(at) => check.error(at.place, format!("`{}` is not a format", at.value), "only `json` is, in this version"),
-    }
+fn no_remap(check: &mut Checker, raw: &RawSource) {
     if let Some(at) = &raw.remap {
         let help = "write the fields as JSON into the topic; nested ones are read with paths such as `request.path`";
         check.error(at.place, "`remap` is not in this version", help);

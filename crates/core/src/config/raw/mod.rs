@@ -5,6 +5,7 @@
 
 mod cluster;
 mod condition;
+mod format;
 mod label;
 mod measure;
 mod otlp;
@@ -13,6 +14,7 @@ mod time;
 
 pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawProbe, RawTopicChange, RawTopics};
 pub use condition::{RawCondition, RawTerm, RawWhere, Tests};
+pub use format::{RawFormat, RawFormatOptions};
 pub use label::{Label, RawLabel, RawTemplate};
 pub use measure::{Body, Measured, RawMeasure, RawUnit};
 pub use otlp::{RawCompression, RawOtlp, RawProtocol};
@@ -119,8 +121,16 @@ pub enum RawDeadLetters {
 pub struct RawSource {
     /// Topic names, or regular expressions that begin with `^`.
     pub topics: At<Vec<At<String>>>,
-    /// What the records hold. Only `json` in this version. Default: `json`.
-    pub format: Option<At<String>>,
+    /// How the records are written: a name, or a name and its options. `json` is read as one document, as several one
+    /// after the other, or as an array of them: each is an event. Default: `json`.
+    pub format: Option<At<RawFormat>>,
+    /// Which array of a record holds its events: `Records`, or through several `resourceLogs[].scopeLogs[].logRecords[]`.
+    /// Every element is an event; `^.account` is a field of what encloses it. Default: a record's documents are its events.
+    pub each: Option<At<String>>,
+    /// Fields whose text is parsed, and the formats: `{ log: json }`. What is found are fields below that field, such as
+    /// `log.level`. Text in another format stays text, and is counted in `streamgauge_unparsed_fields_total`.
+    #[serde(default)]
+    pub parse: Map<At<RawFormat>>,
     /// Not in this version: a VRL program that turns other formats into fields.
     pub remap: Option<At<String>>,
     pub timestamp: At<RawTimes>,

@@ -1,0 +1,146 @@
+//! The events of a record, found naively: whole trees are built, and what encloses an element is copied into it.
+
+use crate::config::{Each, Format, FormatKind, Source, Step};
+use regex::{Captures, Regex};
+use serde_json::{Deserializer, Value, json};
+
+/// Every event of a payload, as a tree with what encloses it under `^`. What is none is left out.
+pub fn events(payload: &[u8], source: &Source) -> Vec<Value> {
+    let text = String::from_utf8_lossy(payload);
+    let payload = match source.format.kind {
+        FormatKind::Json if std::str::from_utf8(payload).is_err() => "",
+        _ => &*text,
+    };
+    let documents = match source.format.kind {
+        FormatKind::Json => documents(payload),
+        FormatKind::Raw => texts(payload, source.format.lines).map(|text| json!({ "message": text })).collect(),
+    };
+    let documents = documents.into_iter();
+    let arrays = source.each.as_ref().map_or(&[][..], |each| &each.0);
+    documents.flat_map(|document| elements_of(document, arrays)).filter(Value::is_object).collect()
+}
+
+fn texts(payload: &str, lines: bool) -> impl Iterator<Item = &str> {
+    let ends: &[char] = if lines { &['\n'] } else { &[] };
+    let payload = payload.trim_end_matches(['\n', '\r', '\0']).trim_start_matches('\u{feff}');
+    payload.split(ends).map(|line| line.trim_end_matches('\r')).filter(move |line| !lines || !line.is_empty())
+}
+
+fn documents(payload: &str) -> Vec<Value> {
+    let payload = payload.strip_prefix('\u{feff}').unwrap_or(payload);
+    match tree(payload) {
+        Some(Value::Array(elements)) => return elements,
+        Some(one) => return vec![one],
+        None => {}
+    }
+    let mut found = Vec::new();
+    let mut rest = payload.trim_start();
+    let mut count = 0;
+    while !rest.is_empty() {
+        count += 1;
+        rest = match first(rest) {
+            Some((document, after)) => {
+                found.push(document);
+                after
+            }
+            // A broken one; the next one begins a line.
+            None => rest.find("\n{").map_or("", |at| rest[at..].trim_start()),
+        };
+    }
+    // A payload that is one document and broken is none.
+    if count > 1 { found } else { Vec::new() }
+}
+
+/// The first of several documents, and what follows it.
+fn first(text: &str) -> Option<(Value, &str)> {
+    // What is wrong with one document must not reach the next, so that the first line is tried by itself as well.
+    for text_of in [text, text.split("\n{").next()?] {
+        let mut stream = Deserializer::from_str(text_of).into_iter::<Value>();
+        let read = stream.next().and_then(Result::ok);
+        let (document, end) = match read {
+            Some(document) => (document, stream.byte_offset()),
+            None => (tree(text_of)?, text_of.len()),
+        };
+        let after = &text[end..];
+        let next = after.trim_start();
+        let parted = after[..after.len() - next.len()].contains('\n') || next.is_empty() || next.starts_with('{');
+        if parted {
+            return Some((document, next));
+        }
+    }
+    None
+}
+
+/// The document; with null for what is no number to JSON, and whole characters for halves of them, if it has to be.
+fn tree(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok().or_else(|| {
+        let pieces = Regex::new(r#""(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)|-?[0-9][0-9.eE+-]*"#).ok()?;
+        let escapes = Regex::new(
+            r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+        )
+        .ok()?;
+        let whole = |found: &Captures<'_>| match found.get(1) {
+            Some(_) => "\\ufffd".to_owned(),
+            None => found[0].to_owned(),
+        };
+        let mended = pieces.replace_all(text, |found: &Captures<'_>| match &found[0] {
+            string if string.starts_with('"') => escapes.replace_all(string, whole).into_owned(),
+            number if number.parse::<f64>().is_ok_and(f64::is_finite) => number.to_owned(),
+            other if other.parse::<f64>().is_ok() => "null".to_owned(),
+            other => other.to_owned(),
+        });
+        serde_json::from_str(&mended).ok()
+    })
+}
+
+fn elements_of(outer: Value, arrays: &[Vec<String>]) -> Vec<Value> {
+    let Some((keys, deeper)) = arrays.split_first() else { return vec![outer] };
+    let array = keys.iter().try_fold(&outer, |value, key| value.get(key)).cloned();
+    let elements = match array {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(elements)) => elements,
+        Some(one) => vec![one],
+    };
+    let inside = |mut element: Value| {
+        if let Some(members) = element.as_object_mut() {
+            members.insert(Each::ENCLOSING.to_owned(), outer.clone());
+        }
+        elements_of(element, deeper)
+    };
+    elements.into_iter().flat_map(inside).collect()
+}
+
+/// The fields found in the text at a path.
+pub type Parsed = (Vec<Step>, Value);
+
+/// The text in fields, parsed.
+pub fn parsed(event: &Value, source: &Source) -> Vec<Parsed> {
+    let mut found: Vec<Parsed> = Vec::new();
+    let mut rules: Vec<_> = source.parse.iter().collect();
+    rules.sort_by_key(|rule| rule.path.steps().len());
+    for rule in rules {
+        if let Some(Value::String(text)) = at(event, &found, rule.path.steps())
+            && let Some(fields) = fields(text, &rule.format)
+        {
+            found.push((rule.path.steps().to_vec(), fields));
+        }
+    }
+    found
+}
+
+fn fields(text: &str, format: &Format) -> Option<Value> {
+    match format.kind {
+        FormatKind::Json => tree(text).filter(Value::is_object),
+        FormatKind::Raw => Some(json!({ "message": text })),
+    }
+}
+
+/// A field of an event, or of text in it.
+pub fn at<'a>(event: &'a Value, parsed: &'a [Parsed], steps: &[Step]) -> Option<&'a Value> {
+    let within = parsed.iter().rev().find_map(|(field, value)| {
+        let below = steps.strip_prefix(field.as_slice()).filter(|below| !below.is_empty())?;
+        Some((value, below))
+    });
+    let (from, steps) = within.unwrap_or((event, steps));
+    super::event::at(from, steps)
+}

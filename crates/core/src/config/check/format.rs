@@ -1,0 +1,129 @@
+//! Checks of how a source's records are written: their format, which events they hold, text that is parsed.
+
+use super::super::at::{At, Place};
+use super::super::error::suggest;
+use super::super::format::{Each, Format, FormatKind, Parse};
+use super::super::raw::{RawFormat, RawFormatOptions, RawSource};
+use super::super::types::{Aggregate, Condition, FieldPath, Source, Timestamp};
+use super::Checker;
+
+/// A format by its name and options; JSON if something is wrong with it.
+pub fn format(check: &mut Checker, raw: &At<RawFormat>) -> Format {
+    let formats = &raw.value.0.0;
+    let [(name, options)] = formats.as_slice() else {
+        let place = formats.get(1).map_or(raw.place, |(name, _)| name.place);
+        check.error(place, "exactly one format is needed here", "`format: json`, or `format: { NAME: { OPTION: … } }`");
+        return Format::default();
+    };
+    let place = if name.place.line == 0 { raw.place } else { name.place };
+    let Some(kind) = kind(&name.value) else {
+        let help = suggest(&name.value, "formats", FormatKind::NAMES.iter().copied());
+        check.error(place, format!("`{}` is not a format", name.value), help);
+        return Format::default();
+    };
+    let RawFormatOptions { lines } = options;
+    if let (Some(lines), FormatKind::Json) = (lines, &kind) {
+        check.error(
+            lines.place,
+            "`json` has no option `lines`",
+            "documents one after the other are events each anyway",
+        );
+    }
+    Format { kind, lines: lines.as_ref().is_some_and(|lines| lines.value) }
+}
+
+fn kind(name: &str) -> Option<FormatKind> {
+    match name {
+        "json" => Some(FormatKind::Json),
+        "raw" => Some(FormatKind::Raw),
+        _ => None,
+    }
+}
+
+/// Which arrays hold the events.
+pub fn each(check: &mut Checker, raw: &At<String>, format: &Format) -> Option<Each> {
+    if !format.kind.has_arrays() {
+        let message = format!("records of format `{}` have no arrays", format.kind.name());
+        check.error(raw.place, message, "remove `each`, or use `lines: true` if each line is an event");
+        return None;
+    }
+    let text = raw.value.trim().strip_suffix("[]").unwrap_or(raw.value.trim());
+    let mut levels = Vec::new();
+    for (at, part) in text.split("[]").enumerate() {
+        let path = check.field_path(raw.place, if at == 0 { part } else { part.trim_start_matches('.') });
+        let Some(names) = path.names() else {
+            check.error(
+                raw.place,
+                format!("`{part}` is no path to an array"),
+                "names alone lead to it: `detail.Records`",
+            );
+            return None;
+        };
+        levels.push(names.into_iter().map(str::to_owned).collect());
+    }
+    if levels.len() > 8 {
+        check.error(raw.place, "these are too many arrays, one in the other", "8 are the most");
+        return None;
+    }
+    Some(Each(levels))
+}
+
+/// Fields whose text is parsed.
+pub fn parse(check: &mut Checker, raw: &RawSource) -> Vec<Parse> {
+    let rules = raw.parse.0.iter().map(|(field, rule)| {
+        let path = check.field_path(field.place, &field.value);
+        Parse { path, format: format(check, rule) }
+    });
+    rules.collect()
+}
+
+/// Paths that lead out of an element lead to something.
+pub fn enclosing(check: &mut Checker, place: Place, source: &Source, aggregates: &[Aggregate]) {
+    let levels = source.each.as_ref().map_or(0, |each| each.0.len());
+    let mut paths: Vec<&FieldPath> = source.parse.iter().map(|rule| &rule.path).collect();
+    times(&source.timestamp, &mut paths);
+    conditions(&source.filter, &mut paths);
+    for aggregate in aggregates.iter().filter(|aggregate| aggregate.source == source.name) {
+        conditions(&aggregate.filter, &mut paths);
+        paths.extend(aggregate.by.iter().flat_map(|label| [&label.path].into_iter().chain(&label.or)));
+        for measure in &aggregate.measures {
+            conditions(&measure.filter, &mut paths);
+            paths.extend(&measure.field);
+            paths.extend(measure.since.as_ref().map(|since| &since.path));
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    for path in paths {
+        let up = Each::levels_up(path.steps());
+        if up > levels {
+            let message = format!("`{path}` leads out of the record");
+            let help = match levels {
+                0 => "`^` is what encloses an element of `each`, which this source does not have".to_owned(),
+                levels => format!("`each` names {levels} arrays, so that there can be {levels} `^` at most"),
+            };
+            check.error(place, message, help);
+        } else if up > 0 && up == path.steps().len() {
+            check.error(place, format!("`{path}` is no field"), "name one: `^.account`");
+        }
+    }
+}
+
+fn times<'a>(timestamp: &'a Timestamp, paths: &mut Vec<&'a FieldPath>) {
+    match timestamp {
+        Timestamp::Kafka => {}
+        Timestamp::Field { path, .. } => paths.push(path),
+        Timestamp::Parts { seconds, nanos } => paths.extend([seconds, nanos]),
+        Timestamp::FirstOf(all) => all.iter().for_each(|one| times(one, paths)),
+    }
+}
+
+fn conditions<'a>(filter: &'a [Condition], paths: &mut Vec<&'a FieldPath>) {
+    for condition in filter {
+        match condition {
+            Condition::Field { path, .. } => paths.push(path),
+            Condition::Any(branches) => branches.iter().for_each(|branch| conditions(branch, paths)),
+            Condition::Not(inner) => conditions(inner, paths),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The formats that events are written in.
+//!
+//! A [`Format`] reads one event's text into the fields that are wanted; that is all that most of them do. What a record's
+//! payload holds, one event or many, is for [`Records`] to say. JSON is both, and reads by the shortest way of all.
+
+mod json;
+mod lenient;
+mod raw;
+mod texts;
+
+use std::ops::Range;
+
+pub(super) use json::Json;
+pub(super) use texts::Texts;
+
+use super::error::DecodeError;
+use super::records::Step;
+use super::wanted::{Sink, Wanted};
+use crate::config::{Format as Chosen, FormatKind};
+
+/// Reads events of one format.
+pub(super) trait Format: std::fmt::Debug + Send {
+    /// Reads the wanted fields of one event into `sink`.
+    ///
+    /// # Errors
+    /// If `event` is not written in this format. The sink may hold some of it then.
+    fn read<'a>(&mut self, event: &'a str, sink: &mut Sink<'a, '_>) -> Result<(), DecodeError>;
+}
+
+/// Reads the records of a source, which may hold several events each, one below the other as `each` says: level 0 is a
+/// document of the payload, the last one is the events'.
+pub(super) trait Records {
+    /// What a payload is to it: text or bytes.
+    type Payload: ?Sized + AsRef<[u8]>;
+
+    /// Looks at a whole payload first; `spare` is there to hold it if it has to be mended.
+    ///
+    /// # Errors
+    /// If nothing of the payload can be read.
+    fn open<'a>(&mut self, payload: &'a [u8], spare: &'a mut String) -> Result<&'a Self::Payload, DecodeError>;
+
+    /// Reads what is wanted at `level` of what stands in `range`.
+    ///
+    /// # Errors
+    /// If it is not written in this format.
+    fn read<'a>(
+        &mut self,
+        level: usize,
+        payload: &'a Self::Payload,
+        range: Range<usize>,
+        sink: &mut Sink<'a, '_>,
+    ) -> Result<(), DecodeError>;
+
+    /// The payload's documents, if it may be read as several: `None` if it is one.
+    fn documents(&mut self, payload: &Self::Payload) -> Option<Vec<Range<usize>>>;
+
+    /// Where the elements stand that are one level below what is in `range`: first the room of all of them, which a single
+    /// one can take.
+    ///
+    /// # Errors
+    /// If it is not written in this format.
+    fn elements(
+        &mut self,
+        level: usize,
+        payload: &Self::Payload,
+        range: Range<usize>,
+    ) -> Result<(Range<usize>, Vec<Range<usize>>), DecodeError>;
+
+    /// A payload with one event alone: the last one that `trail` leads to, in the document at `document`.
+    fn alone(payload: &Self::Payload, document: Range<usize>, trail: &[Step]) -> Vec<u8> {
+        splice(payload.as_ref(), document, trail)
+    }
+}
+
+/// What stands in `document`, but at each step only one of the elements.
+fn splice(payload: &[u8], document: Range<usize>, trail: &[Step]) -> Vec<u8> {
+    let mut alone = Vec::new();
+    let end = document.end;
+    let mut outer = document;
+    for step in trail {
+        alone.extend_from_slice(payload.get(outer.start..step.room.start).unwrap_or_default());
+        outer = step.element.clone();
+    }
+    alone.extend_from_slice(payload.get(outer).unwrap_or_default());
+    for (at, step) in trail.iter().enumerate().rev() {
+        let end = at.checked_sub(1).map_or(end, |above| trail[above].element.end);
+        alone.extend_from_slice(payload.get(step.room.end..end).unwrap_or_default());
+    }
+    alone
+}
+
+/// The reader of one event's text in the format that a config chose; it puts what is wanted into the slots of `wanted`.
+pub(super) fn reader(format: &Chosen, wanted: Wanted) -> Box<dyn Format> {
+    match &format.kind {
+        FormatKind::Json => Box::new(Json::new(vec![wanted], &[])),
+        FormatKind::Raw => Box::new(raw::Raw(wanted)),
+    }
+}

@@ -1,0 +1,262 @@
+//! Records with many events: what is handed out, in which order, and what a dead letter of one of them would hold.
+
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::config::TimeFormat;
+
+fn path(dotted: &str) -> FieldPath {
+    FieldPath::parse(dotted).unwrap()
+}
+
+fn each(arrays: &[&str]) -> Each {
+    Each(arrays.iter().map(|array| array.split('.').map(str::to_owned).collect()).collect())
+}
+
+fn source(each: Option<Each>, parse: &[&str]) -> Source {
+    let format = Format::default();
+    let parse = parse.iter().map(|field| Parse { path: path(field), format: format.clone() }).collect();
+    let timestamp = Timestamp::field(path("t"), TimeFormat::UnixMillis);
+    Source { timestamp, format, each, parse, ..crate::aggregate::samples::source() }
+}
+
+fn decoder(fields: &[&str], source: &Source) -> Decoder {
+    let fields: Vec<_> = fields.iter().map(|field| path(field)).collect();
+    Decoder::of(&fields, source, 1 << 20)
+}
+
+fn shown(value: &Value<'_>) -> Json {
+    match value {
+        Value::Missing => json!("-"),
+        Value::Null => json!(null),
+        Value::Bool(value) => json!(value),
+        Value::Int(value) => json!(value),
+        Value::Digits(digits) => json!(digits),
+        Value::Float(value) => json!(value),
+        Value::Str(text) => json!(text),
+        Value::Composite => json!("{}"),
+    }
+}
+
+/// Every event: time and values, or the reason; and what its letter would hold.
+fn events(
+    decoder: &mut Decoder,
+    payload: &str,
+) -> Vec<(Option<usize>, Result<(i64, Vec<Json>), &'static str>, String)> {
+    let mut found = Vec::new();
+    let count = decoder.events(
+        payload.as_bytes(),
+        Record::at(Some(7)),
+        |_| true,
+        |part, outcome| {
+            let outcome = outcome.map_err(|error| error.reason()).map(|event| {
+                let event = event.expect("all are wanted");
+                (event.time, event.values.iter().map(shown).collect())
+            });
+            let alone =
+                part.alone().map_or_else(|| payload.to_owned(), |alone| String::from_utf8(alone).expect("text"));
+            found.push((part.index, outcome, alone));
+        },
+    );
+    assert_eq!(count, found.len());
+    found
+}
+
+fn outcomes(decoder: &mut Decoder, payload: &str) -> Vec<Result<(i64, Vec<Json>), &'static str>> {
+    events(decoder, payload).into_iter().map(|(_, outcome, _)| outcome).collect()
+}
+
+#[test]
+fn lines_arrays_and_documents_in_a_row_are_events_each() {
+    let mut decoder = decoder(&["a"], &source(None, &[]));
+    let (one, two) = (Ok((1, vec![json!("x")])), Ok((2, vec![json!(5)])));
+    for payload in [
+        "{\"t\":1,\"a\":\"x\"}\n{\"t\":2,\"a\":5}\n",
+        "{\"t\":1,\"a\":\"x\"}\r\n\r\n{\"t\":2,\"a\":5}",
+        "{\"t\":1,\"a\":\"x\"}{\"t\":2,\"a\":5}",
+        "\u{feff}{\n \"t\": 1,\n \"a\": \"x\"\n}\n{\n \"t\": 2,\n \"a\": 5\n}\n",
+        "[{\"t\":1,\"a\":\"x\"},{\"t\":2,\"a\":5}]",
+        " [ {\"t\":1,\"a\":\"x\"} ,\n {\"t\":2,\"a\":5} ]\n",
+        "\u{feff}[{\"t\":1,\"a\":\"x\",\"b\":NaN},{\"t\":2,\"a\":5}]",
+    ] {
+        assert_eq!(outcomes(&mut decoder, payload), [one.clone(), two.clone()], "{payload}");
+    }
+    let single = "\u{feff}\n{\n \"t\": 1,\n \"a\": \"x\"\n}\n";
+    assert_eq!(events(&mut decoder, single), [(None, one, single.to_owned())]);
+    assert_eq!(outcomes(&mut decoder, "[]"), []);
+}
+
+#[test]
+fn a_broken_line_or_element_is_a_letter_by_itself() {
+    let mut decoder = decoder(&["a"], &source(None, &[]));
+    let payload = "{\"t\":1,\"a\":1}\n{\"t\":2,\"a\":\n{\"a\":3}\n7\n{\"t\":4,\"a\":4}\nrubbish";
+    let found = events(&mut decoder, payload);
+    let letters: Vec<_> =
+        found.iter().map(|(at, outcome, alone)| (*at, outcome.clone().err(), alone.as_str())).collect();
+    let expected = [
+        (Some(0), None, "{\"t\":1,\"a\":1}"),
+        (Some(1), Some("not_json"), "{\"t\":2,\"a\":"),
+        (Some(2), Some("missing_timestamp"), "{\"a\":3}"),
+        (Some(3), Some("not_an_object"), "7"),
+        (Some(4), None, "{\"t\":4,\"a\":4}"),
+        (Some(5), Some("not_json"), "rubbish"),
+    ];
+    assert_eq!(letters, expected);
+    let found = events(&mut decoder, "[{\"t\":1},3,{\"t\":[]}]");
+    let letters: Vec<_> = found.into_iter().map(|(_, outcome, alone)| (outcome.err(), alone)).collect();
+    let expected = [(None, "{\"t\":1}"), (Some("not_an_object"), "3"), (Some("bad_timestamp"), "{\"t\":[]}")];
+    assert_eq!(letters, expected.map(|(why, alone)| (why, alone.to_owned())));
+    // What nothing can be had of is one letter.
+    for payload in
+        ["{\n \"t\": 1,\n \"b\": \n}\n", "[{\"t\":1},", "[{\"t\":1}] x", "{\"t\":1} x", "x\ny\nz", "{\"t\":1"]
+    {
+        let found = events(&mut decoder, payload);
+        assert_eq!(found.len(), 1, "{payload}");
+        assert_eq!((found[0].0, found[0].1.is_err(), found[0].2.as_str()), (None, true, payload));
+    }
+}
+
+#[test]
+fn each_element_is_an_event_with_what_encloses_it() {
+    let mut nested = decoder(&["a", "^.s", "^.^.r.name", "^.^.^.top"], &source(Some(each(&["rs", "x.ss", "es"])), &[]));
+    let payload = r#" {"rs":[{"r":{"name":"ab"},"x":{"ss":[{"es":[{"t":1,"a":1},{"t":2}],"s":9},{"es":[]}]}},
+        {"x":{"ss":[{"s":"q\n","es":[{"t":3,"a":"\u0061"},5]}]}},{"x":3},{}],"top":true} "#;
+    let found = events(&mut nested, payload);
+    let outcomes: Vec<_> = found.iter().map(|(_, outcome, _)| outcome.clone()).collect();
+    let expected = [
+        Ok((1, vec![json!(1), json!(9), json!("ab"), json!(true)])),
+        Ok((2, vec![json!("-"), json!(9), json!("ab"), json!(true)])),
+        Ok((3, vec![json!("a"), json!("q\n"), json!("-"), json!(true)])),
+        Err("not_an_object"),
+    ];
+    assert_eq!(outcomes, expected);
+    // A letter is a record that gives this event and no other.
+    for (_, outcome, alone) in &found {
+        let again = events(&mut nested, alone);
+        assert_eq!(again.len(), 1, "{alone}");
+        assert_eq!(again[0].1, *outcome, "{alone}");
+    }
+    // No such array: no event. A single element stands for an array.
+    let mut records = decoder(&["a", "^.b"], &source(Some(each(&["Records"])), &[]));
+    for payload in ["{}", r#"{"Records":null}"#, r#"{"Records":[]}"#] {
+        assert_eq!(super::many_tests::outcomes(&mut records, payload), [], "{payload}");
+    }
+    let one = [Ok((1, vec![json!("-"), json!("-")]))];
+    assert_eq!(super::many_tests::outcomes(&mut records, r#"{"Records":{"t":1}}"#), one);
+    for payload in
+        ["{\"Records\":[{\"t\":1}]", "{\"Records\":[{\"t\":1},]}", "3", "\"x\"", "{\"Records\":[{\"t\":1}]}}"]
+    {
+        let found = events(&mut records, payload);
+        assert_eq!((found.len(), found[0].0, found[0].1.is_err()), (1, None, true), "{payload}");
+    }
+    // Lines of them, one broken.
+    let payload =
+        "{\"b\":1,\"Records\":[{\"t\":1},{\"t\":2}]}\n{\"Records\":[{\"t\":3]}\n{\"Records\":[{\"t\":4}],\"b\":2}\n";
+    let times: Vec<_> = super::many_tests::outcomes(&mut records, payload)
+        .into_iter()
+        .map(|o| o.map(|e| (e.0, e.1[1].clone())))
+        .collect();
+    assert_eq!(times, [Ok((1, json!(1))), Ok((2, json!(1))), Err("not_json"), Ok((4, json!(2)))]);
+}
+
+#[test]
+fn text_in_a_field_becomes_fields_below_it() {
+    let source = source(None, &["log.message", "log"]);
+    let mut decoder = decoder(&["log", "log.level", "log.message.n", "log.message", "a"], &source);
+    for (payload, expected) in [
+        (
+            json!({"t": 1, "a": "\n", "log": "{\"level\":\"w\\u0061rn\",\"message\":\"{\\\"n\\\":\\\"\\\\t\\\"}\"}"})
+                .to_string(),
+            vec![
+                json!("{\"level\":\"w\\u0061rn\",\"message\":\"{\\\"n\\\":\\\"\\\\t\\\"}\"}"),
+                json!("warn"),
+                json!("\t"),
+                json!("{\"n\":\"\\t\"}"),
+                json!("\n"),
+            ],
+        ),
+        (
+            json!({"t": 1, "log": "plain text"}).to_string(),
+            vec![json!("plain text"), json!("-"), json!("-"), json!("-"), json!("-")],
+        ),
+        // An object needs no parsing, but what is in it may.
+        (
+            json!({"t": 1, "log": {"level": 3, "message": "{\"n\":1}"}}).to_string(),
+            vec![json!("{}"), json!(3), json!(1), json!("{\"n\":1}"), json!("-")],
+        ),
+        (
+            json!({"t": 1, "log": "{\"level\":1} {"}).to_string(),
+            vec![json!("{\"level\":1} {"), json!("-"), json!("-"), json!("-"), json!("-")],
+        ),
+        (json!({"t": 1}).to_string(), vec![json!("-"); 5]),
+    ] {
+        assert_eq!(outcomes(&mut decoder, &payload), [Ok((1, expected))], "{payload}");
+    }
+    let unparsed: Vec<_> = decoder.unparsed().map(|(path, count)| (path.to_string(), count)).collect();
+    assert_eq!(unparsed, [("log".to_owned(), 2), ("log.message".to_owned(), 0)]);
+    assert!(decoder.unparsed().all(|(_, count)| count == 0));
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop::collection::vec(
+        prop::sample::select(vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\n",
+            "\"a\"",
+            "\"t\"",
+            "\"Records\"",
+            "1",
+            "\"\\n\"",
+            "{\"t\":1}",
+            "null",
+            " ",
+            "NaN",
+        ]),
+        0..24,
+    )
+    .prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn any_text_gives_letters_that_lead_to_the_same_outcome(payload in text(), arrays in 0usize..3) {
+        let layout = [None, Some(each(&["Records"])), Some(each(&["Records", "a"]))];
+        let mut decoder = decoder(&["a"], &source(layout[arrays].clone(), &[]));
+        for (index, outcome, alone) in events(&mut decoder, &payload) {
+            if index.is_some() && !alone.is_empty() {
+                let again = events(&mut decoder, &alone);
+                prop_assert_eq!(again.len(), 1, "{} of {}", alone, payload);
+                prop_assert_eq!(&again[0].1, &outcome, "{} of {}", alone, payload);
+            }
+        }
+    }
+
+    #[test]
+    fn arrays_and_lines_are_read_as_their_elements_alone(
+        elements in prop::collection::vec((0i64..9, prop::option::of("[a-z\"\\\\\n{}é]{0,6}")), 0..9),
+        space in prop::sample::select(vec!["", " ", "\n", "\r\n\t"]),
+    ) {
+        let objects: Vec<Json> = elements.iter().map(|(t, a)| match a {
+            Some(a) => json!({"t": t, "a": a, "x": [{"Records": [1]}]}),
+            None => json!({"t": t}),
+        }).collect();
+        let want: Vec<_> = elements.iter().map(|(t, a)| Ok((*t, vec![a.as_ref().map_or(json!("-"), |a| json!(a))]))).collect();
+        let texts: Vec<String> = objects.iter().map(Json::to_string).collect();
+        let list = format!("[{space}{}{space}]", texts.join(&format!("{space},{space}")));
+        let mut flat = decoder(&["a"], &source(None, &[]));
+        prop_assert_eq!(&outcomes(&mut flat, &list), &want);
+        if texts.len() > 1 {
+            prop_assert_eq!(&outcomes(&mut flat, &texts.join("\n")), &want);
+        }
+        let mut records = decoder(&["a"], &source(Some(each(&["y.Records"])), &[]));
+        prop_assert_eq!(&outcomes(&mut records, &format!("{{\"x\":{list},{space}\"y\":{{\"b\":1,\"Records\":{list}}},\"z\":2}}")), &want);
+    }
+}

@@ -1,0 +1,237 @@
+//! From a record's payload to its events: one, as nearly always, or many, each with what encloses it.
+
+use std::ops::Range;
+
+use super::error::DecodeError;
+use super::format::Records;
+use super::tail::Tail;
+use super::wanted::{Sink, Values};
+use super::{Decoded, Record};
+use crate::config::RecordField;
+use crate::value::Value;
+
+/// What became of one event; `Ok(None)` if nobody wants it.
+pub type Outcome<'e> = Result<Option<Decoded<'e>>, DecodeError>;
+
+/// An event's place in its record.
+pub struct Part<'p> {
+    /// Its number among the record's events, from 0; `None` if the record is this event.
+    pub index: Option<usize>,
+    alone: &'p dyn Fn() -> Option<Vec<u8>>,
+}
+
+impl Part<'_> {
+    /// All of a record.
+    pub(super) const WHOLE: Part<'static> = Part { index: None, alone: &|| None };
+
+    /// A payload with this event alone, and with all that encloses it; `None`: the record's own payload.
+    pub fn alone(&self) -> Option<Vec<u8>> {
+        (self.alone)()
+    }
+}
+
+/// How an element was reached: what all elements stand in, which one of them can take, and the element.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub room: Range<usize>,
+    pub element: Range<usize>,
+}
+
+/// Text of strings that had escapes, while one thing is read; and whose it is.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    text: String,
+    unescaped: Vec<(usize, Range<usize>)>,
+}
+
+/// What is wanted of the events, and who takes them.
+pub(super) struct Run<'r, 'f, 'b, K, T> {
+    pub tail: &'r mut Tail,
+    pub record: Record<'f, 'b>,
+    pub keep: K,
+    pub take: T,
+    /// Number of the next event.
+    pub next: usize,
+}
+
+/// Reads one event's fields into `values`; gives its time, or why it has none.
+///
+/// # Errors
+/// If it cannot be read.
+#[inline]
+pub(super) fn read_event<'x, F: Records>(
+    format: &mut F,
+    level: usize,
+    payload: &'x F::Payload,
+    range: Range<usize>,
+    (scratch, tail): (&'x mut Scratch, &'x mut Tail),
+    record: Record<'_, 'x>,
+    values: &mut Values<'x>,
+) -> Result<Result<i64, DecodeError>, DecodeError> {
+    read_level(format, level, payload, range, scratch, values)?;
+    Ok(tail.finish(values, record))
+}
+
+/// Reads what is wanted of one level into `values`.
+#[inline]
+fn read_level<'x, F: Records>(
+    format: &mut F,
+    level: usize,
+    payload: &'x F::Payload,
+    range: Range<usize>,
+    scratch: &'x mut Scratch,
+    values: &mut [Value<'x>],
+) -> Result<(), DecodeError> {
+    scratch.text.clear();
+    scratch.unescaped.clear();
+    let mut sink = Sink { values, scratch: &mut scratch.text, unescaped: &mut scratch.unescaped };
+    format.read(level, payload, range, &mut sink)?;
+    for (slot, range) in &scratch.unescaped {
+        values[*slot] = Value::Str(&scratch.text[range.clone()]);
+    }
+    Ok(())
+}
+
+impl<K, T> Run<'_, '_, '_, K, T>
+where
+    K: Fn(&[Value<'_>]) -> bool,
+    T: FnMut(&Part<'_>, Outcome<'_>),
+{
+    /// Hands out the events of a payload; `scratch` has one for each level.
+    #[inline]
+    pub fn payload<F: Records>(&mut self, format: &mut F, scratch: &mut [Scratch], payload: &F::Payload) {
+        let all = 0..payload.as_ref().len();
+        let error = match &mut *scratch {
+            [only] => self.event(format, 0, payload, all, only, None, &Part::WHOLE),
+            levels => self.whole(format, levels, payload, all),
+        };
+        match error.map(|error| (error, format.documents(payload))) {
+            None => {}
+            Some((error, None)) => self.hand_out(&Part::WHOLE, Err(error)),
+            Some((_, Some(documents))) => self.documents(format, scratch, payload, documents),
+        }
+    }
+
+    /// The payload is one document, of several levels.
+    fn whole<F: Records>(
+        &mut self,
+        format: &mut F,
+        scratch: &mut [Scratch],
+        payload: &F::Payload,
+        all: Range<usize>,
+    ) -> Option<DecodeError> {
+        let nothing = Values::from_elem(Value::Missing, self.tail.slots());
+        let at = At { document: all.clone(), level: 0 };
+        self.below(format, scratch, payload, all, &at, &mut Vec::new(), &nothing)
+    }
+
+    #[inline(never)]
+    fn documents<F: Records>(
+        &mut self,
+        format: &mut F,
+        scratch: &mut [Scratch],
+        payload: &F::Payload,
+        documents: Vec<Range<usize>>,
+    ) {
+        let nothing = Values::from_elem(Value::Missing, self.tail.slots());
+        for document in documents {
+            let at = At { document: document.clone(), level: 0 };
+            if let Some(error) = self.below(format, scratch, payload, document.clone(), &at, &mut Vec::new(), &nothing)
+            {
+                let alone = || Some(F::alone(payload, document.clone(), &[]));
+                self.hand_out(&Part { index: Some(self.next), alone: &alone }, Err(error));
+            }
+        }
+    }
+
+    /// Hands out the events of what stands in `range`, which `trail` led to; or gives what is wrong with all of it.
+    #[expect(clippy::too_many_arguments, reason = "one recursion, and no struct of it would have a meaning")]
+    fn below<F: Records>(
+        &mut self,
+        format: &mut F,
+        scratch: &mut [Scratch],
+        payload: &F::Payload,
+        range: Range<usize>,
+        at: &At,
+        trail: &mut Vec<Step>,
+        enclosing: &[Value<'_>],
+    ) -> Option<DecodeError> {
+        let (own, deeper) = scratch.split_first_mut()?;
+        if deeper.is_empty() {
+            let alone = || Some(F::alone(payload, at.document.clone(), trail));
+            let part = Part { index: Some(self.next), alone: &alone };
+            return self.event(format, at.level, payload, range, own, Some(enclosing), &part);
+        }
+        let mut values: Values<'_> = enclosing.iter().copied().collect();
+        let read = read_level(format, at.level, payload, range.clone(), own, &mut values);
+        let (room, elements) = match read.and_then(|()| format.elements(at.level, payload, range)) {
+            Ok(found) => found,
+            Err(error) => return Some(error),
+        };
+        let below = At { level: at.level + 1, ..at.clone() };
+        for element in elements {
+            trail.push(Step { room: room.clone(), element: element.clone() });
+            if let Some(error) = self.below(format, deeper, payload, element, &below, trail, &values) {
+                let alone = || Some(F::alone(payload, at.document.clone(), trail));
+                self.hand_out(&Part { index: Some(self.next), alone: &alone }, Err(error));
+            }
+            trail.pop();
+        }
+        None
+    }
+
+    #[inline]
+    fn hand_out(&mut self, part: &Part<'_>, outcome: Outcome<'_>) {
+        (self.take)(part, outcome);
+        self.next += 1;
+    }
+
+    /// Hands out one event, unless it cannot be read.
+    #[expect(clippy::too_many_arguments, reason = "as above")]
+    #[inline]
+    fn event<F: Records>(
+        &mut self,
+        format: &mut F,
+        level: usize,
+        payload: &F::Payload,
+        range: Range<usize>,
+        scratch: &mut Scratch,
+        enclosing: Option<&[Value<'_>]>,
+        part: &Part<'_>,
+    ) -> Option<DecodeError> {
+        let Run { tail, keep, take, next, record } = self;
+        // Filled in place: moving 16 values costs as much as reading some of them.
+        let mut values = match enclosing {
+            None => Values::from_elem(Value::Missing, tail.slots()),
+            Some(enclosing) => enclosing.iter().copied().collect(),
+        };
+        let fields = tail.fields();
+        // What is borrowed from the record lives longer than what is borrowed here, which its type cannot say.
+        let bytes_of = as_long_as_asked(|field| (record.bytes_of)(field));
+        let record = Record { time: record.time, bytes_of: &bytes_of, partition: record.partition };
+        let time = read_event(format, level, payload, range, (scratch, tail), record, &mut values);
+        let time = match time {
+            Ok(time) => time,
+            Err(error) => return Some(error),
+        };
+        values.truncate(fields);
+        *next += 1;
+        if !keep(&values) {
+            take(part, Ok(None));
+            return None;
+        }
+        take(part, time.map(|time| Some(Decoded { time, values })));
+        None
+    }
+}
+
+fn as_long_as_asked<'x, F: Fn(&RecordField) -> Option<&'x [u8]>>(bytes_of: F) -> F {
+    bytes_of
+}
+
+/// Where the recursion is.
+#[derive(Clone)]
+struct At {
+    document: Range<usize>,
+    level: usize,
+}

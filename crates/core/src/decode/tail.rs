@@ -1,0 +1,149 @@
+//! What follows the reading of an event's fields: text in fields is parsed, the time read, the fields put in order.
+
+use std::ops::Range;
+
+use super::Record;
+use super::error::DecodeError;
+use super::event_time::EventTime;
+use super::format::{self, Format};
+use super::wanted::{Sink, Values, Wanted};
+use crate::config::{FieldPath, Parse, RecordField, Timestamp};
+use crate::value::Value;
+
+/// The slots that are wanted: one for each distinct path.
+#[derive(Debug, Default)]
+pub(super) struct Slots(pub Vec<FieldPath>);
+
+impl Slots {
+    pub fn of(&mut self, path: &FieldPath) -> usize {
+        self.0.iter().position(|known| known == path).unwrap_or_else(|| {
+            self.0.push(path.clone());
+            self.0.len() - 1
+        })
+    }
+}
+
+/// What is done with the values of an event once they are read.
+#[derive(Debug)]
+pub(super) struct Tail {
+    stages: Vec<Stage>,
+    time: EventTime,
+    /// What is wanted of the record, and where it goes.
+    of_record: Vec<(usize, RecordField)>,
+    /// The slot of each field that was asked for, if that is not simply the order of the slots.
+    order: Option<Vec<usize>>,
+    fields: usize,
+    slots: usize,
+}
+
+/// A field whose text is parsed.
+#[derive(Debug)]
+struct Stage {
+    path: FieldPath,
+    slot: usize,
+    /// The slots of what is wanted below the field.
+    below: Vec<usize>,
+    format: Box<dyn Format>,
+    scratch: String,
+    unescaped: Vec<(usize, Range<usize>)>,
+    /// Texts that were not in the format since the last look.
+    unparsed: u64,
+}
+
+impl Tail {
+    /// Notes all slots in `slots`: `fields` first.
+    pub fn new(fields: &[FieldPath], timestamp: &Timestamp, parse: &[Parse], slots: &mut Slots) -> Tail {
+        let order: Vec<usize> = fields.iter().map(|path| slots.of(path)).collect();
+        let in_order = order.iter().enumerate().all(|(i, &slot)| i == slot);
+        let time = EventTime::new(timestamp, &mut |path| slots.of(path));
+        let mut rules: Vec<&Parse> = parse.iter().collect();
+        // What is found by one may be parsed by the next.
+        rules.sort_by_key(|rule| rule.path.steps().len());
+        for rule in &rules {
+            slots.of(&rule.path);
+        }
+        let stages = rules.into_iter().filter_map(|rule| Stage::new(rule, slots)).collect();
+        let of_record = |(slot, path): (usize, &FieldPath)| match path {
+            FieldPath::Record(field) => Some((slot, field.clone())),
+            FieldPath::Event(_) => None,
+        };
+        let of_record = slots.0.iter().enumerate().filter_map(of_record).collect();
+        Tail {
+            stages,
+            time,
+            of_record,
+            order: (!in_order).then_some(order),
+            fields: fields.len(),
+            slots: slots.0.len(),
+        }
+    }
+
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// How many of the slots are fields that were asked for, once they are in order.
+    pub fn fields(&self) -> usize {
+        self.fields
+    }
+
+    /// Gives the event's time, or why it has none.
+    #[inline]
+    pub fn finish<'a>(&'a mut self, values: &mut Values<'a>, record: Record<'_, 'a>) -> Result<i64, DecodeError> {
+        for (slot, field) in &self.of_record {
+            values[*slot] = record.field(field);
+        }
+        for stage in &mut self.stages {
+            stage.parse(values);
+        }
+        let time = self.time.read(values, record.time);
+        if let Some(order) = &self.order {
+            *values = order.iter().map(|&slot| values[slot]).collect();
+        }
+        time
+    }
+
+    /// For each field whose text is parsed, how many texts could not be since the last call.
+    pub fn unparsed(&mut self) -> impl Iterator<Item = (&FieldPath, u64)> {
+        self.stages.iter_mut().map(|stage| (&stage.path, std::mem::take(&mut stage.unparsed)))
+    }
+}
+
+impl Stage {
+    /// `None` if nothing below the field is wanted.
+    fn new(rule: &Parse, slots: &Slots) -> Option<Stage> {
+        let mut wanted = Wanted::new();
+        let mut below = Vec::new();
+        for (slot, path) in slots.0.iter().enumerate() {
+            if let Some(steps) = path.steps().strip_prefix(rule.path.steps()).filter(|steps| !steps.is_empty()) {
+                wanted.put(steps, slot);
+                below.push(slot);
+            }
+        }
+        let slot = slots.0.iter().position(|path| *path == rule.path)?;
+        (!below.is_empty()).then(|| Stage {
+            path: rule.path.clone(),
+            slot,
+            below,
+            format: format::reader(&rule.format, wanted),
+            scratch: String::new(),
+            unescaped: Vec::new(),
+            unparsed: 0,
+        })
+    }
+
+    fn parse<'a>(&'a mut self, values: &mut [Value<'a>]) {
+        let Value::Str(text) = values[self.slot] else { return };
+        self.scratch.clear();
+        self.unescaped.clear();
+        let mut sink = Sink { values: &mut *values, scratch: &mut self.scratch, unescaped: &mut self.unescaped };
+        if self.format.read(text, &mut sink).is_err() {
+            self.unparsed += 1;
+            self.below.iter().for_each(|&slot| values[slot] = Value::Missing);
+            return;
+        }
+        for (slot, range) in &self.unescaped {
+            values[*slot] = Value::Str(&self.scratch[range.clone()]);
+        }
+    }
+}
