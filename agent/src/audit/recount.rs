@@ -2,7 +2,7 @@
 
 use super::event::{Envelope, Event};
 use super::published::{CellId, Published, around};
-use crate::config::{Aggregate, Config, LabelField, Limits, Source, Window};
+use crate::config::{Aggregate, Config, LabelField, Limits, OnLimit, Source, Window};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a check compares.
@@ -29,6 +29,16 @@ pub struct Check {
     pub(super) keys_known: bool,
     /// Events counted.
     pub events: u64,
+    /// Of each partition, events whose key may yet give its place, and its counts, to another.
+    held: BTreeMap<(String, i32), BTreeMap<Vec<String>, Held>>,
+}
+
+/// The events of a key that has a place among a partition's keys.
+#[derive(Debug)]
+struct Held {
+    seen: i64,
+    /// Time, stream time with it, and what is measured.
+    events: Vec<(i64, i64, Vec<Option<f64>>)>,
 }
 
 /// A measure's values in one cell. Numbers that depend on the values' distribution are asked for in the form "how many
@@ -55,6 +65,44 @@ impl Check {
             whole_from: i64::MIN,
             keys_known: true,
             events: 0,
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// Takes an event of an aggregate whose new keys replace the longest unseen ones.
+    fn hold(
+        &mut self,
+        partition: &(String, i32),
+        labels: &[String],
+        time: i64,
+        stream_time: i64,
+        values: &[Option<f64>],
+    ) {
+        let held = self.held.entry(partition.clone()).or_default();
+        if !held.contains_key(labels) && held.len() >= self.aggregate.key_limit {
+            // Of several, the first in the order of the stored keys: lengths before letters.
+            let order = |labels: &[String]| labels.iter().map(|l| (l.len(), l.clone())).collect::<Vec<_>>();
+            let idle = held.iter().min_by_key(|(labels, key)| (key.seen, order(labels)));
+            let idle = idle.map(|(labels, _)| labels.clone()).unwrap_or_default();
+            let gone = held.remove(&idle);
+            let overflow = CellId { window: None, overflow: true, labels: Vec::new() };
+            for (time, stream_time, values) in gone.into_iter().flat_map(|key| key.events) {
+                self.add(&overflow, time, stream_time, &values);
+            }
+        }
+        let held = self.held.entry(partition.clone()).or_default();
+        let key = held.entry(labels.to_vec()).or_insert(Held { seen: i64::MIN, events: Vec::new() });
+        key.seen = key.seen.max(time.min(stream_time));
+        key.events.push((time, stream_time, values.to_vec()));
+    }
+
+    /// Counts what still has its place.
+    fn release(&mut self) {
+        for (labels, key) in std::mem::take(&mut self.held).into_values().flatten() {
+            let id = CellId { window: None, overflow: false, labels };
+            for (time, stream_time, values) in key.events {
+                self.add(&id, time, stream_time, &values);
+            }
         }
     }
 
@@ -201,6 +249,12 @@ impl<'a> Recount<'a> {
                 continue;
             }
             check.stream_times.insert(id.clone(), stream_time);
+            if check.aggregate.on_limit == OnLimit::ReplaceIdle {
+                if let Some((labels, values)) = &all[at] {
+                    check.hold(&id, labels, event.time, stream_time, values);
+                }
+                continue;
+            }
             if let (Some(key), Some((_, values))) = (&keys[at], &all[at]) {
                 check.add(key, event.time, stream_time, values);
             }
@@ -208,7 +262,8 @@ impl<'a> Recount<'a> {
     }
 
     /// The checks, counted.
-    pub fn finish(self) -> Vec<Check> {
+    pub fn finish(mut self) -> Vec<Check> {
+        self.checks.iter_mut().for_each(Check::release);
         self.checks
     }
 }

@@ -158,3 +158,28 @@ fn what_cannot_be_known_is_left_out_and_said() {
     let comparison = compare(&recount.finish()[0]);
     assert!(comparison.left_out.is_some_and(|why| why.contains("beginning")) && comparison.differences.is_empty());
 }
+
+#[test]
+fn at_the_limit_the_longest_unseen_key_gives_its_counts_to_the_overflow_if_the_config_says_so() {
+    let counts = |on_limit: &str| {
+        let text = CONFIG.replace(
+            "    by: { path: path }",
+            &format!("    by: {{ path: path }}\n    limit: 2\n    on_limit: {on_limit}"),
+        );
+        let config = config::parse(&text, "test.yaml", &|_| None).unwrap();
+        let published = Published::new(&answer(9, true), &["path".to_owned()]);
+        let checks = vec![Check::new(config.aggregates[0].clone(), Scope::Totals, published)];
+        let mut recount = Recount::new(&config, &config.sources[0], checks);
+        for (offset, path) in ["/a", "/b", "/a", "/c", "/b", "/b"].into_iter().enumerate() {
+            let at = 10_000 + offset as i64;
+            let json = format!(r#"{{"at": {at}, "path": "{path}", "status": 200, "ms": 1}}"#);
+            recount.record(&envelope(at), offset as i64, Some(json.as_bytes()));
+        }
+        let check = recount.finish().remove(0);
+        let count = |(id, tallies): (&CellId, &Vec<recount::Tally>)| (id.labels.join(","), tallies[0].count);
+        check.cells.iter().map(count).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let of = |counts: &[(&str, u64)]| counts.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
+    assert_eq!(counts("overflow"), of(&[("/a", 2), ("/b", 3), ("", 1)]));
+    assert_eq!(counts("replace_idle"), of(&[("/c", 1), ("/b", 2), ("", 3)]));
+}

@@ -211,7 +211,9 @@ fn events(options: &Options) -> Vec<Alert> {
             severity: Severity::Warning,
             summary: "{{ $labels.aggregate }}: more keys than its limit",
             description: "{{ $value | humanize }} events/s of aggregate {{ $labels.aggregate }} have new keys beyond the limit and \
-                          are counted in its overflow series. Sums over all keys are right, the new keys are not told apart.",
+                          are counted in its overflow series. Sums over all keys are right, the new keys are not told apart. \
+                          `on_limit: replace_idle` lets the longest unseen key go instead of the new one; `key_ttl` drops keys \
+                          that are long unseen.",
             page: "key-limit",
         },
         Draft {

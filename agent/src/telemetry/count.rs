@@ -77,6 +77,10 @@ impl Metrics {
         self.overflow_events.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(events);
     }
 
+    pub fn replaced(&self, aggregate: &str, keys: u64) {
+        self.replaced_keys.get_or_create(&AggregateLabel { aggregate: aggregate.to_owned() }).inc_by(keys);
+    }
+
     /// Kafka no longer had these records.
     pub fn lost(&self, topic: &str, records: u64) {
         self.records_lost.get_or_create(&TopicLabel { topic: topic.to_owned() }).inc_by(records);

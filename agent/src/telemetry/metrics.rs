@@ -119,6 +119,7 @@ pub struct Metrics {
     pub late_events: Counters<AggregateLabel>,
     pub early_events: Counters<SourceLabel>,
     pub overflow_events: Counters<AggregateLabel>,
+    pub replaced_keys: Counters<AggregateLabel>,
     pub records_lost: Counters<TopicLabel>,
     /// Set by the worker, and removed by it when the task goes.
     pub state_bytes: Gauges<TaskLabels>,
@@ -185,6 +186,7 @@ impl Metrics {
             late_events: registered(r, Name::LateEvents, Family::default()),
             early_events: registered(r, Name::EarlyEvents, Family::default()),
             overflow_events: registered(r, Name::OverflowEvents, Family::default()),
+            replaced_keys: registered(r, Name::ReplacedKeys, Family::default()),
             records_lost: registered(r, Name::RecordsLost, Family::default()),
             state_bytes: registered(r, Name::StateBytes, Family::default()),
             restore_records: registered(r, Name::RestoreRecords, Counter::default()),

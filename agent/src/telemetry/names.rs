@@ -72,6 +72,8 @@ names! {
         "Events dated further ahead of their record than max_lead: they count, and moved stream time no further than that";
     OverflowEvents Counter "streamgauge_overflow_events" ["aggregate"],
         "Events of new keys beyond the key limit, folded into the overflow series";
+    ReplacedKeys Counter "streamgauge_replaced_keys" ["aggregate"],
+        "Keys that made room for new ones at the key limit (on_limit: replace_idle); what they had counted moved to the overflow series";
     RecordsLost Counter "streamgauge_records_lost" ["topic"], "Records that Kafka no longer had when they were to be read";
     Lag Gauge "streamgauge_lag_messages" ["topic", "partition"],
         "Messages between the committed input offset and the partition's end";

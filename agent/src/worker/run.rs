@@ -338,10 +338,14 @@ impl<'a> Worker<'a> {
             for ((aggregate, now), counted) in live.state.counters().zip(&mut live.counted) {
                 self.agent.metrics.late(&aggregate.config.name, now.late_events - counted.late_events);
                 self.agent.metrics.overflowed(&aggregate.config.name, now.overflow_events - counted.overflow_events);
+                self.agent.metrics.replaced(&aggregate.config.name, now.replaced_keys - counted.replaced_keys);
                 *counted = now;
             }
             let first = !std::mem::replace(&mut live.tallied, true);
             live.state.take_tallies(|plan, tally| tally::count(&self.agent.metrics, plan, tally, first));
+            for hint in live.state.plan().take_hints() {
+                tracing::info!("{hint}");
+            }
         }
         Ok(())
     }

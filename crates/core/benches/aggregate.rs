@@ -8,8 +8,8 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use streamgauge_core::aggregate::{Cell, Event, Plan, TaskState, Value};
 use streamgauge_core::config::{
-    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Source, SourceDeadLetters, Start, Test,
-    Timestamp, TopicSelector, Unit, Window,
+    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, OnLimit, Publish, Source, SourceDeadLetters,
+    Start, Test, Timestamp, TopicSelector, Unit, Window,
 };
 
 /// Events per iteration, and between two commits.
@@ -60,6 +60,7 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
         retention: 120 * minute,
         measures,
         key_limit: usize::MAX,
+        on_limit: OnLimit::Overflow,
         key_ttl: None,
         backfill: false,
         publish: Publish::PerPartition,

@@ -2,6 +2,7 @@
 
 use regex::Regex;
 
+use super::watch::{Hint, Watch};
 use crate::config::{Condition, FieldPath, Scalar, Test};
 use crate::value::{self, Value};
 
@@ -11,20 +12,32 @@ pub struct Filter(Vec<Term>);
 
 #[derive(Debug)]
 enum Term {
-    /// Slot and test.
-    Field(usize, Test),
-    Matches(usize, Regex),
+    /// One test of the value in a slot.
+    Field(usize, Ask, Option<Box<Watch>>),
     Any(Vec<Filter>),
     Not(Filter),
+}
+
+#[derive(Debug)]
+enum Ask {
+    Test(Test),
+    Matches(Regex),
 }
 
 impl Filter {
     /// `slot` gives each field its place among an event's values.
     pub(super) fn new(conditions: &[Condition], slot: &mut dyn FnMut(&FieldPath) -> usize) -> Filter {
+        Filter::build(conditions, slot, true)
+    }
+
+    /// `watched`: a condition that never holds is worth a word.
+    fn build(conditions: &[Condition], slot: &mut dyn FnMut(&FieldPath) -> usize, watched: bool) -> Filter {
         let term = |condition: &Condition| match condition {
-            Condition::Field { path, test } => Term::new(slot(path), test),
-            Condition::Any(filters) => Term::Any(filters.iter().map(|filter| Filter::new(filter, slot)).collect()),
-            Condition::Not(filter) => Term::Not(Filter::new(filter, slot)),
+            Condition::Field { path, test } => Term::new(slot(path), test, Some(path).filter(|_| watched)),
+            Condition::Any(filters) => {
+                Term::Any(filters.iter().map(|filter| Filter::build(filter, slot, watched)).collect())
+            }
+            Condition::Not(filter) => Term::Not(Filter::build(filter, slot, false)),
         };
         Filter(conditions.iter().map(term).collect())
     }
@@ -33,27 +46,50 @@ impl Filter {
     pub fn holds(&self, values: &[Value<'_>]) -> bool {
         self.0.iter().all(|term| term.holds(values))
     }
+
+    /// What has come to be worth a word since the last call, about conditions of `whose`.
+    pub(super) fn take_hints(&self, whose: &str, into: &mut Vec<Hint>) {
+        for term in &self.0 {
+            match term {
+                Term::Field(_, _, watch) => into.extend(watch.iter().filter_map(|watch| watch.take(whose))),
+                Term::Any(filters) => filters.iter().for_each(|filter| filter.take_hints(whose, into)),
+                Term::Not(filter) => filter.take_hints(whose, into),
+            }
+        }
+    }
 }
 
 impl Term {
-    fn new(slot: usize, test: &Test) -> Term {
+    /// `path`, if it is to be watched.
+    fn new(slot: usize, test: &Test, path: Option<&FieldPath>) -> Term {
+        let watch = |path| Box::new(Watch::new(path, test));
         match test {
             // The config has been checked: a pattern that is none matches nothing.
             Test::Matches(pattern) => match Regex::new(pattern) {
-                Ok(regex) => Term::Matches(slot, regex),
+                Ok(regex) => Term::Field(slot, Ask::Matches(regex), path.map(watch)),
                 Err(_) => Term::Any(Vec::new()),
             },
-            Test::Not(tests) => Term::Not(Filter(tests.iter().map(|test| Term::new(slot, test)).collect())),
-            test => Term::Field(slot, test.clone()),
+            Test::Not(tests) => Term::Not(Filter(tests.iter().map(|test| Term::new(slot, test, None)).collect())),
+            // Whether a field is there is no question of its values.
+            Test::Exists(_) => Term::Field(slot, Ask::Test(test.clone()), None),
+            test => Term::Field(slot, Ask::Test(test.clone()), path.map(watch)),
         }
     }
 
     #[inline]
     fn holds(&self, values: &[Value<'_>]) -> bool {
-        let value = |slot: usize| values.get(slot).copied().unwrap_or_default();
         match self {
-            Term::Field(slot, test) => holds(test, value(*slot)),
-            Term::Matches(slot, regex) => label_form(value(*slot), |text| regex.is_match(text)) == Some(true),
+            Term::Field(slot, ask, watch) => {
+                let value = values.get(*slot).copied().unwrap_or_default();
+                let held = match ask {
+                    Ask::Test(test) => holds(test, value),
+                    Ask::Matches(regex) => label_form(value, |text| regex.is_match(text)) == Some(true),
+                };
+                if let Some(watch) = watch {
+                    watch.see(held, value);
+                }
+                held
+            }
             Term::Any(filters) => filters.iter().any(|filter| filter.holds(values)),
             Term::Not(filter) => !filter.holds(values),
         }
@@ -196,6 +232,51 @@ mod tests {
     fn not_holds_exactly_where_the_other_does_not() {
         let not = Test::Not(vec![Test::Gte(400.0), Test::Lt(500.0)]);
         check(not, &[Value::Int(200), Value::Int(500), Value::Missing, Value::Null], &[Value::Str("404")]);
+    }
+
+    #[test]
+    fn a_condition_that_never_holds_though_its_field_is_there_is_told_of_once() {
+        let path = |name: &str| FieldPath::keys([name]);
+        let is = |name: &str, test| Condition::Field { path: path(name), test };
+        let slot = &mut |path: &FieldPath| usize::from(path.to_string() == "b");
+        let mut told = Vec::new();
+        let mut watch = |conditions: &[Condition], values: [Value<'_>; 2], times: usize| {
+            let filter = Filter::new(conditions, slot);
+            for _ in 0..times {
+                filter.holds(&values);
+            }
+            told.clear();
+            filter.take_hints("it", &mut told);
+            filter.take_hints("it", &mut told);
+            (filter, told.clone())
+        };
+        let number = [Value::Str("5xx"), Value::Missing];
+        let errors = is("a", Test::Gte(500.0));
+        let (filter, hints) = watch(&[errors.clone()], number, 100_000);
+        let hints: Vec<_> = hints.iter().map(ToString::to_string).collect();
+        assert_eq!(hints.len(), 1, "{hints:?}");
+        assert!(
+            hints[0].starts_with("it: the condition `a: { gte: 500 }` has held for none of the first 100000 events"),
+            "{hints:?}"
+        );
+        assert!(hints[0].contains("the last with \"5xx\""), "{hints:?}");
+        assert!(filter.holds(&[Value::Int(500), Value::Missing]));
+        assert!(watch(&[errors.clone()], number, 99_999).1.is_empty());
+        // A field that is not there says nothing of its condition, nor does one that must not hold.
+        assert!(watch(&[is("b", Test::Gte(500.0))], number, 100_001).1.is_empty());
+        assert!(watch(&[Condition::Not(vec![errors.clone()])], number, 100_001).1.is_empty());
+        assert!(watch(&[is("a", Test::Not(vec![Test::Eq(Scalar::Text("5xx".into()))]))], number, 100_001).1.is_empty());
+        assert!(watch(&[is("a", Test::Exists(false))], number, 100_001).1.is_empty());
+        assert_eq!(watch(&[is("a", Test::Matches("^4".into()))], number, 100_001).1.len(), 1);
+        assert_eq!(watch(&[Condition::Any(vec![vec![errors.clone()], vec![]])], number, 100_001).1.len(), 1);
+        told.clear();
+        let filter = Filter::new(&[errors], slot);
+        filter.holds(&[Value::Int(503), Value::Missing]);
+        for _ in 0..100_001 {
+            filter.holds(&number);
+        }
+        filter.take_hints("it", &mut told);
+        assert!(told.is_empty(), "it has held once");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod sample;
 mod span;
 mod task;
 mod units;
+mod watch;
 mod window;
 
 pub use crate::value::Value;
@@ -37,6 +38,7 @@ pub use reason::{ByReason, Reason, Rejection, Tally};
 pub use sample::{Sample, nanos_to_f64};
 pub use task::{Counters, Expiry, Frozen, TaskState, is_expired};
 pub use units::Scaling;
+pub use watch::Hint;
 pub use window::{WindowGrid, WindowSpan, merge_window};
 
 #[cfg(any(test, feature = "samples"))]

@@ -10,6 +10,7 @@ use super::key::AggregateId;
 use super::made::Making;
 use super::reason::Tally;
 use super::units::Scaling;
+use super::watch::Hint;
 use crate::config::{
     self, Aggregate, Condition, FieldPath, LabelField, LabelMaking, MeasureKind, Scalar, Source, Template, Test,
     Timestamp,
@@ -22,6 +23,8 @@ const DEFAULT_LABEL_BYTES: usize = 1024;
 /// Everything that is folded from one source.
 #[derive(Debug)]
 pub struct Plan {
+    /// Name of the source.
+    source: String,
     /// The fields that decoding has to deliver, in this order. The timestamp is not among them.
     pub fields: Vec<FieldPath>,
     pub aggregates: Vec<Arc<AggregatePlan>>,
@@ -94,13 +97,34 @@ impl Plan {
             .map(|aggregate| Arc::new(AggregatePlan::new(source, aggregate, &mut fields)))
             .collect();
         let filter = Filter::new(&source.filter, &mut |path| fields.slot(path));
-        Plan { filter, fields: fields.0, aggregates, label_bytes: DEFAULT_LABEL_BYTES, strict: source.strict }
+        Plan {
+            source: source.name.clone(),
+            filter,
+            fields: fields.0,
+            aggregates,
+            label_bytes: DEFAULT_LABEL_BYTES,
+            strict: source.strict,
+        }
     }
 
     /// The same plan with another limit on label values.
     pub fn with_label_bytes(mut self, label_bytes: usize) -> Plan {
         self.label_bytes = label_bytes;
         self
+    }
+
+    /// What has come to be worth a word since the last call: conditions that never hold, though their field is there.
+    pub fn take_hints(&self) -> Vec<Hint> {
+        let mut hints = Vec::new();
+        self.filter.take_hints(&format!("source `{}`", self.source), &mut hints);
+        for aggregate in &self.aggregates {
+            let name = &aggregate.config.name;
+            aggregate.filter.take_hints(&format!("aggregate `{name}`"), &mut hints);
+            for (measure, config) in aggregate.measures.iter().zip(&aggregate.config.measures) {
+                measure.filter.take_hints(&format!("measure `{}` of aggregate `{name}`", config.name), &mut hints);
+            }
+        }
+        hints
     }
 
     pub fn aggregate(&self, id: AggregateId) -> Option<&Arc<AggregatePlan>> {

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use crate::aggregate::{Cell, EntryKey, Event, Plan, TaskState, Value};
 use crate::config::{
-    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, Publish, Scalar, Source, SourceDeadLetters,
-    Start, Test, Timestamp, TopicSelector, Unit, Window,
+    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, OnLimit, Publish, Scalar, Source,
+    SourceDeadLetters, Start, Test, Timestamp, TopicSelector, Unit, Window,
 };
 
 /// Wall time of every freeze that does not matter.
@@ -84,6 +84,7 @@ pub fn aggregate() -> Aggregate {
         retention: Duration::from_millis(RETENTION as u64),
         measures: measures(),
         key_limit: 1_000,
+        on_limit: OnLimit::Overflow,
         key_ttl: None,
         backfill: false,
         publish: Publish::PerPartition,

@@ -32,6 +32,7 @@ pub use error::ConfigError;
 pub use names::*;
 pub use own_topics::{changelog_topic, dead_letter_topic, is_own_topic, letters_of, sanitized};
 pub use selector::TopicSelector;
+pub(crate) use show::condition_text;
 pub use types::*;
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 

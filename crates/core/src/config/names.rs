@@ -238,7 +238,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::types::{Condition, FieldPath, Publish, Test, Unit, Window};
+    use crate::config::types::{Condition, FieldPath, OnLimit, Publish, Test, Unit, Window};
 
     fn measure(name: &str, kind: MeasureKind, unit: Unit) -> Measure {
         let field = (kind != MeasureKind::Count).then(|| FieldPath::keys(["f"]));
@@ -268,6 +268,7 @@ mod tests {
             retention: 10 * minute,
             measures,
             key_limit: 10,
+            on_limit: OnLimit::Overflow,
             key_ttl: None,
             backfill: false,
             publish: Publish::PerPartition,

@@ -194,6 +194,7 @@ fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
         duration.into_iter().for_each(|duration| out.entry(2, key, format_duration(duration)));
     }
     out.entry(2, "limit", aggregate.key_limit);
+    out.entry(2, "on_limit", aggregate.on_limit.word());
     let publish = match aggregate.publish {
         Publish::PerPartition => "per_partition",
         Publish::Merged => "merged",
@@ -304,6 +305,11 @@ fn conditions_text(filter: &[Condition]) -> String {
         .map(|(k, v)| format!("{k}: {v}"))
         .collect();
     format!("{{ {} }}", entries.join(", "))
+}
+
+/// One condition as the config spells it: `status: { gte: 500 }`.
+pub(crate) fn condition_text(path: &FieldPath, test: &Test) -> String {
+    format!("{path}: {{ {} }}", test_text(test))
 }
 
 fn test_text(test: &Test) -> String {

@@ -140,6 +140,7 @@ aggregates:
     grace: 1h30m
     retention: 7d
     limit: 5
+    on_limit: replace_idle
     key_ttl: 30d
     publish: merged
     idle_timeout: 90s

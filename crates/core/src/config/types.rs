@@ -169,6 +169,8 @@ pub struct Aggregate {
     pub measures: Vec<Measure>,
     /// More keys than this per task fold into one overflow key.
     pub key_limit: usize,
+    /// What becomes of a new key at the limit.
+    pub on_limit: OnLimit,
     /// Keys unseen for this long (event time) are dropped, their totals too.
     pub key_ttl: Option<Duration>,
     /// Begin at the earliest record that Kafka still has when a state does not have this aggregate yet; else now.
@@ -179,6 +181,25 @@ pub struct Aggregate {
     pub idle_timeout: Duration,
     /// What metric names of this aggregate begin with; usually its name, with the user's prefix before it.
     pub metric_prefix: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLimit {
+    /// Its events go to the overflow key.
+    #[default]
+    Overflow,
+    /// The key that has been unseen for the longest time gives its counts to the overflow key and its place to the new one.
+    ReplaceIdle,
+}
+
+impl OnLimit {
+    /// As the config spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            OnLimit::Overflow => "overflow",
+            OnLimit::ReplaceIdle => "replace_idle",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Memory is a function of the input read so far. Committing takes shared copies of what is dirty; an aborted commit
 //! only makes it dirty again.
 
+mod idle;
 mod state;
 mod table;
 
@@ -56,6 +57,8 @@ pub struct Counters {
     pub late_events: u64,
     /// Events that went to the overflow key.
     pub overflow_events: u64,
+    /// Keys that have given their place to others at the limit, and their counts to the overflow key.
+    pub replaced_keys: u64,
 }
 
 /// Whether an entry of the expiry's aggregate has expired: a function of the entry alone, so that whoever loads the
@@ -181,7 +184,8 @@ impl TaskState {
             })
             .collect();
         self.plan = plan;
-        for gone in &before {
+        for gone in &mut before {
+            self.unwritten_expired.extend(gone.take_replaced());
             self.unwritten_expired.extend(gone.entries().map(|(entry, _)| entry));
         }
         before.into_iter().map(|gone| gone.plan.id).collect()

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use super::table::KeyTable;
+use super::idle::Idle;
+use super::table::{KeyTable, Record};
 use super::{Counters, Expiry, Frozen, is_expired};
 use crate::aggregate::cell::Cell;
 use crate::aggregate::extract::Extract;
-use crate::aggregate::key::{EntryKey, Pane, is_overflow, overflow_key};
+use crate::aggregate::key::{EntryKey, KeyBytes, Pane, is_overflow, overflow_key};
 use crate::aggregate::plan::AggregatePlan;
 use crate::aggregate::reason::Tally;
+use crate::config::OnLimit;
 
 /// Where a cell that changed stands. Sixteen bytes, as a first commit may hold millions.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,9 @@ pub(super) struct AggregateState {
     /// Events pass by it.
     pub muted: bool,
     has_overflow: bool,
+    idle: Idle,
+    /// Entries of keys that have given their place to others, since the last freeze.
+    replaced: Vec<EntryKey>,
     dirty: Vec<Dirty>,
     /// No pane ends before this.
     lowest_end: i64,
@@ -58,6 +63,8 @@ impl AggregateState {
             counters: Counters::default(),
             muted: false,
             has_overflow: false,
+            idle: Idle::default(),
+            replaced: Vec::new(),
             dirty: Vec::new(),
             lowest_end: i64::MAX,
             expired_through: i64::MIN,
@@ -112,7 +119,7 @@ impl AggregateState {
         let seen = time.min(stream_time);
         let number = match self.table.find(&self.extract.key) {
             Some(number) => number,
-            None => self.new_key(),
+            None => self.new_key(seen),
         };
         self.add(number, Pane::TOTAL, seen);
         if let Some(pane) = pane {
@@ -139,20 +146,50 @@ impl AggregateState {
     }
 
     #[cold]
-    fn new_key(&mut self) -> u32 {
+    fn new_key(&mut self, seen: i64) -> u32 {
         if self.keys() < self.plan.config.key_limit {
-            return self.table.insert(self.extract.key.as_slice().into());
+            let key: KeyBytes = self.extract.key.as_slice().into();
+            self.idle.add(&key, seen);
+            return self.table.insert(key);
+        }
+        if self.plan.config.on_limit == OnLimit::ReplaceIdle
+            && let Some(number) = self.idle.take_longest(&self.table)
+        {
+            let key: KeyBytes = self.extract.key.as_slice().into();
+            self.idle.add(&key, seen);
+            // In its place: what is dirty is known by numbers.
+            let old = self.table.replace(number, key);
+            self.give_to_overflow(&old);
+            return number;
         }
         self.counters.overflow_events += 1;
         self.has_overflow = true;
         self.table.find_or_insert(overflow_key())
     }
 
+    /// Moves all that a key has counted to the overflow key, whose own beginning stays what it is.
+    fn give_to_overflow(&mut self, old: &Record) {
+        self.counters.replaced_keys += 1;
+        self.has_overflow = true;
+        let number = self.table.find_or_insert(overflow_key());
+        for (pane, given) in old.cells() {
+            self.replaced.push(EntryKey { aggregate: self.plan.id, pane, key: old.key.clone() });
+            let plan = &self.plan;
+            let (cell, dirty) = self.table.record_mut(number).cell_mut(pane, || empty(plan, pane));
+            let cell = Arc::make_mut(cell);
+            let since = cell.since;
+            cell.merge(given);
+            cell.since = since;
+            if !std::mem::replace(dirty, true) {
+                self.dirty.push(Dirty::new(number, pane));
+            }
+        }
+    }
+
     #[inline]
     fn add(&mut self, number: u32, pane: Pane, seen: i64) {
         let plan = &self.plan;
-        let empty = || Arc::new(if pane == Pane::TOTAL { Cell::empty(plan) } else { Cell::empty_pane(plan) });
-        let (cell, dirty) = self.table.record_mut(number).cell_mut(pane, empty);
+        let (cell, dirty) = self.table.record_mut(number).cell_mut(pane, || empty(plan, pane));
         // The committed view and the committer share this cell: the first touch in an epoch copies it.
         let cell = Arc::make_mut(cell);
         cell.last_seen = cell.last_seen.max(seen);
@@ -179,7 +216,10 @@ impl AggregateState {
             let record = self.table.record_mut(dirty.number);
             let entry = EntryKey { aggregate: expiry.aggregate, pane, key: record.key.clone() };
             let Some((cell, flag)) = record.existing_mut(pane) else { continue };
-            *flag = false;
+            // The number may have had another key's cells, which were dirty too.
+            if !std::mem::take(flag) {
+                continue;
+            }
             if is_expired(pane, cell.last_seen, &expiry) {
                 sweep = true;
                 continue;
@@ -193,6 +233,20 @@ impl AggregateState {
         if sweep {
             self.sweep(&expiry, &mut frozen.expired);
         }
+        if !self.replaced.is_empty() {
+            let mut replaced = self.take_replaced();
+            // What came back in between is live again, and dirty.
+            replaced.retain(|entry| !self.contains(entry));
+            frozen.expired.append(&mut replaced);
+        }
+    }
+
+    /// Entries of keys that have given their place to others, each once; some may be back.
+    pub fn take_replaced(&mut self) -> Vec<EntryKey> {
+        let mut replaced = std::mem::take(&mut self.replaced);
+        replaced.sort_unstable();
+        replaced.dedup();
+        replaced
     }
 
     /// The rule as of now, and whether the time to live has moved on.
@@ -226,6 +280,7 @@ impl AggregateState {
             keep
         });
         self.lowest_end = lowest_end;
+        self.idle.forget();
         self.has_overflow = self.has_overflow && self.table.find(&overflow_key()).is_some();
     }
 
@@ -246,6 +301,10 @@ impl AggregateState {
     pub fn contains(&self, entry: &EntryKey) -> bool {
         self.table.find(&entry.key).is_some_and(|number| self.table.record(number).contains(entry.pane))
     }
+}
+
+fn empty(plan: &AggregatePlan, pane: Pane) -> Arc<Cell> {
+    Arc::new(if pane == Pane::TOTAL { Cell::empty(plan) } else { Cell::empty_pane(plan) })
 }
 
 /// The largest multiple of `step` that is not above `time`; saturating.

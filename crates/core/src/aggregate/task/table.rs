@@ -79,6 +79,14 @@ impl Record {
         }
     }
 
+    /// When the key was last seen.
+    pub fn last_seen(&self) -> i64 {
+        match &self.total {
+            Some(total) => total.last_seen,
+            None => self.panes.iter().map(|slot| slot.cell.last_seen).max().unwrap_or(i64::MIN),
+        }
+    }
+
     /// Every cell with its pane.
     pub fn cells(&self) -> impl Iterator<Item = (Pane, &Arc<Cell>)> {
         let total = self.total.iter().map(|cell| (Pane::TOTAL, cell));
@@ -143,6 +151,18 @@ impl KeyTable {
         self.index.insert_unique(xxh3_64(&key), number, |&other| xxh3_64(&records[other as usize].key));
         self.records.push(Record::new(key));
         number
+    }
+
+    /// Gives a key's number to a new key, which is not there yet, and has no cells; gives what was there.
+    pub fn replace(&mut self, number: u32, key: KeyBytes) -> Record {
+        let hash = xxh3_64(&key);
+        let old = std::mem::replace(&mut self.records[number as usize], Record::new(key));
+        if let Ok(entry) = self.index.find_entry(xxh3_64(&old.key), |&found| found == number) {
+            entry.remove();
+        }
+        let records = &self.records;
+        self.index.insert_unique(hash, number, |&other| xxh3_64(&records[other as usize].key));
+        old
     }
 
     /// Drops the cells for which `keep` says no, and the keys of which nothing is left.

@@ -4,6 +4,7 @@ mod expiry;
 mod histogram;
 mod keys;
 mod lifecycle;
+mod limit;
 mod since;
 mod storing;
 mod windows;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::super::at::{At, Map, Place};
 use super::super::error::suggest;
 use super::super::names::Family;
-use super::super::raw::{RawAggregate, RawBackfill, RawLabel, RawPublish};
-use super::super::types::{Aggregate, LabelField, Publish, Source, Window};
+use super::super::raw::{RawAggregate, RawBackfill, RawLabel, RawOnLimit, RawPublish};
+use super::super::types::{Aggregate, LabelField, OnLimit, Publish, Source, Window};
 use super::super::units::{format_duration, parse_duration};
 use super::{Checker, DAY, HOUR, MILLISECOND, MINUTE, SECOND, condition, label, measure};
 
@@ -73,6 +73,10 @@ fn one(
         retention,
         measures: measure::measures(check, &raw.measures),
         key_limit: check.count(&raw.limit, default_limit, 1..=100_000_000),
+        on_limit: match raw.on_limit {
+            Some(RawOnLimit::ReplaceIdle) => OnLimit::ReplaceIdle,
+            Some(RawOnLimit::Overflow) | None => OnLimit::Overflow,
+        },
         key_ttl,
         backfill: matches!(raw.backfill, Some(RawBackfill::Earliest)),
         publish: match raw.publish {

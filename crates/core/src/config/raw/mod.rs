@@ -210,8 +210,12 @@ pub struct RawAggregate {
     pub retention: Option<At<RawDuration>>,
     /// What is measured, by a name of your choice.
     pub measures: At<Map<At<RawMeasure>>>,
-    /// More label combinations than this per partition fold into one overflow series. Default: `limits.keys_per_aggregate`.
+    /// Label combinations per partition; `on_limit` says what becomes of more. Default: `limits.keys_per_aggregate`.
     pub limit: Option<At<u64>>,
+    /// What becomes of a new label combination at the limit. `overflow`: its events count in one overflow series.
+    /// `replace_idle`: the combination that has been unseen for the longest time (event time) gives up its series, and what
+    /// that has counted moves to the overflow series. Sums over all series are exact either way. Default: `overflow`.
+    pub on_limit: Option<RawOnLimit>,
     /// Drop label combinations that have not been seen for this long (event time), their totals too. Default: never.
     pub key_ttl: Option<At<RawDuration>>,
     /// Where an aggregate begins that is added to a group which has counted already: `now`, or `earliest`: it first reads
@@ -232,6 +236,14 @@ pub struct RawAggregate {
 pub enum RawBackfill {
     Now,
     Earliest,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "OnLimit")]
+pub enum RawOnLimit {
+    Overflow,
+    ReplaceIdle,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
