@@ -166,9 +166,17 @@ impl Event {
         let value = match &measure.since {
             Some(since) => {
                 let (from, to) = (self.instant(&since.path, &since.format)?, self.instant(path, &since.format)?);
-                (to - from) as f64 / 1e9
+                // Whole seconds by themselves: a float has no room for nanoseconds since 1970.
+                let nanos = to - from;
+                (nanos / 1_000_000_000) as f64 + (nanos % 1_000_000_000) as f64 / 1e9
             }
-            None => self.quantity(path, measure.unit)?,
+            None => {
+                let has = |path: &&FieldPath| {
+                    self.at(path).is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
+                };
+                let path = [path].into_iter().chain(&measure.or).find(has).ok_or(Unusable)?;
+                self.quantity(path, measure.unit)?
+            }
         };
         let grows = !matches!(measure.kind, MeasureKind::Min | MeasureKind::Max) && !measure.signed;
         if value < 0.0 && grows { Err(Unusable) } else { Ok(Some(value)) }

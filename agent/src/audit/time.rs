@@ -60,10 +60,10 @@ pub fn parts(seconds: &Value, nanos: Option<Value>) -> Option<i64> {
 /// Nanoseconds since 1970.
 pub fn nanos(value: &Value, format: &TimeFormat) -> Option<i128> {
     if let Some(unit) = unit(value, format) {
-        let found = super::event::number(value)?;
-        return Some(match value.as_i64() {
+        let whole = value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
+        return Some(match whole {
             Some(whole) => i128::from(whole) * i128::from(unit),
-            None => (found * unit as f64).round() as i128,
+            None => (super::event::number(value)? * unit as f64).round() as i128,
         });
     }
     let text = value.as_str()?;

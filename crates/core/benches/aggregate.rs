@@ -24,6 +24,7 @@ fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<Condi
         name: name.into(),
         kind,
         field: field.map(path),
+        or: vec![],
         since: None,
         unit: Unit::Milliseconds,
         signed: false,

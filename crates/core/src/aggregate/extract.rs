@@ -195,7 +195,7 @@ fn sample(measure: &MeasurePlan, values: &[Value<'_>]) -> Result<Option<Sample>,
     }
     let Some(slot) = measure.field else { return Ok(Some(Sample { value: 0.0, nanos: 0 })) };
     let sample = match &measure.since {
-        None => measure.scaling.sample(value(values, slot))?,
+        None => measure.scaling.sample(first(values, slot, &measure.or))?,
         Some((from, times)) => span::between(value(values, *from), value(values, slot), times)?,
     };
     if sample.value < 0.0 && measure.refuses_negative { Err(Reason::NegativeValue) } else { Ok(Some(sample)) }
@@ -205,12 +205,18 @@ impl LabelPlan {
     /// The value of its field, or of the first of the others that has one.
     #[inline]
     fn value<'a>(&self, values: &[Value<'a>]) -> Value<'a> {
-        let own = value(values, self.slot);
-        if self.or.is_empty() || !own.is_nothing() {
-            return own;
-        }
-        self.or.iter().map(|&slot| value(values, slot)).find(|other| !other.is_nothing()).unwrap_or(own)
+        first(values, self.slot, &self.or)
     }
+}
+
+/// The value in a slot, or in the first of the others that has one.
+#[inline]
+fn first<'a>(values: &[Value<'a>], slot: usize, or: &[usize]) -> Value<'a> {
+    let own = value(values, slot);
+    if or.is_empty() || !own.is_nothing() {
+        return own;
+    }
+    or.iter().map(|&slot| value(values, slot)).find(|other| !other.is_nothing()).unwrap_or(own)
 }
 
 #[inline]

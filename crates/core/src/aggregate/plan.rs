@@ -78,6 +78,8 @@ pub struct MeasurePlan {
     pub kind: MeasureKind,
     /// Slot of the measured field.
     pub field: Option<usize>,
+    /// Slots to look at where that one has no value.
+    pub(super) or: Box<[usize]>,
     /// From the field's unit to the exposed one.
     pub scaling: Scaling,
     /// Measured is the time from this slot's to the field's.
@@ -181,6 +183,7 @@ impl MeasurePlan {
         MeasurePlan {
             kind: config.kind.clone(),
             field,
+            or: config.or.iter().map(|path| fields.slot(path)).collect(),
             scaling: Scaling::new(config.unit),
             since: config.since.as_ref().map(|since| (fields.slot(&since.path), TimeReader::new(&since.format))),
             refuses_negative: !config.signed && !matches!(config.kind, MeasureKind::Min | MeasureKind::Max),
@@ -288,6 +291,7 @@ impl Canonical {
             self.place("field", &[], path);
             let (numerator, denominator) = measure.unit.factor();
             self.add("unit", [measure.unit.base_name(), &numerator.to_string(), &denominator.to_string()]);
+            measure.or.iter().for_each(|path| self.place("or", &[], path));
             if let Some(since) = &measure.since {
                 self.place("since", &[since.format.name()], &since.path);
                 self.add_if("zone", since.format.zone());

@@ -70,9 +70,9 @@ impl Factor {
     }
 }
 
-/// `value * factor`, rounded once, half away from zero. For `|value| ≤ 1e18` and `|factor| ≤ 1e15`.
+/// `value * factor`, rounded once, half away from zero. For `|value| < 2^63` and `|factor| ≤ 1e15`.
 #[inline]
-fn scale_exactly(value: f64, factor: i64) -> i128 {
+pub(super) fn scale_exactly(value: f64, factor: i64) -> i128 {
     const FRACTION: u64 = (1 << 52) - 1;
     let bits = value.to_bits();
     let exponent = ((bits >> 52) & 0x7ff) as i32;
@@ -81,7 +81,7 @@ fn scale_exactly(value: f64, factor: i64) -> i128 {
     let product = i128::from(mantissa) * i128::from(factor);
     let shift = 1075 - exponent;
     let magnitude = if shift <= 0 {
-        // |value| ≤ 1e18 < 2^60, so the shift is at most 7 of a product of at most 103 bits.
+        // |value| < 2^63, so the shift is at most 10 of a product of at most 103 bits.
         product << -shift
     } else if shift < 127 {
         ((product >> (shift - 1)) + 1) >> 1

@@ -43,6 +43,7 @@ pub fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<C
         name: name.into(),
         kind,
         field: field.map(path),
+        or: vec![],
         since: None,
         unit: Unit::Milliseconds,
         signed: true,

@@ -1,9 +1,12 @@
 //! The time between two of an event's fields, to the nanosecond.
 
 use super::reason::Reason;
-use super::sample::{Factor, Sample, nanos_to_f64};
+use super::sample::{Sample, nanos_to_f64, scale_exactly};
 use crate::value::time::TimeReader;
 use crate::value::{Value, number};
+
+/// No time is as far away as this, in whatever unit.
+const LARGEST: f64 = 9.2e18;
 
 /// Seconds from one time to another.
 #[inline(never)]
@@ -21,10 +24,15 @@ fn nanos(value: Value<'_>, times: &TimeReader) -> Result<i128, Reason> {
         Value::Str(text) if times.is_numeric() => number::number(text).ok_or(Reason::ValueType)?,
         other => other,
     };
-    match times.unit(value) {
-        // A time is a quantity of that unit; and a nanosecond a billionth of the base unit.
-        Some(nanos) => Factor::times(1, 1_000_000_000 / nanos).of(value).map(|sample| sample.nanos),
-        None => times.nanos(value).ok().flatten().ok_or(Reason::ValueType),
+    let Some(unit) = times.unit(value) else {
+        return times.nanos(value).ok().flatten().ok_or(Reason::ValueType);
+    };
+    match value {
+        Value::Int(number) => Ok(i128::from(number) * i128::from(unit)),
+        // Larger than what is measured: nanoseconds since 1970 are.
+        Value::Float(number) if number.abs() < LARGEST => Ok(scale_exactly(number, unit)),
+        Value::Float(_) | Value::Digits(_) => Err(Reason::ValueOutOfRange),
+        _ => Err(Reason::ValueType),
     }
 }
 
@@ -46,6 +54,9 @@ mod tests {
         assert_eq!(of(from, to, TimeFormat::UnixMillis).unwrap().nanos, 502_000_000);
         assert_eq!(of(from, Value::Float(1_763_657_473.5), TimeFormat::Unix).unwrap().nanos, 1_377_000_000);
         assert_eq!(of(Value::Int(5), Value::Int(7), TimeFormat::UnixMicros).unwrap().nanos, 2_000);
+        let (from, to) = (Value::Int(1_712_790_000_100_000_135), Value::Str("1712790000123001495"));
+        assert_eq!(of(from, to, TimeFormat::UnixNanos).unwrap().nanos, 23_001_360);
+        assert_eq!(of(from, Value::Float(1e19), TimeFormat::UnixNanos), Err(Reason::ValueOutOfRange));
         assert_eq!(of(Value::Null, Value::Int(1), TimeFormat::UnixMillis), Err(Reason::MissingValue));
         assert_eq!(of(Value::Str("x"), Value::Int(1), TimeFormat::UnixMillis), Err(Reason::ValueType));
         let clf = TimeFormat::Clf { zone: "Europe/Berlin".into() };

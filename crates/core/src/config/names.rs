@@ -246,6 +246,7 @@ mod tests {
             name: name.into(),
             kind,
             field,
+            or: vec![],
             since: None,
             unit,
             signed: false,

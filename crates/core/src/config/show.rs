@@ -212,11 +212,7 @@ fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
 }
 
 fn label(label: &LabelField) -> String {
-    let mut field = text(&label.path.to_string());
-    if !label.or.is_empty() {
-        let others = label.or.iter().map(|path| text(&path.to_string()));
-        field = format!("[{}]", [field].into_iter().chain(others).collect::<Vec<_>>().join(", "));
-    }
+    let field = paths_text(&label.path, &label.or);
     let mut more = Vec::new();
     let making = &label.making;
     more.extend(making.part.iter().map(|pattern| format!("match: {}", quoted(pattern))));
@@ -247,12 +243,18 @@ fn label(label: &LabelField) -> String {
     if more.is_empty() { field } else { format!("{{ field: {field}, {} }}", more.join(", ")) }
 }
 
+/// A path, or a list of them.
+fn paths_text(path: &FieldPath, or: &[FieldPath]) -> String {
+    let all: Vec<String> = [path].into_iter().chain(or).map(|path| text(&path.to_string())).collect();
+    if or.is_empty() { all.concat() } else { format!("[{}]", all.join(", ")) }
+}
+
 fn measure(out: &mut Yaml, measure: &Measure) {
     out.line(3, format_args!("{}:", text(&measure.name)));
     let mut parts = Vec::new();
     if let Some(path) = &measure.field {
         let key = if measure.since.is_some() { "to" } else { "field" };
-        parts.push(format!("{key}: {}", text(&path.to_string())));
+        parts.push(format!("{key}: {}", paths_text(path, &measure.or)));
     }
     if let Some(since) = &measure.since {
         parts.push(format!("from: {}, format: {}", text(&since.path.to_string()), time_format(&since.format)));

@@ -149,7 +149,8 @@ aggregates:
       all: count
       some: { count: { where: { a: 1, b: yes, c: "1", d: [x, 2, true], e: { gt: 0.5, lte: 9, prefix: "a\"b", exists: true, ne: q } } } }
       size: { sum: { field: size, where: { ok: true } }, where: { big: { eq: 2, lt: 7, gte: 3, in: [1] } }, unit: kB, name: web_size, help: "Bytes: sent" }
-      least: { min: x, unit: percent }
+      least: { min: [x, '"y.z"'], unit: percent }
+      larger: { max: { field: [x, y] } }
       most: { max: x.y, unit: us }
       mean: { avg: x, unit: MB }
       balance: { sum: x, signed: true }

@@ -250,6 +250,8 @@ pub struct Measure {
     pub kind: MeasureKind,
     /// The field that is measured; `None` only for counts.
     pub field: Option<FieldPath>,
+    /// Fields to look at, in this order, where that one has no value.
+    pub or: Vec<FieldPath>,
     /// What is measured is the time from here to the field.
     pub since: Option<Since>,
     /// Unit of the field's values.

@@ -141,18 +141,28 @@ fn a_label_may_be_made_of_its_field_whatever_type_that_has() {
 }
 
 #[test]
-fn a_label_may_be_made_of_the_first_field_that_has_a_value() {
+fn a_label_and_a_measure_may_be_made_of_the_first_field_that_has_a_value() {
     let mut config = aggregate();
     config.by[0].or = vec![path("ok"), path("ms")];
+    config.measures = vec![config.measures[0].clone(), config.measures[2].clone()];
+    config.measures[1].or = vec![path("name"), path("ok")];
     let mut task = TaskState::new(plan(config));
     let (text, number) = (Value::Str("text"), Value::Int(7));
     for values in [[text, number, number], [Value::Null, text, number], [Value::Str(""), Value::Missing, number]] {
         fold_values(&mut task, values).unwrap();
     }
+    // Measured is milliseconds: `ms`, else `name`, else `ok`.
+    fold_values(&mut task, [Value::Str("9"), Value::Int(1), Value::Null]).unwrap();
     let counts = live(&task).into_iter().filter(|(entry, _)| entry.pane == Pane::TOTAL);
     let counts: Vec<_> =
         counts.map(|(entry, cell)| (labels(&entry.key).unwrap()[0].to_owned(), cell.measures[0].count())).collect();
-    assert_eq!(counts, [("7".to_owned(), Some(1)), ("text".to_owned(), Some(2))]);
+    assert_eq!(counts, [("7".to_owned(), Some(1)), ("9".to_owned(), Some(1)), ("text".to_owned(), Some(2))]);
+    let sum: i128 = live(&task)
+        .into_iter()
+        .filter(|(entry, _)| entry.pane == Pane::TOTAL)
+        .filter_map(|(_, cell)| cell.measures[1].sum_nanos())
+        .sum();
+    assert_eq!(sum, (7 + 7 + 7 + 9) * 1_000_000);
 }
 
 #[test]
@@ -301,6 +311,7 @@ fn an_id_changes_with_the_meaning_and_only_with_it() {
     assert!(changed(&|a| a.measures.swap(0, 1)));
     assert!(changed(&|a| a.measures[2].unit = Unit::Seconds));
     assert!(changed(&|a| a.measures[2].field = Some(path("other"))));
+    assert!(changed(&|a| a.measures[2].or = vec![path("other")]));
     assert!(changed(&|a| a.measures[1].filter.clear()));
     assert!(changed(&|a| a.filter = a.measures[1].filter.clone()));
     assert!(changed(&|a| a.by[0].required = true));

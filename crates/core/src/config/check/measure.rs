@@ -23,10 +23,11 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
         check.problems.push(Problem::new(raw.place, message, help));
         None
     });
-    let (kind, field, inner) = match statistic {
+    let (kind, fields, inner) = match statistic {
         Some((word, measured)) => parts(check, name, word, measured),
-        None => (MeasureKind::Count, None, None),
+        None => (MeasureKind::Count, Vec::new(), None),
     };
+    let mut fields = fields.into_iter();
     let mut filter = Vec::new();
     inner.into_iter().for_each(|measured| conditions(check, &measured.filter, &mut filter));
     conditions(check, &body.filter, &mut filter);
@@ -39,7 +40,8 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
     Measure {
         name: name.value.clone(),
         kind,
-        field,
+        field: fields.next(),
+        or: fields.collect(),
         since: inner.and_then(|measured| since(check, measured)),
         unit: unit_of(check, body, inner),
         signed: signed(check, body),
@@ -76,13 +78,13 @@ fn statistic(body: &Body) -> Result<Option<(&'static str, &At<Measured>)>, (Stri
     }
 }
 
-/// Kind and field, and the long form if there is a `where` to read in it.
+/// Kind and fields, and the long form if there is a `where` to read in it.
 fn parts<'a>(
     check: &mut Checker,
     name: &At<String>,
     word: &str,
     at: &'a At<Measured>,
-) -> (MeasureKind, Option<FieldPath>, Option<&'a Measured>) {
+) -> (MeasureKind, Vec<FieldPath>, Option<&'a Measured>) {
     let measured = &at.value;
     let place = if at.place.line == 0 { name.place } else { at.place };
     let kind = match word {
@@ -101,11 +103,12 @@ fn parts<'a>(
             "use `buckets: { field: …, bounds: […] }`",
         );
     }
-    let field = field(check, &kind, place, measured);
-    (kind, field, Some(measured))
+    let fields = fields(check, &kind, place, measured);
+    (kind, fields, Some(measured))
 }
 
-fn field(check: &mut Checker, kind: &MeasureKind, place: Place, measured: &Measured) -> Option<FieldPath> {
+/// The fields that are measured: the first that has a value. One for all but counts.
+fn fields(check: &mut Checker, kind: &MeasureKind, place: Place, measured: &Measured) -> Vec<FieldPath> {
     if let (Some(field), true) = (&measured.field, measured.from.is_some() || measured.to.is_some()) {
         check.error(
             field.place,
@@ -113,24 +116,30 @@ fn field(check: &mut Checker, kind: &MeasureKind, place: Place, measured: &Measu
             "remove `field`, or `from` and `to`",
         );
     }
-    match (measured.field.as_ref().or(measured.to.as_ref()), kind) {
-        (None, MeasureKind::Count) => None,
-        (Some(field), MeasureKind::Count) => {
+    let fields = measured.field.as_ref().map(|fields| fields.value.0.as_slice());
+    let fields = fields.unwrap_or(measured.to.as_slice());
+    match (fields, kind) {
+        ([], MeasureKind::Count) => Vec::new(),
+        ([field, ..], MeasureKind::Count) => {
             let help = format!(
                 "to count the events that have it, write `count: {{ where: {{ {}: {{ exists: true }} }} }}`",
                 field.value
             );
             check.error(place, "a count has no field", help);
-            None
+            Vec::new()
         }
-        (None, kind) => {
+        ([], kind) => {
             let word = kind.word();
             check.error(place, format!("a `{word}` needs a field"), format!("`{word}: {{ field: FIELD, … }}`"));
-            None
+            Vec::new()
         }
-        (Some(field), _) => {
-            let place = if field.place.line == 0 { place } else { field.place };
-            Some(check.field_path(place, &field.value))
+        (fields, _) => {
+            let list = measured.field.as_ref().map(|list| list.place);
+            let mut path = |field: &At<String>| {
+                let known = [Some(field.place), list, Some(place)].into_iter().flatten().find(|place| place.line > 0);
+                check.field_path(known.unwrap_or_default(), &field.value)
+            };
+            fields.iter().map(&mut path).collect()
         }
     }
 }

@@ -5,11 +5,12 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use super::super::at::At;
 use super::condition::RawWhere;
+use super::label::RawFields;
 
 /// `count`, or the long form.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ pub enum RawUnit {
 /// What a statistic is made of: a field path, or a mapping.
 #[derive(Debug, Default)]
 pub struct Measured {
-    pub field: Option<At<String>>,
+    pub field: Option<At<RawFields>>,
     pub filter: RawWhere,
     pub bounds: Option<At<Vec<f64>>>,
     pub from: Option<At<String>>,
@@ -86,8 +87,8 @@ pub struct Measured {
 #[schemars(rename = "Measured")]
 struct LongMeasured {
     /// Path of the field, such as `bytes` or `response.time_ms`: a number, or text such as `12.5`, `231ms` or `1.5MiB`, with a
-    /// suffix where `unit` is one of its kind.
-    field: Option<At<String>>,
+    /// suffix where `unit` is one of its kind. Or a list of paths: the first that has a value.
+    field: Option<At<RawFields>>,
     /// Measure only events for which all of these hold.
     #[serde(default, rename = "where")]
     filter: RawWhere,
@@ -152,11 +153,18 @@ impl<'de> Deserialize<'de> for Measured {
             type Value = Measured;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a field path or a mapping such as `{ field: FIELD, where: { … } }`")
+                f.write_str("a field path, a list of them, or a mapping such as `{ field: FIELD, where: { … } }`")
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Measured, E> {
-                let field = At { value: text.to_owned(), place: Default::default() };
+                let field = RawFields(vec![At { value: text.to_owned(), place: Default::default() }]);
+                let field = At { value: field, place: Default::default() };
+                Ok(Measured { field: Some(field), ..Measured::default() })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, fields: A) -> Result<Measured, A::Error> {
+                let fields = Vec::deserialize(SeqAccessDeserializer::new(fields))?;
+                let field = At { value: RawFields(fields), place: Default::default() };
                 Ok(Measured { field: Some(field), ..Measured::default() })
             }
 
@@ -181,6 +189,7 @@ impl JsonSchema for Measured {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<LongMeasured>()] })
+        let fields = generator.subschema_for::<RawFields>();
+        json_schema!({ "anyOf": [fields, generator.subschema_for::<LongMeasured>()] })
     }
 }
