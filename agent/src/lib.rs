@@ -25,6 +25,7 @@ pub mod monitoring;
 pub mod publish;
 pub mod query;
 pub mod replica;
+pub mod sample;
 pub mod sources;
 pub mod state;
 pub mod telemetry;

@@ -27,7 +27,6 @@ pub mod topics;
 pub mod validate;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Wrong usage, or a config that `run` cannot use.
@@ -45,15 +44,8 @@ pub struct Cli {
 enum Verb {
     /// Consume the topics of a config, keep its aggregates exactly once, and serve them.
     Run(run::RunArgs),
-    /// Check a config and say what it would do.
-    Validate {
-        /// The config file.
-        #[arg(short, long, env = "STREAMGAUGE_CONFIG", value_name = "FILE")]
-        config: PathBuf,
-        /// Also reach its Kafka: topics, their settings, and rights.
-        #[arg(long)]
-        connect: bool,
-    },
+    /// Check a config and say what it would do, to records of yours too.
+    Validate(validate::ValidateArgs),
     /// Write a config to begin with, every key explained; to standard output, or to a new FILE.
     Init(init::InitArgs),
     /// Show it working: an in-process broker, a producer and the agent, and a table of what is counted.
@@ -103,7 +95,7 @@ pub fn main() -> ExitCode {
     };
     match cli.verb {
         Verb::Run(args) => run::run(&args),
-        Verb::Validate { config, connect } => ExitCode::from(validate::validate(&config, connect)),
+        Verb::Validate(args) => ExitCode::from(validate::run(&args)),
         Verb::Init(args) => finish(init::run(&args)),
         Verb::Demo(args) => finish(demo::run(&args)),
         Verb::Produce(args) => finish(produce::run(args)),

@@ -52,3 +52,37 @@ fn a_kafka_that_is_not_there_is_an_error_that_says_where() {
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("Kafka at 127.0.0.1:1 does not answer"), "{text}");
 }
+
+#[test]
+fn the_newest_records_of_a_topic_show_what_a_config_makes_of_them() {
+    let kafka = shared();
+    let topic = unique("sampled");
+    kafka.create_topic(&topic, 2, &[]);
+    for partition in 0..2 {
+        let events: Vec<_> = (0..40).map(|n| format!(r#"{{"path": "/{partition}/{n}", "ms": "{n}.5"}}"#)).collect();
+        kafka.produce(&topic, partition, events.iter().map(|event| ("k", event.as_str())));
+    }
+    kafka.produce(&topic, 1, [("k", "not JSON")]);
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let config = home.path().join("config.yaml");
+    let text = format!(
+        "kafka: {{ bootstrap_servers: '{}' }}\n\
+         sources:\n  s: {{ topics: [{topic}], timestamp: {{ from: kafka }} }}\n\
+         aggregates:\n  a: {{ source: s, by: {{ path: path }}, measures: {{ took: {{ sum: ms, unit: ms }} }} }}\n",
+        kafka.bootstrap(),
+    );
+    std::fs::write(&config, text).expect("the config is written");
+    let mut command = Command::new(program());
+    command.args(["validate", "--topic", &topic, "--last", "10", "-o", "json", "-c"]).arg(&config);
+    let output = command.output().expect("the binary was built");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()))
+    });
+    assert_eq!(output.status.code(), Some(1), "one of them is a dead letter");
+    assert_eq!(told["lines"].as_array().map(Vec::len), Some(10));
+    assert_eq!(told["lines"][9]["became"], "dead_letter", "the newest comes last: {told:#}");
+    assert_eq!(told["lines"][8]["aggregates"][0]["labels"]["path"], "/1/39");
+    assert_eq!(told["lines"][8]["aggregates"][0]["measures"]["took"], 0.0395);
+    assert_eq!(told["summary"]["events"], 9);
+    assert_eq!(told["summary"]["aggregates"][0]["taken"], 9);
+}

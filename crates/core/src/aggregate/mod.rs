@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod account;
 mod cell;
 mod encode;
 mod event;
@@ -26,6 +27,7 @@ mod watch;
 mod window;
 
 pub use crate::value::Value;
+pub use account::{Account, Concerns, Remark};
 pub use cell::Cell;
 pub use encode::{CELL_FORMAT_VERSION, FormatError, measure_of, measure_to_proto};
 pub use event::Event;

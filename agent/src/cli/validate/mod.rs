@@ -1,30 +1,47 @@
 //! `streamgauge validate`: checks a config file and says what it would do, down to the names of the metrics.
 
+mod sample;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::config::{
     self, Aggregate, Config, FamilyType, Source, TimeFormat, Timestamp, TopicSelector, format_duration,
 };
 
-/// Checks the file at `path`, and with `connect` also its Kafka. Prints a summary to stdout, or every error to stderr; the
-/// exit code is 0 or 2.
-pub fn validate(path: &Path, connect: bool) -> u8 {
-    match config::load(path) {
-        Ok(config) => {
-            // Nobody to read it is no reason to fail.
-            let _ = write!(std::io::stdout(), "{}", summary(&path.display().to_string(), &config));
-            for warning in &config.warnings {
-                let _ = writeln!(std::io::stderr(), "warning: {warning}");
-            }
-            if connect { look_at_kafka(&config) } else { 0 }
-        }
+#[derive(clap::Args)]
+pub struct ValidateArgs {
+    /// The config file.
+    #[arg(short, long, env = "STREAMGAUGE_CONFIG", value_name = "FILE")]
+    config: PathBuf,
+    /// Also reach its Kafka: topics, their settings, and rights.
+    #[arg(long)]
+    connect: bool,
+    #[command(flatten)]
+    sample: sample::SampleArgs,
+}
+
+/// Checks the config and prints a summary to stdout, or every error to stderr; with a sample, what becomes of it instead of
+/// the summary. The exit code is 0 or 2; with a sample 1, if not all of it can be counted.
+pub fn run(args: &ValidateArgs) -> u8 {
+    let config = match config::load(&args.config) {
+        Ok(config) => config,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{error}");
-            2
+            return 2;
         }
+    };
+    // Nobody to read it is no reason to fail.
+    if !args.sample.is_asked_for() {
+        let _ = write!(std::io::stdout(), "{}", summary(&args.config.display().to_string(), &config));
     }
+    for warning in &config.warnings {
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
+    }
+    let reached = if args.connect { look_at_kafka(&config) } else { 0 };
+    let counted = if args.sample.is_asked_for() { sample::run(&args.sample, &config) } else { 0 };
+    reached.max(counted)
 }
 
 /// Prints what Kafka has and lacks of what the config needs.
@@ -114,11 +131,13 @@ fn windows(aggregate: &Aggregate) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn the_summary_names_every_metric() {
-        let text = include_str!("../../../examples/http-requests.yaml");
+        let text = include_str!("../../../../examples/http-requests.yaml");
         let config = config::parse(text, "http-requests.yaml", &|_| None).unwrap();
         let summary = summary("http-requests.yaml", &config);
         for family in config.aggregates.iter().flat_map(Aggregate::families) {
@@ -131,6 +150,8 @@ mod tests {
 
     #[test]
     fn a_bad_file_is_exit_code_2() {
-        assert_eq!(validate(Path::new("/nonexistent.yaml"), false), 2);
+        let config = Path::new("/nonexistent.yaml").to_owned();
+        let sample = sample::SampleArgs::default();
+        assert_eq!(run(&ValidateArgs { config, connect: false, sample }), 2);
     }
 }
