@@ -252,7 +252,7 @@ mod tests {
         };
         let number = [Value::Str("5xx"), Value::Missing];
         let errors = is("a", Test::Gte(500.0));
-        let (filter, hints) = watch(&[errors.clone()], number, 100_000);
+        let (filter, hints) = watch(std::slice::from_ref(&errors), number, 100_000);
         let hints: Vec<_> = hints.iter().map(ToString::to_string).collect();
         assert_eq!(hints.len(), 1, "{hints:?}");
         assert!(
@@ -261,7 +261,7 @@ mod tests {
         );
         assert!(hints[0].contains("the last with \"5xx\""), "{hints:?}");
         assert!(filter.holds(&[Value::Int(500), Value::Missing]));
-        assert!(watch(&[errors.clone()], number, 99_999).1.is_empty());
+        assert!(watch(std::slice::from_ref(&errors), number, 99_999).1.is_empty());
         // A field that is not there says nothing of its condition, nor does one that must not hold.
         assert!(watch(&[is("b", Test::Gte(500.0))], number, 100_001).1.is_empty());
         assert!(watch(&[Condition::Not(vec![errors.clone()])], number, 100_001).1.is_empty());

@@ -99,12 +99,14 @@ impl FieldPath {
 
     /// The names of a path that has nothing else.
     pub fn names(&self) -> Option<Vec<&str>> {
-        let name = |step: &'_ Step| matches!(step, Step::Key(_));
         let FieldPath::Event(steps) = self else { return None };
-        steps.iter().all(name).then(|| {
-            let key = |step| if let &Step::Key(ref name) = step { Some(name.as_str()) } else { None };
-            steps.iter().filter_map(key).collect()
-        })
+        steps
+            .iter()
+            .map(|step| match step {
+                Step::Key(name) => Some(name.as_str()),
+                Step::Index(_) | Step::Item { .. } => None,
+            })
+            .collect()
     }
 }
 

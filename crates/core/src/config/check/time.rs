@@ -86,7 +86,7 @@ pub fn format(check: &mut Checker, raw: &At<String>, zone: Option<&At<String>>) 
         "clf" | "haproxy" => TimeFormat::Clf { zone: self::zone(check, zone) },
         pattern => {
             if !pattern.contains('%') {
-                let near = suggest(pattern, "the formats", WORDS.into_iter());
+                let near = suggest(pattern, "the formats", WORDS);
                 let help = format!("{near} (or write a pattern of strftime, such as `%d.%m.%Y %H:%M:%S`)");
                 check.error(raw.place, format!("`{pattern}` is not a format of times"), help);
                 return TimeFormat::Rfc3339;

@@ -13,7 +13,7 @@ use super::super::at::At;
 /// One place, or a list of them: the first that is there.
 #[derive(Debug)]
 pub enum RawTimes {
-    One(RawTimestamp),
+    One(Box<RawTimestamp>),
     FirstOf(Vec<At<RawTimestamp>>),
 }
 
@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for RawTimes {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawTimes, A::Error> {
-                RawTimestamp::deserialize(MapAccessDeserializer::new(map)).map(RawTimes::One)
+                RawTimestamp::deserialize(MapAccessDeserializer::new(map)).map(|one| RawTimes::One(Box::new(one)))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<RawTimes, A::Error> {
