@@ -449,6 +449,82 @@ def gharchive(e):
     yield from counted("github_named", by, get(e, "payload", "commits", 0, "author", "name") is not None)
 
 
+def cloudtrail_records(e):
+    for record in e["Records"]:
+        try:
+            dated(iso(record["eventTime"]))
+        except Dead as why:
+            yield "dead", {"reason": str(why)}, 1.0
+            continue
+        who = record.get("userIdentity", {})
+        by = {
+            "service": record["eventSource"],
+            "event": record["eventName"],
+            "region": text(record.get("awsRegion")),
+            "user": text(first(who.get("userName"), who.get("arn"), who.get("type")), "none"),
+        }
+        failed = record.get("errorCode") is not None or record.get("errorMessage") is not None
+        yield from counted("cloudtrail_events", by)
+        yield from counted("cloudtrail_failures", by, failed)
+        yield from counted("cloudtrail_writes", by, record.get("readOnly") is False or record.get("readOnly") == "false")
+
+
+def aks_kube_audit(e):
+    dated(iso(e["time"]))
+    audit = e["properties"]["log"]
+    audit = json.loads(audit) if isinstance(audit, str) else audit
+    by = {
+        "category": e["category"],
+        "verb": audit["verb"],
+        "resource": text(get(audit, "objectRef", "resource"), "none"),
+        "code": text(get(audit, "responseStatus", "code")),
+        "decision": text(get(audit, "annotations", "authorization.k8s.io/decision")),
+    }
+    yield from counted("aks_requests", by)
+    yield from measured("aks_latency_seconds", by, iso(audit["stageTimestamp"]) - iso(audit["requestReceivedTimestamp"]))
+
+
+def docker_json_file(e):
+    dated(iso(e["time"]))
+    try:
+        inner = json.loads(e["log"])
+    except ValueError:
+        inner = {}
+    in_text = re.search('" ([0-9]{3}) ', e["log"])
+    status = inner.get("response_code") or (in_text.group(1) if in_text and not inner else None)
+    by = {"stream": e["stream"], "status": text(status, "none")}
+    yield from counted("docker_lines", by)
+    yield from summed("docker_sent_bytes", by, number(inner.get("bytes_sent")))
+    yield from measured("docker_duration_seconds", by, seconds(inner.get("duration"), 1e-3))
+
+
+def fluentbit_kafka(e):
+    dated(e["@timestamp"])
+    by = {
+        "namespace": text(get(e, "kubernetes", "namespace_name"), "host"),
+        "container": text(get(e, "kubernetes", "container_name")),
+        "app": text(get(e, "kubernetes", "labels", "app")),
+        "method": matched('"([A-Z]+) /', e.get("log")),
+    }
+    yield from counted("fluentbit_lines", by)
+    yield from counted("fluentbit_errors", by, re.search('" [45][0-9][0-9] ', text(e.get("log"))) is not None)
+
+
+def otlp_logs(e):
+    for resource in e["resourceLogs"]:
+        named = {pair["key"]: pair["value"].get("stringValue") for pair in resource["resource"]["attributes"]}
+        for scope in resource["scopeLogs"]:
+            for record in scope["logRecords"]:
+                by = {
+                    "service": text(named.get("service.name")),
+                    "host": text(named.get("host.name")),
+                    "scope": text(get(scope, "scope", "name")),
+                    "severity": text(record.get("severityText"), "none"),
+                }
+                yield from counted("otlp_lines", by)
+                yield from counted("otlp_errors", by, (record.get("severityNumber") or 0) >= 17)
+
+
 def refuse(word):
     raise ValueError(f"{word} is not JSON")
 
