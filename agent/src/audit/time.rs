@@ -184,3 +184,62 @@ fn hours(text: &str) -> Option<f64> {
     let hours = (number / 100.0).floor() + number % 100.0 / 60.0;
     Some(if text.starts_with('-') { -hours } else { hours })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::BadTime;
+    use proptest::prelude::*;
+    use streamgauge_core::value::Value as Field;
+    use streamgauge_core::value::time::TimeReader;
+
+    fn any_format() -> impl Strategy<Value = TimeFormat> {
+        let zone = || prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("Asia/Kolkata"), Just("America/New_York")];
+        let pattern =
+            prop_oneof![Just("%F %T"), Just("%d/%b/%y %H:%M:%S %Z"), Just("%Y-%m-%d %H:%M:%S,%f"), Just("%s")];
+        prop_oneof![
+            Just(TimeFormat::UnixSeconds),
+            Just(TimeFormat::UnixMillis),
+            Just(TimeFormat::UnixMicros),
+            Just(TimeFormat::UnixNanos),
+            Just(TimeFormat::Unix),
+            Just(TimeFormat::Rfc3339),
+            zone().prop_map(|zone| TimeFormat::Iso8601 { zone: zone.into() }),
+            zone().prop_map(|zone| TimeFormat::Clf { zone: zone.into() }),
+            (pattern, zone())
+                .prop_map(|(pattern, zone)| TimeFormat::Pattern { pattern: pattern.into(), zone: zone.into() }),
+        ]
+    }
+
+    /// Texts that look like times in one of the formats, nearly.
+    fn any_text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "20[0-3][0-9]-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9]([.,][0-9]{1,9})?(Z|[+-][01][0-9]:?[03]0| [+-]0[0-9]00( CET)?| (CET|CEST|EST|IST|UTC|XYZ))?",
+            "\\[?[0-3][0-9]/(Jan|Mar|Oct|Dec)/20[0-3][0-9]:[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,9})?( [+-]0[0-9]30)?\\]?",
+            "[0-3][0-9]/(Jan|Mar|Oct)/[0-9]{2} [0-2][0-9]:[0-5][0-9]:[0-5][0-9] (CET|CEST|EST|EDT|IST|GMT)",
+            "-?1[67][0-9]{8,17}(\\.[0-9]{1,9})?",
+            "[0-9]{1,12}",
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        /// Two programs that share no code but the library's calendar.
+        #[test]
+        fn the_audit_reads_the_times_that_the_agent_reads(format in any_format(), text in any_text(), quoted: bool) {
+            let number = serde_json::from_str::<serde_json::Number>(&text).ok().filter(|_| !quoted);
+            let (json, field) = match &number {
+                Some(number) => match number.as_i64() {
+                    Some(whole) => (Value::Number(number.clone()), Field::Int(whole)),
+                    None => (Value::Number(number.clone()), Field::Float(number.as_f64().unwrap())),
+                },
+                None => (Value::String(text.clone()), Field::Str(&text)),
+            };
+            // What lies outside of 1970 to 9999 is refused elsewhere here.
+            let own = millis(&json, &format, None).filter(|millis| (0..=253_402_300_799_999).contains(millis));
+            let agents: Result<i64, BadTime> = TimeReader::new(&format).millis(field);
+            prop_assert_eq!(own, agents.clone().ok(), "{:?} {} {:?}", format, json, agents);
+        }
+    }
+}
