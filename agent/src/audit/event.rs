@@ -53,16 +53,18 @@ impl Event {
         if payload.len() > most_bytes {
             return Vec::new();
         }
-        let trees = layout::events(payload, source);
-        let digits = layout::events(&with_digits(payload), source);
+        let unpacked = layout::unpacked(payload).filter(|payload| payload.len() <= source.unpacked_bytes);
+        let payload = unpacked.as_deref().unwrap_or_default();
+        let trees = layout::events(payload, envelope.time, source);
+        let digits = layout::events(&with_digits(payload), envelope.time, source);
         let paired = digits.len() == trees.len();
         let digits = digits.into_iter().map(|tree| paired.then_some(tree)).chain(std::iter::repeat(None));
         trees.into_iter().zip(digits).filter_map(|(json, digits)| Event::of(json, digits, envelope, source)).collect()
     }
 
     fn of(json: Value, digits: Option<Value>, envelope: &Envelope, source: &Source) -> Option<Event> {
-        let parsed = layout::parsed(&json, source);
-        let parsed_digits = digits.iter().flat_map(|tree| layout::parsed(tree, source)).collect();
+        let parsed = layout::parsed(&json, envelope.time, source);
+        let parsed_digits = digits.iter().flat_map(|tree| layout::parsed(tree, envelope.time, source)).collect();
         let digits = Digits { parsed: parsed_digits, tree: digits };
         let record_time = envelope.time;
         let mut event = Event { time: 0, reach: 0, json, parsed, digits, envelope: envelope.clone() };

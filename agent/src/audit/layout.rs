@@ -1,23 +1,65 @@
 //! The events of a record, found naively: whole trees are built, and what encloses an element is copied into it.
 
+use super::{otel, texts};
 use crate::config::{Each, Format, FormatKind, Source, Step};
 use regex::{Captures, Regex};
-use serde_json::{Deserializer, Value, json};
+use serde_json::{Deserializer, Value};
+use std::io::Read;
 
 /// Every event of a payload, as a tree with what encloses it under `^`. What is none is left out.
-pub fn events(payload: &[u8], source: &Source) -> Vec<Value> {
+pub fn events(payload: &[u8], record_time: Option<i64>, source: &Source) -> Vec<Value> {
+    let bytes = payload;
     let text = String::from_utf8_lossy(payload);
-    let payload = match source.format.kind {
-        FormatKind::Json if std::str::from_utf8(payload).is_err() => "",
+    let payload = match &source.format.kind {
+        FormatKind::Json | FormatKind::Gelf | FormatKind::OtlpJson if std::str::from_utf8(payload).is_err() => "",
         _ => &*text,
     };
-    let documents = match source.format.kind {
+    let documents = match &source.format.kind {
         FormatKind::Json => documents(payload),
-        FormatKind::Raw => texts(payload, source.format.lines).map(|text| json!({ "message": text })).collect(),
+        FormatKind::OtlpProto => return otel::from_proto(bytes),
+        FormatKind::OtlpJson => {
+            let arrays = ["resourceLogs", "scopeLogs", "logRecords"].map(|name| vec![name.to_owned()]);
+            let records = documents(payload).into_iter().flat_map(|document| elements_of(document, &arrays));
+            return records.filter(Value::is_object).map(otel::from_json).collect();
+        }
+        FormatKind::Gelf => documents(payload.strip_suffix('\0').unwrap_or(payload)),
+        format => {
+            let read = |text| texts::fields(text, format, record_time);
+            self::texts(payload, source.format.lines).filter_map(read).collect()
+        }
     };
     let documents = documents.into_iter();
     let arrays = source.each.as_ref().map_or(&[][..], |each| &each.0);
     documents.flat_map(|document| elements_of(document, arrays)).filter(Value::is_object).collect()
+}
+
+/// A payload as it was before somebody compressed it; `None` if it is broken.
+pub fn unpacked(payload: &[u8]) -> Option<Vec<u8>> {
+    let mut reader: Box<dyn Read> = match payload {
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(payload)),
+        [b'x', 0x01 | 0x9c | 0xda, ..] => Box::new(flate2::read::ZlibDecoder::new(payload)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::new(payload).ok()?),
+        [0x04, 0x22, 0x4d, 0x18, ..] => Box::new(lz4_flex::frame::FrameDecoder::new(payload)),
+        [0xff, 0x06, 0, 0, b's', b'N', ..] => Box::new(snap::read::FrameDecoder::new(payload)),
+        [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, ..] => return snappy_blocks(payload.get(16..)?),
+        _ => return Some(payload.to_vec()),
+    };
+    let mut out = Vec::new();
+    reader.by_ref().take(MOST_UNPACKED).read_to_end(&mut out).ok()?;
+    Some(out)
+}
+
+/// More than any config allows.
+const MOST_UNPACKED: u64 = (1 << 30) + 1;
+
+fn snappy_blocks(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let (block, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        out.extend(snap::raw::Decoder::new().decompress_vec(block).ok()?);
+        rest = after;
+    }
+    rest.is_empty().then_some(out)
 }
 
 fn texts(payload: &str, lines: bool) -> impl Iterator<Item = &str> {
@@ -57,10 +99,8 @@ fn first(text: &str) -> Option<(Value, &str)> {
     for text_of in [text, text.split("\n{").next()?] {
         let mut stream = Deserializer::from_str(text_of).into_iter::<Value>();
         let read = stream.next().and_then(Result::ok);
-        let (document, end) = match read {
-            Some(document) => (document, stream.byte_offset()),
-            None => (tree(text_of)?, text_of.len()),
-        };
+        let read = read.map(|document| (document, stream.byte_offset()));
+        let Some((document, end)) = read.or_else(|| Some((tree(text_of)?, text_of.len()))) else { continue };
         let after = &text[end..];
         let next = after.trim_start();
         let parted = after[..after.len() - next.len()].contains('\n') || next.is_empty() || next.starts_with('{');
@@ -114,13 +154,13 @@ fn elements_of(outer: Value, arrays: &[Vec<String>]) -> Vec<Value> {
 pub type Parsed = (Vec<Step>, Value);
 
 /// The text in fields, parsed.
-pub fn parsed(event: &Value, source: &Source) -> Vec<Parsed> {
+pub fn parsed(event: &Value, record_time: Option<i64>, source: &Source) -> Vec<Parsed> {
     let mut found: Vec<Parsed> = Vec::new();
     let mut rules: Vec<_> = source.parse.iter().collect();
     rules.sort_by_key(|rule| rule.path.steps().len());
     for rule in rules {
         if let Some(Value::String(text)) = at(event, &found, rule.path.steps())
-            && let Some(fields) = fields(text, &rule.format)
+            && let Some(fields) = fields(text, &rule.format, record_time)
         {
             found.push((rule.path.steps().to_vec(), fields));
         }
@@ -128,10 +168,10 @@ pub fn parsed(event: &Value, source: &Source) -> Vec<Parsed> {
     found
 }
 
-fn fields(text: &str, format: &Format) -> Option<Value> {
-    match format.kind {
-        FormatKind::Json => tree(text).filter(Value::is_object),
-        FormatKind::Raw => Some(json!({ "message": text })),
+fn fields(text: &str, format: &Format, record_time: Option<i64>) -> Option<Value> {
+    match &format.kind {
+        FormatKind::Json | FormatKind::Gelf => tree(text).filter(Value::is_object),
+        kind => texts::fields(text, kind, record_time),
     }
 }
 

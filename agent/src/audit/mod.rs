@@ -14,9 +14,11 @@ mod compare;
 mod event;
 mod layout;
 mod made;
+mod otel;
 mod published;
 mod read;
 mod recount;
+mod texts;
 mod time;
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod growth;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
 mod loadtest;
+mod log_formats;
 mod logs;
 mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]

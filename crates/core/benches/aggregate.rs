@@ -41,6 +41,7 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
         format: Default::default(),
         each: None,
         parse: Vec::new(),
+        unpacked_bytes: Source::UNPACKED_BYTES,
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),
         max_lead: Duration::from_secs(10),

@@ -28,6 +28,7 @@ pub fn source() -> Source {
         format: Default::default(),
         each: None,
         parse: Vec::new(),
+        unpacked_bytes: Source::UNPACKED_BYTES,
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),
         max_lead: Duration::from_secs(10),

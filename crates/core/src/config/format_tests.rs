@@ -2,7 +2,7 @@
 
 use super::parse;
 use super::tests::{all_refused, changed, snapshot};
-use super::types::{Each, Format, FormatKind};
+use super::types::{Each, FieldPath, Format, FormatKind, TimeFormat, Timestamp};
 
 fn source(lines: &str) -> String {
     changed("    timestamp: { from: kafka }", &format!("    timestamp: {{ from: kafka }}\n{lines}"))
@@ -18,6 +18,15 @@ fn formats_are_shown_as_they_were_written() {
         "    each: Records",
         "    each: 'resourceLogs[].scopeLogs[].logRecords[]'",
         "    each: detail.\"all.records\"[].items",
+        "    unpacked_size: 2MiB",
+        "    format: otlp_proto",
+        "    format: combined",
+        "    format: { syslog: { lines: true } }",
+        "    format: { csv: { names: [time, 'a \"b\"'], delimiter: \";\" } }",
+        "    format: { tsv: { names: [a], lines: true } }",
+        "    format: { w3c: { names: [date, time, cs(User-Agent)] } }",
+        "    format: { regex: '^(?<host>\\S+) (?<rest>.*)$' }",
+        "    format: { regex: { pattern: '(?<a>b)', lines: true } }",
         "    parse: { log: json, \"log.message\": { raw: { lines: true } }, a.b: raw }",
     ] {
         let config = parse(&source(lines), "c.yaml", &|_| None).unwrap_or_else(|error| panic!("{lines}: {error}"));
@@ -39,6 +48,22 @@ fn errors_of_formats_are_told() {
             ("unknown format", source("    format: jsn")),
             ("no format at all", source("    format: {}")),
             ("two formats", source("    format: { json: {}, raw: {} }")),
+            ("a size that is none", source("    unpacked_size: 10")),
+            (
+                "a format of records in a field",
+                source("    format: otlp_json\n    each: a\n    parse: { log: otlp_json }"),
+            ),
+            ("no columns", source("    format: csv")),
+            ("columns of one name", source("    format: { tsv: { names: [a, b, a] } }")),
+            (
+                "delimiters",
+                source(
+                    "    format: { csv: { names: [a], delimiter: '\"' } }\n    parse: { a: { csv: { names: [a], delimiter: '' } } }",
+                ),
+            ),
+            ("no pattern", source("    format: regex")),
+            ("patterns", source("    format: { regex: '(' }\n    parse: { a: { regex: '^(.*)$' } }")),
+            ("options of others", source("    format: { combined: { names: [a], delimiter: ';', pattern: x } }")),
             ("unknown option", source("    format: { raw: { line: true } }")),
             ("an option that is none of its", source("    format: { json: { lines: true } }")),
             ("unknown format of a field", source("    parse: { log: jason, a..b: raw }")),
@@ -49,4 +74,31 @@ fn errors_of_formats_are_told() {
             ("out of a document", source("    where: { ^.a: 1 }")),
         ]),
     );
+}
+
+#[test]
+fn a_time_that_the_format_knows_needs_no_words() {
+    let time = |lines: &str| {
+        let text = changed("    timestamp: { from: kafka }", lines);
+        parse(&text, "c.yaml", &|_| None).map(|config| config.sources[0].timestamp.clone()).map_err(|e| e.to_string())
+    };
+    let zone = |zone: &str| zone.to_owned();
+    let of = |path: &str, format| Timestamp::field(FieldPath::parse(path).unwrap(), format);
+    let clf = of("timestamp", TimeFormat::Clf { zone: zone("UTC") });
+    assert_eq!(time("    format: combined"), Ok(clf.clone()));
+    assert_eq!(time("    format: combined\n    timestamp: { field: timestamp }"), Ok(clf));
+    let berlin = of("timestamp", TimeFormat::Iso8601 { zone: zone("Europe/Berlin") });
+    assert_eq!(time("    format: klog\n    timestamp: { field: timestamp, zone: Europe/Berlin }"), Ok(berlin));
+    let parsed = of("log.timestamp", TimeFormat::Rfc3339);
+    assert_eq!(time("    parse: { log: cri }\n    timestamp: { field: log.timestamp }"), Ok(parsed));
+    assert_eq!(time("    format: combined\n    timestamp: { from: kafka }"), Ok(Timestamp::Kafka));
+    for lines in ["    format: logfmt", "    strict: false"] {
+        assert!(time(lines).is_err_and(|error| error.contains("`timestamp` is missing")), "{lines}");
+    }
+    for lines in [
+        "    format: combined\n    timestamp: { field: host }",
+        "    parse: { log: cri }\n    timestamp: { field: timestamp }",
+    ] {
+        assert!(time(lines).is_err_and(|error| error.contains("how this field writes the time")), "{lines}");
+    }
 }

@@ -127,6 +127,9 @@ fn source(out: &mut Yaml, source: &Source) {
         out.line(2, "parse:");
     }
     source.parse.iter().for_each(|rule| out.entry(3, &text(&rule.path.to_string()), &rule.format));
+    if source.unpacked_bytes != Source::UNPACKED_BYTES {
+        out.entry(2, "unpacked_size", format_size(source.unpacked_bytes as u64));
+    }
     out.entry(2, "timestamp", timestamp(&source.timestamp));
     out.entry(2, "max_future", format_duration(source.max_future));
     out.entry(2, "max_lead", format_duration(source.max_lead));

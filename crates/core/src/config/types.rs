@@ -132,6 +132,8 @@ pub struct Source {
     /// `None`: a record's documents are its events.
     pub each: Option<Each>,
     pub parse: Vec<Parse>,
+    /// What a compressed record may come to. Bytes.
+    pub unpacked_bytes: usize,
     pub timestamp: Timestamp,
     /// An event further ahead of its record's Kafka timestamp than this is a dead letter.
     pub max_future: Duration,
@@ -144,6 +146,11 @@ pub struct Source {
     /// Events for which not all of these hold pass by.
     pub filter: Vec<Condition>,
     pub dead_letters: SourceDeadLetters,
+}
+
+impl Source {
+    /// What a compressed record may come to, unless its source says otherwise.
+    pub const UNPACKED_BYTES: usize = 16 << 20;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,12 +9,20 @@ pub enum DecodeError {
     Empty,
     #[error("the event has {bytes} bytes, more than the {limit} that `limits.event_size` allows")]
     TooLarge { bytes: usize, limit: usize },
+    #[error(
+        "the event is compressed with {packing}, and comes to more than the {limit} bytes that the source's `unpacked_size` allows"
+    )]
+    UnpackedTooLarge { packing: &'static str, limit: usize },
+    #[error("the event begins as one that is compressed with {packing}, but cannot be unpacked: {why}")]
+    BadCompression { packing: &'static str, why: Box<str> },
     #[error("the event is not JSON: it is not UTF-8 from byte {valid_up_to} on")]
     NotUtf8 { valid_up_to: usize },
     #[error("the event is not JSON: {0}")]
     NotJson(#[from] serde_json::Error),
     #[error("the event is {found}, not a JSON object")]
     NotAnObject { found: &'static str },
+    #[error("the text is not written as `{format}`: `{text}`")]
+    NotInFormat { format: &'static str, text: Box<str> },
     #[error("the line is a comment")]
     Comment,
     #[error("the event has no time: {place} is missing")]
@@ -29,8 +37,11 @@ impl DecodeError {
         match self {
             DecodeError::Empty => "empty",
             DecodeError::TooLarge { .. } => "too_large",
+            DecodeError::UnpackedTooLarge { .. } => "unpacked_too_large",
+            DecodeError::BadCompression { .. } => "bad_compression",
             DecodeError::NotUtf8 { .. } | DecodeError::NotJson(_) => "not_json",
             DecodeError::NotAnObject { .. } => "not_an_object",
+            DecodeError::NotInFormat { .. } => "not_in_format",
             DecodeError::Comment => "comment",
             DecodeError::MissingTimestamp { .. } => "missing_timestamp",
             DecodeError::BadTimestamp { .. } => "bad_timestamp",
@@ -38,8 +49,17 @@ impl DecodeError {
     }
 
     /// Every value that [`DecodeError::reason`] can have but a comment's, which is no error.
-    pub const REASONS: [&str; 6] =
-        ["empty", "too_large", "not_json", "not_an_object", "missing_timestamp", "bad_timestamp"];
+    pub const REASONS: [&str; 9] = [
+        "empty",
+        "too_large",
+        "unpacked_too_large",
+        "bad_compression",
+        "not_json",
+        "not_an_object",
+        "not_in_format",
+        "missing_timestamp",
+        "bad_timestamp",
+    ];
 }
 
 /// Where the event time was looked for.

@@ -268,7 +268,12 @@ mod tests {
         let read = documents.iter().filter(|document| {
             index.build(document.as_bytes());
             let mut values = vec![Value::Missing; wanted.slots()];
-            let mut sink = Sink { values: &mut values, scratch: &mut String::new(), unescaped: &mut Vec::new() };
+            let mut sink = Sink {
+                values: &mut values,
+                scratch: &mut String::new(),
+                unescaped: &mut Vec::new(),
+                record_time: None,
+            };
             super::read(document, 0, &index, &wanted, &mut hints, &mut sink).is_some()
         });
         (read.count(), hints.all.len())

@@ -39,11 +39,11 @@ fn shown(value: &Value<'_>) -> Json {
     }
 }
 
+/// An event's time and values, or why it is none.
+type Read = Result<(i64, Vec<Json>), &'static str>;
+
 /// Every event: time and values, or the reason; and what its letter would hold.
-fn events(
-    decoder: &mut Decoder,
-    payload: &str,
-) -> Vec<(Option<usize>, Result<(i64, Vec<Json>), &'static str>, String)> {
+fn events(decoder: &mut Decoder, payload: &str) -> Vec<(Option<usize>, Read, String)> {
     let mut found = Vec::new();
     let count = decoder.events(
         payload.as_bytes(),
@@ -63,7 +63,7 @@ fn events(
     found
 }
 
-fn outcomes(decoder: &mut Decoder, payload: &str) -> Vec<Result<(i64, Vec<Json>), &'static str>> {
+fn outcomes(decoder: &mut Decoder, payload: &str) -> Vec<Read> {
     events(decoder, payload).into_iter().map(|(_, outcome, _)| outcome).collect()
 }
 
@@ -196,6 +196,39 @@ fn text_in_a_field_becomes_fields_below_it() {
     let unparsed: Vec<_> = decoder.unparsed().map(|(path, count)| (path.to_string(), count)).collect();
     assert_eq!(unparsed, [("log".to_owned(), 2), ("log.message".to_owned(), 0)]);
     assert!(decoder.unparsed().all(|(_, count)| count == 0));
+}
+
+#[test]
+fn compressed_records_are_read_as_if_they_were_not() {
+    let zipped = |plain: &str| {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut writer, plain.as_bytes()).unwrap();
+        writer.finish().unwrap()
+    };
+    let mut source = source(None, &[]);
+    source.unpacked_bytes = 64;
+    let mut decoder = decoder(&["a"], &source);
+    let mut outcomes = |payload: &[u8]| {
+        let mut found = Vec::new();
+        decoder.events(
+            payload,
+            Record::at(None),
+            |_| true,
+            |part, outcome| {
+                let alone = part.alone().map(|alone| String::from_utf8(alone).unwrap());
+                found.push((alone, outcome.map(|event| event.unwrap().time).map_err(|error| error.reason())));
+            },
+        );
+        found
+    };
+    assert_eq!(outcomes(&zipped(r#"{"t":1,"a":2}"#)), [(None, Ok(1))]);
+    // A letter about all of a record has it as it came; one about an event of it has that as it is read.
+    assert_eq!(outcomes(&zipped("{\"t\":")), [(None, Err("not_json"))]);
+    let lines = [(Some(r#"{"t":1}"#.to_owned()), Ok(1)), (Some("{}".to_owned()), Err("missing_timestamp"))];
+    assert_eq!(outcomes(&zipped("{\"t\":1}\n{}")), lines);
+    assert_eq!(outcomes(&zipped(&"{}".repeat(33))), [(None, Err("unpacked_too_large"))]);
+    assert_eq!(outcomes(&zipped("{}")[..15]), [(None, Err("bad_compression"))]);
+    assert_eq!(outcomes(&zipped("")), [(None, Err("empty"))]);
 }
 
 fn text() -> impl Strategy<Value = String> {

@@ -14,6 +14,7 @@ mod index;
 mod records;
 mod scan;
 mod tail;
+mod unpack;
 mod wanted;
 
 use std::time::Duration;
@@ -25,9 +26,11 @@ pub use wanted::Values;
 
 use crate::config::{Each, FieldPath, Format, FormatKind, Parse, RecordField, Source, Timestamp};
 use crate::value::Value;
+use format::otlp::{self, OtlpProto};
 use format::{Json, Records, Texts};
 use records::{Run, Scratch, read_event};
 use tail::{Slots, Tail};
+use unpack::Packing;
 use wanted::Wanted;
 
 /// One decoded event.
@@ -78,6 +81,9 @@ pub struct Decoder {
     max_bytes: usize,
     /// A payload that had to be mended.
     spare: String,
+    /// What a compressed payload holds, and how much that may be.
+    unpacked: Vec<u8>,
+    max_unpacked: usize,
 }
 
 /// JSON by itself, so that what it costs is nothing but JSON.
@@ -85,49 +91,71 @@ pub struct Decoder {
 enum Kind {
     Json(Json),
     Text(Texts),
+    Otlp(OtlpProto),
 }
 
 impl Decoder {
     /// A decoder of `fields` in JSON, which takes the time from where `timestamp` says and refuses records above
     /// `max_bytes`.
     pub fn new(fields: &[FieldPath], timestamp: &Timestamp, max_bytes: usize) -> Decoder {
-        Decoder::made(fields, timestamp, (&Format::default(), None, &[]), max_bytes)
+        Decoder::made(fields, timestamp, (&Format::default(), None, &[]), (max_bytes, Source::UNPACKED_BYTES))
     }
 
     /// A decoder of `fields` in what a source's records hold.
     pub fn of(fields: &[FieldPath], source: &Source, max_bytes: usize) -> Decoder {
         let layout = (&source.format, source.each.as_ref(), source.parse.as_slice());
-        Decoder::made(fields, &source.timestamp, layout, max_bytes)
+        Decoder::made(fields, &source.timestamp, layout, (max_bytes, source.unpacked_bytes))
     }
 
     fn made(
         fields: &[FieldPath],
         timestamp: &Timestamp,
         (format, each, parse): (&Format, Option<&Each>, &[Parse]),
-        max_bytes: usize,
+        (max_bytes, max_unpacked): (usize, usize),
     ) -> Decoder {
         let mut slots = Slots::default();
-        let tail = Tail::new(fields, timestamp, parse, &mut slots);
-        let arrays = each.map_or(&[][..], |each| &each.0);
+        let mut tail = Tail::new(fields, timestamp, parse, &mut slots);
+        let otlp: Vec<Vec<String>> = otlp::ARRAYS.iter().map(|name| vec![(*name).to_owned()]).collect();
+        let arrays = match &format.kind {
+            FormatKind::OtlpJson | FormatKind::OtlpProto => otlp.as_slice(),
+            _ => each.map_or(&[][..], |each| &each.0),
+        };
         let mut wanted: Vec<Wanted> = (0..=arrays.len()).map(|_| Wanted::new()).collect();
-        for (slot, path) in slots.0.iter().enumerate() {
+        for (slot, path) in slots.0.iter().enumerate().filter(|(_, path)| !path.steps().is_empty()) {
             let steps = path.steps();
-            let up = Each::levels_up(steps).min(arrays.len());
-            if steps.len() > up {
-                wanted[arrays.len() - up].put(&steps[up..], slot);
+            let places = match &format.kind {
+                FormatKind::OtlpJson => otlp::json_places(steps),
+                FormatKind::OtlpProto => otlp::places(steps),
+                _ => {
+                    let up = Each::levels_up(steps).min(arrays.len());
+                    vec![(arrays.len() - up, steps[up..].to_vec())]
+                }
+            };
+            let zero_is_none = otlp::is_time(&format.kind, steps);
+            let only = places.len() == 1 && !zero_is_none;
+            // A place may be another field's too, which has a slot there already.
+            let from: Vec<usize> = places
+                .iter()
+                .map(|(level, steps)| wanted[*level].put(steps, if only { slot } else { tail.another_slot() }))
+                .collect();
+            if from != [slot] {
+                tail.first_of(slot, from, zero_is_none);
             }
         }
         let scratch = wanted.iter().map(|_| Scratch::default()).collect();
-        let kind = match (&format.kind, wanted.pop()) {
-            (FormatKind::Json, last) => {
-                wanted.extend(last);
-                Kind::Json(Json::new(wanted, arrays))
+        let kind = match &format.kind {
+            FormatKind::Json | FormatKind::Gelf | FormatKind::OtlpJson => {
+                let mut json = Json::new(wanted, arrays);
+                json.gelf = format.kind == FormatKind::Gelf;
+                Kind::Json(json)
             }
-            (_, last) => {
-                Kind::Text(Texts { format: format::reader(format, last.unwrap_or_default()), lines: format.lines })
+            FormatKind::OtlpProto => Kind::Otlp(OtlpProto { levels: wanted }),
+            _ => {
+                let wanted = wanted.pop().unwrap_or_default();
+                Kind::Text(Texts { format: format::reader(format, wanted), lines: format.lines })
             }
         };
-        Decoder { kind, scratch, tail, max_bytes, spare: String::new() }
+        Decoder { kind, scratch, tail, max_bytes, spare: String::new(), unpacked: Vec::new(), max_unpacked }
     }
 
     /// Decodes the events of one record's payload (empty for a tombstone). `take` gets each event, or why it is none, in
@@ -143,8 +171,16 @@ impl Decoder {
         keep: impl Fn(&[Value<'_>]) -> bool,
         mut take: impl FnMut(&Part<'_>, Outcome<'_>),
     ) -> usize {
-        let Decoder { kind, scratch, tail, max_bytes, spare } = self;
-        if let Err(error) = fits(payload, *max_bytes) {
+        let Decoder { kind, scratch, tail, max_bytes, spare, unpacked, max_unpacked } = self;
+        let mut payload = payload;
+        let unpacked = fits(payload, *max_bytes).and_then(|()| {
+            if let Some(packing) = Packing::of(payload) {
+                packing.unpack(payload, *max_unpacked, unpacked)?;
+                payload = unpacked;
+            }
+            Ok(())
+        });
+        if let Err(error) = unpacked {
             take(&Part::WHOLE, Err(error));
             return 1;
         }
@@ -152,6 +188,7 @@ impl Decoder {
         let opened = match kind {
             Kind::Json(json) => json.open(payload, spare).map(|text| run.payload(json, scratch, text)),
             Kind::Text(texts) => texts.open(payload, spare).map(|text| run.payload(texts, scratch, text)),
+            Kind::Otlp(otlp) => otlp.open(payload, spare).map(|bytes| run.payload(otlp, scratch, bytes)),
         };
         if let Err(error) = opened {
             (run.take)(&Part::WHOLE, Err(error));
@@ -166,7 +203,7 @@ impl Decoder {
     /// [`DecodeError`], if the payload is not one event, or has no usable event time.
     #[inline]
     pub fn decode<'a>(&'a mut self, payload: &'a [u8], record: Record<'_, 'a>) -> Result<Decoded<'a>, DecodeError> {
-        let Decoder { kind, scratch, tail, max_bytes, spare } = self;
+        let Decoder { kind, scratch, tail, max_bytes, spare, .. } = self;
         fits(payload, *max_bytes)?;
         let mut values = Values::from_elem(Value::Missing, tail.slots());
         let fields = tail.fields();
@@ -180,6 +217,8 @@ impl Decoder {
                 let text = texts.open(payload, spare)?;
                 read_event(texts, 0, text, 0..text.len(), (scratch, tail), record, &mut values)
             }
+            // A request holds many, by its nature.
+            Kind::Otlp(_) => return Err(DecodeError::NotAnObject { found: "a request with log records" }),
         }??;
         values.truncate(fields);
         Ok(Decoded { time, values })

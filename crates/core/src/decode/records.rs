@@ -44,6 +44,44 @@ pub(super) struct Scratch {
     unescaped: Vec<(usize, Range<usize>)>,
 }
 
+/// Events that are read while it is found out where they stand.
+pub(super) struct Ahead<'a, 's> {
+    /// Of all events, one after the other.
+    values: Vec<Value<'a>>,
+    /// What every event begins with: what encloses it.
+    enclosing: &'s [Value<'a>],
+    text: &'s mut String,
+    /// Of the event that is being read, and of all before it.
+    own: &'s mut Vec<(usize, Range<usize>)>,
+    unescaped: Vec<(usize, Range<usize>)>,
+    record_time: Option<i64>,
+}
+
+/// Bytes of an event that is smaller than most.
+const SMALL_EVENT: usize = 128;
+/// More values are not kept: they are read once it is known where they stand.
+const MOST_AHEAD: usize = 1 << 16;
+
+impl<'a> Ahead<'a, '_> {
+    /// Reads one more event.
+    #[inline]
+    pub fn element(&mut self, read: impl FnOnce(&mut Sink<'a, '_>) -> Option<usize>) -> Option<usize> {
+        let start = self.values.len();
+        if start + self.enclosing.len() > MOST_AHEAD {
+            return None;
+        }
+        self.values.extend_from_slice(self.enclosing);
+        let (values, record_time) = (&mut self.values[start..], self.record_time);
+        let end = read(&mut Sink { values, scratch: self.text, unescaped: self.own, record_time })?;
+        self.unescaped.extend(self.own.drain(..).map(|(slot, range)| (start + slot, range)));
+        Some(end)
+    }
+
+    pub fn count(&self) -> usize {
+        self.values.len().checked_div(self.enclosing.len()).unwrap_or(0)
+    }
+}
+
 /// What is wanted of the events, and who takes them.
 pub(super) struct Run<'r, 'f, 'b, K, T> {
     pub tail: &'r mut Tail,
@@ -68,7 +106,7 @@ pub(super) fn read_event<'x, F: Records>(
     record: Record<'_, 'x>,
     values: &mut Values<'x>,
 ) -> Result<Result<i64, DecodeError>, DecodeError> {
-    read_level(format, level, payload, range, scratch, values)?;
+    read_level(format, level, payload, range, (scratch, record.time), values)?;
     Ok(tail.finish(values, record))
 }
 
@@ -79,12 +117,12 @@ fn read_level<'x, F: Records>(
     level: usize,
     payload: &'x F::Payload,
     range: Range<usize>,
-    scratch: &'x mut Scratch,
+    (scratch, record_time): (&'x mut Scratch, Option<i64>),
     values: &mut [Value<'x>],
 ) -> Result<(), DecodeError> {
     scratch.text.clear();
     scratch.unescaped.clear();
-    let mut sink = Sink { values, scratch: &mut scratch.text, unescaped: &mut scratch.unescaped };
+    let mut sink = Sink { values, scratch: &mut scratch.text, unescaped: &mut scratch.unescaped, record_time };
     format.read(level, payload, range, &mut sink)?;
     for (slot, range) in &scratch.unescaped {
         values[*slot] = Value::Str(&scratch.text[range.clone()]);
@@ -102,6 +140,7 @@ where
     pub fn payload<F: Records>(&mut self, format: &mut F, scratch: &mut [Scratch], payload: &F::Payload) {
         let all = 0..payload.as_ref().len();
         let error = match &mut *scratch {
+            [_] if format.is_in_lines() => return self.in_lines(format, scratch, payload),
             [only] => self.event(format, 0, payload, all, only, None, &Part::WHOLE),
             levels => self.whole(format, levels, payload, all),
         };
@@ -110,6 +149,11 @@ where
             Some((error, None)) => self.hand_out(&Part::WHOLE, Err(error)),
             Some((_, Some(documents))) => self.documents(format, scratch, payload, documents),
         }
+    }
+
+    fn in_lines<F: Records>(&mut self, format: &mut F, scratch: &mut [Scratch], payload: &F::Payload) {
+        let lines = format.documents(payload).unwrap_or_default();
+        self.documents(format, scratch, payload, lines);
     }
 
     /// The payload is one document, of several levels.
@@ -163,8 +207,40 @@ where
             return self.event(format, at.level, payload, range, own, Some(enclosing), &part);
         }
         let mut values: Values<'_> = enclosing.iter().copied().collect();
-        let read = read_level(format, at.level, payload, range.clone(), own, &mut values);
-        let (room, elements) = match read.and_then(|()| format.elements(at.level, payload, range)) {
+        let slots = values.len();
+        let read = read_level(format, at.level, payload, range.clone(), (own, self.record.time), &mut values);
+        if let Err(error) = read {
+            return Some(error);
+        }
+        if let ([last], 1..) = (&mut *deeper, slots) {
+            last.text.clear();
+            last.unescaped.clear();
+            let mut ahead = Ahead {
+                values: Vec::with_capacity(((range.len() / SMALL_EVENT + 1) * slots).min(MOST_AHEAD)),
+                enclosing: &values,
+                text: &mut last.text,
+                own: &mut last.unescaped,
+                unescaped: Vec::new(),
+                record_time: self.record.time,
+            };
+            if let Some((room, elements)) = format.read_elements(at.level, payload, range.clone(), &mut ahead) {
+                let Ahead { mut values, unescaped, .. } = ahead;
+                for (at, range) in unescaped {
+                    values[at] = Value::Str(&last.text[range]);
+                }
+                let depth = trail.len();
+                trail.push(Step { room, element: 0..0 });
+                for (element, values) in elements.into_iter().zip(values.chunks_exact(slots)) {
+                    trail[depth].element = element;
+                    let alone = || Some(F::alone(payload, at.document.clone(), trail));
+                    let part = Part { index: Some(self.next), alone: &alone };
+                    self.hand_out_read(values, &part);
+                }
+                trail.pop();
+                return None;
+            }
+        }
+        let (room, elements) = match format.elements(at.level, payload, range) {
             Ok(found) => found,
             Err(error) => return Some(error),
         };
@@ -178,6 +254,20 @@ where
             trail.pop();
         }
         None
+    }
+
+    /// Hands out an event that has been read.
+    #[inline]
+    fn hand_out_read(&mut self, read: &[Value<'_>], part: &Part<'_>) {
+        let Run { tail, keep, take, next, record } = self;
+        let mut values = Values::from_slice(read);
+        let fields = tail.fields();
+        let bytes_of = as_long_as_asked(|field| (record.bytes_of)(field));
+        let record = Record { time: record.time, bytes_of: &bytes_of, partition: record.partition };
+        let time = tail.finish(&mut values, record);
+        values.truncate(fields);
+        *next += 1;
+        if keep(&values) { take(part, time.map(|time| Some(Decoded { time, values }))) } else { take(part, Ok(None)) }
     }
 
     #[inline]
@@ -203,7 +293,7 @@ where
         // Filled in place: moving 16 values costs as much as reading some of them.
         let mut values = match enclosing {
             None => Values::from_elem(Value::Missing, tail.slots()),
-            Some(enclosing) => enclosing.iter().copied().collect(),
+            Some(enclosing) => Values::from_slice(enclosing),
         };
         let fields = tail.fields();
         // What is borrowed from the record lives longer than what is borrowed here, which its type cannot say.

@@ -26,6 +26,8 @@ impl Slots {
 /// What is done with the values of an event once they are read.
 #[derive(Debug)]
 pub(super) struct Tail {
+    /// Fields that may stand in several places.
+    first_of: Vec<FirstOf>,
     stages: Vec<Stage>,
     time: EventTime,
     /// What is wanted of the record, and where it goes.
@@ -34,6 +36,15 @@ pub(super) struct Tail {
     order: Option<Vec<usize>>,
     fields: usize,
     slots: usize,
+}
+
+/// A slot that gets the first of these values that is there.
+#[derive(Debug)]
+struct FirstOf {
+    slot: usize,
+    from: Vec<usize>,
+    /// Zero is what is not there.
+    zero_is_none: bool,
 }
 
 /// A field whose text is parsed.
@@ -69,6 +80,7 @@ impl Tail {
         };
         let of_record = slots.0.iter().enumerate().filter_map(of_record).collect();
         Tail {
+            first_of: Vec::new(),
             stages,
             time,
             of_record,
@@ -76,6 +88,17 @@ impl Tail {
             fields: fields.len(),
             slots: slots.0.len(),
         }
+    }
+
+    /// A slot that is no field's.
+    pub fn another_slot(&mut self) -> usize {
+        self.slots += 1;
+        self.slots - 1
+    }
+
+    /// The slot gets the first of these values that is there.
+    pub fn first_of(&mut self, slot: usize, from: Vec<usize>, zero_is_none: bool) {
+        self.first_of.push(FirstOf { slot, from, zero_is_none });
     }
 
     pub fn slots(&self) -> usize {
@@ -93,8 +116,16 @@ impl Tail {
         for (slot, field) in &self.of_record {
             values[*slot] = record.field(field);
         }
+        for FirstOf { slot, from, zero_is_none } in &self.first_of {
+            let there = |value: &Value<'_>| match value {
+                Value::Missing => false,
+                Value::Int(0) | Value::Str("0") => !zero_is_none,
+                _ => true,
+            };
+            values[*slot] = from.iter().map(|&slot| values[slot]).find(there).unwrap_or_default();
+        }
         for stage in &mut self.stages {
-            stage.parse(values);
+            stage.parse(values, record.time);
         }
         let time = self.time.read(values, record.time);
         if let Some(order) = &self.order {
@@ -132,11 +163,12 @@ impl Stage {
         })
     }
 
-    fn parse<'a>(&'a mut self, values: &mut [Value<'a>]) {
+    fn parse<'a>(&'a mut self, values: &mut [Value<'a>], record_time: Option<i64>) {
         let Value::Str(text) = values[self.slot] else { return };
         self.scratch.clear();
         self.unescaped.clear();
-        let mut sink = Sink { values: &mut *values, scratch: &mut self.scratch, unescaped: &mut self.unescaped };
+        let (scratch, unescaped) = (&mut self.scratch, &mut self.unescaped);
+        let mut sink = Sink { values: &mut *values, scratch, unescaped, record_time };
         if self.format.read(text, &mut sink).is_err() {
             self.unparsed += 1;
             self.below.iter().for_each(|&slot| values[slot] = Value::Missing);

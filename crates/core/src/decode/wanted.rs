@@ -140,6 +140,8 @@ pub(super) struct Sink<'a, 's> {
     pub scratch: &'s mut String,
     /// Which slots have their text in `scratch`, and where.
     pub unescaped: &'s mut Vec<(usize, Range<usize>)>,
+    /// The record's own time, Unix milliseconds, for formats whose times lack the year.
+    pub record_time: Option<i64>,
 }
 
 impl<'a, 's> Sink<'a, 's> {
@@ -160,6 +162,13 @@ impl<'a, 's> Sink<'a, 's> {
         }
         if let Some(slot) = node.slot {
             self.values[slot] = value;
+        }
+    }
+
+    /// Notes that the node has something below it, which stays.
+    pub fn mark(&mut self, node: &Node) {
+        if let Some(slot) = node.slot {
+            self.values[slot] = Value::Composite;
         }
     }
 

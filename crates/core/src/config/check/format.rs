@@ -3,9 +3,10 @@
 use super::super::at::{At, Place};
 use super::super::error::suggest;
 use super::super::format::{Each, Format, FormatKind, Parse};
-use super::super::raw::{RawFormat, RawFormatOptions, RawSource};
+use super::super::raw::{Options, RawFormat, RawSource};
 use super::super::types::{Aggregate, Condition, FieldPath, Source, Timestamp};
 use super::Checker;
+use regex::Regex;
 
 /// A format by its name and options; JSON if something is wrong with it.
 pub fn format(check: &mut Checker, raw: &At<RawFormat>) -> Format {
@@ -16,28 +17,104 @@ pub fn format(check: &mut Checker, raw: &At<RawFormat>) -> Format {
         return Format::default();
     };
     let place = if name.place.line == 0 { raw.place } else { name.place };
-    let Some(kind) = kind(&name.value) else {
-        let help = suggest(&name.value, "formats", FormatKind::NAMES.iter().copied());
-        check.error(place, format!("`{}` is not a format", name.value), help);
-        return Format::default();
+    let Options { lines, names, delimiter, pattern } = &options.0;
+    let kind = match name.value.as_str() {
+        "json" => FormatKind::Json,
+        "logfmt" => FormatKind::Logfmt,
+        "common" => FormatKind::Common,
+        "combined" => FormatKind::Combined,
+        "syslog" => FormatKind::Syslog,
+        "klog" => FormatKind::Klog,
+        "cri" => FormatKind::Cri,
+        "csv" => FormatKind::Csv {
+            names: columns(check, place, names.as_ref()),
+            delimiter: delimiter.as_ref().map_or(',', |at| self::delimiter(check, at)),
+        },
+        "tsv" => FormatKind::Tsv { names: columns(check, place, names.as_ref()) },
+        "w3c" => FormatKind::W3c { names: columns(check, place, names.as_ref()) },
+        "cef" => FormatKind::Cef,
+        "gelf" => FormatKind::Gelf,
+        "otlp_json" => FormatKind::OtlpJson,
+        "otlp_proto" => FormatKind::OtlpProto,
+        "regex" => FormatKind::Regex { pattern: self::pattern(check, place, pattern.as_ref()) },
+        "raw" => FormatKind::Raw,
+        other => {
+            let help = suggest(other, "formats", FormatKind::NAMES.iter().copied());
+            check.error(place, format!("`{other}` is not a format"), help);
+            return Format::default();
+        }
     };
-    let RawFormatOptions { lines } = options;
-    if let (Some(lines), FormatKind::Json) = (lines, &kind) {
-        check.error(
-            lines.place,
-            "`json` has no option `lines`",
+    let of = |format: &[&str]| format.contains(&kind.name());
+    for (option, given, fits, help) in [
+        (
+            "lines",
+            lines.as_ref().map(|at| at.place),
+            !of(&["json", "gelf", "otlp_json", "otlp_proto"]),
             "documents one after the other are events each anyway",
-        );
+        ),
+        (
+            "names",
+            names.as_ref().map(|at| at.place),
+            of(&["csv", "tsv", "w3c"]),
+            "`csv`, `tsv` and `w3c` have columns that need names",
+        ),
+        ("delimiter", delimiter.as_ref().map(|at| at.place), of(&["csv"]), "only `csv` has one"),
+        ("pattern", pattern.as_ref().map(|at| at.place), of(&["regex"]), "only `regex` has one"),
+    ] {
+        if let Some(at) = given.filter(|_| !fits) {
+            let at = if at.line == 0 { place } else { at };
+            check.error(at, format!("`{}` has no option `{option}`", kind.name()), help);
+        }
     }
     Format { kind, lines: lines.as_ref().is_some_and(|lines| lines.value) }
 }
 
-fn kind(name: &str) -> Option<FormatKind> {
-    match name {
-        "json" => Some(FormatKind::Json),
-        "raw" => Some(FormatKind::Raw),
-        _ => None,
+fn columns(check: &mut Checker, place: Place, names: Option<&At<Vec<At<String>>>>) -> Vec<String> {
+    let Some(names) = names.filter(|names| !names.value.is_empty()) else {
+        check.error(
+            place,
+            "it is not said which columns there are",
+            "add their names in order: `names: [time, host, status]`",
+        );
+        return Vec::new();
+    };
+    for (at, name) in names.value.iter().enumerate() {
+        if names.value.iter().take(at).any(|earlier| earlier.value == name.value) {
+            check.error(name.place, format!("two columns are called `{}`", name.value), "give each a name of its own");
+        }
     }
+    names.value.iter().map(|name| name.value.clone()).collect()
+}
+
+fn delimiter(check: &mut Checker, raw: &At<String>) -> char {
+    let mut characters = raw.value.chars();
+    match (characters.next(), characters.next()) {
+        (Some(one), None) if !['"', '\n', '\r'].contains(&one) => one,
+        _ => {
+            let message = format!("{:?} is no delimiter", raw.value);
+            check.error(raw.place, message, "one character, and no quote: `\";\"`");
+            ','
+        }
+    }
+}
+
+fn pattern(check: &mut Checker, place: Place, raw: Option<&At<String>>) -> String {
+    let Some(raw) = raw else {
+        check.error(place, "it is not said which pattern", "`{ regex: '^(?<host>\\S+) (?<path>\\S+)$' }`");
+        return String::new();
+    };
+    let raw = At { value: raw.value.clone(), place: if raw.place.line == 0 { place } else { raw.place } };
+    let before = check.problems.len();
+    check.regex(&raw);
+    let named = Regex::new(&raw.value).is_ok_and(|regex| regex.capture_names().flatten().next().is_some());
+    if check.problems.len() == before && !named {
+        check.error(
+            raw.place,
+            "this pattern has no named group, so that there would be no field",
+            "write `(?<host>\\S+)`",
+        );
+    }
+    raw.value
 }
 
 /// Which arrays hold the events.
@@ -72,7 +149,12 @@ pub fn each(check: &mut Checker, raw: &At<String>, format: &Format) -> Option<Ea
 pub fn parse(check: &mut Checker, raw: &RawSource) -> Vec<Parse> {
     let rules = raw.parse.0.iter().map(|(field, rule)| {
         let path = check.field_path(field.place, &field.value);
-        Parse { path, format: format(check, rule) }
+        let format = format(check, rule);
+        if matches!(format.kind, FormatKind::OtlpJson | FormatKind::OtlpProto) {
+            let message = format!("`{}` is a format of records, not of text in a field", format.kind.name());
+            check.error(rule.place, message, "use it as the source's `format`");
+        }
+        Parse { path, format }
     });
     rules.collect()
 }

@@ -7,6 +7,7 @@ use super::super::selector::TopicSelector;
 use super::super::types::{LetterPayload, Source, SourceDeadLetters, Start};
 use super::super::units::format_duration;
 use super::condition::conditions;
+use super::time::Written;
 use super::{Checker, DAY, HOUR, SECOND, format};
 use std::time::Duration;
 
@@ -30,13 +31,19 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
     no_remap(check, raw);
     let format = raw.format.as_ref().map(|raw| format::format(check, raw)).unwrap_or_default();
     let max_future = check.duration(&raw.max_future, HOUR, SECOND..=3650 * DAY);
+    let parse = format::parse(check, raw);
+    let written = Written { format: &format, parse: &parse };
     Source {
         name: name.value.clone(),
         topics,
+        timestamp: super::time::timestamp(check, name.place, raw.timestamp.as_ref(), &written),
         each: raw.each.as_ref().and_then(|raw| format::each(check, raw, &format)),
-        parse: format::parse(check, raw),
-        format,
-        timestamp: super::time::timestamp(check, &raw.timestamp),
+        parse: parse.clone(),
+        unpacked_bytes: {
+            let size = check.size(&raw.unpacked_size, Source::UNPACKED_BYTES as u64, 1024..=1 << 30);
+            usize::try_from(size).unwrap_or(Source::UNPACKED_BYTES)
+        },
+        format: format.clone(),
         max_future,
         max_lead: max_lead(check, raw, max_future),
         start: match raw.start {

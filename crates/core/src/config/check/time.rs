@@ -3,7 +3,7 @@
 use super::super::at::{At, Place};
 use super::super::error::{closest, suggest};
 use super::super::raw::{RawTimes, RawTimestamp};
-use super::super::types::{FieldPath, TimeFormat, Timestamp};
+use super::super::types::{FieldPath, Format, FormatKind, Parse, Step, TimeFormat, Timestamp};
 use super::Checker;
 use crate::value::time::{is_zone, pattern_problem, zone_names};
 
@@ -13,15 +13,22 @@ const WORDS: [&str; 9] = ["unix_s", "unix_ms", "unix_us", "unix_ns", "unix", "rf
 const MOST: usize = 16;
 const HELP: &str = "write `{ field: timestamp, format: unix_ms }`, or `{ from: kafka }` for the record's own time";
 
-pub fn timestamp(check: &mut Checker, raw: &At<RawTimes>) -> Timestamp {
+/// Where a source's event time is; `place` is the source's.
+pub fn timestamp(check: &mut Checker, place: Place, raw: Option<&At<RawTimes>>, written: &Written<'_>) -> Timestamp {
+    let Some(raw) = raw else {
+        return written.format.kind.timestamp().unwrap_or_else(|| {
+            check.error(place, "`timestamp` is missing", HELP);
+            Timestamp::Kafka
+        });
+    };
     let all = match &raw.value {
-        RawTimes::One(one) => return self::one(check, raw.place, one),
+        RawTimes::One(one) => return self::one(check, raw.place, one, written),
         RawTimes::FirstOf(all) => all,
     };
     if all.is_empty() || all.len() > MOST {
         check.error(raw.place, format!("the event time is in one of 1 to {MOST} places"), HELP);
     }
-    let mut times: Vec<Timestamp> = all.iter().map(|at| one(check, at.place, &at.value)).collect();
+    let mut times: Vec<Timestamp> = all.iter().map(|at| one(check, at.place, &at.value, written)).collect();
     let last = times.len().saturating_sub(1);
     for (at, _) in times.iter().zip(all).enumerate().filter(|(at, (time, _))| **time == Timestamp::Kafka && *at < last)
     {
@@ -30,7 +37,29 @@ pub fn timestamp(check: &mut Checker, raw: &At<RawTimes>) -> Timestamp {
     if times.len() == 1 { times.remove(0) } else { Timestamp::FirstOf(times) }
 }
 
-fn one(check: &mut Checker, place: Place, raw: &RawTimestamp) -> Timestamp {
+/// How a source's records are written, and the text in their fields.
+pub struct Written<'a> {
+    pub format: &'a Format,
+    pub parse: &'a [Parse],
+}
+
+impl Written<'_> {
+    /// How the time in a field is written, where the format says it.
+    fn time(&self, path: &FieldPath, zone: &str) -> Option<TimeFormat> {
+        let of_record = (&self.format.kind, path.steps());
+        let is_its = |field: &str, steps: &[Step]| matches!(steps, [Step::Key(name)] if name == field);
+        // What is nearer to the field knows it better.
+        let below =
+            self.parse.iter().rev().filter_map(|rule| {
+                path.steps().strip_prefix(rule.path.steps()).map(|steps| (&rule.format.kind, steps))
+            });
+        let formats = below.chain([of_record]);
+        let own = |(kind, steps): (&FormatKind, &[Step])| kind.time(zone).filter(|(field, _)| is_its(field, steps));
+        formats.filter_map(own).next().map(|(_, format)| format)
+    }
+}
+
+fn one(check: &mut Checker, place: Place, raw: &RawTimestamp, written: &Written<'_>) -> Timestamp {
     let RawTimestamp { field, format, zone, part, seconds, nanos, from } = raw;
     let kinds = [field.is_some(), seconds.is_some() || nanos.is_some(), from.is_some()];
     if kinds.iter().filter(|is| **is).count() != 1 {
@@ -47,6 +76,11 @@ fn one(check: &mut Checker, place: Place, raw: &RawTimestamp) -> Timestamp {
             check.regex(part);
         }
         let Some(format) = format else {
+            let place = zone.as_ref().map(|zone| zone.value.as_str());
+            if let Some(format) = written.time(&path, place.unwrap_or(TimeFormat::UTC)) {
+                zone.iter().for_each(|zone| drop(self::zone(check, Some(zone))));
+                return Timestamp::Field { path, format, part: part.as_ref().map(|part| part.value.clone()) };
+            }
             let help = "add `format: unix_ms`, or one of `unix_s`, `unix_us`, `unix_ns`, `rfc3339`, `iso8601`, `clf`, or a pattern";
             check.error(field.place, "it is not said how this field writes the time", help);
             return Timestamp::Kafka;

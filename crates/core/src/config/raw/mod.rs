@@ -14,7 +14,7 @@ mod time;
 
 pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawProbe, RawTopicChange, RawTopics};
 pub use condition::{RawCondition, RawTerm, RawWhere, Tests};
-pub use format::{RawFormat, RawFormatOptions};
+pub use format::{Options, RawFormat};
 pub use label::{Label, RawLabel, RawTemplate};
 pub use measure::{Body, Measured, RawMeasure, RawUnit};
 pub use otlp::{RawCompression, RawOtlp, RawProtocol};
@@ -121,8 +121,9 @@ pub enum RawDeadLetters {
 pub struct RawSource {
     /// Topic names, or regular expressions that begin with `^`.
     pub topics: At<Vec<At<String>>>,
-    /// How the records are written: a name, or a name and its options. `json` is read as one document, as several one
-    /// after the other, or as an array of them: each is an event. Default: `json`.
+    /// How the records are written: a name, or a name and its options: `combined`, `{ csv: { names: [time, host] } }`,
+    /// `{ regex: '^(?<host>\\S+) ' }`. `json` is read as one document, as several one after the other, or as an array of
+    /// them: each is an event. Default: `json`.
     pub format: Option<At<RawFormat>>,
     /// Which array of a record holds its events: `Records`, or through several `resourceLogs[].scopeLogs[].logRecords[]`.
     /// Every element is an event; `^.account` is a field of what encloses it. Default: a record's documents are its events.
@@ -133,7 +134,11 @@ pub struct RawSource {
     pub parse: Map<At<RawFormat>>,
     /// Not in this version: a VRL program that turns other formats into fields.
     pub remap: Option<At<String>>,
-    pub timestamp: At<RawTimes>,
+    /// Records that are compressed with gzip, zlib, zstd, lz4 or snappy are known by how they begin, and unpacked. One that
+    /// comes to more than this is a dead letter. Default: `16MiB`.
+    pub unpacked_size: Option<At<RawSize>>,
+    /// Where the event time is. Formats that have a time of their own need not be told.
+    pub timestamp: Option<At<RawTimes>>,
     /// An event that is further ahead of its record's Kafka timestamp than this is a dead letter. Default: `1h`.
     pub max_future: Option<At<RawDuration>>,
     /// However far ahead of its record an event is dated, it moves stream time, which closes windows, no further than this

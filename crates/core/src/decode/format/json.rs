@@ -6,10 +6,11 @@ use super::super::error::DecodeError;
 use super::super::fast::{self, Hints};
 use super::super::full;
 use super::super::index::Index;
+use super::super::records::{Ahead, Step};
 use super::super::scan::Scan;
 use super::super::wanted::{Sink, Wanted};
 use super::lenient::{self, Cursor};
-use super::{Format, Records};
+use super::{Format, Records, splice};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -19,6 +20,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(in super::super) struct Json {
     index: Index,
     levels: Vec<Level>,
+    /// A byte of zero may end a payload, as GELF has it over TCP.
+    pub gelf: bool,
 }
 
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl Json {
         let mut arrays = arrays.iter().cloned();
         let level =
             |wanted: Wanted| Level { hints: Hints::new(&wanted), wanted, array: arrays.next().unwrap_or_default() };
-        Json { index: Index::default(), levels: wanted.into_iter().map(level).collect() }
+        Json { index: Index::default(), levels: wanted.into_iter().map(level).collect(), gelf: false }
     }
 
     #[inline]
@@ -100,6 +103,7 @@ impl Records for Json {
     #[inline]
     fn open<'a>(&mut self, payload: &'a [u8], _: &'a mut String) -> Result<&'a str, DecodeError> {
         let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
+        let payload = if self.gelf { payload.strip_suffix(b"\0").unwrap_or(payload) } else { payload };
         let ascii = self.index.build(payload);
         text(payload, ascii)
     }
@@ -119,18 +123,53 @@ impl Records for Json {
         let scan = Scan::new(payload, &self.index);
         let start = scan.space(0);
         if scan.byte(start) == Some(b'[') {
-            let elements = |walk: &dyn Walk| elements_at(walk, start);
+            let elements = |walk: &dyn Walk| elements_at(walk, start, &mut |at| walk.skip(at));
             let (room, elements) = elements(&scan).or_else(|| elements(&Cursor::new(payload)))?;
             return (scan.space(room.end + 1) == payload.len()).then_some(elements);
         }
         let documents = stream(payload, &scan, start);
-        (documents.len() > 1).then_some(documents)
+        if documents.len() < 2 {
+            return None;
+        }
+        // A line may be an array as well.
+        let elements = |at: usize| elements_at(&Cursor::new(payload), at, &mut |at| Cursor::new(payload).skip(at));
+        let inside = |document: Range<usize>| match elements(document.start) {
+            Some((room, elements)) if scan.byte(document.start) == Some(b'[') && room.end + 1 == document.end => {
+                elements
+            }
+            _ => vec![document],
+        };
+        Some(documents.into_iter().flat_map(inside).collect())
+    }
+
+    fn read_elements<'a>(
+        &mut self,
+        level: usize,
+        text: &'a str,
+        range: Range<usize>,
+        ahead: &mut Ahead<'a, '_>,
+    ) -> Option<Elements> {
+        let Json { index, levels, .. } = self;
+        let (outer, inner) = levels.split_at_mut(level + 1);
+        let (path, Level { wanted, hints, .. }) = (&outer.last()?.array, inner.first_mut()?);
+        let scan = Scan::new(text, index);
+        let found = find(&scan, range, path, &mut |at| {
+            let read = |sink: &mut Sink<'a, '_>| fast::read(text, at, index, wanted, hints, sink);
+            if scan.byte(at)? == b'{' { ahead.element(read) } else { None }
+        })?;
+        // A key that is there twice has been read twice.
+        (ahead.count() == found.1.len()).then_some(found)
+    }
+
+    fn alone(payload: &str, document: Range<usize>, trail: &[Step]) -> Vec<u8> {
+        bracketed(splice(payload.as_bytes(), document, trail))
     }
 
     fn elements(&mut self, level: usize, payload: &str, range: Range<usize>) -> Result<Elements, DecodeError> {
         let path = &self.levels[level].array;
-        let found = find(&Scan::new(payload, &self.index), range.clone(), path)
-            .or_else(|| find(&Cursor::new(payload), range.clone(), path));
+        let (scan, cursor) = (Scan::new(payload, &self.index), Cursor::new(payload));
+        let found = find(&scan, range.clone(), path, &mut |at| scan.skip(at))
+            .or_else(|| find(&cursor, range.clone(), path, &mut |at| Walk::skip(&cursor, at)));
         if let Some(found) = found {
             return Ok(found);
         }
@@ -141,6 +180,11 @@ impl Records for Json {
             Ok(_) => Err(DecodeError::NotAnObject { found: kind(part) }),
         }
     }
+}
+
+/// What no object is stays an element of an array: by itself it could be several.
+fn bracketed(alone: Vec<u8>) -> Vec<u8> {
+    if alone.first() == Some(&b'[') { [b"[", &alone[..], b"]"].concat() } else { alone }
 }
 
 fn kind(text: &str) -> &'static str {
@@ -183,27 +227,40 @@ impl Walk for Scan<'_, '_> {
 
 /// The elements of the array that `path` leads to from the object in `range`; none at all if there is no such array. What
 /// is no array is its only element.
-fn find(walk: &(impl Walk + ?Sized), range: Range<usize>, path: &[String]) -> Option<Elements> {
+///
+/// `element` goes past each element of the array.
+#[inline]
+fn find(
+    walk: &(impl Walk + ?Sized),
+    range: Range<usize>,
+    path: &[String],
+    element: &mut impl FnMut(usize) -> Option<usize>,
+) -> Option<Elements> {
     let start = walk.space(range.start);
     if walk.byte(start)? != b'{' {
         return None;
     }
-    let (found, end) = find_at(walk, start, path)?;
+    let (found, end) = find_at(walk, start, path, element)?;
     let whole = end <= range.end && walk.space(end) >= range.end;
     whole.then(|| found.unwrap_or((range.end..range.end, Vec::new())))
 }
 
 /// The same from the object at `at`, and what follows the object.
-fn find_at(walk: &(impl Walk + ?Sized), at: usize, path: &[String]) -> Option<(Option<Elements>, usize)> {
+fn find_at(
+    walk: &(impl Walk + ?Sized),
+    at: usize,
+    path: &[String],
+    element: &mut impl FnMut(usize) -> Option<usize>,
+) -> Option<(Option<Elements>, usize)> {
     let Some((name, below)) = path.split_first() else {
         if walk.byte(at)? == b'[' {
-            let found = elements_at(walk, at)?;
+            let found = elements_at(walk, at, element)?;
             let end = found.0.end + 1;
             return Some((Some(found), end));
         }
-        let end = walk.skip(at)?;
-        let one = at..end;
         let absent = walk.byte(at)? == b'n';
+        let end = if absent { walk.skip(at)? } else { element(at)? };
+        let one = at..end;
         return Some(((!absent).then(|| (one.clone(), vec![one])), end));
     };
     if walk.byte(at)? != b'{' {
@@ -218,7 +275,7 @@ fn find_at(walk: &(impl Walk + ?Sized), at: usize, path: &[String]) -> Option<(O
         let (is_it, value) = walk.key(at, name)?;
         let end = match is_it {
             true => {
-                let (elements, end) = find_at(walk, value, below)?;
+                let (elements, end) = find_at(walk, value, below, element)?;
                 found = elements;
                 end
             }
@@ -234,7 +291,12 @@ fn find_at(walk: &(impl Walk + ?Sized), at: usize, path: &[String]) -> Option<(O
 }
 
 /// The room between the brackets of the array at `at`, and its elements.
-fn elements_at(walk: &(impl Walk + ?Sized), at: usize) -> Option<Elements> {
+#[inline]
+fn elements_at(
+    walk: &(impl Walk + ?Sized),
+    at: usize,
+    element: &mut impl FnMut(usize) -> Option<usize>,
+) -> Option<Elements> {
     let room = at + 1;
     let mut at = walk.space(room);
     let mut elements = Vec::new();
@@ -242,7 +304,7 @@ fn elements_at(walk: &(impl Walk + ?Sized), at: usize) -> Option<Elements> {
         return Some((room..at, elements));
     }
     loop {
-        let end = walk.skip(at)?;
+        let end = element(at)?;
         elements.push(at..end);
         at = walk.space(end);
         match walk.byte(at)? {

@@ -11,7 +11,7 @@ pub(super) fn read(text: &str, wanted: &Wanted, sink: &mut Sink<'_, '_>) -> Opti
     let mended = mended(text)?;
     let mut values = vec![Value::Missing; sink.values.len()];
     let (mut scratch, mut unescaped) = (String::new(), Vec::new());
-    let mut own = Sink { values: &mut values, scratch: &mut scratch, unescaped: &mut unescaped };
+    let mut own = Sink { values: &mut values, scratch: &mut scratch, unescaped: &mut unescaped, record_time: None };
     full::read(&mended, wanted, &mut own).ok()?;
     for (slot, range) in unescaped {
         values[slot] = Value::Str(scratch.get(range)?);

@@ -3,10 +3,20 @@
 //! A [`Format`] reads one event's text into the fields that are wanted; that is all that most of them do. What a record's
 //! payload holds, one event or many, is for [`Records`] to say. JSON is both, and reads by the shortest way of all.
 
+mod cef;
+mod clf;
 mod json;
 mod lenient;
+mod lines;
+mod logfmt;
+mod names;
+pub(super) mod otlp;
+mod pattern;
 mod raw;
+mod syslog;
+mod table;
 mod texts;
+mod year;
 
 use std::ops::Range;
 
@@ -14,9 +24,11 @@ pub(super) use json::Json;
 pub(super) use texts::Texts;
 
 use super::error::DecodeError;
-use super::records::Step;
+use super::records::{Ahead, Step};
 use super::wanted::{Sink, Wanted};
 use crate::config::{Format as Chosen, FormatKind};
+use crate::value::time::shown;
+use table::{Columns, Table};
 
 /// Reads events of one format.
 pub(super) trait Format: std::fmt::Debug + Send {
@@ -51,8 +63,25 @@ pub(super) trait Records {
         sink: &mut Sink<'a, '_>,
     ) -> Result<(), DecodeError>;
 
+    /// Whether a payload is several documents, come what may.
+    fn is_in_lines(&self) -> bool {
+        false
+    }
+
     /// The payload's documents, if it may be read as several: `None` if it is one.
     fn documents(&mut self, payload: &Self::Payload) -> Option<Vec<Range<usize>>>;
+
+    /// The same as [`Records::elements`] where the elements are events, and reads them on the way. `None`: not read, for
+    /// whatever reason.
+    fn read_elements<'a>(
+        &mut self,
+        _level: usize,
+        _payload: &'a Self::Payload,
+        _range: Range<usize>,
+        _ahead: &mut Ahead<'a, '_>,
+    ) -> Option<(Range<usize>, Vec<Range<usize>>)> {
+        None
+    }
 
     /// Where the elements stand that are one level below what is in `range`: first the room of all of them, which a single
     /// one can take.
@@ -89,10 +118,38 @@ fn splice(payload: &[u8], document: Range<usize>, trail: &[Step]) -> Vec<u8> {
     alone
 }
 
+fn table(wanted: Wanted, columns: Columns, names: &[String], format: &'static str) -> Box<dyn Format> {
+    Box::new(Table::new(wanted, columns, names, format))
+}
+
+/// What is wrong with a text that is not in a format.
+#[cold]
+fn not_in(format: &'static str, text: &str) -> DecodeError {
+    DecodeError::NotInFormat { format, text: shown(text) }
+}
+
 /// The reader of one event's text in the format that a config chose; it puts what is wanted into the slots of `wanted`.
 pub(super) fn reader(format: &Chosen, wanted: Wanted) -> Box<dyn Format> {
     match &format.kind {
-        FormatKind::Json => Box::new(Json::new(vec![wanted], &[])),
+        // Text in a field is no record of OpenTelemetry's; the config has been checked.
+        FormatKind::Json | FormatKind::Gelf | FormatKind::OtlpJson | FormatKind::OtlpProto => {
+            Box::new(Json::new(vec![wanted], &[]))
+        }
+        FormatKind::Logfmt => Box::new(logfmt::Logfmt(wanted)),
+        FormatKind::Common | FormatKind::Combined => Box::new(clf::AccessLog::new(wanted, format.kind.name())),
+        FormatKind::Syslog => Box::new(syslog::Syslog::new(wanted)),
+        FormatKind::Klog => Box::new(lines::Klog::new(wanted)),
+        FormatKind::Cri => Box::new(lines::Cri::new(wanted)),
+        FormatKind::Csv { names, delimiter } => table(wanted, Columns::Quoted(*delimiter), names, "csv"),
+        FormatKind::Tsv { names } => table(wanted, Columns::Tabs, names, "tsv"),
+        FormatKind::W3c { names } => table(wanted, Columns::W3c, names, "w3c"),
+        FormatKind::Cef => Box::new(cef::Cef(wanted)),
+        FormatKind::Regex { pattern } => Box::new(pattern::Pattern::new(wanted, pattern)),
         FormatKind::Raw => Box::new(raw::Raw(wanted)),
     }
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod twins;

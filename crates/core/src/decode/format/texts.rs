@@ -40,6 +40,10 @@ impl Records for Texts {
         self.format.read(payload.get(range).unwrap_or_default(), sink)
     }
 
+    fn is_in_lines(&self) -> bool {
+        self.lines
+    }
+
     fn documents(&mut self, payload: &str) -> Option<Vec<Range<usize>>> {
         if !self.lines {
             return None;

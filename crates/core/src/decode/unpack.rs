@@ -1,0 +1,222 @@
+//! Payloads that were compressed by whoever wrote them: known by how they begin, and unpacked within a limit.
+
+use std::io::{self, Read};
+
+use super::error::DecodeError;
+
+/// How a payload is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    Gzip,
+    Zlib,
+    Zstd,
+    Lz4,
+    /// In its framing format.
+    Snappy,
+    /// In blocks, as Java's library writes it to streams.
+    SnappyBlocks,
+}
+
+impl Packing {
+    /// How `payload` is compressed, if it begins as nothing else does.
+    #[inline]
+    pub fn of(payload: &[u8]) -> Option<Packing> {
+        match payload.first() {
+            Some(0x1f | b'x' | b'(' | 0x04 | 0x82 | 0xff) => Packing::by_magic(payload),
+            _ => None,
+        }
+    }
+
+    #[cold]
+    fn by_magic(payload: &[u8]) -> Option<Packing> {
+        let all: [(&[u8], Packing); 8] = [
+            (b"\x1f\x8b", Packing::Gzip),
+            (b"x\x01", Packing::Zlib),
+            (b"x\x9c", Packing::Zlib),
+            (b"x\xda", Packing::Zlib),
+            (b"\x28\xb5\x2f\xfd", Packing::Zstd),
+            (b"\x04\x22\x4d\x18", Packing::Lz4),
+            (b"\xff\x06\x00\x00sNaPpY", Packing::Snappy),
+            (b"\x82SNAPPY\x00", Packing::SnappyBlocks),
+        ];
+        all.into_iter().find(|(magic, _)| payload.starts_with(magic)).map(|(_, packing)| packing)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Packing::Gzip => "gzip",
+            Packing::Zlib => "zlib",
+            Packing::Zstd => "zstd",
+            Packing::Lz4 => "lz4",
+            Packing::Snappy | Packing::SnappyBlocks => "snappy",
+        }
+    }
+
+    /// Unpacks a payload into `out`, which had room for something else before.
+    ///
+    /// # Errors
+    /// If it is broken, or comes to more than `limit` bytes; no more than that is ever held.
+    pub fn unpack(self, payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        out.clear();
+        let read = match self {
+            Packing::Gzip => within(flate2::read::MultiGzDecoder::new(payload), limit, out),
+            Packing::Zlib => within(flate2::read::ZlibDecoder::new(payload), limit, out),
+            Packing::Zstd => zstd_within(payload, limit, out),
+            Packing::Lz4 => within(lz4_flex::frame::FrameDecoder::new(payload), limit, out),
+            Packing::Snappy => within(snap::read::FrameDecoder::new(payload), limit, out),
+            Packing::SnappyBlocks => blocks(payload, limit, out),
+        };
+        match read {
+            Ok(true) if out.is_empty() => Err(DecodeError::Empty),
+            Ok(true) => Ok(()),
+            Ok(false) => Err(DecodeError::UnpackedTooLarge { packing: self.name(), limit }),
+            Err(error) => Err(DecodeError::BadCompression { packing: self.name(), why: error.to_string().into() }),
+        }
+    }
+}
+
+/// Reads all there is; `false` if that is more than `limit`.
+fn within(reader: impl Read, limit: usize, out: &mut Vec<u8>) -> io::Result<bool> {
+    reader.take(limit as u64 + 1).read_to_end(out)?;
+    Ok(out.len() <= limit)
+}
+
+/// What a frame of zstd may ask for while it is read: 2^25 bytes.
+const WINDOW_LOG_MAX: u32 = 25;
+
+fn zstd_within(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> io::Result<bool> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(payload)?;
+    decoder.window_log_max(WINDOW_LOG_MAX)?;
+    within(decoder, limit, out)
+}
+
+/// Magic, two versions, and blocks of snappy, each with its length before it.
+fn blocks(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> io::Result<bool> {
+    let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "it is cut short");
+    let mut rest = payload.get(16..).ok_or_else(cut)?;
+    let mut decoder = snap::raw::Decoder::new();
+    while !rest.is_empty() {
+        let (length, after) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
+        let (block, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or_else(cut)?;
+        let start = out.len();
+        let size = snap::raw::decompress_len(block)?;
+        if size > limit.saturating_sub(start) {
+            return Ok(false);
+        }
+        out.resize(start + size, 0);
+        let written = decoder.decompress(block, &mut out[start..])?;
+        out.truncate(start + written);
+        rest = after;
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL: [Packing; 6] =
+        [Packing::Gzip, Packing::Zlib, Packing::Zstd, Packing::Lz4, Packing::Snappy, Packing::SnappyBlocks];
+
+    fn pack(packing: Packing, plain: &[u8]) -> Vec<u8> {
+        let level = flate2::Compression::default();
+        match packing {
+            Packing::Gzip => {
+                let mut writer = flate2::write::GzEncoder::new(Vec::new(), level);
+                writer.write_all(plain).unwrap();
+                writer.finish().unwrap()
+            }
+            Packing::Zlib => {
+                let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), level);
+                writer.write_all(plain).unwrap();
+                writer.finish().unwrap()
+            }
+            Packing::Zstd => zstd::encode_all(plain, 3).unwrap(),
+            Packing::Lz4 => {
+                let mut writer = lz4_flex::frame::FrameEncoder::new(Vec::new());
+                writer.write_all(plain).unwrap();
+                writer.finish().unwrap()
+            }
+            Packing::Snappy => {
+                let mut writer = snap::write::FrameEncoder::new(Vec::new());
+                writer.write_all(plain).unwrap();
+                writer.into_inner().unwrap()
+            }
+            Packing::SnappyBlocks => {
+                let mut packed = b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01".to_vec();
+                for chunk in plain.chunks(1000) {
+                    let block = snap::raw::Encoder::new().compress_vec(chunk).unwrap();
+                    packed.extend((block.len() as u32).to_be_bytes());
+                    packed.extend(block);
+                }
+                packed
+            }
+        }
+    }
+
+    fn unpacked(payload: &[u8], limit: usize) -> Result<Vec<u8>, &'static str> {
+        let mut out = b"something else".to_vec();
+        let packing = Packing::of(payload).expect("packed");
+        packing.unpack(payload, limit, &mut out).map(|()| out).map_err(|error| error.reason())
+    }
+
+    #[test]
+    fn what_nobody_has_packed_is_left_alone() {
+        for payload in ["", "{", "x", "xyz", "(a)", "plain", "\u{4}", "x = 1"] {
+            assert_eq!(Packing::of(payload.as_bytes()), None, "{payload}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_the_limit_allows() {
+        let bomb = vec![b'0'; 10 << 20];
+        for packing in ALL {
+            let packed = pack(packing, &bomb);
+            assert_eq!(unpacked(&packed, 1 << 20), Err("unpacked_too_large"), "{packing:?}");
+            assert_eq!(unpacked(&packed, bomb.len()).as_deref(), Ok(bomb.as_slice()), "{packing:?}");
+            assert_eq!(unpacked(&packed, bomb.len() - 1), Err("unpacked_too_large"), "{packing:?}");
+        }
+        // A window of a gigabyte is refused before it is made.
+        let huge = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa0, 0x01, 0x00, 0x00];
+        assert_eq!(unpacked(&huge, 1 << 20), Err("bad_compression"));
+        let lies =
+            [&b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"[..], &[0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 0x0f]]
+                .concat();
+        assert_eq!(unpacked(&lies, 1 << 20), Err("unpacked_too_large"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_packed_is_found_again(plain in prop::collection::vec(any::<u8>(), 1..3000)) {
+            for packing in ALL {
+                let packed = pack(packing, &plain);
+                prop_assert_eq!(Packing::of(&packed), Some(packing));
+                let found = unpacked(&packed, 3000);
+                prop_assert_eq!(found.as_deref(), Ok(plain.as_slice()));
+            }
+        }
+
+        #[test]
+        fn what_is_broken_is_no_panic(
+            plain in prop::collection::vec(any::<u8>(), 1..300),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            for packing in ALL {
+                let mut packed = pack(packing, &plain);
+                for (at, byte) in &edits {
+                    let at = at.index(packed.len());
+                    packed[at] = *byte;
+                }
+                packed.truncate(cut.index(packed.len()) + 1);
+                if let Some(packing) = Packing::of(&packed) {
+                    let _ = packing.unpack(&packed, 4096, &mut Vec::new());
+                }
+            }
+        }
+    }
+}
