@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use prost::Message;
 use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
 use streamgauge_core::config::{FieldPath, TimeFormat, Timestamp};
@@ -91,9 +92,99 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// An access log with the same requests.
+fn access_log() -> Vec<String> {
+    (0..EVENTS)
+        .map(|i| {
+            let head = format!("203.0.113.{} - - [20/Nov/2025:16:57:{:02} +0000]", i % 250, i % 60);
+            let request =
+                format!(r#""GET /api/users/{} HTTP/1.1" {} {}"#, i % 10, [200, 404, 500][i % 3], i * 7 % 9999);
+            format!(r#"{head} {request} "https://shop.example/" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36""#)
+        })
+        .collect()
+}
+
+/// The events as log records of OpenTelemetry, in one request.
+fn otlp(events: usize) -> Vec<u8> {
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+    use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
+    let pair = |key: &str, value| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    };
+    let record = |i: usize| LogRecord {
+        time_unix_nano: 1_763_657_472_123_000_000 + i as u64,
+        severity_text: "INFO".to_owned(),
+        attributes: vec![
+            pair("endpoint", Value::StringValue("/api/users".to_owned())),
+            pair("method", Value::StringValue("GET".to_owned())),
+            pair("status", Value::IntValue([200, 404, 500][i % 3])),
+            pair("response_time_ms", Value::DoubleValue(i as f64 / 10.0)),
+            pair("region", Value::StringValue("eu-central".to_owned())),
+            pair("user_id", Value::StringValue(format!("user_{i:06}"))),
+        ],
+        body: Some(AnyValue { value: Some(Value::StringValue("request handled".to_owned())) }),
+        ..LogRecord::default()
+    };
+    let logs = ScopeLogs { log_records: (0..events).map(record).collect(), ..ScopeLogs::default() };
+    let logs = ResourceLogs { scope_logs: vec![logs], ..ResourceLogs::default() };
+    LogsData { resource_logs: vec![logs] }.encode_to_vec()
+}
+
+/// What an event costs in other formats, and in records of a hundred, beside one that is a record of JSON.
+fn formats(criterion: &mut Criterion) {
+    let plain = events(|_| "request handled".to_owned());
+    let arrays = plain.chunks(100).map(|events| format!(r#"{{"Records": [{}], "account": "a"}}"#, events.join(", ")));
+    let arrays: Vec<Vec<u8>> = arrays.map(String::into_bytes).collect();
+    let bytes = |texts: &[String]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
+    let fields = |names: &[&str]| names.iter().map(|name| FieldPath::parse(name).unwrap()).collect::<Vec<_>>();
+    let json = fields(&["endpoint", "status", "response_time_ms", "region"]);
+    let source = |lines: &str| {
+        let rest =
+            "aggregates: { a: { source: s, measures: { n: count } } }\nkafka: { bootstrap_servers: localhost:9092 }";
+        let text = format!("sources: {{ s: {{ topics: [t], {lines} }} }}\n{rest}\n");
+        streamgauge_core::config::parse(&text, "bench.yaml", &|_| None).unwrap().sources.remove(0)
+    };
+    let timed = "timestamp: { field: timestamp, format: unix_ms }";
+    let attributes = ["endpoint", "status", "response_time_ms", "region"].map(|name| format!("attributes.{name}"));
+    let attributes = fields(&attributes.each_ref().map(String::as_str));
+    let cases = [
+        ("json", source(timed), json.clone(), bytes(&plain)),
+        ("each", source(&format!("{timed}, each: Records")), json, arrays),
+        ("combined", source("format: combined"), fields(&["path", "status", "size", "method"]), bytes(&access_log())),
+        ("otlp_proto", source("format: otlp_proto"), attributes, vec![otlp(100); EVENTS / 100 + 1]),
+    ];
+    let mut group = criterion.benchmark_group("formats");
+    for (name, source, fields, records) in &cases {
+        let mut decoder = Decoder::of(fields, source, 1 << 20);
+        let count = |decoder: &mut Decoder| {
+            let events = |record: &Vec<u8>| decoder.events(record, Record::at(None), |_| true, |_, _| {});
+            records.iter().map(events).sum::<usize>()
+        };
+        group.throughput(Throughput::Elements(count(&mut decoder) as u64));
+        group.bench_with_input(BenchmarkId::new("streamgauge", name), records, |bench, records| {
+            bench.iter(|| {
+                for record in records {
+                    decoder.events(
+                        black_box(record),
+                        Record::at(None),
+                        |_| true,
+                        |_, event| {
+                            let event = event.unwrap().unwrap();
+                            black_box((event.time, &event.values[..]));
+                        },
+                    );
+                }
+            })
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(2));
-    targets = decode
+    targets = decode, formats
 }
 criterion_main!(benches);
