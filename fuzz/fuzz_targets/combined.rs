@@ -1,0 +1,5 @@
+//! `combined` decodes whatever it is given.
+
+#![cfg_attr(fuzzing, no_main)]
+
+streamgauge_fuzz::target!("combined");

@@ -1,0 +1,5 @@
+//! `logfmt` decodes whatever it is given.
+
+#![cfg_attr(fuzzing, no_main)]
+
+streamgauge_fuzz::target!("logfmt");

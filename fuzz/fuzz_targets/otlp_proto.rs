@@ -1,0 +1,5 @@
+//! `otlp_proto` decodes whatever it is given.
+
+#![cfg_attr(fuzzing, no_main)]
+
+streamgauge_fuzz::target!("otlp_proto");

@@ -1,0 +1,5 @@
+//! `w3c` decodes whatever it is given.
+
+#![cfg_attr(fuzzing, no_main)]
+
+streamgauge_fuzz::target!("w3c");

@@ -1,0 +1,127 @@
+//! What the fuzz targets do with bytes: each format decodes them, and what a letter would hold once more.
+//!
+//! `cargo +nightly fuzz run FORMAT` in the repository's root searches; `cargo test --manifest-path fuzz/Cargo.toml` tries, without
+//! a search, pieces of the lines that the integration tests read.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use streamgauge_core::config::{self, FieldPath};
+use streamgauge_core::decode::{Decoder, Record};
+
+/// The formats, and how a source says them.
+pub const FORMATS: [(&str, &str); 18] = [
+    ("json", "format: json, timestamp: { field: a.b, format: rfc3339 }"),
+    ("each", "each: 'a[].b', parse: { a: json }, timestamp: { from: kafka }"),
+    ("parse", "parse: { log: json, log.message: logfmt, message: combined }, timestamp: { from: kafka }"),
+    ("logfmt", "format: { logfmt: { lines: true } }, timestamp: { field: a, format: unix }"),
+    ("common", "format: common"),
+    ("combined", "format: { combined: { lines: true } }"),
+    ("syslog", "format: syslog"),
+    ("klog", "format: klog"),
+    ("cri", "format: cri, parse: { message: json }"),
+    ("csv", "format: { csv: { names: [a, b, c] } }, timestamp: { from: kafka }"),
+    ("tsv", "format: { tsv: { names: [a, b, c] } }, timestamp: { from: kafka }"),
+    ("w3c", "format: { w3c: { names: [date, time, a] } }"),
+    ("cef", "format: cef"),
+    ("gelf", "format: gelf"),
+    ("regex", "format: { regex: '(?<a>[0-9]+)(?: (?<b>.*))?' }, timestamp: { field: a, format: unix }"),
+    ("raw", "format: raw, timestamp: { from: kafka }"),
+    ("otlp_json", "format: otlp_json"),
+    ("otlp_proto", "format: otlp_proto"),
+];
+
+const FIELDS: [&str; 12] = [
+    "a", "a.b", "b", "log.level", "log.message.a", "message", "message.path", "host", "timestamp", "body",
+    "attributes.\"service.name\"", "\"id@1\".x",
+];
+
+/// A decoder of the format that [`FORMATS`] has under this name.
+fn decoder(name: &str) -> Decoder {
+    let source = FORMATS.iter().find(|(known, _)| *known == name).expect("a format").1;
+    let text = format!(
+        "kafka: {{ bootstrap_servers: localhost:9092 }}\nsources: {{ s: {{ topics: [t], unpacked_size: 64KiB, {source} }} }}\n\
+         aggregates: {{ a: {{ source: s, measures: {{ n: count }} }} }}\n"
+    );
+    let config = config::parse(&text, "fuzz.yaml", &|_| None).expect("a config");
+    let fields: Vec<FieldPath> = FIELDS.iter().map(|field| FieldPath::parse(field).expect("a path")).collect();
+    Decoder::of(&fields, &config.sources[0], 1 << 20)
+}
+
+thread_local! {
+    static DECODERS: RefCell<BTreeMap<String, Decoder>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Decodes a payload, and every letter that comes of it.
+pub fn decode(format: &str, payload: &[u8]) {
+    DECODERS.with_borrow_mut(|decoders| {
+        let decoder = decoders.entry(format.to_owned()).or_insert_with(|| decoder(format));
+        let mut letters = Vec::new();
+        let around = Record::at(Some(1_767_312_000_000));
+        let count = decoder.events(payload, around, |_| true, |part, outcome| {
+            if outcome.is_err() && letters.len() < 16 {
+                letters.extend(part.alone());
+            }
+        });
+        assert!(count <= payload.len().max(1) || payload.first().is_some_and(|first| !first.is_ascii_graphic()));
+        for letter in letters {
+            decoder.events(&letter, around, |_| true, |_, _| {});
+        }
+    });
+}
+
+/// The body of a fuzz target; without a fuzzer it decodes the files it is given.
+#[macro_export]
+macro_rules! target {
+    ($format:literal) => {
+        #[cfg(fuzzing)]
+        libfuzzer_sys::fuzz_target!(|payload: &[u8]| $crate::decode($format, payload));
+
+        #[cfg(not(fuzzing))]
+        fn main() {
+            for path in std::env::args().skip(1) {
+                $crate::decode($format, &std::fs::read(path).expect("a file"));
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Changes one byte of a piece, as a fuzzer would begin.
+    fn changed(piece: &[u8], at: usize) -> Vec<u8> {
+        let mut changed = piece.to_vec();
+        let bytes = b"\"\\{}[]=|,:<>- \n\0\xff\x80";
+        let length = changed.len();
+        changed[at % length] = bytes[at % bytes.len()];
+        changed
+    }
+
+    #[test]
+    fn pieces_of_real_lines_are_decoded_by_every_format() {
+        let lines = concat!(env!("CARGO_MANIFEST_DIR"), "/../agent/tests/it/logs/lines");
+        let files = std::fs::read_dir(lines).expect("lines").map(|file| file.expect("a file").path());
+        let texts: Vec<Vec<u8>> = files.map(|file| std::fs::read(file).expect("a file")).collect();
+        for (format, _) in FORMATS {
+            for text in &texts {
+                decode(format, text);
+                for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).take(12) {
+                    for at in (0..line.len()).step_by(7) {
+                        decode(format, &changed(line, at));
+                        decode(format, &line[..at]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_format_has_a_target() {
+        for (format, _) in FORMATS {
+            let target = format!("{}/fuzz_targets/{format}.rs", env!("CARGO_MANIFEST_DIR"));
+            assert!(std::fs::read_to_string(&target).is_ok_and(|text| text.contains(&format!("{format:?}"))), "{target}");
+        }
+    }
+}
