@@ -8,12 +8,14 @@ mod client;
 pub mod cluster;
 mod columns;
 mod connect;
-pub mod demo;
+pub mod dead_letters;
+mod demo;
 pub mod generate;
 pub mod health;
 mod human;
 pub mod init;
 pub mod loadtest;
+mod newest;
 pub mod produce;
 pub mod query;
 mod reload;
@@ -56,6 +58,9 @@ enum Verb {
     Query(query::QueryArgs),
     /// Recount a stretch of the topics independently and compare it with what an agent has published.
     Audit(audit::AuditArgs),
+    /// Events that could not be counted: list them, and count them once the config is mended.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersVerb),
     /// Look at, check or reset the stored state of a stopped agent.
     #[command(subcommand)]
     State(state::StateVerb),
@@ -101,6 +106,7 @@ pub fn main() -> ExitCode {
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
+        Verb::DeadLetters(verb) => finish(dead_letters::run(&verb)),
         Verb::State(verb) => finish(state::run(&verb)),
         Verb::Cluster(verb) => cluster::run(verb),
         Verb::Topics(args) => finish(topics::run(args)),

@@ -60,8 +60,16 @@ pub struct MeasureSummary {
 /// A [`Summary`] while it is made.
 pub(super) struct Counts {
     summary: Summary,
-    /// Per aggregate: its label sets, and each label's values.
-    seen: Vec<(HashSet<Vec<String>>, Vec<HashSet<String>>)>,
+    /// Per aggregate.
+    seen: Vec<Seen>,
+}
+
+/// What an aggregate's labels have been.
+#[derive(Clone, Default)]
+struct Seen {
+    series: HashSet<Vec<String>>,
+    /// Of each label.
+    values: Vec<HashSet<String>>,
 }
 
 impl Counts {
@@ -84,7 +92,7 @@ impl Counts {
         Counts {
             seen: aggregates
                 .clone()
-                .map(|aggregate| (HashSet::new(), vec![HashSet::new(); aggregate.by.len()]))
+                .map(|aggregate| Seen { series: HashSet::new(), values: vec![HashSet::new(); aggregate.by.len()] })
                 .collect(),
             summary: Summary { aggregates: aggregates.map(summary).collect(), ..Summary::default() },
         }
@@ -101,7 +109,7 @@ impl Counts {
     pub fn event(&mut self, accounts: &[Account]) {
         self.summary.events += 1;
         let aggregates = self.summary.aggregates.iter_mut().zip(&mut self.seen);
-        for ((summary, (series, values)), account) in aggregates.zip(accounts) {
+        for ((summary, Seen { series, values }), account) in aggregates.zip(accounts) {
             summary.add(account);
             for (seen, value) in values.iter_mut().zip(&account.labels) {
                 if seen.len() < REMEMBERED && !seen.contains(value) {
@@ -117,7 +125,7 @@ impl Counts {
     pub fn finish(mut self, source: &str, records: u64) -> Summary {
         self.summary.source = source.to_owned();
         self.summary.records = records;
-        for (summary, (series, values)) in self.summary.aggregates.iter_mut().zip(&self.seen) {
+        for (summary, Seen { series, values }) in self.summary.aggregates.iter_mut().zip(&self.seen) {
             summary.series = series.len();
             summary.labels.iter_mut().zip(values).for_each(|(label, seen)| label.values = seen.len());
         }

@@ -11,6 +11,7 @@ mod calls;
 mod cluster;
 mod commits;
 mod connect;
+mod dead_letters;
 mod demo;
 mod docs;
 mod early;

@@ -42,7 +42,7 @@ fn events(quote: &str, ids: usize) -> Vec<String> {
             if ids > 0 {
                 endpoint += &format!("/{}", random as usize % ids);
             }
-            let status = if random % 20 == 0 { 503 } else { 200 };
+            let status = if random.is_multiple_of(20) { 503 } else { 200 };
             let millis = (random % 13_000) as f64 / 10.0;
             let time = 1_763_657_472_123 + i as i64;
             format!(

@@ -7,6 +7,7 @@ mod call;
 pub mod cluster;
 mod consumer;
 mod context;
+mod copy;
 mod described;
 pub mod event_producer;
 mod events;
@@ -23,6 +24,7 @@ pub use admin::{Admin, AdminError, CallError, NewTopic, Setting, TopicAdmin, Top
 pub use batch::{Batch, Record};
 pub use consumer::{GroupConsumer, GroupMetadata, Polled, Rebalance};
 pub use context::{Context, Watermarks};
+pub use copy::{Copied, Outgoing, copy_exactly_once, left_to_copy};
 pub use described::{GroupDescription, GroupMember, PartitionDescription, TopicDescription, is_internal};
 pub use mock::MockKafka;
 pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer, TxnError, end_transaction_of};

@@ -37,7 +37,10 @@ pub enum Reading<'a> {
 
 pub struct ReadRecord<'a>(BorrowedMessage<'a>);
 
-impl ReadRecord<'_> {
+impl<'a> ReadRecord<'a> {
+    pub(super) fn of(message: BorrowedMessage<'a>) -> Self {
+        ReadRecord(message)
+    }
     pub fn partition(&self) -> i32 {
         self.0.partition()
     }

@@ -170,6 +170,15 @@ impl Settings {
         config
     }
 
+    /// A producer of records that are copied, under an id of its own.
+    pub(super) fn copying_producer(&self, transactional_id: &str) -> ClientConfig {
+        let mut config = self.ending_producer(transactional_id);
+        // As the producers of others: the same key goes to the same partition, whoever produced it.
+        config.set("partitioner", "murmur2_random");
+        config.set("message.max.bytes", "16777216");
+        config
+    }
+
     fn limit_transactions(&self, config: &mut ClientConfig) {
         let timeout = self.kafka.transaction_timeout.as_millis().to_string();
         // Another name of the same setting.

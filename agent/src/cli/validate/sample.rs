@@ -1,25 +1,19 @@
 //! `streamgauge validate --sample FILE` and `--topic T --last N`: what the config would make of these records.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
+use crate::cli::newest;
 use crate::config::{Config, Source};
-use crate::kafka::{Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing};
 use crate::sample::{Line, Record, Rehearsal, Summary};
 
 /// The sample cannot be read, or nothing says which source it is of.
 const WRONG: u8 = 2;
 /// Not all of the sample can be counted.
 const NOT_COUNTED: u8 = 1;
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-const READ_WAIT: Duration = Duration::from_millis(200);
-/// Kafka says nothing for so many waits: something is wrong.
-const PATIENCE: u32 = 150;
 
 #[derive(clap::Args, Default)]
 pub struct SampleArgs {
@@ -75,7 +69,7 @@ fn rehearse(args: &SampleArgs, config: &Config) -> anyhow::Result<(Vec<Line>, Su
     let mut rehearsal = Rehearsal::new(config, source);
     let given = match (&args.sample, &args.topic) {
         (Some(path), _) => lines_of(path)?,
-        (None, Some(topic)) => newest(config, topic, args.last)?,
+        (None, Some(topic)) => newest::records(config, topic, args.last)?,
         (None, None) => Vec::new(),
     };
     if given.is_empty() {
@@ -121,75 +115,6 @@ fn lines_of(path: &PathBuf) -> anyhow::Result<Vec<Record>> {
         }
     }
     Ok(given)
-}
-
-/// The newest committed records of a topic, oldest first.
-fn newest(config: &Config, topic: &str, wanted: usize) -> anyhow::Result<Vec<Record>> {
-    let settings = Settings::new(config.kafka.clone(), "streamgauge-validate".into());
-    let mut reader = PartitionReader::create(&settings, Isolation::ReadCommitted)?;
-    let partitions = reader.partition_count(topic, CALL_TIMEOUT)?;
-    let partitions = partitions.with_context(|| format!("there is no topic `{topic}`"))?;
-    let all: Vec<TopicPartition> = (0..partitions).map(|partition| (topic.into(), partition)).collect();
-    let (ends, beginnings) = (reader.ends(&all, CALL_TIMEOUT)?, reader.beginnings(&all, CALL_TIMEOUT)?);
-    let mut left = BTreeMap::new();
-    let mut from = Vec::new();
-    for partition in all {
-        let end = ends.get(&partition).copied().unwrap_or(0);
-        let first = beginnings.get(&partition).copied().unwrap_or(0);
-        let start = end.saturating_sub(i64::try_from(wanted).unwrap_or(i64::MAX)).max(first);
-        if start < end {
-            left.insert(partition.1, end);
-            from.push((partition, start));
-        }
-    }
-    if from.is_empty() {
-        return Ok(Vec::new());
-    }
-    reader.assign(&from)?;
-    let (mut found, mut silent) = (Vec::new(), 0);
-    while !left.is_empty() && silent < PATIENCE {
-        let done = match reader.read(READ_WAIT) {
-            Reading::Record(record) => {
-                silent = 0;
-                let at = (record.timestamp(), record.partition(), record.offset());
-                let given = Record {
-                    payload: record.payload().map(<[u8]>::to_vec),
-                    timestamp: record.timestamp(),
-                    topic: topic.to_owned(),
-                    partition: record.partition(),
-                    key: record.key().map(<[u8]>::to_vec),
-                    headers: record.headers(),
-                };
-                found.push((at, given));
-                left.get(&record.partition())
-                    .is_none_or(|&end| record.offset() + 1 >= end)
-                    .then_some(record.partition())
-            }
-            // What is left before the end are markers and records that were never committed.
-            Reading::End { partition } => Some(partition.1),
-            Reading::Nothing => {
-                silent += 1;
-                None
-            }
-            Reading::Error(error) if is_passing(&error) => {
-                silent += 1;
-                None
-            }
-            Reading::Error(error) => return Err(error.into()),
-        };
-        if let Some(partition) = done {
-            left.remove(&partition);
-        }
-    }
-    if !left.is_empty() {
-        bail!(
-            "Kafka does not deliver all of {topic}{}",
-            reader.last_error().map(|e| format!(": {e}")).unwrap_or_default()
-        );
-    }
-    found.sort_by_key(|(at, _)| *at);
-    let surplus = found.len().saturating_sub(wanted);
-    Ok(found.into_iter().skip(surplus).map(|(_, given)| given).collect())
 }
 
 fn print(output: Output, lines: &[Line], summary: &Summary) -> std::io::Result<()> {
