@@ -101,14 +101,18 @@ fn lower(text: &str) -> Cow<'_, str> {
 
 /// A URL's path, without query and fragment.
 fn path_of(url: &str) -> &str {
-    let url = url.find(['?', '#']).map_or(url, |end| &url[..end]);
+    let end = url.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(url.len());
+    let url = &url[..end];
+    // In a path, `://` would be one of its own.
+    if url.starts_with('/') {
+        return url;
+    }
     match url.find("://") {
-        // In a path it would be one of its own.
-        Some(scheme) if !url.starts_with('/') => {
+        Some(scheme) => {
             let rest = &url[scheme + 3..];
             rest.find('/').map_or("/", |at| &rest[at..])
         }
-        _ => url,
+        None => url,
     }
 }
 
@@ -148,26 +152,57 @@ fn push_template(path: &str, out: &mut Vec<u8>) {
     }
 }
 
+const DIGIT: u8 = 1;
+const HEX: u8 = 2;
+const UPPER: u8 = 4;
+const LOWER: u8 = 8;
+/// What base64 and tokens have beside letters and digits.
+const MARK: u8 = 16;
+
+/// What each byte is.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT | HEX,
+            b'a'..=b'f' => LOWER | HEX,
+            b'A'..=b'F' => UPPER | HEX,
+            b'g'..=b'z' => LOWER,
+            b'G'..=b'Z' => UPPER,
+            b'-' | b'_' | b'+' | b'=' | b'.' | b'~' => MARK,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
+
 /// A number; a UUID or other long hex; a long mix of letters and digits, as base64, ULIDs and tokens are. Words with hyphens
 /// between them are none.
 fn is_id(segment: &[u8]) -> bool {
-    let (mut digits, mut hex, mut upper, mut lower, mut marks) = (0, 0, 0, 0, 0);
-    for byte in segment {
-        match byte {
-            b'0'..=b'9' => digits += 1,
-            b'a'..=b'z' => lower += 1,
-            b'A'..=b'Z' => upper += 1,
-            b'-' | b'_' | b'+' | b'=' | b'.' | b'~' => marks += 1,
-            _ => return false,
+    let (mut some, mut all) = (0, DIGIT | HEX);
+    for &byte in segment {
+        let class = CLASSES[byte as usize];
+        if class == 0 {
+            return false;
         }
-        hex += usize::from(byte.is_ascii_hexdigit());
+        some |= class;
+        all &= class;
     }
-    let long = segment.len() >= 20;
-    digits > 0
-        && (digits == segment.len()
-            || (hex == segment.len() && hex >= 8)
-            || (hex == 32 && segment.len() == 36 && [8, 13, 18, 23].iter().all(|&at| segment[at] == b'-'))
-            || (long && (marks == 0 || (upper > 0 && lower > 0))))
+    let has = |class: u8| some & class != 0;
+    let is_uuid = || {
+        let is = |(at, byte): (usize, &u8)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        };
+        segment.len() == 36 && segment.iter().enumerate().all(is)
+    };
+    has(DIGIT)
+        && (all & DIGIT != 0
+            || (all & HEX != 0 && segment.len() >= 8)
+            || is_uuid()
+            || (segment.len() >= 20 && (!has(MARK) || (has(UPPER) && has(LOWER)))))
 }
 
 /// `2xx` for 200 to 299, and so on from 100 to 599.
