@@ -72,12 +72,15 @@ fn config(kinds: &[Kind]) -> String {
     )
 }
 
+/// A metric, its labels and its value.
+type Counted = (String, BTreeMap<String, String>, f64);
+
 /// What the script reads off the lines.
 fn recount(kinds: &[Kind]) -> Numbers {
     let script = repository().join("agent/tests/it/logs/recount.py");
     let output = Command::new("python3").arg(script).arg(samples()).output().expect("python3 runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let counts: BTreeMap<String, Vec<(String, BTreeMap<String, String>, f64)>> =
+    let counts: BTreeMap<String, Vec<Counted>> =
         serde_json::from_slice(&output.stdout).expect("what the script prints");
     let mut numbers = Numbers::new();
     for kind in kinds {
