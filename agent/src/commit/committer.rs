@@ -1,26 +1,20 @@
 //! The thread that commits epochs, one at a time, while the worker folds on into the next.
 
-use super::letters::LetterLimits;
+use super::deadline::Deadline;
+use super::letter_limits::LetterLimits;
 use super::seal::SealedEntry;
-use super::transaction::{Deadline, is_size};
-use super::{AbortReason, AssignmentNumber, DeadLetter, Epoch, Sealed, seal};
-use crate::clock::Clock;
+use super::work::{CALL_TIMEOUT, CommitterSettings, Failure, Work, is_size};
+use super::{AbortReason, DeadLetter, Epoch, Sealed, seal};
 use crate::config::DeadLetters;
 use crate::failpoint;
-use crate::kafka::{Delivered, GroupConsumer, Identity, Settings, TopicPartition, TransactionalProducer, TxnError};
+use crate::kafka::{Delivered, TopicPartition, TransactionalProducer, TxnError};
 use crate::sources::changelog_topic;
-use crate::state::{Checkpointer, Committed, Lease};
-use crate::telemetry::Metrics;
+use crate::state::Committed;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use rdkafka::error::RDKafkaErrorCode;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// How one call to the transaction coordinator is bounded; it is repeated until the outcome is known.
-pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What became of an epoch.
 #[derive(Debug)]
@@ -41,23 +35,6 @@ impl Outcome {
             Outcome::Failed(_) => "failed",
         }
     }
-}
-
-/// What a committer is made of.
-pub struct CommitterSettings {
-    pub settings: Settings,
-    pub identity: Identity,
-    pub transactional: bool,
-    pub entry_limit: usize,
-    pub dead_letters: DeadLetters,
-    pub consumer: Arc<GroupConsumer>,
-    pub assignment: Arc<AssignmentNumber>,
-    pub lease: Arc<Lease>,
-    pub checkpointer: Arc<Checkpointer>,
-    pub clock: Clock,
-    pub metrics: Arc<Metrics>,
-    /// Set when nobody waits for an outcome any more: the process is to end.
-    pub abandoned: Arc<AtomicBool>,
 }
 
 /// Handle to the committer's thread.
@@ -121,43 +98,6 @@ impl Committer {
             let _ = thread.join();
         }
     }
-}
-
-/// Why an attempt ended without a commit.
-pub(super) enum Failure {
-    Abort(AbortReason, String),
-    /// Not all of it could be written before the transaction's timeout.
-    TimedOut,
-    /// Kafka does not take records for one of the topics: this one, if it says so.
-    Refused {
-        code: RDKafkaErrorCode,
-        topic: Option<String>,
-        detail: String,
-    },
-    /// Kafka refuses dead letters for one of these topics.
-    DeadLetters {
-        code: RDKafkaErrorCode,
-        topics: Vec<String>,
-        detail: String,
-    },
-    /// The producer is of no use any more; `undecided`: the commit had been asked for.
-    Producer {
-        undecided: bool,
-        detail: String,
-    },
-    Stop(String),
-}
-
-impl Failure {
-    pub fn kafka(detail: impl std::fmt::Display) -> Failure {
-        Failure::Abort(AbortReason::Kafka, detail.to_string())
-    }
-}
-
-pub(super) struct Work {
-    pub settings: CommitterSettings,
-    pub producer: TransactionalProducer,
-    pub letters: LetterLimits,
 }
 
 impl Work {
@@ -362,8 +302,13 @@ fn outcome(moved: &HashMap<TopicPartition, i64>, offsets: &HashMap<TopicPartitio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::config::Kafka;
+    use crate::kafka::{GroupConsumer, Identity, Settings};
+    use crate::state::{Checkpointer, Lease};
+    use crate::telemetry::Metrics;
     use rdkafka::mocking::MockCluster;
+    use std::sync::Arc;
 
     #[test]
     fn an_undecided_commit_is_what_all_of_its_offsets_say() {

@@ -1,35 +1,10 @@
 //! Dead letters on their way out: their headers, and how they are cut when their topic takes none so large.
 
-use super::committer::{Failure, Work};
-use super::transaction::Deadline;
+use super::deadline::Deadline;
+use super::work::{Failure, Work};
 use super::{DeadLetter, Epoch};
 use crate::state::TaskId;
 use rdkafka::message::{Header, OwnedHeaders};
-use std::collections::HashMap;
-
-/// What a letter is cut to first: a topic takes a megabyte unless it is told otherwise.
-const FIRST_LIMIT: usize = 900 << 10;
-/// Below this a letter says nothing any more, and the topic is not to be written to.
-const LEAST_LIMIT: usize = 1 << 10;
-
-/// How much of a letter's key and value goes to each topic that has refused a larger one.
-#[derive(Debug, Default)]
-pub(super) struct LetterLimits(HashMap<String, usize>);
-
-impl LetterLimits {
-    pub fn of(&self, topic: &str) -> Option<usize> {
-        self.0.get(topic).copied()
-    }
-
-    /// Cuts letters to a tenth of what they were cut to so far; `false` if that would leave nothing.
-    pub fn shorten(&mut self, topic: &str) -> bool {
-        let limit = self.0.get(topic).map_or(FIRST_LIMIT, |limit| limit / 10);
-        if limit >= LEAST_LIMIT {
-            self.0.insert(topic.to_owned(), limit);
-        }
-        limit >= LEAST_LIMIT
-    }
-}
 
 /// A letter's key and value as they are sent, and how many bytes they had if that was more.
 #[derive(Debug, PartialEq, Eq)]
@@ -106,6 +81,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commit::letter_limits::LetterLimits;
 
     fn letter(key: Option<usize>, payload: Option<usize>) -> DeadLetter {
         let bytes = |size: Option<usize>| size.map(|size| vec![b'x'; size]);

@@ -12,18 +12,22 @@
 #![forbid(unsafe_code)]
 
 mod committer;
+mod deadline;
 mod epoch;
 mod fence;
+mod letter_limits;
 mod letters;
 mod pace;
 mod seal;
 mod transaction;
+mod work;
 
-pub use committer::{Committer, CommitterSettings, Outcome};
+pub use committer::{Committer, Outcome};
 pub use epoch::{AbortReason, DeadLetter, Epoch, TaskEpoch};
 pub use fence::{AssignmentNumber, MemberId, Standing, member_of, standing};
 pub use pace::Pace;
 pub use seal::{OFFSET_RECORD_KEY, Sealed, SealedEntry, seal};
+pub use work::CommitterSettings;
 
 /// Version of the records in a changelog; a newer one is refused.
 pub const CHANGELOG_FORMAT_VERSION: u32 = 1;

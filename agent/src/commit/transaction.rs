@@ -1,8 +1,8 @@
 //! One attempt at one transaction: produce, check the fences, add the offsets, commit; and what a failure means.
 
-use super::committer::{CALL_TIMEOUT, Failure, Work};
+use super::deadline::Deadline;
+use super::work::{CALL_TIMEOUT, Failure, Work};
 use super::{AbortReason, Epoch, OFFSET_RECORD_KEY, Sealed, Standing, TaskEpoch, member_of, standing};
-use crate::clock::Clock;
 use crate::failpoint;
 use crate::kafka::{Delivered, SendError, TopicPartition, TxnError};
 use crate::sources::changelog_topic;
@@ -271,35 +271,10 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// A record was larger than its topic takes.
-pub(super) fn is_size(code: RDKafkaErrorCode) -> bool {
-    matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
-}
-
 fn reason_of(code: RDKafkaErrorCode) -> AbortReason {
     match code {
         RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::RebalanceInProgress => AbortReason::Rebalancing,
         RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::FencedInstanceId => AbortReason::Membership,
         _ => AbortReason::Kafka,
-    }
-}
-
-pub(super) struct Deadline {
-    clock: Clock,
-    began: crate::clock::BootTime,
-    within: Duration,
-}
-
-impl Deadline {
-    fn new(clock: &Clock, within: Duration) -> Self {
-        Deadline { clock: clock.clone(), began: clock.boot_time(), within }
-    }
-
-    pub fn left(&self) -> Duration {
-        self.within.saturating_sub(self.clock.boot_time().since(self.began))
-    }
-
-    pub fn passed(&self) -> bool {
-        self.left().is_zero()
     }
 }

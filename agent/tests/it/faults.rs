@@ -141,6 +141,11 @@ fn two_workers_an_agent_hand_partitions_to_each_other_and_to_another_agents() {
 }
 
 #[test]
+fn a_rebalance_during_a_restore_loses_nothing() {
+    survives("restore-rebalance", 1);
+}
+
+#[test]
 fn dynamic_members_come_and_go_and_every_number_stays_right() {
     survives("dynamic", 1);
 }
