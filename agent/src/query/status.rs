@@ -149,7 +149,10 @@ pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 /// Why this agent's tasks are not ready; empty if they are. Whether an assignment is known at all, the worker knows.
 pub fn not_ready(registry: &Registry) -> Vec<String> {
     let reason = |task: Arc<Task>| match Condition::of(&task) {
-        Condition::Running | Condition::Replica => None,
+        Condition::Replica => None,
+        Condition::Running => task.held_up().map(|HeldUp { waited, why }| {
+            format!("{}: has waited {} s to be committed: {why}", task.id, waited.as_secs())
+        }),
         Condition::Restoring { done: Some(done) } => {
             Some(format!("{}: restoring its state, {:.0} % of the changelog read", task.id, done * 100.0))
         }

@@ -39,4 +39,5 @@ pub use replay::{Replay, ReplayError, expiry_of};
 pub use replicas::{ReplicaSettings, Replicas};
 pub use reset::reset_record;
 pub use restore::{Outcome, restore};
+pub use survey::brief;
 pub use verify::{Difference, Verification, Verified};

@@ -280,7 +280,7 @@ impl Survey {
 }
 
 /// What librdkafka says, without which of its calls it was.
-fn brief(error: &KafkaError) -> String {
+pub fn brief(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
         Some(rdkafka::error::RDKafkaErrorCode::LeaderNotAvailable) => "the partition has no leader".to_owned(),
         Some(code) => code.to_string(),

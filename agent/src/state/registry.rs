@@ -22,7 +22,7 @@ pub enum Phase {
     Replica { behind: Option<u64> },
 }
 
-/// What keeps a restore from beginning.
+/// What keeps a restore from beginning, or a running task from being committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldUp {
     /// For so long, as of the last look.
@@ -44,7 +44,7 @@ pub struct Task {
     high_watermark: AtomicI64,
     last_stable_offset: AtomicI64,
     publish_from: AtomicI64,
-    /// Why its restore cannot begin yet.
+    /// Why its restore cannot begin yet, or why it is not committed.
     held_up: Mutex<Option<HeldUp>>,
     /// No record stands from the first of these input offsets up to the second.
     nothing_between: Mutex<(i64, i64)>,

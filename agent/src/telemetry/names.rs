@@ -102,6 +102,8 @@ names! {
         "Changelog offsets that a task has to read before it runs";
     RestoreWaiting Gauge "streamgauge_restore_waiting_seconds" ["topic", "partition"],
         "How long a task has waited to be restored: for a leader of its input or changelog partition, or for an open transaction to end";
+    CommitWaiting Gauge "streamgauge_commit_waiting_seconds" ["topic", "partition"],
+        "How long a task has not been committed because its changelog partition takes no writes: it has no leader, or too few replicas in sync";
     RestoreRecords Counter "streamgauge_restore_records" [], "Changelog records read by restores";
     ReplicaRecords Counter "streamgauge_replica_records" [], "Changelog records read by replicas that this agent keeps";
     ReplicaLag Gauge "streamgauge_replica_lag_records" ["topic", "partition"],

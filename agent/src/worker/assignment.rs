@@ -1,6 +1,6 @@
 //! Partitions come and go: acknowledging, restoring, revoking, losing.
 
-use super::context::WorkerError;
+use super::error::WorkerError;
 use super::fold::{Fetching, LiveTask};
 use super::restores::{Means, Restoration};
 use super::run::Worker;
@@ -296,6 +296,7 @@ impl Worker<'_> {
             changed: true,
             frozen_in: 0,
             fetching,
+            held: None,
         });
         Ok(())
     }

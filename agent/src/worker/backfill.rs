@@ -2,7 +2,8 @@
 //! still has up to the state's offset is folded into it alone. That is exact: the state then is what it would be had the
 //! config always been as it is now, as far as the topic reaches back.
 
-use super::context::{Agent, WorkerError};
+use super::context::Agent;
+use super::error::WorkerError;
 use super::fold::{SourceWork, fold};
 use crate::aggregate::{AggregateId, TaskState};
 use crate::kafka::{Batch, Isolation, PartitionReader, TopicPartition, is_passing};

@@ -4,7 +4,8 @@
 //! moves, a join can be answered to a connection that is gone by then, and the member that it made fences us with our own
 //! name. Such a ghost sends no heartbeats and is out of the group after the session timeout; a process stays.
 
-use super::context::{Agent, WorkerError, WorkerStatus};
+use super::context::{Agent, WorkerStatus};
+use super::error::WorkerError;
 use crate::kafka::{Admin, Identity};
 use std::time::Duration;
 

@@ -20,6 +20,8 @@ pub enum Fetching {
     /// Assigned and paused: the broker could not be asked yet whether its log still has the last record that was folded.
     Unchecked,
     Reads,
+    /// Paused: what is folded could not be committed.
+    Held,
 }
 
 /// A running task as its worker holds it.
@@ -44,6 +46,8 @@ pub struct LiveTask {
     /// Folded and fetched up to here at the last look around.
     pub seen: (i64, i64),
     pub fetching: Fetching,
+    /// Since when its changelog partition is known to take no writes: it is left out of epochs.
+    pub held: Option<BootTime>,
     /// Late and overflow events already counted in the metrics, by aggregate.
     pub counted: Vec<crate::aggregate::Counters>,
     /// What was skipped is in the metrics, at least as zero.

@@ -18,7 +18,7 @@ const CATCHING_UP: u32 = 4;
 impl Worker<'_> {
     /// Freezes and hands over an epoch if it is time, nothing is under way, and there is something to say.
     pub(super) fn freeze_when_due(&mut self) -> Result<(), WorkerError> {
-        if self.epoch_under_way || !self.until_freeze().is_zero() {
+        if self.epoch_under_way || !self.until_freeze().is_zero() || self.waits_for_a_look() {
             return Ok(());
         }
         self.freeze()
@@ -48,7 +48,7 @@ impl Worker<'_> {
         self.last_freeze = self.agent.clock.boot_time();
         let known = self.agent.registry.topics();
         // Offsets of a topic that is gone are refused, and with them the whole epoch.
-        let can_commit = |live: &LiveTask| !known.lacks(&live.task.id.topic);
+        let can_commit = |live: &LiveTask| live.held.is_none() && !known.lacks(&live.task.id.topic);
         // Whoever follows a changelog tells by it whether the owner is alive.
         let shows_life = self.agent.replicas.are_wanted();
         for live in self.tasks.iter_mut().filter(|live| can_commit(live)) {
@@ -79,7 +79,7 @@ impl Worker<'_> {
 
     /// Bytes that wait for the next epoch, roughly.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.tasks.iter().map(|live| self.weight_of(live)).sum()
+        self.tasks.iter().filter(|live| live.held.is_none()).map(|live| self.weight_of(live)).sum()
     }
 
     fn weight_of(&self, live: &LiveTask) -> usize {
@@ -113,6 +113,7 @@ impl Worker<'_> {
             tracing::info!(worker = self.identity.worker, after = self.aborts, "commits succeed again");
         }
         self.aborts = 0;
+        self.unwritable.doubt(false);
         self.status.set_aborts(0);
         for task in epoch.tasks {
             let Some(live) = find(&mut self.tasks, &task.task) else { continue };
@@ -140,6 +141,7 @@ impl Worker<'_> {
                 "commit aborted: {detail}"
             );
         }
+        self.unwritable.doubt(matches!(reason, AbortReason::Kafka | AbortReason::TimedOut));
         let too_large = reason == AbortReason::TimedOut && self.is_too_large(&epoch);
         let whose: Vec<_> = epoch.tasks.iter().map(|task| task.task.id.clone()).collect();
         for task in epoch.tasks {
@@ -185,7 +187,7 @@ impl Worker<'_> {
         epoch.tasks.len() == 1 && self.pace.misfits() >= 2 && epoch.bytes > self.pace.limit()
     }
 
-    /// Commits all there is, waiting for it until the deadline. True if everything is committed.
+    /// Commits all that can be committed, waiting for it until the deadline. True if everything is committed.
     pub(super) fn commit_all(&mut self, within: Duration) -> Result<bool, WorkerError> {
         let began = self.agent.clock.boot_time();
         let left = |worker: &Self| within.saturating_sub(worker.agent.clock.boot_time().since(began));
@@ -195,7 +197,7 @@ impl Worker<'_> {
                 self.poll_outcome(left(self).min(Duration::from_millis(100)))?;
             } else if self.membership.losses() != losses {
                 return Ok(false);
-            } else if self.tasks.iter().any(|live| live.changed && !self.is_gone(&live.task.id.topic)) {
+            } else if self.tasks.iter().any(|live| self.is_to_be_committed(live)) {
                 if self.membership.may_commit().is_none() {
                     return Ok(false);
                 }
@@ -210,9 +212,14 @@ impl Worker<'_> {
         Ok(false)
     }
 
+    fn is_to_be_committed(&self, live: &LiveTask) -> bool {
+        live.changed && live.held.is_none() && !self.is_gone(&live.task.id.topic)
+    }
+
     /// Bytes of dead letters that wait for a commit.
     pub(super) fn dead_letter_bytes(&self) -> usize {
-        self.tasks.iter().flat_map(|live| &live.dead_letters).map(DeadLetter::size).sum()
+        let able = self.tasks.iter().filter(|live| live.held.is_none());
+        able.flat_map(|live| &live.dead_letters).map(DeadLetter::size).sum()
     }
 }
 

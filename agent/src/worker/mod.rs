@@ -5,11 +5,14 @@
 mod assignment;
 mod backfill;
 mod context;
+mod error;
 mod fenced;
 mod fold;
 mod freeze;
 mod growth;
+mod held;
 mod membership;
+mod pauses;
 mod pressure;
 mod reload;
 mod restores;
@@ -17,8 +20,10 @@ mod run;
 mod subscription;
 mod tally;
 mod topics;
+mod unwritable;
 
-pub use context::{Agent, WorkerError, WorkerStatus};
+pub use context::{Agent, WorkerStatus};
+pub use error::WorkerError;
 pub use reload::{Change, changes};
 pub use run::run;
 pub use topics::TopicError;

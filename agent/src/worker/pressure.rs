@@ -11,7 +11,6 @@ use super::run::Worker;
 use crate::clock::BootTime;
 use crate::kafka::TopicPartition;
 use crate::telemetry::{resident_bytes, trim_heap};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Resident memory is read this often at most.
@@ -27,19 +26,6 @@ const STUCK: Duration = Duration::from_secs(10);
 /// What a changed cell takes until it is committed, and written to redb, beside itself: its copy, its record on the way
 /// to Kafka, its pending change. Roughly, and rather too much.
 const COMMIT_BYTES: u64 = 1024;
-
-/// What a worker remembers of it.
-#[derive(Default)]
-pub(super) struct Pressure {
-    pub paused: BTreeSet<TopicPartition>,
-    /// Cells of the epoch under way.
-    pub cells_under_way: usize,
-    looked: Option<BootTime>,
-    trimmed: Option<BootTime>,
-    asked: Option<BootTime>,
-    since: Option<BootTime>,
-    warned: bool,
-}
 
 /// Pure: whether to be paused, by the memory that is needed: what is resident, and what committing will take. Between
 /// the two marks things stay as they are, unless nothing is left to wait for.
@@ -59,7 +45,7 @@ impl Worker<'_> {
         let Some(resident) = resident_bytes() else { return Ok(()) };
         let is_paused = !self.pressure.paused.is_empty();
         let cells = self.tasks.iter().map(|live| live.state.dirty()).sum::<usize>() + self.pressure.cells_under_way;
-        let settled = !self.epoch_under_way && !self.tasks.iter().any(|live| live.changed);
+        let settled = !self.epoch_under_way && !self.tasks.iter().any(|live| live.changed && live.held.is_none());
         if wanted(resident + cells as u64 * COMMIT_BYTES, budget, is_paused, settled) {
             self.pause()?;
             self.while_paused(now, resident, budget, settled);

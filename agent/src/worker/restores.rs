@@ -3,7 +3,8 @@
 //! by itself. What comes of a restore that nobody wants any more is dropped, its failure included.
 
 use super::backfill::Backfill;
-use super::context::{Agent, WorkerError, WorkerStatus};
+use super::context::{Agent, WorkerStatus};
+use super::error::WorkerError;
 use super::growth::Patience;
 use super::topics::{Prepared, prepare};
 use crate::aggregate::TaskState;

@@ -1,15 +1,16 @@
 //! The worker's loop, from joining the group to leaving it.
 
-use super::context::{Agent, WorkerError, WorkerStatus};
+use super::context::{Agent, WorkerStatus};
+use super::error::WorkerError;
 use super::fenced::wait_until_free;
 use super::fold::{Fetching, Index, LiveTask, SourceWork};
 use super::growth;
 use super::membership::Membership;
-use super::pressure::Pressure;
+use super::pauses::Pressure;
 use super::restores::Restores;
-use super::subscription::names;
 use super::tally;
 use super::topics::TopicError;
+use super::unwritable::Unwritable;
 use crate::clock::BootTime;
 use crate::commit::{Committer, CommitterSettings, Pace};
 use crate::config::OnShutdown;
@@ -72,6 +73,7 @@ pub(super) struct Worker<'a> {
     /// Looks in a row that have missed a source topic.
     missed_topics: u32,
     pub pressure: Pressure,
+    pub unwritable: Unwritable,
 }
 
 /// Runs one worker until the agent stops or something ends it. One that the group has put out by its own name joins again.
@@ -161,6 +163,7 @@ impl<'a> Worker<'a> {
             last_topic_look: now,
             missed_topics: 0,
             pressure: Pressure::default(),
+            unwritable: Unwritable::default(),
         })
     }
 
@@ -178,6 +181,7 @@ impl<'a> Worker<'a> {
             self.finish_restores()?;
             self.poll_outcome(Duration::ZERO)?;
             self.take_over_plans()?;
+            self.look_for_unwritable()?;
             self.freeze_when_due()?;
         }
         Ok(())
@@ -250,7 +254,7 @@ impl<'a> Worker<'a> {
 
     /// How long the next batch may take to fill: until the next epoch is due, because nothing is shown before that.
     fn batch_wait(&self) -> Duration {
-        let is_read = |live: &LiveTask| live.fetching == Fetching::Reads;
+        let is_read = |live: &LiveTask| matches!(live.fetching, Fetching::Reads | Fetching::Held);
         let expecting = self.membership.owns() != self.tasks.len() || !self.tasks.iter().all(is_read);
         if expecting || !self.status.is_assigned() { BATCH_WAIT } else { batch_wait(self.until_freeze()) }
     }
@@ -321,7 +325,8 @@ impl<'a> Worker<'a> {
             let id = &live.task.id;
             if let Some(ends) = watermarks.get(&(id.topic.to_string(), id.partition)) {
                 live.task.set_watermarks(ends.high, ends.last_stable);
-                if ends.is_fresh {
+                // What it has to read is not read: silence would say that there is nothing.
+                if ends.is_fresh && live.held.is_none() {
                     live.task.hear(now);
                 }
                 let seen = (live.next_offset, ends.fetched);
@@ -429,6 +434,10 @@ impl<'a> Worker<'a> {
 /// Pure: how long a batch may take to fill with so much time until the next epoch.
 fn batch_wait(until_freeze: Duration) -> Duration {
     until_freeze.clamp(BATCH_WAIT, LONGEST_BATCH_WAIT)
+}
+
+pub(super) fn names(topics: &[Arc<str>]) -> Vec<&str> {
+    topics.iter().map(|topic| &**topic).collect()
 }
 
 /// Tries until the coordinator answers; says why it waits.

@@ -2,8 +2,7 @@
 //! group's client never sees a pattern, whose dialect of regular expressions is another.
 
 use super::WorkerError;
-use super::run::Worker;
-use std::sync::Arc;
+use super::run::{Worker, names};
 
 impl Worker<'_> {
     /// Subscribes anew if topics have come or gone since the last time.
@@ -23,8 +22,4 @@ impl Worker<'_> {
     pub(super) fn is_gone(&self, topic: &str) -> bool {
         self.agent.registry.topics().lacks(topic)
     }
-}
-
-pub(super) fn names(topics: &[Arc<str>]) -> Vec<&str> {
-    topics.iter().map(|topic| &**topic).collect()
 }

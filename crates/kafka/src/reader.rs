@@ -302,6 +302,14 @@ impl PartitionReader {
         Ok(found.filter(|t| t.error().is_none()).map(|t| t.partitions().len() as i32))
     }
 
+    /// How many replicas each of a topic's partitions has, and how many of them are in sync.
+    pub fn replicas(&self, topic: &str, timeout: Duration) -> KafkaResult<BTreeMap<i32, (usize, usize)>> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), timeout)?;
+        let found = metadata.topics().iter().find(|t| t.name() == topic);
+        let partitions = found.into_iter().flat_map(|t| t.partitions());
+        Ok(partitions.map(|partition| (partition.id(), (partition.replicas().len(), partition.isr().len()))).collect())
+    }
+
     /// Members that the group has now, those included whose session has not ended yet.
     pub fn group_members(&self, group: &str, timeout: Duration) -> KafkaResult<usize> {
         let groups = self.consumer.fetch_group_list(Some(group), timeout)?;

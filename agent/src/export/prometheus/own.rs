@@ -29,7 +29,10 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher) {
     gauge(Name::LeaseHeld, &|task| Some(Number::Int(u64::from(task.is_published()))));
     gauge(Name::RestoreDone, &|task| restoring(task).map(|(done, _)| Number::Int(done)));
     gauge(Name::RestoreTarget, &|task| restoring(task).map(|(_, of)| Number::Int(of)));
-    gauge(Name::RestoreWaiting, &|task| task.held_up().map(|held_up| seconds(held_up.waited.as_millis() as i64)));
+    let waiting = |task: &Task| task.held_up().map(|held_up| seconds(held_up.waited.as_millis() as i64));
+    let runs = |task: &Task| matches!(task.phase(), Phase::Running);
+    gauge(Name::RestoreWaiting, &|task| waiting(task).filter(|_| !runs(task)));
+    gauge(Name::CommitWaiting, &|task| waiting(task).filter(|_| runs(task)));
     write_replicas(page, reader);
     write_missing_topics(page, reader);
     write_stalled(page, publisher);

@@ -40,6 +40,12 @@ pub const FAULTS: &[Fault] = &[
         times: 3,
         run: partitions_offline,
     },
+    Fault {
+        name: "changelog-offline",
+        about: "one of three brokers killed that has the only replica of some changelog partitions; the agent goes on",
+        times: 3,
+        run: changelog_offline,
+    },
     Fault { name: "slow-link", about: "100 ms each way and 256 kB/s a connection for 20 s", times: 3, run: slow_link },
 ];
 
@@ -138,6 +144,48 @@ fn partitions_offline(times: u32) -> Row {
         }
         stage.kafka.start_broker(broker);
         stage.recovered("the broker is back");
+    }
+    stage.finish(&[&agent])
+}
+
+/// Partitions whose changelog takes no writes are not committed, and the agent says so; the others are.
+fn changelog_offline(times: u32) -> Row {
+    // A session that outlasts the coordinator's move: the partitions stay, and are held, not restored.
+    let plan = Plan { replicas: 1, session: 30, kafka: &["transaction_timeout: 6s"], ..PLAIN };
+    let mut stage = Stage::on(Brokers::Own(Kafka::start(THREE)), "changelog-offline", plan);
+    let mut agent = stage.agent();
+    stage.begun(&mut [&mut agent]);
+    stage.watch(&[&agent]);
+    for round in 0..times as usize {
+        let broker = 1 + round % THREE;
+        stage.sleep(1.0, 2.0);
+        let held = stage.kafka.led_by(&stage.changelog(), broker as i32);
+        let unread = stage.kafka.led_by(&stage.topic, broker as i32);
+        let rest: Vec<i32> = (0..plan.partitions).filter(|p| !held.contains(p) && !unread.contains(p)).collect();
+        assert!(!held.is_empty() && !rest.is_empty(), "broker {broker} leads {held:?} and {unread:?}");
+        // With a commit under way, mostly.
+        stage.kafka.kill_broker(broker);
+        let reasons = || agent.try_get("/-/ready").map(|(_, reasons)| reasons).unwrap_or_default();
+        let names = |partition: &i32| {
+            let line = format!("{}/{partition}: has waited", stage.topic);
+            reasons().lines().any(|reason| reason.starts_with(&line) && reason.contains("to be committed"))
+        };
+        wait_until("the agent says what it does not commit", || held.iter().all(names));
+        let acknowledged = stage.acknowledged();
+        let is_committed = |partition: &i32| {
+            let status = agent.status().map(|status| status.partitions).unwrap_or_default();
+            let of = status.iter().find(|status| status.partition == *partition);
+            of.is_some_and(|of| of.next_offset >= acknowledged.get(partition).copied().unwrap_or(0))
+        };
+        wait_until("the others are committed", || rest.iter().all(is_committed));
+        for partition in 0..plan.partitions {
+            let labels = [("partition", &*partition.to_string())];
+            let waiting = number(&agent.scrape(), "streamgauge_commit_waiting_seconds", &labels);
+            assert_eq!(waiting > 0.0, held.contains(&partition), "{partition}: {waiting} s of {held:?}");
+        }
+        stage.kafka.start_broker(broker);
+        stage.recovered("the broker is back");
+        wait_until("all are committed", || !reasons().contains("to be committed"));
     }
     stage.finish(&[&agent])
 }
