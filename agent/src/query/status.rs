@@ -99,11 +99,13 @@ pub struct Known {
 impl Known {
     pub fn of(task: &Arc<Task>, plan: &AggregatePlan, now: Moment) -> Known {
         let status = PartitionStatus::of(task, plan.config.idle_timeout, now);
+        // Before the view is held: whoever asks for it twice waits for a commit that waits for whoever has it.
+        let is_silent = is_silent(task, now, plan.config.idle_timeout);
         let view = task.view.read();
         Known {
             status,
             oldest_end: oldest_pane_end(plan, &view),
-            is_silent: is_silent(task, now, plan.config.idle_timeout),
+            is_silent,
             expired_before: AsOf::of(plan, &view).expired_before,
             pane_ends: Vec::new(),
         }

@@ -359,3 +359,28 @@ proptest! {
         prop_assert_eq!(actual.collect::<BTreeMap<_, _>>(), expect);
     }
 }
+
+#[test]
+fn what_is_known_of_a_task_is_asked_for_while_commits_come_and_neither_waits_for_the_other_for_ever() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let agent = agent();
+    let (task, plan) = (agent.task(0).clone(), agent.task(0).plan.aggregates[0].clone());
+    let now = agent.reader.clock.now();
+    let (done, is_done) = crossbeam_channel::bounded(1);
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let (committed, stopped) = (task.clone(), stop.clone());
+    let commits = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            drop(committed.view.write());
+        }
+    });
+    std::thread::spawn(move || {
+        (0..50_000).for_each(|_| drop(Known::of(&task, &plan, now)));
+        let _ = done.send(());
+    });
+    // Not a measure of speed: it takes less than a second, or for ever.
+    let ended = is_done.recv_timeout(Duration::from_secs(60));
+    assert!(ended.is_ok(), "a reader that has the view waits for a commit that waits for the view");
+    stop.store(true, Ordering::Relaxed);
+    commits.join().unwrap();
+}
