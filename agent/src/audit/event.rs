@@ -3,9 +3,10 @@
 use super::layout;
 use super::made::made;
 use super::time;
+use super::tree::number;
 use crate::config::{
-    Condition, FieldPath, LabelField, Measure, MeasureKind, RecordField, Scalar, Source, Step, Test, TimeFormat,
-    Timestamp, Unit,
+    Condition, FieldPath, LabelField, Measure, MeasureKind, RecordField, Scalar, Source, Test, TimeFormat, Timestamp,
+    Unit,
 };
 use regex::Regex;
 use serde_json::Value;
@@ -270,19 +271,6 @@ impl Event {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unusable;
 
-/// The number that a value is, also as text.
-pub fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => {
-            let text = text.trim();
-            let written = text.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
-            text.parse().ok().filter(|_| written)
-        }
-        _ => None,
-    }
-}
-
 /// A number with a suffix, in the base unit.
 fn suffixed(text: &str, base: &str) -> Option<f64> {
     let units: &[(&str, f64)] = match base {
@@ -349,32 +337,4 @@ fn with_digits(payload: &[u8]) -> Vec<u8> {
     // string with such a text in it would only become another string, and strings are not looked at here.
     let Ok(beyond) = regex::bytes::Regex::new(r"(:\s*)(-?[0-9]{19,})(\s*[,}\]])") else { return payload.to_vec() };
     beyond.replace_all(payload, &b"$1\"$2\"$3"[..]).into_owned()
-}
-
-/// What stands at a path in a tree.
-pub(super) fn at<'a>(json: &'a Value, steps: &[Step]) -> Option<&'a Value> {
-    let Some((step, rest)) = steps.split_first() else { return Some(json) };
-    let next = match step {
-        Step::Key(name) => json.as_object()?.get(name)?,
-        Step::Index(index) => {
-            let items = json.as_array()?;
-            let place = if *index < 0 { items.len() as i64 + i64::from(*index) } else { i64::from(*index) };
-            items.get(usize::try_from(place).ok()?)?
-        }
-        Step::Item { name, value } => {
-            let reads = |item: &&Value| plain_text(item.get(name)).as_ref() == Some(value);
-            json.as_array()?.iter().find(reads)?
-        }
-    };
-    at(next, rest)
-}
-
-/// A text, number or truth as text.
-fn plain_text(value: Option<&Value>) -> Option<String> {
-    match value? {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Number(number) => Some(number.as_i64().map_or(number.as_f64()?.to_string(), |whole| whole.to_string())),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
 }

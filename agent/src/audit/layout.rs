@@ -182,5 +182,5 @@ pub fn at<'a>(event: &'a Value, parsed: &'a [Parsed], steps: &[Step]) -> Option<
         Some((value, below))
     });
     let (from, steps) = within.unwrap_or((event, steps));
-    super::event::at(from, steps)
+    super::tree::at(from, steps)
 }

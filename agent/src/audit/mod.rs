@@ -20,6 +20,7 @@ mod read;
 mod recount;
 mod texts;
 mod time;
+mod tree;
 
 #[cfg(test)]
 mod tests;

@@ -63,7 +63,7 @@ pub fn nanos(value: &Value, format: &TimeFormat) -> Option<i128> {
         let whole = value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
         return Some(match whole {
             Some(whole) => i128::from(whole) * i128::from(unit),
-            None => (super::event::number(value)? * unit as f64).round() as i128,
+            None => (super::tree::number(value)? * unit as f64).round() as i128,
         });
     }
     let text = value.as_str()?;
@@ -128,7 +128,7 @@ fn unit(value: &Value, format: &TimeFormat) -> Option<i64> {
         TimeFormat::UnixMillis => Some(1_000_000),
         TimeFormat::UnixMicros => Some(1_000),
         TimeFormat::UnixNanos => Some(1),
-        TimeFormat::Unix => Some(match super::event::number(value)?.abs() {
+        TimeFormat::Unix => Some(match super::tree::number(value)?.abs() {
             n if n < 1e11 => 1_000_000_000,
             n if n < 1e14 => 1_000_000,
             n if n < 1e17 => 1_000,

@@ -46,6 +46,12 @@ fn no_room_imports_from_a_floor_above_or_beside_it() {
 }
 
 #[test]
+fn no_files_import_each_other_in_a_circle() {
+    let circles = circles(&House::read().imports());
+    assert!(circles.is_empty(), "files that import each other in a circle:\n{}", circles.join("\n"));
+}
+
+#[test]
 fn only_the_rooms_that_say_why_may_be_unsafe() {
     let sources: Vec<_> = CRATES.iter().map(|(place, _)| repository().join(place).join("src")).collect();
     for name in floors().keys().filter(|name| UNSAFE.iter().all(|(room, _)| room != name)) {

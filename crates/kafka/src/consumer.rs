@@ -4,6 +4,7 @@
 //! Called on the consumer's own queue, the batch call would swallow rebalance events.
 
 use super::batch::{Batch, Record};
+use super::rebalance::Rebalance;
 use super::{Context, Identity, Settings, TopicPartition, Watermarks};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -17,16 +18,6 @@ use std::time::Duration;
 
 /// How long a seek may take to be taken note of: the worker stands still meanwhile.
 const SEEK_MILLIS: i32 = 1_000;
-
-/// A change of this member's partitions, to be answered with `assign…` or `unassign…`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rebalance {
-    Assigned(Vec<TopicPartition>),
-    /// In order: what was read may be committed before the answer.
-    Revoked(Vec<TopicPartition>),
-    /// Others may own these already: nothing may be committed for them.
-    Lost(Vec<TopicPartition>),
-}
 
 /// What a poll of the group's consumer came to.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What librdkafka calls back into: logs, errors, statistics, rebalances, delivery reports.
 
-use super::consumer::Rebalance;
+use super::rebalance::Rebalance;
 use super::stats;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;

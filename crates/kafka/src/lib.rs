@@ -17,19 +17,23 @@ mod offsets;
 pub mod probe;
 mod producer;
 mod reader;
+mod rebalance;
 mod settings;
 pub mod stats;
+mod txn_error;
 
 pub use admin::{Admin, AdminError, CallError, NewTopic, Setting, TopicAdmin, TopicInfo, TopicSeen, TopicSpec};
 pub use batch::{Batch, Record};
-pub use consumer::{GroupConsumer, GroupMetadata, Polled, Rebalance};
+pub use consumer::{GroupConsumer, GroupMetadata, Polled};
 pub use context::{Context, Watermarks};
 pub use copy::{Copied, Outgoing, copy_exactly_once, left_to_copy};
 pub use described::{GroupDescription, GroupMember, PartitionDescription, TopicDescription, is_internal};
 pub use mock::MockKafka;
-pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer, TxnError, end_transaction_of};
+pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer, end_transaction_of};
 pub use reader::{Answers, Isolation, PartitionReader, ReadRecord, Reading, is_passing};
+pub use rebalance::Rebalance;
 pub use settings::{Identity, Settings, advertised};
+pub use txn_error::TxnError;
 
 /// A topic and a partition, as librdkafka names them.
 pub type TopicPartition = (std::sync::Arc<str>, i32);

@@ -5,7 +5,7 @@
 //! of its own, which can be left behind.
 
 use super::consumer::list_with_offsets;
-use super::producer::take_error;
+use super::txn_error::take_error;
 use super::{Context, GroupMetadata, TopicPartition, TxnError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rdkafka::TopicPartitionList;

@@ -5,6 +5,7 @@
 //! beyond `i64` keep their digits. Documents that look like the ones before take a shorter way to the same result
 //! ([`fast`]). What of the record beside its payload is asked for is in a [`Record`].
 
+mod ahead;
 mod error;
 mod event_time;
 mod fast;

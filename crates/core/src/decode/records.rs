@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::ahead::{Ahead, MOST_AHEAD, Step};
 use super::error::DecodeError;
 use super::format::Records;
 use super::tail::Tail;
@@ -30,13 +31,6 @@ impl Part<'_> {
     }
 }
 
-/// How an element was reached: what all elements stand in, which one of them can take, and the element.
-#[derive(Clone, Debug)]
-pub(super) struct Step {
-    pub room: Range<usize>,
-    pub element: Range<usize>,
-}
-
 /// Text of strings that had escapes, while one thing is read; and whose it is.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -44,43 +38,8 @@ pub(super) struct Scratch {
     unescaped: Vec<(usize, Range<usize>)>,
 }
 
-/// Events that are read while it is found out where they stand.
-pub(super) struct Ahead<'a, 's> {
-    /// Of all events, one after the other.
-    values: Vec<Value<'a>>,
-    /// What every event begins with: what encloses it.
-    enclosing: &'s [Value<'a>],
-    text: &'s mut String,
-    /// Of the event that is being read, and of all before it.
-    own: &'s mut Vec<(usize, Range<usize>)>,
-    unescaped: Vec<(usize, Range<usize>)>,
-    record_time: Option<i64>,
-}
-
 /// Bytes of an event that is smaller than most.
 const SMALL_EVENT: usize = 128;
-/// More values are not kept: they are read once it is known where they stand.
-const MOST_AHEAD: usize = 1 << 16;
-
-impl<'a> Ahead<'a, '_> {
-    /// Reads one more event.
-    #[inline]
-    pub fn element(&mut self, read: impl FnOnce(&mut Sink<'a, '_>) -> Option<usize>) -> Option<usize> {
-        let start = self.values.len();
-        if start + self.enclosing.len() > MOST_AHEAD {
-            return None;
-        }
-        self.values.extend_from_slice(self.enclosing);
-        let (values, record_time) = (&mut self.values[start..], self.record_time);
-        let end = read(&mut Sink { values, scratch: self.text, unescaped: self.own, record_time })?;
-        self.unescaped.extend(self.own.drain(..).map(|(slot, range)| (start + slot, range)));
-        Some(end)
-    }
-
-    pub fn count(&self) -> usize {
-        self.values.len().checked_div(self.enclosing.len()).unwrap_or(0)
-    }
-}
 
 /// What is wanted of the events, and who takes them.
 pub(super) struct Run<'r, 'f, 'b, K, T> {

@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
+use super::super::ahead::{Ahead, Step};
 use super::super::error::DecodeError;
 use super::super::fast::{self, Hints};
 use super::super::full;
 use super::super::index::Index;
-use super::super::records::{Ahead, Step};
 use super::super::scan::Scan;
 use super::super::wanted::{Sink, Wanted};
 use super::lenient::{self, Cursor};
+use super::walk::Walk;
 use super::{Format, Records, splice};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -195,16 +196,6 @@ fn kind(text: &str) -> &'static str {
         Some(b'n') => "null",
         _ => "a number",
     }
-}
-
-/// Two ways to walk through a document: by its index, and the patient one.
-pub(super) trait Walk {
-    fn byte(&self, at: usize) -> Option<u8>;
-    fn space(&self, at: usize) -> usize;
-    /// What follows the value at `at`.
-    fn skip(&self, at: usize) -> Option<usize>;
-    /// Whether the key at `at` is `name`, and where its value begins.
-    fn key(&self, at: usize, name: &str) -> Option<(bool, usize)>;
 }
 
 impl Walk for Scan<'_, '_> {

@@ -3,7 +3,7 @@
 
 use super::super::full;
 use super::super::wanted::{Sink, Wanted};
-use super::json::Walk;
+use super::walk::Walk;
 use crate::value::Value;
 
 /// Reads one document into `sink`. `None`: this is no JSON either.

@@ -23,8 +23,8 @@ use std::ops::Range;
 pub(super) use json::Json;
 pub(super) use texts::Texts;
 
+use super::ahead::{Ahead, Step};
 use super::error::DecodeError;
-use super::records::{Ahead, Step};
 use super::wanted::{Sink, Wanted};
 use crate::config::{Format as Chosen, FormatKind};
 use crate::value::time::shown;
@@ -153,3 +153,4 @@ pub(super) fn reader(format: &Chosen, wanted: Wanted) -> Box<dyn Format> {
 mod tests;
 #[cfg(test)]
 mod twins;
+mod walk;

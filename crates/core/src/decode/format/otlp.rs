@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
+use super::super::ahead::Step as Taken;
 use super::super::error::DecodeError;
-use super::super::records::Step as Taken;
 use super::super::wanted::{Sink, Wanted};
 use super::json::Elements;
 use super::{Records, not_in};
