@@ -21,10 +21,15 @@ fn config(group: &str, topics: &str) -> String {
     )
 }
 
-/// One event each ten seconds of `minutes` from `start` on.
-fn produce(kafka: &Kafka, topic: &str, start: i64, minutes: i64) {
+/// One event each ten seconds of `minutes` from `start` on, in one partition.
+fn produce_to(kafka: &Kafka, (topic, partition): (&str, i32), start: i64, minutes: i64) {
     let events: Vec<String> = (0..minutes * 6).map(|n| format!("{{\"at\":{}}}", start + n * 10_000)).collect();
-    kafka.produce(topic, 0, events.iter().map(|event| ("", event.as_str())));
+    kafka.produce(topic, partition, events.iter().map(|event| ("", event.as_str())));
+}
+
+/// The same, in the topic's first.
+fn produce(kafka: &Kafka, topic: &str, start: i64, minutes: i64) {
+    produce_to(kafka, (topic, 0), start, minutes);
 }
 
 fn counted(agent: &Agent, topic: &str) -> f64 {
@@ -110,6 +115,69 @@ fn windows_go_on_when_a_topic_of_the_pattern_is_deleted_and_when_one_that_sorts_
         end >= start + 24 * MINUTE
     });
     wait_until("both topics' events are in it", || number(&agent.scrape(), "orders_window_events", &[]) == 12.0);
+}
+
+/// Two agents share the topics of a pattern: each is counted once in the group, and what the group shows stays whole while topics
+/// come and go and one of the agents dies.
+#[test]
+fn two_agents_count_each_topic_of_a_pattern_once_while_topics_and_an_agent_come_and_go() {
+    let (kafka, base) = (shared(), unique("pair"));
+    let topic = |n: usize| format!("{base}-{n}");
+    let start = two_hours_ago();
+    for n in [1, 2] {
+        kafka.create_topic(&topic(n), 2, &[]);
+        produce_evenly(kafka, &topic(n), start, 5);
+    }
+    let config = config(&format!("group-of-{base}"), &format!("'^{base}-[0-9]$'"));
+    let [mut one, mut other] = [(); 2].map(|()| Agent::start(kafka.bootstrap(), &config));
+    one.wait_ready();
+    other.wait_ready();
+    let shares = |agent: &Agent| agent.scrape().matches("streamgauge_lag_messages{").count();
+    wait_until("each has a share", || shares(&one) == 2 && shares(&other) == 2);
+    let window = |agents: &[&Agent]| newest_window(agents);
+    let both = [&one, &other];
+    wait_until("whole windows of both show", || window(&both) == Some((start + 5 * MINUTE, 24.0, 1.0)));
+    assert_eq!(counted_by(&both, &topic(1)), 60.0);
+
+    kafka.create_topic(&topic(3), 2, &[]);
+    kafka.delete_topic(&topic(1));
+    for n in [2, 3] {
+        produce_evenly(kafka, &topic(n), start + 10 * MINUTE, 5);
+    }
+    wait_until("the new topic is counted", || counted_by(&both, &topic(3)) == 60.0);
+    wait_until("windows go on with it, and without the deleted one", || {
+        window(&both) == Some((start + 15 * MINUTE, 24.0, 1.0))
+    });
+    wait_until("each has a share", || shares(&one) == 2 && shares(&other) == 2);
+
+    one.kill9();
+    for n in [2, 3] {
+        produce_evenly(kafka, &topic(n), start + 20 * MINUTE, 5);
+    }
+    wait_until("the other shows all of it", || window(&[&other]) == Some((start + 25 * MINUTE, 24.0, 1.0)));
+    assert_eq!([2, 3].map(|n| counted_by(&[&other], &topic(n))), [180.0, 120.0]);
+}
+
+/// The same, in both of its partitions.
+fn produce_evenly(kafka: &Kafka, topic: &str, start: i64, minutes: i64) {
+    for partition in [0, 1] {
+        produce_to(kafka, (topic, partition), start, minutes);
+    }
+}
+
+fn counted_by(agents: &[&Agent], topic: &str) -> f64 {
+    agents.iter().map(|agent| counted(agent, topic)).sum()
+}
+
+/// End (Unix milliseconds), events and completeness of the window on the agents' pages; none while nobody shows one.
+fn newest_window(agents: &[&Agent]) -> Option<(i64, f64, f64)> {
+    let shows = |page: &String| page.contains("orders_window_end_timestamp_seconds{");
+    let pages: Vec<String> = agents.iter().map(|agent| agent.scrape()).filter(shows).collect();
+    assert!(pages.len() < 2, "two agents show windows");
+    let page = pages.first()?;
+    let [end, events, complete] =
+        ["end_timestamp_seconds", "events", "complete"].map(|name| number(page, &format!("orders_window_{name}"), &[]));
+    Some(((end * 1_000.0) as i64, events, complete))
 }
 
 #[test]
