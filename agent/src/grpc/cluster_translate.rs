@@ -21,9 +21,9 @@ fn count(count: usize) -> u32 {
 }
 
 pub fn health(health: &Health, view: pb::HealthView) -> pb::ClusterHealth {
-    let in_full = view == pb::HealthView::Full;
+    let in_full = view != pb::HealthView::StatusOnly;
     let status = match health.status {
-        Status::Unknown => pb::HealthStatus::Unknown,
+        Status::Unknown => pb::HealthStatus::Unspecified,
         Status::Healthy => pb::HealthStatus::Healthy,
         Status::Degraded => pb::HealthStatus::Degraded,
         Status::Unhealthy => pb::HealthStatus::Unhealthy,

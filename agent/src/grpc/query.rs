@@ -87,7 +87,7 @@ impl Query {
         let shown = translate::Shown::of(&request)?;
         let request = translate::request(request)?;
         let answer = match scope {
-            pb::Scope::Cluster => self.state.group.query(&request).await?,
+            pb::Scope::Unspecified | pb::Scope::Cluster => self.state.group.query(&request).await?,
             pb::Scope::Local => {
                 let mut answer = self.state.group.reader.query(&request)?;
                 answer.missing.clear();

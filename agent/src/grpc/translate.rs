@@ -73,7 +73,7 @@ pub fn page_size(size: i32) -> Result<usize, Status> {
 
 fn matcher(matcher: pb::LabelMatcher) -> Result<Matcher, Status> {
     let op = match pb::label_matcher::Operator::try_from(matcher.op) {
-        Ok(pb::label_matcher::Operator::Equal) => MatchOp::Equal,
+        Ok(pb::label_matcher::Operator::Unspecified | pb::label_matcher::Operator::Equal) => MatchOp::Equal,
         Ok(pb::label_matcher::Operator::NotEqual) => MatchOp::NotEqual,
         Ok(pb::label_matcher::Operator::Matches) => MatchOp::Matches,
         Ok(pb::label_matcher::Operator::NotMatches) => MatchOp::NotMatches,

@@ -95,7 +95,8 @@ pub fn selection(ask: &Ask<'_>, matchers: &[Matcher]) -> peer::Selection {
 fn matcher(matcher: &Matcher) -> pb::LabelMatcher {
     use pb::label_matcher::Operator;
     let op = match matcher.op {
-        MatchOp::Equal => Operator::Equal,
+        // The only number for it that agents of earlier builds know.
+        MatchOp::Equal => Operator::Unspecified,
         MatchOp::NotEqual => Operator::NotEqual,
         MatchOp::Matches => Operator::Matches,
         MatchOp::NotMatches => Operator::NotMatches,
@@ -107,7 +108,7 @@ fn matcher(matcher: &Matcher) -> pb::LabelMatcher {
 pub fn matcher_from(matcher: pb::LabelMatcher) -> Option<Matcher> {
     use pb::label_matcher::Operator;
     let op = match Operator::try_from(matcher.op).ok()? {
-        Operator::Equal => MatchOp::Equal,
+        Operator::Unspecified | Operator::Equal => MatchOp::Equal,
         Operator::NotEqual => MatchOp::NotEqual,
         Operator::Matches => MatchOp::Matches,
         Operator::NotMatches => MatchOp::NotMatches,

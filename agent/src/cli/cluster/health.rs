@@ -30,7 +30,7 @@ pub async fn ask(asker: &mut Asker, args: &HealthArgs) -> anyhow::Result<Shown> 
 
 fn word(status: pb::HealthStatus) -> &'static str {
     match status {
-        pb::HealthStatus::Unknown => "unknown",
+        pb::HealthStatus::Unspecified => "unknown",
         pb::HealthStatus::Healthy => "healthy",
         pb::HealthStatus::Degraded => "degraded",
         pb::HealthStatus::Unhealthy => "unhealthy",
@@ -42,7 +42,7 @@ fn state(broker: &pb::BrokerHealth) -> &'static str {
         pb::BrokerState::Up => "up",
         pb::BrokerState::Silent => "silent",
         pb::BrokerState::Down => "down",
-        pb::BrokerState::Unknown => "unknown",
+        pb::BrokerState::Unspecified => "unknown",
     }
 }
 
