@@ -26,6 +26,7 @@ pub mod publish;
 pub mod query;
 pub mod replica;
 pub mod sample;
+pub mod schemas;
 pub mod sources;
 pub mod state;
 pub mod telemetry;

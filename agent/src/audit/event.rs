@@ -2,6 +2,7 @@
 
 use super::layout;
 use super::made::made;
+use super::registered::SchemaTexts;
 use super::time;
 use super::tree::number;
 use crate::config::{
@@ -50,14 +51,23 @@ struct Digits {
 
 impl Event {
     /// All events of a record; those are left out that are dead letters, or pass by.
-    pub fn all(payload: &[u8], envelope: &Envelope, source: &Source, most_bytes: usize) -> Vec<Event> {
+    pub fn all(
+        payload: &[u8],
+        envelope: &Envelope,
+        source: &Source,
+        most_bytes: usize,
+        schemas: &SchemaTexts<'_>,
+    ) -> Vec<Event> {
         if payload.len() > most_bytes {
             return Vec::new();
         }
         let unpacked = layout::unpacked(payload).filter(|payload| payload.len() <= source.unpacked_bytes);
         let payload = unpacked.as_deref().unwrap_or_default();
-        let trees = layout::events(payload, envelope.time, source);
-        let digits = layout::events(&with_digits(payload), envelope.time, source);
+        let trees = layout::events(payload, envelope.time, source, schemas);
+        let digits = match source.format.kind.needs_registry() {
+            true => Vec::new(),
+            false => layout::events(&with_digits(payload), envelope.time, source, schemas),
+        };
         let paired = digits.len() == trees.len();
         let digits = digits.into_iter().map(|tree| paired.then_some(tree)).chain(std::iter::repeat(None));
         trees.into_iter().zip(digits).filter_map(|(json, digits)| Event::of(json, digits, envelope, source)).collect()

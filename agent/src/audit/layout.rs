@@ -1,5 +1,6 @@
 //! The events of a record, found naively: whole trees are built, and what encloses an element is copied into it.
 
+use super::registered::{self, SchemaTexts};
 use super::{otel, texts};
 use crate::config::{Each, Format, FormatKind, Source, Step};
 use regex::{Captures, Regex};
@@ -7,15 +8,25 @@ use serde_json::{Deserializer, Value};
 use std::io::Read;
 
 /// Every event of a payload, as a tree with what encloses it under `^`. What is none is left out.
-pub fn events(payload: &[u8], record_time: Option<i64>, source: &Source) -> Vec<Value> {
+pub fn events(payload: &[u8], record_time: Option<i64>, source: &Source, schemas: &SchemaTexts<'_>) -> Vec<Value> {
+    let payload = match &source.format.kind {
+        FormatKind::Avro => return registered::from_avro(payload, schemas).into_iter().collect(),
+        FormatKind::Protobuf => return registered::from_protobuf(payload, schemas).into_iter().collect(),
+        FormatKind::JsonSchema => registered::without_id(payload),
+        _ => payload,
+    };
     let bytes = payload;
     let text = String::from_utf8_lossy(payload);
     let payload = match &source.format.kind {
-        FormatKind::Json | FormatKind::Gelf | FormatKind::OtlpJson if std::str::from_utf8(payload).is_err() => "",
+        FormatKind::Json | FormatKind::Gelf | FormatKind::OtlpJson | FormatKind::JsonSchema
+            if std::str::from_utf8(payload).is_err() =>
+        {
+            ""
+        }
         _ => &*text,
     };
     let documents = match &source.format.kind {
-        FormatKind::Json => documents(payload),
+        FormatKind::Json | FormatKind::JsonSchema => documents(payload),
         FormatKind::OtlpProto => return otel::from_proto(bytes),
         FormatKind::OtlpJson => {
             let arrays = ["resourceLogs", "scopeLogs", "logRecords"].map(|name| vec![name.to_owned()]);

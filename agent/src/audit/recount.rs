@@ -2,6 +2,7 @@
 
 use super::event::{Envelope, Event};
 use super::published::{CellId, Published, around};
+use super::registered::SchemaTexts;
 use crate::config::{Aggregate, Config, LabelField, Limits, OnLimit, Source, Window};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -167,7 +168,6 @@ impl Tally {
 }
 
 /// The recount of one source for several checks.
-#[derive(Debug)]
 pub struct Recount<'a> {
     source: &'a Source,
     /// All of the source, whether they are checked or not.
@@ -175,6 +175,7 @@ pub struct Recount<'a> {
     limits: &'a Limits,
     checks: Vec<Check>,
     partitions: BTreeMap<(String, i32), Partition>,
+    schemas: Box<SchemaTexts<'a>>,
 }
 
 /// What is remembered of a partition while it is read.
@@ -189,7 +190,15 @@ impl<'a> Recount<'a> {
     /// All of `checks` are of aggregates of `source`.
     pub fn new(config: &'a Config, source: &'a Source, checks: Vec<Check>) -> Recount<'a> {
         let aggregates = config.aggregates.iter().filter(|aggregate| aggregate.source == source.name).collect();
-        Recount { source, aggregates, limits: &config.limits, checks, partitions: BTreeMap::new() }
+        let (limits, partitions) = (&config.limits, BTreeMap::new());
+        Recount { source, aggregates, limits, checks, partitions, schemas: Box::new(|_| None) }
+    }
+
+    /// The same with somebody who knows the schemas of records that begin with the id of theirs.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Box<SchemaTexts<'a>>) -> Recount<'a> {
+        self.schemas = schemas;
+        self
     }
 
     /// Where reading of each partition ends: no check goes further.
@@ -224,7 +233,7 @@ impl<'a> Recount<'a> {
     /// Counts the events of one record. Those of a partition must come in their order.
     pub fn record(&mut self, envelope: &Envelope, offset: i64, payload: Option<&[u8]>) {
         let payload = payload.unwrap_or_default();
-        for event in Event::all(payload, envelope, self.source, self.limits.event_bytes) {
+        for event in Event::all(payload, envelope, self.source, self.limits.event_bytes, &*self.schemas) {
             self.event(envelope, offset, &event);
         }
     }

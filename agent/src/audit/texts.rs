@@ -10,7 +10,13 @@ type Fields = Map<String, Value>;
 /// the year.
 pub fn fields(text: &str, format: &FormatKind, record_time: Option<i64>) -> Option<Value> {
     let fields = match format {
-        FormatKind::Json | FormatKind::Gelf | FormatKind::OtlpJson | FormatKind::OtlpProto => return None,
+        FormatKind::Json
+        | FormatKind::Gelf
+        | FormatKind::OtlpJson
+        | FormatKind::OtlpProto
+        | FormatKind::Avro
+        | FormatKind::JsonSchema
+        | FormatKind::Protobuf => return None,
         FormatKind::Raw => Fields::from_iter([("message".to_owned(), Value::from(text))]),
         FormatKind::Common | FormatKind::Combined => access_log(text)?,
         FormatKind::Logfmt => logfmt(text)?,

@@ -4,10 +4,12 @@
 use super::client::{self, Client};
 use super::produce::parse_duration;
 use super::{USAGE, human};
-use crate::audit::{self, CellId, Check, Comparison, Difference, Published, Recount, Scope};
+use crate::audit::{self, CellId, Check, Comparison, Difference, Published, Recount, SchemaText, Scope};
 use crate::clock::Clock;
 use crate::config::{self, Aggregate, Config, Start};
+use crate::decode::{FoundSchema, Schemas};
 use crate::kafka::Settings;
+use crate::schemas::SchemaKeeper;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -48,12 +50,19 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let last = (!args.all).then_some(args.last);
     // First the answers, then the topic: a recount can stop where an answer stands, but not the other way round.
     let (checks, from) = client::block_on(ask(&config, &address, last))?;
+    let schemas = super::schemas(&config)?;
     let (mut different, mut compared) = (false, 0);
     for source in &config.sources {
         let of_source = checks.iter().filter(|check| check.aggregate.source == source.name).map(Question::check);
         let mut recount = Recount::new(&config, source, of_source.collect());
+        if let Some(schemas) = &schemas {
+            recount = recount.with_schemas(Box::new(|id| text_of(schemas, id)));
+        }
         let settings = Settings::new(config.kafka.clone(), "streamgauge-audit".into());
         let records = audit::read(&settings, &mut recount, from, &Clock::default())?;
+        if let Some(trouble) = schemas.as_ref().and_then(|schemas| schemas.trouble()) {
+            anyhow::bail!("the schema registry does not answer: {trouble}");
+        }
         println!("source {}: {} records read again", source.name, human::count(records));
         for check in recount.finish() {
             let comparison = match (&check.scope, source.start) {
@@ -77,6 +86,17 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         }
     );
     Ok(if different { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
+}
+
+/// A schema for the recount, which has eyes of its own.
+fn text_of(schemas: &SchemaKeeper, id: u32) -> Option<SchemaText> {
+    match schemas.find(id) {
+        FoundSchema::Known(schema) => Some(SchemaText {
+            text: schema.text.clone(),
+            references: schema.references.iter().map(|one| (one.name.clone(), one.text.clone())).collect(),
+        }),
+        FoundSchema::Unknown(_) | FoundSchema::NotYet(_) => None,
+    }
 }
 
 /// An answer that is to be checked.

@@ -28,8 +28,10 @@ mod target;
 pub mod topics;
 pub mod validate;
 
+use crate::schemas::SchemaKeeper;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Wrong usage, or a config that `run` cannot use.
 const USAGE: u8 = 64;
@@ -85,6 +87,12 @@ enum Verb {
     },
     /// Print the manual page (roff).
     Man,
+}
+
+/// Who knows the schemas of a config's sources, for verbs that wait for the registry's answers.
+fn schemas(config: &crate::config::Config) -> anyhow::Result<Option<Arc<SchemaKeeper>>> {
+    let registry = config.schema_registry.as_ref();
+    Ok(registry.map(SchemaKeeper::patient).transpose()?.map(Arc::new))
 }
 
 /// Parses the command line and runs its verb.

@@ -117,6 +117,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("state", old.state == new.state),
         ("http", old.http == new.http),
         ("grpc", old.grpc == new.grpc),
+        ("schema_registry", old.schema_registry == new.schema_registry),
         ("limits", old.limits == new.limits),
         ("telemetry", old.telemetry == new.telemetry),
         ("workers", old.workers == new.workers),

@@ -13,6 +13,7 @@ use crate::loadtest::{self, LoadTests};
 use crate::publish::{Outlet, Publisher};
 use crate::query::{self, GroupReader, Reader, Readiness};
 use crate::replica::{Files, ReplicaSettings, Replicas, Watch};
+use crate::schemas::SchemaKeeper;
 use crate::sources::{Plans, Sources};
 use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
 use crate::telemetry::Metrics;
@@ -227,6 +228,10 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
     let state_dir = Arc::new(StateDir::open(&config.state.dir)?);
     let registry = Arc::new(Registry::default());
     let checkpointer = Checkpointer::start(clock.clone(), metrics.clone()).context("checkpointer")?;
+    let schemas = match &config.schema_registry {
+        Some(registry) => Some(Arc::new(SchemaKeeper::start(registry, clock.clone(), metrics.clone())?)),
+        None => None,
+    };
     let replicas = ReplicaSettings {
         settings: settings.clone(),
         files: Files {
@@ -252,6 +257,7 @@ fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> an
         registry,
         checkpointer,
         replicas: Arc::new(Replicas::new(replicas)),
+        schemas,
         metrics,
         clock,
         runtime: tokio::runtime::Handle::current(),

@@ -152,9 +152,15 @@ pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 pub fn not_ready(registry: &Registry) -> Vec<String> {
     let reason = |task: Arc<Task>| match Condition::of(&task) {
         Condition::Replica => None,
-        Condition::Running => task.held_up().map(|HeldUp { waited, why }| {
-            format!("{}: has waited {} s to be committed: {why}", task.id, waited.as_secs())
-        }),
+        Condition::Running => match (task.held_up(), task.awaits_schema()) {
+            (Some(HeldUp { waited, why }), _) => {
+                Some(format!("{}: has waited {} s to be committed: {why}", task.id, waited.as_secs()))
+            }
+            (None, Some(HeldUp { waited, why })) => {
+                Some(format!("{}: has waited {} s for {why}", task.id, waited.as_secs()))
+            }
+            (None, None) => None,
+        },
         Condition::Restoring { done: Some(done) } => {
             Some(format!("{}: restoring its state, {:.0} % of the changelog read", task.id, done * 100.0))
         }

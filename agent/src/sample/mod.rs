@@ -10,12 +10,13 @@ mod text;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::aggregate::{Account, Concerns, Plan, Value};
 use crate::config::{Config, RecordField, Source};
-use crate::decode::{self, DecodeError, Decoded, Decoder, Outcome, Part, too_far_ahead};
+use crate::decode::{self, DecodeError, Decoded, Decoder, Outcome, Part, Schemas, too_far_ahead};
 use hints::Hints;
 use summary::Counts;
 pub use summary::{AggregateSummary, LabelSummary, MeasureSummary, Summary};
@@ -107,6 +108,13 @@ impl<'a> Rehearsal<'a> {
             hints: Hints::new(&plan, source),
             plan,
         }
+    }
+
+    /// The same with somebody who knows the schemas of records that have one.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Arc<dyn Schemas>) -> Rehearsal<'a> {
+        self.decoder = self.decoder.with_schemas(schemas);
+        self
     }
 
     /// What becomes of one record: of each of its events, if it may have several.

@@ -22,7 +22,7 @@ pub enum Phase {
     Replica { behind: Option<u64> },
 }
 
-/// What keeps a restore from beginning, or a running task from being committed.
+/// What keeps a restore from beginning, or a running task from being committed or read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldUp {
     /// For so long, as of the last look.
@@ -46,6 +46,8 @@ pub struct Task {
     publish_from: AtomicI64,
     /// Why its restore cannot begin yet, or why it is not committed.
     held_up: Mutex<Option<HeldUp>>,
+    /// Why its next record cannot be read yet.
+    awaits_schema: Mutex<Option<HeldUp>>,
     /// No record stands from the first of these input offsets up to the second.
     nothing_between: Mutex<(i64, i64)>,
     topic_id: OnceLock<Arc<str>>,
@@ -90,6 +92,7 @@ impl Task {
             last_stable_offset: AtomicI64::new(-1),
             publish_from: AtomicI64::new(0),
             held_up: Mutex::default(),
+            awaits_schema: Mutex::default(),
             nothing_between: Mutex::new((-1, -1)),
             topic_id: OnceLock::new(),
             origin: OnceLock::new(),
@@ -176,6 +179,7 @@ impl Task {
             last_stable_offset: atomic(&self.last_stable_offset),
             publish_from: atomic(&self.publish_from),
             held_up: Mutex::default(),
+            awaits_schema: Mutex::default(),
             nothing_between: Mutex::new(*self.nothing_between.lock()),
             topic_id: self.topic_id.clone(),
             origin: self.origin.clone(),
@@ -232,6 +236,15 @@ impl Task {
 
     pub fn held_up(&self) -> Option<HeldUp> {
         self.held_up.lock().clone()
+    }
+
+    /// The schema that its next record waits for; `None` if it waits for none.
+    pub fn set_awaits_schema(&self, awaits: Option<HeldUp>) {
+        *self.awaits_schema.lock() = awaits;
+    }
+
+    pub fn awaits_schema(&self) -> Option<HeldUp> {
+        self.awaits_schema.lock().clone()
     }
 
     /// Whether this task's group-wide series may be shown now: it runs, its worker's lease holds, and its input has

@@ -1,6 +1,6 @@
 //! What happens in the house, said in words; which metric counts it is decided here.
 
-use super::metrics::{AdjustedLabels, FieldLabels, PassedByLabels, SkippedLabels, ValueLabels};
+use super::metrics::{AdjustedLabels, FieldLabels, OutcomeLabel, PassedByLabels, SkippedLabels, ValueLabels};
 use super::{
     AggregateLabel, BrokerLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel,
     TaskLabels, TopicLabel,
@@ -25,6 +25,11 @@ impl Metrics {
     /// So many records of a source are none of its events.
     pub fn passed_by(&self, source: &str, reason: &'static str, records: u64) {
         self.passed_by.get_or_create(&PassedByLabels { source: source.to_owned(), reason }).inc_by(records);
+    }
+
+    /// The schema registry was asked: `found`, `unknown` or `failed`.
+    pub fn schema_request(&self, outcome: &'static str) {
+        self.schema_requests.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// So many texts in a field were not in the format that `parse` names.

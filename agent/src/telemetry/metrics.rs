@@ -65,6 +65,11 @@ pub struct PassedByLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FieldLabels {
     pub source: String,
     pub field: String,
@@ -112,6 +117,7 @@ pub struct Metrics {
     pub skipped_values: Counters<ValueLabels>,
     pub adjusted_labels: Counters<AdjustedLabels>,
     pub passed_by: Counters<PassedByLabels>,
+    pub schema_requests: Counters<OutcomeLabel>,
     pub unparsed: Counters<FieldLabels>,
     pub dead_letters_dropped: Counters<SourceLabel>,
     pub dead_letters_cut: Counters<SourceLabel>,
@@ -179,6 +185,7 @@ impl Metrics {
             skipped_values: registered(r, Name::SkippedValues, Family::default()),
             adjusted_labels: registered(r, Name::AdjustedLabels, Family::default()),
             passed_by: registered(r, Name::PassedBy, Family::default()),
+            schema_requests: registered(r, Name::SchemaRequests, Family::default()),
             unparsed: registered(r, Name::Unparsed, Family::default()),
             dead_letters_dropped: registered(r, Name::DeadLettersDropped, Family::default()),
             dead_letters_cut: registered(r, Name::DeadLettersCut, Family::default()),

@@ -58,6 +58,8 @@ names! {
         "Labels that are not what the event had: empty, because there was no usable value, or cut because it was too long";
     PassedBy Counter "streamgauge_passed_by_events" ["source", "reason"],
         "Records that are none of the source's events: tombstones, comments, those that hold no event, and events that its `where` does not ask for";
+    SchemaRequests Counter "streamgauge_schema_requests" ["outcome"],
+        "Questions to the schema registry, by what came of them: found, unknown (it has no such schema), failed (it is asked again)";
     Unparsed Counter "streamgauge_unparsed_fields" ["source", "field"],
         "Texts that `parse` names a format for and that are not written in it: they stay text";
     DeadLettersDropped Counter "streamgauge_dead_letters_dropped" ["source"],
@@ -102,6 +104,8 @@ names! {
         "Changelog offsets that a task has to read before it runs";
     RestoreWaiting Gauge "streamgauge_restore_waiting_seconds" ["topic", "partition"],
         "How long a task has waited to be restored: for a leader of its input or changelog partition, or for an open transaction to end";
+    SchemaWaiting Gauge "streamgauge_schema_waiting_seconds" ["topic", "partition"],
+        "How long a partition has not been read because the schema registry does not say how its next record is written";
     CommitWaiting Gauge "streamgauge_commit_waiting_seconds" ["topic", "partition"],
         "How long a task has not been committed because its changelog partition takes no writes: it has no leader, or too few replicas in sync";
     RestoreRecords Counter "streamgauge_restore_records" [], "Changelog records read by restores";

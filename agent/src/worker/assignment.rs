@@ -297,6 +297,7 @@ impl Worker<'_> {
             frozen_in: 0,
             fetching,
             held: None,
+            awaits: None,
         });
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Backfill<'_> {
         let mut reader = PartitionReader::create(&self.agent.settings, Isolation::ReadCommitted)?;
         let Some(first) = self.first(&reader, &partition)?.filter(|&first| first < end) else { return Ok(0) };
         reader.assign(&[(partition, first)])?;
-        let mut source = SourceWork::new(self.source, self.agent.config.limits.event_bytes);
+        let mut source = SourceWork::new(self.source, self.agent);
         let mut records = 0;
         let mut batch = Batch::default();
         let mut at = first;
@@ -62,7 +62,12 @@ impl Backfill<'_> {
                     None if record.offset() < end => {
                         records += 1;
                         // What is refused now is a dead letter already, or was counted under an earlier config.
-                        fold(state, &record, &mut source, |_, _, _| {});
+                        while let Some(awaited) = fold(state, &record, &mut source, |_, _, _| {}) {
+                            tracing::debug!(task = %task.id, "waits for {}", awaited.why);
+                            if self.stop.sleep(READ_WAIT) {
+                                return Ok(records);
+                            }
+                        }
                         at = record.offset() + 1;
                     }
                     // An end that is before the state's offset is none: a new leader may not know yet how far its log is

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Guarantee};
 use crate::kafka::Settings;
 use crate::replica::Replicas;
+use crate::schemas::SchemaKeeper;
 use crate::sources::{Plans, Sources};
 use crate::state::{Checkpointer, Registry, StateDir};
 use crate::telemetry::Metrics;
@@ -77,6 +78,8 @@ pub struct Agent {
     pub checkpointer: Arc<Checkpointer>,
     /// Copies of other agents' tasks, which restores continue.
     pub replicas: Arc<Replicas>,
+    /// Who knows the schemas of records that begin with the id of theirs.
+    pub schemas: Option<Arc<SchemaKeeper>>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     /// Where the admin client's calls are waited for.

@@ -1,5 +1,6 @@
 //! From a batch of records to folded events and dead letters.
 
+use super::context::Agent;
 use crate::aggregate::{Event, TaskState, Value};
 use crate::clock::BootTime;
 use crate::commit::DeadLetter;
@@ -22,6 +23,8 @@ pub enum Fetching {
     Reads,
     /// Paused: what is folded could not be committed.
     Held,
+    /// Paused: the schema of its next record is not known yet.
+    Awaits,
 }
 
 /// A running task as its worker holds it.
@@ -48,10 +51,22 @@ pub struct LiveTask {
     pub fetching: Fetching,
     /// Since when its changelog partition is known to take no writes: it is left out of epochs.
     pub held: Option<BootTime>,
+    /// The schema that its next record waits for: what comes after that record is left for later.
+    pub awaits: Option<Awaited>,
     /// Late and overflow events already counted in the metrics, by aggregate.
     pub counted: Vec<crate::aggregate::Counters>,
     /// What was skipped is in the metrics, at least as zero.
     pub tallied: bool,
+}
+
+/// A schema that a record waits for.
+#[derive(Clone, Debug)]
+pub struct Awaited {
+    pub id: u32,
+    /// For people.
+    pub why: String,
+    /// Since when its partition is paused for it.
+    pub since: Option<BootTime>,
 }
 
 /// What a worker needs to fold the records of one source.
@@ -73,8 +88,11 @@ pub struct SourceWork {
 }
 
 impl SourceWork {
-    pub fn new(plan: &Arc<Source>, event_bytes: usize) -> Self {
-        let decoder = Decoder::of(&plan.plan.fields, &plan.config, event_bytes);
+    pub fn new(plan: &Arc<Source>, agent: &Agent) -> Self {
+        let mut decoder = Decoder::of(&plan.plan.fields, &plan.config, agent.config.limits.event_bytes);
+        if let Some(schemas) = &agent.schemas {
+            decoder = decoder.with_schemas(schemas.clone());
+        }
         SourceWork {
             plan: plan.clone(),
             decoder,
@@ -127,14 +145,20 @@ impl LiveTask {
             source.redelivered += 1;
             return;
         }
-        self.next_offset = offset + 1;
-        self.leader_epoch = record.leader_epoch();
-        self.changed = true;
+        if self.awaits.is_some() {
+            // It is read again once the schema is there.
+            return;
+        }
         let LiveTask { state, dead_letters, .. } = self;
         let plan = source.plan.clone();
-        fold(state, record, source, |part, reason, detail| {
+        self.awaits = fold(state, record, source, |part, reason, detail| {
             dead_letters.extend(dead_letter(record, part, &plan.config.dead_letters, reason, detail));
         });
+        if self.awaits.is_none() {
+            self.next_offset = offset + 1;
+            self.leader_epoch = record.leader_epoch();
+            self.changed = true;
+        }
     }
 }
 
@@ -173,17 +197,18 @@ fn dead_letter(
 /// Bytes of a truncated payload that are kept.
 const TRUNCATED: usize = 1024;
 
-/// Folds the events of one record. `letter` is told of each that cannot be, and why: as a word and for people.
+/// Folds the events of one record. `letter` is told of each that cannot be, and why: as a word and for people. A record whose
+/// schema is not known yet is left as it is; what it waits for is returned.
 #[inline]
 pub(super) fn fold(
     state: &mut TaskState,
     record: &Record<'_>,
     source: &mut SourceWork,
     mut letter: impl FnMut(&Part<'_>, &'static str, String),
-) {
+) -> Option<Awaited> {
     let Some(payload) = record.payload() else {
         source.tombstones += 1;
-        return;
+        return None;
     };
     let SourceWork { plan, decoder, events, early, unwanted, without_events, comments, undecodable, .. } = source;
     let timestamp = record.timestamp();
@@ -195,6 +220,7 @@ pub(super) fn fold(
     };
     let around = decode::Record { time: timestamp, bytes_of: &bytes_of, partition: record.partition() };
     let wanted = |values: &[Value<'_>]| plan.plan.filter.holds(values);
+    let mut awaits = None;
     let take = |part: &Part<'_>, outcome: Outcome<'_>| match outcome {
         Ok(Some(event)) => match fold_event(state, &event, timestamp, &plan.config) {
             Ok(ahead) => {
@@ -208,6 +234,9 @@ pub(super) fn fold(
         },
         Ok(None) => *unwanted += 1,
         Err(DecodeError::Comment) => *comments += 1,
+        Err(DecodeError::SchemaNotYet { id, why }) => {
+            awaits = Some(Awaited { id, why: format!("schema {id}: {why}"), since: None });
+        }
         Err(error) => {
             undecodable.push(error.reason());
             letter(part, error.reason(), error.to_string());
@@ -216,6 +245,7 @@ pub(super) fn fold(
     if decoder.events(payload, around, wanted, take) == 0 {
         *without_events += 1;
     }
+    awaits
 }
 
 /// Folds one event; `true` if it was dated further ahead than it may move stream time. Or why it cannot be folded.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod assignment;
+mod awaiting;
 mod backfill;
 mod context;
 mod error;

@@ -71,7 +71,7 @@ impl Worker<'_> {
             let kept = before.iter().position(|old| old.as_ref().is_some_and(|old| same(old, new)));
             works.push(match kept.and_then(|at| before[at].take().map(|work| (at, work))) {
                 Some((at, work)) => (Some(at), work),
-                None => (None, SourceWork::new(new, self.agent.config.limits.event_bytes)),
+                None => (None, SourceWork::new(new, self.agent)),
             });
         }
         let mut again: Vec<_> = self.restores.ids().map(|id| (id.topic.clone(), id.partition)).collect();

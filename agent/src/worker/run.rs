@@ -156,7 +156,7 @@ impl<'a> Worker<'a> {
             closing: false,
             catching_up: false,
             abandoned,
-            sources: plans.sources.iter().map(|s| SourceWork::new(s, agent.config.limits.event_bytes)).collect(),
+            sources: plans.sources.iter().map(|s| SourceWork::new(s, agent)).collect(),
             plans,
             subscribed,
             last_watermarks: now,
@@ -182,6 +182,7 @@ impl<'a> Worker<'a> {
             self.poll_outcome(Duration::ZERO)?;
             self.take_over_plans()?;
             self.look_for_unwritable()?;
+            self.look_for_schemas()?;
             self.freeze_when_due()?;
         }
         Ok(())
@@ -254,7 +255,7 @@ impl<'a> Worker<'a> {
 
     /// How long the next batch may take to fill: until the next epoch is due, because nothing is shown before that.
     fn batch_wait(&self) -> Duration {
-        let is_read = |live: &LiveTask| matches!(live.fetching, Fetching::Reads | Fetching::Held);
+        let is_read = |live: &LiveTask| matches!(live.fetching, Fetching::Reads | Fetching::Held | Fetching::Awaits);
         let expecting = self.membership.owns() != self.tasks.len() || !self.tasks.iter().all(is_read);
         if expecting || !self.status.is_assigned() { BATCH_WAIT } else { batch_wait(self.until_freeze()) }
     }
@@ -326,12 +327,12 @@ impl<'a> Worker<'a> {
             if let Some(ends) = watermarks.get(&(id.topic.to_string(), id.partition)) {
                 live.task.set_watermarks(ends.high, ends.last_stable);
                 // What it has to read is not read: silence would say that there is nothing.
-                if ends.is_fresh && live.held.is_none() {
+                if ends.is_fresh && live.held.is_none() && live.awaits.is_none() {
                     live.task.hear(now);
                 }
                 let seen = (live.next_offset, ends.fetched);
                 // Fetched to the end, and for a whole second nothing came of it: only markers and aborted records.
-                if ends.fetched == ends.last_stable && live.seen == seen {
+                if ends.fetched == ends.last_stable && live.seen == seen && live.awaits.is_none() {
                     live.task.set_nothing_between(seen.0, seen.1);
                 }
                 live.seen = seen;

@@ -35,6 +35,7 @@ mod proxy;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod receiver;
 mod recreated;
+mod registry;
 mod reload;
 mod scale;
 mod scene;

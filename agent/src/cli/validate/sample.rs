@@ -67,6 +67,10 @@ pub fn run(args: &SampleArgs, config: &Config) -> u8 {
 fn rehearse(args: &SampleArgs, config: &Config) -> anyhow::Result<(Vec<Line>, Summary)> {
     let source = source_of(args, config)?;
     let mut rehearsal = Rehearsal::new(config, source);
+    let schemas = crate::cli::schemas(config)?;
+    if let Some(schemas) = &schemas {
+        rehearsal = rehearsal.with_schemas(schemas.clone());
+    }
     let given = match (&args.sample, &args.topic) {
         (Some(path), _) => lines_of(path)?,
         (None, Some(topic)) => newest::records(config, topic, args.last)?,
@@ -76,6 +80,9 @@ fn rehearse(args: &SampleArgs, config: &Config) -> anyhow::Result<(Vec<Line>, Su
         bail!("there are no records to look at");
     }
     let lines = given.iter().flat_map(|record| rehearsal.record(record)).collect();
+    if let Some(trouble) = schemas.and_then(|schemas| schemas.trouble()) {
+        bail!("the schema registry does not answer: {trouble}");
+    }
     Ok((lines, rehearsal.finish()))
 }
 

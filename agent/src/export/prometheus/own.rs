@@ -33,6 +33,8 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher) {
     let runs = |task: &Task| matches!(task.phase(), Phase::Running);
     gauge(Name::RestoreWaiting, &|task| waiting(task).filter(|_| !runs(task)));
     gauge(Name::CommitWaiting, &|task| waiting(task).filter(|_| runs(task)));
+    let awaits = |task: &Task| task.awaits_schema().map(|awaits| seconds(awaits.waited.as_millis() as i64));
+    gauge(Name::SchemaWaiting, &awaits);
     write_replicas(page, reader);
     write_missing_topics(page, reader);
     write_stalled(page, publisher);

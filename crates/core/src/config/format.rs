@@ -44,6 +44,10 @@ pub enum FormatKind {
     /// OpenTelemetry's logs: every log record of a request is an event.
     OtlpJson,
     OtlpProto,
+    /// By schemas that a registry has, each record beginning with the id of its own.
+    Avro,
+    JsonSchema,
+    Protobuf,
     /// Fields are the named groups.
     Regex {
         pattern: String,
@@ -54,7 +58,7 @@ pub enum FormatKind {
 
 impl FormatKind {
     /// All of them, as the config spells them.
-    pub const NAMES: [&str; 16] = [
+    pub const NAMES: [&str; 19] = [
         "json",
         "logfmt",
         "common",
@@ -69,6 +73,9 @@ impl FormatKind {
         "gelf",
         "otlp_json",
         "otlp_proto",
+        "avro",
+        "json_schema",
+        "protobuf",
         "regex",
         "raw",
     ];
@@ -90,6 +97,9 @@ impl FormatKind {
             FormatKind::Gelf => "gelf",
             FormatKind::OtlpJson => "otlp_json",
             FormatKind::OtlpProto => "otlp_proto",
+            FormatKind::Avro => "avro",
+            FormatKind::JsonSchema => "json_schema",
+            FormatKind::Protobuf => "protobuf",
             FormatKind::Regex { .. } => "regex",
             FormatKind::Raw => "raw",
         }
@@ -97,7 +107,12 @@ impl FormatKind {
 
     /// Whether records have arrays, for `each` to find events in.
     pub fn has_arrays(&self) -> bool {
-        matches!(self, FormatKind::Json | FormatKind::Gelf)
+        matches!(self, FormatKind::Json | FormatKind::Gelf | FormatKind::JsonSchema)
+    }
+
+    /// Whether a record can only be read with its schema, which a registry has.
+    pub fn needs_registry(&self) -> bool {
+        matches!(self, FormatKind::Avro | FormatKind::Protobuf)
     }
 
     /// The field that has the time by the format's own rules, and how it is written there; `zone` is that of times which
@@ -114,6 +129,9 @@ impl FormatKind {
             FormatKind::Cef => Some(("rt", TimeFormat::Unix)),
             FormatKind::OtlpJson | FormatKind::OtlpProto => Some(("timeUnixNano", TimeFormat::UnixNanos)),
             FormatKind::Json
+            | FormatKind::Avro
+            | FormatKind::JsonSchema
+            | FormatKind::Protobuf
             | FormatKind::Logfmt
             | FormatKind::Csv { .. }
             | FormatKind::Tsv { .. }

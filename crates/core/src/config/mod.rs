@@ -18,6 +18,7 @@ mod own_topics;
 mod parser;
 mod path;
 mod raw;
+mod registry;
 mod secret;
 mod selector;
 mod show;

@@ -16,7 +16,7 @@ pub fn is_secret(property: &str) -> bool {
 /// Whether this line of a config file may show a secret to whoever reads an error about it.
 pub fn line_may_hold_one(line: &str) -> bool {
     let line = line.to_ascii_lowercase();
-    ["password", "secret", "key.pem", "jaas", "oauthbearer.config"].iter().any(|word| line.contains(word))
+    ["password", "secret", "token:", "key.pem", "jaas", "oauthbearer.config"].iter().any(|word| line.contains(word))
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ impl Config {
         self.grpc.advertise.iter().for_each(|address| out.entry(1, "advertise", text(address)));
         cluster(&mut out, &self.cluster);
         self.otlp.iter().for_each(|each| otlp(&mut out, each));
+        self.schema_registry.iter().for_each(|each| registry(&mut out, each));
         limits(&mut out, &self.limits);
         out.line(0, "telemetry:");
         let format = match self.telemetry.log_format {
@@ -446,6 +447,24 @@ fn otlp(out: &mut Yaml, otlp: &Otlp) {
     out.entry(1, "logs", otlp.logs);
     out.entry(1, "backlog_size", format_size(otlp.backlog_bytes));
     out.entry(1, "backlog_age", format_duration(otlp.backlog_age));
+}
+
+fn registry(out: &mut Yaml, registry: &SchemaRegistry) {
+    out.line(0, "schema_registry:");
+    out.entry(1, "url", text(&registry.url));
+    match &registry.credentials {
+        Credentials::None => {}
+        Credentials::Password { username, .. } => {
+            out.entry(1, "username", text(username));
+            out.entry(1, "password", text(MASK));
+        }
+        Credentials::Token(_) => out.entry(1, "token", text(MASK)),
+    }
+    if let Some(path) = &registry.certificate {
+        out.entry(1, "certificate", text(&path.display().to_string()));
+    }
+    out.entry(1, "timeout", format_duration(registry.timeout));
+    out.entry(1, "schemas", registry.schemas);
 }
 
 fn limits(out: &mut Yaml, limits: &Limits) {

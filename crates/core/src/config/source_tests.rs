@@ -41,7 +41,8 @@ fn errors_of_sources_and_aggregates_are_told() {
             ),
             ("a word for a time", source("    timestamp: kafka")),
             ("not in this version", source("    timestamp: { from: kafka }\n    format: raw\n    remap: '.a = 1'")),
-            ("unknown format", source("    timestamp: { from: kafka }\n    format: avro")),
+            ("unknown format", source("    timestamp: { from: kafka }\n    format: parquet")),
+            ("no schema registry", source("    timestamp: { from: kafka }\n    format: avro")),
             (
                 "a lead that is a dead letter's",
                 source("    timestamp: { from: kafka }\n    max_future: 30s\n    max_lead: 1m"),

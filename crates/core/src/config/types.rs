@@ -15,6 +15,7 @@ pub use super::format::{Each, Format, FormatKind, Parse};
 pub use super::letters::{LetterPayload, SourceDeadLetters};
 pub use super::making::{LabelMaking, Template};
 pub use super::path::{BadPath, FieldPath, RecordField, Step};
+pub use super::registry::{Credentials, SchemaRegistry};
 pub use super::times::Timestamp;
 pub use crate::value::time::TimeFormat;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// `None`: nothing is pushed.
     pub otlp: Option<Otlp>,
+    /// Where the schemas of sources are that need one.
+    pub schema_registry: Option<SchemaRegistry>,
     pub limits: Limits,
     pub telemetry: Telemetry,
     /// Worker threads, each with a consumer and a producer of its own.

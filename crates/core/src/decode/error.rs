@@ -1,5 +1,7 @@
 //! Why an event could not be decoded: a reason for metrics and headers, and a sentence for people.
 
+use std::sync::Arc;
+
 use crate::value::time::BadTime;
 
 /// Why an event is no event. It goes to the dead-letter topic with [`DecodeError::reason`] and this text.
@@ -25,6 +27,18 @@ pub enum DecodeError {
     NotInFormat { format: &'static str, text: Box<str> },
     #[error("the line is a comment")]
     Comment,
+    #[error(
+        "the event has {bytes} bytes and begins with {first}, not with 0 and the four bytes of a schema's id: was it written with a schema registry's serializer?"
+    )]
+    NoSchemaId { first: u8, bytes: usize },
+    #[error("the schema registry knows no schema {id}: {why}")]
+    UnknownSchema { id: u32, why: Arc<str> },
+    #[error("schema {id} cannot be used: {why}")]
+    BadSchema { id: u32, why: Box<str> },
+    #[error("schema {id} is not known yet: {why}")]
+    SchemaNotYet { id: u32, why: Arc<str> },
+    #[error("the event is not written as schema {id} has it: `{format}` ends to make sense at byte {at} of {bytes}")]
+    NotOfSchema { format: &'static str, id: u32, at: usize, bytes: usize },
     #[error("the event has no time: {place} is missing")]
     MissingTimestamp { place: Place },
     #[error("the event has no usable time: {place} {why}")]
@@ -43,13 +57,19 @@ impl DecodeError {
             DecodeError::NotAnObject { .. } => "not_an_object",
             DecodeError::NotInFormat { .. } => "not_in_format",
             DecodeError::Comment => "comment",
+            DecodeError::NoSchemaId { .. } => "no_schema_id",
+            DecodeError::UnknownSchema { .. } => "unknown_schema",
+            DecodeError::BadSchema { .. } => "bad_schema",
+            DecodeError::SchemaNotYet { .. } => "schema_not_yet",
+            DecodeError::NotOfSchema { .. } => "not_of_schema",
             DecodeError::MissingTimestamp { .. } => "missing_timestamp",
             DecodeError::BadTimestamp { .. } => "bad_timestamp",
         }
     }
 
-    /// Every value that [`DecodeError::reason`] can have but a comment's, which is no error.
-    pub const REASONS: [&str; 9] = [
+    /// Every value that [`DecodeError::reason`] can have of an event that is none: not a comment's, and not that of one
+    /// which waits for its schema.
+    pub const REASONS: [&str; 13] = [
         "empty",
         "too_large",
         "unpacked_too_large",
@@ -57,6 +77,10 @@ impl DecodeError {
         "not_json",
         "not_an_object",
         "not_in_format",
+        "no_schema_id",
+        "unknown_schema",
+        "bad_schema",
+        "not_of_schema",
         "missing_timestamp",
         "bad_timestamp",
     ];

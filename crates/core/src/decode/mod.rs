@@ -14,21 +14,24 @@ mod full;
 mod index;
 mod records;
 mod scan;
+mod schema;
 mod tail;
 mod unpack;
 mod wanted;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::value::time::BadTime;
 pub use error::{DecodeError, Place};
 pub use records::{Outcome, Part};
+pub use schema::{FoundSchema, Language, Reference, Schema, Schemas};
 pub use wanted::Values;
 
 use crate::config::{Each, FieldPath, Format, FormatKind, Parse, RecordField, Source, Timestamp};
 use crate::value::Value;
 use format::otlp::{self, OtlpProto};
-use format::{Json, Records, Texts};
+use format::{Json, Records, Registered, Texts, Wrapping};
 use records::{Run, Scratch, read_event};
 use tail::{Slots, Tail};
 use unpack::Packing;
@@ -93,6 +96,7 @@ enum Kind {
     Json(Json),
     Text(Texts),
     Otlp(OtlpProto),
+    Registered(Box<Registered>),
 }
 
 impl Decoder {
@@ -145,10 +149,18 @@ impl Decoder {
         }
         let scratch = wanted.iter().map(|_| Scratch::default()).collect();
         let kind = match &format.kind {
-            FormatKind::Json | FormatKind::Gelf | FormatKind::OtlpJson => {
+            FormatKind::Json | FormatKind::Gelf | FormatKind::OtlpJson | FormatKind::JsonSchema => {
                 let mut json = Json::new(wanted, arrays);
-                json.gelf = format.kind == FormatKind::Gelf;
+                json.wrapping = match format.kind {
+                    FormatKind::Gelf => Wrapping::EndsWithZero,
+                    FormatKind::JsonSchema => Wrapping::SchemaId,
+                    _ => Wrapping::None,
+                };
                 Kind::Json(json)
+            }
+            FormatKind::Avro | FormatKind::Protobuf => {
+                let language = if format.kind == FormatKind::Avro { Language::Avro } else { Language::Protobuf };
+                Kind::Registered(Box::new(Registered::new(language, wanted.pop().unwrap_or_default())))
             }
             FormatKind::OtlpProto => Kind::Otlp(OtlpProto { levels: wanted }),
             _ => {
@@ -157,6 +169,15 @@ impl Decoder {
             }
         };
         Decoder { kind, scratch, tail, max_bytes, spare: String::new(), unpacked: Vec::new(), max_unpacked }
+    }
+
+    /// The same with somebody who knows the schemas of records that have one; without, none is known.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Arc<dyn Schemas>) -> Decoder {
+        if let Kind::Registered(registered) = &mut self.kind {
+            registered.set_schemas(schemas);
+        }
+        self
     }
 
     /// Decodes the events of one record's payload (empty for a tombstone). `take` gets each event, or why it is none, in
@@ -190,6 +211,9 @@ impl Decoder {
             Kind::Json(json) => json.open(payload, spare).map(|text| run.payload(json, scratch, text)),
             Kind::Text(texts) => texts.open(payload, spare).map(|text| run.payload(texts, scratch, text)),
             Kind::Otlp(otlp) => otlp.open(payload, spare).map(|bytes| run.payload(otlp, scratch, bytes)),
+            Kind::Registered(events) => {
+                events.open(payload, spare).map(|bytes| run.payload(&mut **events, scratch, bytes))
+            }
         };
         if let Err(error) = opened {
             (run.take)(&Part::WHOLE, Err(error));
@@ -217,6 +241,10 @@ impl Decoder {
             Kind::Text(texts) => {
                 let text = texts.open(payload, spare)?;
                 read_event(texts, 0, text, 0..text.len(), (scratch, tail), record, &mut values)
+            }
+            Kind::Registered(events) => {
+                let bytes = events.open(payload, spare)?;
+                read_event(&mut **events, 0, bytes, 0..bytes.len(), (scratch, tail), record, &mut values)
             }
             // A request holds many, by its nature.
             Kind::Otlp(_) => return Err(DecodeError::NotAnObject { found: "a request with log records" }),

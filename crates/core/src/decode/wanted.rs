@@ -20,7 +20,7 @@ pub(super) struct Node {
     /// Wanted items of the array that is this value.
     pub items: Vec<(Pick, usize)>,
     /// This node's slot and those of all nodes under it.
-    below: Vec<usize>,
+    pub below: Vec<usize>,
 }
 
 impl Node {
@@ -115,7 +115,6 @@ impl Wanted {
     }
 
     /// One more than the largest slot.
-    #[cfg(test)]
     pub fn slots(&self) -> usize {
         self.slots
     }

@@ -36,6 +36,9 @@ pub fn format(check: &mut Checker, raw: &At<RawFormat>) -> Format {
         "gelf" => FormatKind::Gelf,
         "otlp_json" => FormatKind::OtlpJson,
         "otlp_proto" => FormatKind::OtlpProto,
+        "avro" => FormatKind::Avro,
+        "json_schema" => FormatKind::JsonSchema,
+        "protobuf" => FormatKind::Protobuf,
         "regex" => FormatKind::Regex { pattern: self::pattern(check, place, pattern.as_ref()) },
         "raw" => FormatKind::Raw,
         other => {
@@ -49,7 +52,7 @@ pub fn format(check: &mut Checker, raw: &At<RawFormat>) -> Format {
         (
             "lines",
             lines.as_ref().map(|at| at.place),
-            !of(&["json", "gelf", "otlp_json", "otlp_proto"]),
+            !of(&["json", "gelf", "otlp_json", "otlp_proto", "json_schema", "avro", "protobuf"]),
             "documents one after the other are events each anyway",
         ),
         (
@@ -150,7 +153,8 @@ pub fn parse(check: &mut Checker, raw: &RawSource) -> Vec<Parse> {
     let rules = raw.parse.0.iter().map(|(field, rule)| {
         let path = check.field_path(field.place, &field.value);
         let format = format(check, rule);
-        if matches!(format.kind, FormatKind::OtlpJson | FormatKind::OtlpProto) {
+        let of_records = matches!(format.kind, FormatKind::OtlpJson | FormatKind::OtlpProto | FormatKind::JsonSchema);
+        if of_records || format.kind.needs_registry() {
             let message = format!("`{}` is a format of records, not of text in a field", format.kind.name());
             check.error(rule.place, message, "use it as the source's `format`");
         }

@@ -9,6 +9,7 @@ mod kafka;
 mod label;
 mod measure;
 mod otlp;
+mod registry;
 mod service;
 mod source;
 mod time;
@@ -34,12 +35,15 @@ pub fn config(raw: &RawConfig, text: &str, env: &dyn Fn(&str) -> Option<String>)
     let (limits, keys) = service::limits(&mut check, &raw.limits);
     let sources = source::sources(&mut check, &raw.sources, &kafka.group_id);
     let aggregates = aggregate::aggregates(&mut check, &raw.aggregates, &sources, keys);
-    for (source, (name, _)) in sources.iter().zip(&raw.sources.value.0) {
+    for (source, (name, raw_source)) in sources.iter().zip(&raw.sources.value.0) {
+        let format = raw_source.format.as_ref().map_or(name.place, |format| format.place);
         format::enclosing(&mut check, name.place, source, &aggregates);
+        registry::is_there(&mut check, format, source, raw.schema_registry.as_ref());
     }
     let (http, grpc) = service::listeners(&mut check, &raw.http, &raw.grpc);
     let cluster = cluster::cluster(&mut check, &raw.cluster, &kafka.group_id);
     let otlp = otlp::otlp(&mut check, &raw.otlp, env);
+    let schema_registry = registry::registry(&mut check, raw.schema_registry.as_ref());
     let telemetry = service::telemetry(&mut check, &raw.telemetry);
     let workers = check.count(&raw.workers, 1, 1..=256);
     if check.problems.is_empty() {
@@ -53,6 +57,7 @@ pub fn config(raw: &RawConfig, text: &str, env: &dyn Fn(&str) -> Option<String>)
             grpc,
             cluster,
             otlp,
+            schema_registry,
             limits,
             telemetry,
             workers,

@@ -9,6 +9,7 @@ mod format;
 mod label;
 mod measure;
 mod otlp;
+mod registry;
 mod scalar;
 mod time;
 
@@ -18,6 +19,7 @@ pub use format::{Options, RawFormat};
 pub use label::{Label, RawLabel, RawTemplate};
 pub use measure::{Body, Measured, RawMeasure, RawUnit};
 pub use otlp::{RawCompression, RawOtlp, RawProtocol};
+pub use registry::RawSchemaRegistry;
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};
 pub use time::{RawTimes, RawTimestamp};
 
@@ -46,6 +48,7 @@ pub struct RawConfig {
     #[serde(default)]
     pub grpc: RawGrpc,
     pub otlp: Option<RawOtlp>,
+    pub schema_registry: Option<RawSchemaRegistry>,
     #[serde(default)]
     pub cluster: RawCluster,
     #[serde(default)]
@@ -123,7 +126,7 @@ pub struct RawSource {
     pub topics: At<Vec<At<String>>>,
     /// How the records are written: a name, or a name and its options: `combined`, `{ csv: { names: [time, host] } }`,
     /// `{ regex: '^(?<host>\\S+) ' }`. `json` is read as one document, as several one after the other, or as an array of
-    /// them: each is an event. Default: `json`.
+    /// them: each is an event. `avro` and `protobuf` need a `schema_registry`. Default: `json`.
     pub format: Option<At<RawFormat>>,
     /// Which array of a record holds its events: `Records`, or through several `resourceLogs[].scopeLogs[].logRecords[]`.
     /// Every element is an event; `^.account` is a field of what encloses it. Default: a record's documents are its events.

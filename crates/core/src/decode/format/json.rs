@@ -8,6 +8,7 @@ use super::super::fast::{self, Hints};
 use super::super::full;
 use super::super::index::Index;
 use super::super::scan::Scan;
+use super::super::schema;
 use super::super::wanted::{Sink, Wanted};
 use super::lenient::{self, Cursor};
 use super::walk::Walk;
@@ -21,8 +22,28 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(in super::super) struct Json {
     index: Index,
     levels: Vec<Level>,
-    /// A byte of zero may end a payload, as GELF has it over TCP.
-    pub gelf: bool,
+    pub wrapping: Wrapping,
+}
+
+/// What there may be around a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Wrapping {
+    None,
+    /// A byte of zero may end it, as GELF has it over TCP.
+    EndsWithZero,
+    /// It may begin with the id of a schema, which nothing has to be known of.
+    SchemaId,
+}
+
+impl Wrapping {
+    #[cold]
+    fn taken_off(self, payload: &[u8]) -> &[u8] {
+        match self {
+            Wrapping::None => payload,
+            Wrapping::EndsWithZero => payload.strip_suffix(b"\0").unwrap_or(payload),
+            Wrapping::SchemaId => schema::id(payload).map_or(payload, |(_, rest)| rest),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -42,7 +63,7 @@ impl Json {
         let mut arrays = arrays.iter().cloned();
         let level =
             |wanted: Wanted| Level { hints: Hints::new(&wanted), wanted, array: arrays.next().unwrap_or_default() };
-        Json { index: Index::default(), levels: wanted.into_iter().map(level).collect(), gelf: false }
+        Json { index: Index::default(), levels: wanted.into_iter().map(level).collect(), wrapping: Wrapping::None }
     }
 
     #[inline]
@@ -103,8 +124,8 @@ impl Records for Json {
 
     #[inline]
     fn open<'a>(&mut self, payload: &'a [u8], _: &'a mut String) -> Result<&'a str, DecodeError> {
+        let payload = if self.wrapping == Wrapping::None { payload } else { self.wrapping.taken_off(payload) };
         let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
-        let payload = if self.gelf { payload.strip_suffix(b"\0").unwrap_or(payload) } else { payload };
         let ascii = self.index.build(payload);
         text(payload, ascii)
     }

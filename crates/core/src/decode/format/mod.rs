@@ -3,6 +3,7 @@
 //! A [`Format`] reads one event's text into the fields that are wanted; that is all that most of them do. What a record's
 //! payload holds, one event or many, is for [`Records`] to say. JSON is both, and reads by the shortest way of all.
 
+mod avro;
 mod cef;
 mod clf;
 mod json;
@@ -12,15 +13,19 @@ mod logfmt;
 mod names;
 pub(super) mod otlp;
 mod pattern;
+mod protobuf;
 mod raw;
+mod registered;
 mod syslog;
 mod table;
 mod texts;
+mod wire;
 mod year;
 
 use std::ops::Range;
 
-pub(super) use json::Json;
+pub(super) use json::{Json, Wrapping};
+pub(super) use registered::Registered;
 pub(super) use texts::Texts;
 
 use super::ahead::{Ahead, Step};
@@ -131,10 +136,14 @@ fn not_in(format: &'static str, text: &str) -> DecodeError {
 /// The reader of one event's text in the format that a config chose; it puts what is wanted into the slots of `wanted`.
 pub(super) fn reader(format: &Chosen, wanted: Wanted) -> Box<dyn Format> {
     match &format.kind {
-        // Text in a field is no record of OpenTelemetry's; the config has been checked.
-        FormatKind::Json | FormatKind::Gelf | FormatKind::OtlpJson | FormatKind::OtlpProto => {
-            Box::new(Json::new(vec![wanted], &[]))
-        }
+        // Text in a field is no record of OpenTelemetry's, and has no schema; the config has been checked.
+        FormatKind::Json
+        | FormatKind::Gelf
+        | FormatKind::OtlpJson
+        | FormatKind::OtlpProto
+        | FormatKind::Avro
+        | FormatKind::JsonSchema
+        | FormatKind::Protobuf => Box::new(Json::new(vec![wanted], &[])),
         FormatKind::Logfmt => Box::new(logfmt::Logfmt(wanted)),
         FormatKind::Common | FormatKind::Combined => Box::new(clf::AccessLog::new(wanted, format.kind.name())),
         FormatKind::Syslog => Box::new(syslog::Syslog::new(wanted)),
@@ -149,6 +158,8 @@ pub(super) fn reader(format: &Chosen, wanted: Wanted) -> Box<dyn Format> {
     }
 }
 
+#[cfg(test)]
+mod schema_twins;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

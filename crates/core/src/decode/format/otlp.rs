@@ -7,6 +7,7 @@ use super::super::ahead::Step as Taken;
 use super::super::error::DecodeError;
 use super::super::wanted::{Sink, Wanted};
 use super::json::Elements;
+use super::wire::{Fields, Wire};
 use super::{Records, not_in};
 use crate::config::{FormatKind, Step};
 use crate::value::Value;
@@ -132,66 +133,6 @@ const LEVELS: [&[Field]; 4] = [
 const ELEMENTS: [u32; 3] = [1, 2, 2];
 /// Values in values in values: deeper than this nobody asks.
 const DEEPEST: usize = 16;
-
-/// What a field holds.
-#[derive(Clone, Copy)]
-enum Wire<'a> {
-    Number(u64),
-    Fixed(u64),
-    Bytes(&'a [u8]),
-}
-
-/// The fields of a message.
-struct Fields<'a> {
-    whole: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Fields<'a> {
-    fn of(message: &'a [u8]) -> Fields<'a> {
-        Fields { whole: message, at: 0 }
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.whole.get(self.at)?;
-            self.at += 1;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
-        let bytes = self.whole.get(self.at..self.at.checked_add(count)?)?;
-        self.at += count;
-        Some(bytes)
-    }
-
-    /// The next field's number and what it holds; `Some(None)` at the end, `None` if the message is broken.
-    #[expect(clippy::option_option, reason = "an end is no fault")]
-    fn next(&mut self) -> Option<Option<(u32, Wire<'a>)>> {
-        if self.at == self.whole.len() {
-            return Some(None);
-        }
-        let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).ok().filter(|number| *number > 0)?;
-        let wire = match tag & 7 {
-            0 => Wire::Number(self.varint()?),
-            1 => Wire::Fixed(u64::from_le_bytes(*self.bytes(8)?.first_chunk()?)),
-            2 => {
-                let count = usize::try_from(self.varint()?).ok()?;
-                Wire::Bytes(self.bytes(count)?)
-            }
-            5 => Wire::Fixed(u32::from_le_bytes(*self.bytes(4)?.first_chunk()?).into()),
-            _ => return None,
-        };
-        Some(Some((number, wire)))
-    }
-}
 
 /// Reads the fields of a message that are wanted below `node`.
 fn message<'a>(bytes: &'a [u8], schema: &[Field], wanted: &Wanted, node: usize, sink: &mut Sink<'a, '_>) -> Option<()> {
