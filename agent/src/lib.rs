@@ -27,6 +27,7 @@ pub mod query;
 pub mod replica;
 pub mod sample;
 pub mod schemas;
+pub mod server;
 pub mod sources;
 pub mod state;
 pub mod telemetry;

@@ -14,6 +14,7 @@ use crate::publish::{Outlet, Publisher};
 use crate::query::{self, GroupReader, Reader, Readiness};
 use crate::replica::{Files, ReplicaSettings, Replicas, Watch};
 use crate::schemas::SchemaKeeper;
+use crate::server::{Door, Locks};
 use crate::sources::{Plans, Sources};
 use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
 use crate::telemetry::Metrics;
@@ -87,8 +88,11 @@ impl Serving {
         topics_given: bool,
     ) -> anyhow::Result<Serving> {
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
+        let metrics = Arc::new(Metrics::new());
+        let locks = Locks::read(&config, &metrics).map_err(anyhow::Error::msg)?;
+        locks.warnings.iter().for_each(|line| tracing::warn!("{line}"));
         let directory = Arc::new(Directory::new(advertised(&config, grpc)));
-        let agent = Arc::new(assemble(config, topics_given, directory.clone())?);
+        let agent = Arc::new(assemble(config, topics_given, directory.clone(), metrics)?);
         let reader = Arc::new(Reader {
             registry: agent.registry.clone(),
             sources: Sources::new(agent.plans()),
@@ -147,7 +151,7 @@ impl Serving {
             created_series: agent.config.http.created_series,
         };
         let services = grpc_state(&agent, publisher.group.clone(), readiness.clone(), monitor.clone());
-        servers.extend(serve(listeners, pages, services, outlet, stopped));
+        servers.extend(serve(locks.doors(listeners.http, listeners.grpc), pages, services, outlet, stopped));
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving {
             http,
@@ -217,9 +221,13 @@ fn advertised(config: &Config, listens: SocketAddr) -> Option<Address> {
     }
 }
 
-fn assemble(config: Config, topics_given: bool, directory: Arc<Directory>) -> anyhow::Result<Agent> {
+fn assemble(
+    config: Config,
+    topics_given: bool,
+    directory: Arc<Directory>,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Agent> {
     let clock = Clock::default();
-    let metrics = Arc::new(Metrics::new());
     let own = directory.own().map(ToString::to_string);
     let settings = Settings::new(config.kafka.clone(), "streamgauge".into())
         .advertise(own)
@@ -290,7 +298,7 @@ fn monitor(agent: &Agent) -> anyhow::Result<Option<Arc<Monitor>>> {
 
 /// Serves until the sender of `stopped` is dropped.
 fn serve(
-    listeners: Listeners,
+    (http_door, grpc_door): (Door, Door),
     http: HttpState,
     grpc: GrpcState,
     outlet: Option<Arc<dyn Outlet>>,
@@ -303,8 +311,8 @@ fn serve(
             () = until => {}
         }
     };
-    let http = http::serve(listeners.http, http, ends(stopped.clone()));
-    let grpc = grpc::serve(listeners.grpc, grpc, ends(stopped));
+    let http = http::serve(http_door, http, ends(stopped.clone()));
+    let grpc = grpc::serve(grpc_door, grpc, ends(stopped));
     vec![
         tokio::spawn(publish),
         tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),

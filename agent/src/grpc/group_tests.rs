@@ -4,6 +4,7 @@ use super::serve;
 use crate::publish::{ClosedWindow, Publisher};
 use crate::query::testing::{Agent, CONFIG, MINUTE, Request as Event, T0, event};
 use crate::query::{Answer, Condition, GroupReader, QueryError, Request, Time, quantile};
+use crate::server::{Door, Protocol};
 use crate::state::{Address, Directory, Group, TaskId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ async fn serving(agent: &Agent) -> Address {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: Address = listener.local_addr().unwrap().to_string().into();
     let state = super::tests::state(agent, Arc::new(Vec::new));
-    tokio::spawn(serve(listener, state, std::future::pending()));
+    tokio::spawn(serve(Door::open(listener, Protocol::Grpc).unwrap(), state, std::future::pending()));
     address
 }
 

@@ -21,21 +21,25 @@ use crate::cluster::Monitor;
 pub use loadtest::{LoadTestApi, request as load_test_request};
 pub use topic::TopicApi;
 
+use crate::config::Right;
 use crate::loadtest::LoadTests;
 use crate::query::{GroupReader, Readiness};
+use crate::server::{Door, Guard, Need, Refused};
 use crate::telemetry::{Metrics, RequestSpans};
 use crate::topics::Topics;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use streamgauge_proto::FILE_DESCRIPTOR_SET;
 use streamgauge_proto::peer::v1::peer_service_server::PeerServiceServer;
 use streamgauge_proto::v1::cluster_service_server::ClusterServiceServer;
 use streamgauge_proto::v1::load_test_service_server::LoadTestServiceServer;
 use streamgauge_proto::v1::query_service_server::QueryServiceServer;
 use streamgauge_proto::v1::topic_service_server::TopicServiceServer;
-use tokio::net::TcpListener;
+use tonic::body::Body;
+use tonic::codegen::http::Response;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::{Code, Status};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
 
@@ -45,6 +49,8 @@ const MAX_REQUEST_BYTES: usize = 1 << 20;
 const MAX_PEER_REQUEST_BYTES: usize = 4 << 20;
 /// Requests that one connection may have open at a time.
 const MAX_REQUESTS_PER_CONNECTION: usize = 64;
+/// A client that does not answer a ping of this interval is gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// What the services need.
 #[derive(Clone)]
@@ -62,11 +68,7 @@ pub struct GrpcState {
 ///
 /// # Errors
 /// If the server fails; a failing connection is not its failure.
-pub async fn serve(
-    listener: TcpListener,
-    state: GrpcState,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), tonic::transport::Error> {
+pub async fn serve(door: Door, state: GrpcState, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let health = health::Health { readiness: state.readiness.clone() };
     let peer =
         PeerServiceServer::new(peer::Peer { state: state.clone() }).max_decoding_message_size(MAX_PEER_REQUEST_BYTES);
@@ -75,8 +77,11 @@ pub async fn serve(
     let topics = TopicServiceServer::new(TopicApi { topics: state.topics.clone() });
     let load_tests = LoadTestServiceServer::new(LoadTestApi { tests: state.load_tests.clone() });
     let query = QueryServiceServer::new(query::Query { state }).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let lock = door.lock().clone();
     let mut router = Server::builder()
         .layer(tower::layer::layer_fn(RequestSpans))
+        .layer(tower::layer::layer_fn(move |inner| Guard::new(inner, lock.clone(), need, refuse)))
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
         .concurrency_limit_per_connection(MAX_REQUESTS_PER_CONNECTION)
         .add_service(query)
         .add_service(peer)
@@ -94,7 +99,30 @@ pub async fn serve(
         (Ok(v1), Ok(v1alpha)) => router = router.add_service(v1).add_service(v1alpha),
         (Err(error), _) | (_, Err(error)) => tracing::error!("gRPC reflection is off: {error}"),
     }
-    // An answer is two small writes: without this the second waits 40 ms for the client's delayed acknowledgement.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    router.serve_with_incoming_shutdown(incoming, shutdown).await
+    router.serve_with_incoming_shutdown(door.connections()?, shutdown).await?;
+    Ok(())
+}
+
+/// What a method needs: one line for each service, or method of a service.
+fn need(path: &str) -> Need {
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+    Need::Right(match (service, method) {
+        ("grpc.health.v1.Health", _) => return Need::Health,
+        ("streamgauge.v1.ClusterService", _) => Right::ClusterRead,
+        ("streamgauge.v1.TopicService", "ListTopics" | "GetTopic") => Right::ClusterRead,
+        ("streamgauge.v1.TopicService", _) => Right::Topics,
+        ("streamgauge.v1.LoadTestService", _) => Right::LoadTests,
+        ("streamgauge.peer.v1.PeerService", _) => Right::Peer,
+        // Queries, reflection, and what there is not.
+        _ => Right::Read,
+    })
+}
+
+fn refuse(refused: &Refused) -> Response<Body> {
+    let code = match refused {
+        // Not RESOURCE_EXHAUSTED: between agents, that is an answer that would be too large.
+        Refused::Unknown | Refused::LockedOut => Code::Unauthenticated,
+        Refused::Forbidden { .. } => Code::PermissionDenied,
+    };
+    Status::new(code, refused.to_string()).into_http()
 }

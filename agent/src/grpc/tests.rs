@@ -6,6 +6,7 @@ use crate::kafka::Settings;
 use crate::loadtest::{LoadTests, Sources};
 use crate::query::testing::{Agent, MINUTE, T0, event};
 use crate::query::{GroupReader, Readiness};
+use crate::server::{Door, Protocol};
 use crate::telemetry::Metrics;
 use crate::topics::{Policy, Topics};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ struct Server {
     channel: Channel,
     is_ready: Arc<AtomicBool>,
     stop: tokio::sync::oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
 /// What the services need, for an agent that knows of no others and of no Kafka.
@@ -55,7 +56,7 @@ impl Server {
             Arc::new(move || if flag.load(Ordering::Relaxed) { vec![] } else { vec!["not yet".into()] });
         let state = state(agent, readiness);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let task = tokio::spawn(serve(listener, state, async move {
+        let task = tokio::spawn(serve(Door::open(listener, Protocol::Grpc).unwrap(), state, async move {
             let _ = stopped.await;
         }));
         let channel = Channel::from_shared(address).unwrap().connect().await.unwrap();

@@ -3,26 +3,33 @@
 #![forbid(unsafe_code)]
 
 use crate::cluster::View;
-use crate::config::Histograms;
+use crate::config::{Histograms, Right};
 use crate::export::prometheus::{Format, Style, accepts_gzip};
 use crate::publish::Publisher;
 use crate::query::Readiness;
+use crate::server::{Caller, Door, Guard, Lock, Need, Refused};
 use crate::telemetry::{Metrics, RequestSpans};
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use std::future::Future;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use std::time::Duration;
 use tokio::sync::Semaphore;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
 
 mod page;
 #[cfg(test)]
 mod tests;
+
+/// Largest request, bytes: no page reads a body.
+const MAX_REQUEST_BYTES: usize = 64 << 10;
+/// How long an answer may take to begin; a reload waits for a commit of every worker.
+const LONGEST_REQUEST: Duration = Duration::from_secs(120);
 
 /// What may be asked of the agent itself.
 pub trait Control: Send + Sync {
@@ -53,16 +60,35 @@ pub struct HttpState {
 /// # Errors
 /// If the server fails; a failing connection is not its failure.
 pub async fn serve(
-    listener: TcpListener,
+    door: Door,
     state: HttpState,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    // A page is many writes; a socket that refuses this is only slower.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, router(state)).with_graceful_shutdown(shutdown).await
+    let router = router(state, door.lock().clone()).into_make_service_with_connect_info::<Caller>();
+    axum::serve(door.connections()?, router).with_graceful_shutdown(shutdown).await
 }
 
-fn router(state: HttpState) -> Router {
+/// What a path needs. One that is not there tells nothing to whoever may not read.
+fn need(path: &str) -> Need {
+    match path {
+        "/-/healthy" | "/-/ready" => Need::Health,
+        "/-/reload" => Need::Right(Right::Reload),
+        _ => Need::Right(Right::Read),
+    }
+}
+
+fn refuse(refused: &Refused) -> Response {
+    let status = match refused {
+        Refused::Unknown => StatusCode::UNAUTHORIZED,
+        Refused::Forbidden { .. } => StatusCode::FORBIDDEN,
+        Refused::LockedOut => StatusCode::TOO_MANY_REQUESTS,
+    };
+    let asked =
+        (status == StatusCode::UNAUTHORIZED).then_some([(WWW_AUTHENTICATE, "Basic realm=\"streamgauge\", Bearer")]);
+    (status, asked, format!("{refused}\n")).into_response()
+}
+
+fn router(state: HttpState, lock: Arc<Lock>) -> Router {
     let pages = Arc::new(Semaphore::new(page::PAGES_AT_A_TIME));
     Router::new()
         .route("/", get(index))
@@ -71,6 +97,9 @@ fn router(state: HttpState) -> Router {
         .route("/-/ready", get(ready))
         .route("/-/config", get(config))
         .route("/-/reload", post(reload))
+        .layer(RequestBodyLimitLayer::new(MAX_REQUEST_BYTES))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, LONGEST_REQUEST))
+        .layer(tower::layer::layer_fn(move |inner| Guard::new(inner, lock.clone(), need, refuse)))
         .layer(tower::layer::layer_fn(RequestSpans))
         .with_state(state)
 }

@@ -4,6 +4,7 @@ use super::{HttpState, serve};
 use crate::config::Histograms;
 use crate::publish::Publisher;
 use crate::query::testing::{Agent, T0, event};
+use crate::server::{Door, Protocol};
 use crate::telemetry::Metrics;
 use std::io::Read;
 use std::sync::Arc;
@@ -58,7 +59,7 @@ async fn pages_are_served_until_the_shutdown() {
         created_series: true,
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, state, async move {
+    let server = tokio::spawn(serve(Door::open(listener, Protocol::Http).unwrap(), state, async move {
         let _ = stopped.await;
     }));
 

@@ -1,6 +1,8 @@
 //! What happens in the house, said in words; which metric counts it is decided here.
 
-use super::metrics::{AdjustedLabels, FieldLabels, OutcomeLabel, PassedByLabels, SkippedLabels, ValueLabels};
+use super::metrics::{
+    AdjustedLabels, DoorLabels, FieldLabels, OutcomeLabel, PassedByLabels, SkippedLabels, ValueLabels,
+};
 use super::{
     AggregateLabel, BrokerLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel,
     TaskLabels, TopicLabel,
@@ -30,6 +32,16 @@ impl Metrics {
     /// The schema registry was asked: `found`, `unknown` or `failed`.
     pub fn schema_request(&self, outcome: &'static str) {
         self.schema_requests.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// What became of a call at a door, or of a connection.
+    pub fn door_call(&self, door: &'static str, outcome: &'static str) {
+        self.door_calls.get_or_create(&DoorLabels { door, outcome }).inc();
+    }
+
+    /// The files of a door's lock were read again: `changed` or `failed`.
+    pub fn door_lock_read(&self, door: &'static str, outcome: &'static str) {
+        self.door_lock_reads.get_or_create(&DoorLabels { door, outcome }).inc();
     }
 
     /// So many texts in a field were not in the format that `parse` names.

@@ -70,6 +70,12 @@ pub struct OutcomeLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DoorLabels {
+    pub door: &'static str,
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FieldLabels {
     pub source: String,
     pub field: String,
@@ -143,6 +149,8 @@ pub struct Metrics {
     pub checkpoint_failures: Counter,
     pub restore_unstable: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub aggregate_gap: Counters<AggregateLabel>,
+    pub door_calls: Counters<DoorLabels>,
+    pub door_lock_reads: Counters<DoorLabels>,
     pub reload_ok: Gauge,
     pub reload_time: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub memory_budget: Gauge,
@@ -210,6 +218,8 @@ impl Metrics {
             checkpoint_failures: registered(r, Name::CheckpointFailures, Counter::default()),
             restore_unstable: registered(r, Name::RestoreUnstable, Gauge::default()),
             aggregate_gap: registered(r, Name::AggregateGap, Family::default()),
+            door_calls: registered(r, Name::DoorCalls, Family::default()),
+            door_lock_reads: registered(r, Name::DoorLockReads, Family::default()),
             reload_ok: registered(r, Name::ReloadOk, Gauge::default()),
             reload_time: registered(r, Name::ReloadTime, Gauge::default()),
             memory_budget: registered(r, Name::MemoryBudget, Gauge::default()),

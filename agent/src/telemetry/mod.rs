@@ -9,8 +9,8 @@ mod signals;
 
 pub use logging::{LoggingError, init_logging, signals};
 pub use metrics::{
-    AggregateLabel, BrokerLabel, CommitLabels, Counters, DecodeErrorLabels, Durations, Gauges, Metrics, ReasonLabel,
-    RebalanceLabels, SourceLabel, TaskLabels, TopicLabel,
+    AggregateLabel, BrokerLabel, CommitLabels, Counters, DecodeErrorLabels, DoorLabels, Durations, Gauges, Metrics,
+    ReasonLabel, RebalanceLabels, SourceLabel, TaskLabels, TopicLabel,
 };
 pub use names::{Kind, Name};
 pub use process::{ProcessStats, resident_bytes, trim_heap};

@@ -92,6 +92,10 @@ names! {
     ReloadOk Gauge "streamgauge_config_last_reload_successful" [],
         "1 if the config in force is the one that was last asked for, 0 if a reload was refused since";
     ReloadTime Gauge "streamgauge_config_last_reload_success_timestamp_seconds" [], "When the config in force was loaded";
+    DoorCalls Counter "streamgauge_door_calls" ["door", "outcome"],
+        "Calls of the HTTP and gRPC listeners: allowed, unauthenticated, forbidden (without the right), locked_out (failed too often), handshake_failed (no TLS came about)";
+    DoorLockReads Counter "streamgauge_door_lock_reads" ["door", "outcome"],
+        "Certificates, keys and tokens read again: changed (in force for new connections), failed (what was read before stays in force)";
     MemoryBudget Gauge "streamgauge_memory_budget_bytes" [], "limits.memory_budget; 0 if there is none";
     Paused Gauge "streamgauge_paused_partitions" [], "Partitions that are not read until memory is free again";
     Pauses Counter "streamgauge_pauses" [], "How often partitions were paused because memory came near its budget";

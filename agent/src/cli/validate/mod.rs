@@ -5,10 +5,12 @@ mod sample;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::config::{
     self, Aggregate, Config, FamilyType, Source, TimeFormat, Timestamp, TopicSelector, format_duration,
 };
+use crate::server::Locks;
 
 #[derive(clap::Args)]
 pub struct ValidateArgs {
@@ -32,11 +34,18 @@ pub fn run(args: &ValidateArgs) -> u8 {
             return 2;
         }
     };
+    let locks = match Locks::read(&config, &Arc::default()) {
+        Ok(locks) => locks,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{}: {error}", args.config.display());
+            return 2;
+        }
+    };
     // Nobody to read it is no reason to fail.
     if !args.sample.is_asked_for() {
         let _ = write!(std::io::stdout(), "{}", summary(&args.config.display().to_string(), &config));
     }
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(&locks.warnings) {
         let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
     let reached = if args.connect { look_at_kafka(&config) } else { 0 };

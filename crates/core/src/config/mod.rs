@@ -12,6 +12,7 @@ mod conditions;
 mod error;
 mod format;
 mod letters;
+mod lock;
 mod making;
 mod names;
 mod own_topics;
@@ -30,6 +31,7 @@ use std::path::Path;
 
 pub use cluster::*;
 pub use error::ConfigError;
+pub use lock::*;
 pub use names::*;
 pub use own_topics::{changelog_topic, dead_letter_topic, is_own_topic, letters_of, sanitized};
 pub use selector::TopicSelector;
@@ -80,6 +82,8 @@ pub fn json_schema() -> serde_json::Value {
 
 #[cfg(test)]
 mod format_tests;
+#[cfg(test)]
+mod lock_tests;
 #[cfg(test)]
 mod otlp_tests;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::cluster::Cluster;
 use super::cluster::Granularity;
+use super::lock::Lock;
 use super::secret::MASK;
 use super::types::*;
 use super::units::{format_duration, format_size};
@@ -29,9 +30,11 @@ impl Config {
         };
         out.entry(1, "histograms", histograms);
         out.entry(1, "created_series", self.http.created_series);
+        lock(&mut out, &self.http.lock);
         out.line(0, "grpc:");
         out.entry(1, "listen", text(&self.grpc.listen.to_string()));
         self.grpc.advertise.iter().for_each(|address| out.entry(1, "advertise", text(address)));
+        lock(&mut out, &self.grpc.lock);
         cluster(&mut out, &self.cluster);
         self.otlp.iter().for_each(|each| otlp(&mut out, each));
         self.schema_registry.iter().for_each(|each| registry(&mut out, each));
@@ -447,6 +450,15 @@ fn otlp(out: &mut Yaml, otlp: &Otlp) {
     out.entry(1, "logs", otlp.logs);
     out.entry(1, "backlog_size", format_size(otlp.backlog_bytes));
     out.entry(1, "backlog_age", format_duration(otlp.backlog_age));
+}
+
+fn lock(out: &mut Yaml, lock: &Lock) {
+    for (depth, key, value) in lock.shown() {
+        match value {
+            Some(value) => out.entry(depth, &key, value),
+            None => out.line(depth, format!("{key}:")),
+        }
+    }
 }
 
 fn registry(out: &mut Yaml, registry: &SchemaRegistry) {

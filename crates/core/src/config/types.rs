@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cluster::Cluster;
+use super::lock::Lock;
 use super::selector::TopicSelector;
 use super::units::format_duration;
 
@@ -370,6 +371,7 @@ pub struct Http {
     pub histograms: Histograms,
     /// Whether OpenMetrics text says since when totals count.
     pub created_series: bool,
+    pub lock: Lock,
 }
 
 /// Which buckets histograms have in the protobuf exposition. Text knows classic ones only.
@@ -385,6 +387,7 @@ pub struct Grpc {
     pub listen: SocketAddr,
     /// `host:port` that other agents of the group reach this one at; `None`: where it listens.
     pub advertise: Option<String>,
+    pub lock: Lock,
 }
 
 /// What an agent shows a receiver that asks who it is: PEM files.

@@ -7,6 +7,7 @@ mod condition;
 mod format;
 mod kafka;
 mod label;
+mod lock;
 mod measure;
 mod otlp;
 mod registry;

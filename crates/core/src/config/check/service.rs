@@ -8,10 +8,12 @@ use tracing_subscriber::EnvFilter;
 
 use super::super::at::At;
 use super::super::error::suggest;
+use super::super::lock::Lock;
 use super::super::raw::{
     RawGrpc, RawGuarantee, RawHistograms, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry,
 };
 use super::super::types::{Grpc, Guarantee, Histograms, Http, Limits, LogFormat, OnLoss, State, Telemetry};
+use super::lock::{self, Keys};
 use super::{Checker, DAY, MILLISECOND, SECOND};
 
 const KIB: u64 = 1 << 10;
@@ -65,8 +67,21 @@ pub fn limits(check: &mut Checker, raw: &RawLimits) -> (Limits, usize) {
 }
 
 pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, Grpc) {
-    let http_listen = listen(check, "http", &http.listen, 9746);
-    let grpc_listen = listen(check, "grpc", &grpc.listen, 9747);
+    let http_lock = Keys {
+        web_config_file: http.web_config_file.as_ref(),
+        tls: http.tls.as_ref(),
+        identities: http.identities.as_ref(),
+        open_health: http.open_health,
+    };
+    let grpc_lock = Keys {
+        web_config_file: grpc.web_config_file.as_ref(),
+        tls: grpc.tls.as_ref(),
+        identities: grpc.identities.as_ref(),
+        open_health: grpc.open_health,
+    };
+    let (http_lock, grpc_lock) = (lock::lock(check, &http_lock), lock::lock(check, &grpc_lock));
+    let http_listen = listen(check, "http", &http.listen, 9746, &http_lock);
+    let grpc_listen = listen(check, "grpc", &grpc.listen, 9747, &grpc_lock);
     let one_port = http_listen.port() == grpc_listen.port() && http_listen.port() != 0;
     let one_host =
         http_listen.ip() == grpc_listen.ip() || http_listen.ip().is_unspecified() || grpc_listen.ip().is_unspecified();
@@ -81,7 +96,8 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
     };
     let advertise = grpc.advertise.as_ref().and_then(|raw| advertise(check, raw));
     let created_series = http.created_series.unwrap_or(true);
-    (Http { listen: http_listen, histograms, created_series }, Grpc { listen: grpc_listen, advertise })
+    let http = Http { listen: http_listen, histograms, created_series, lock: http_lock };
+    (http, Grpc { listen: grpc_listen, advertise, lock: grpc_lock })
 }
 
 /// `host:port`, as other machines write it.
@@ -99,7 +115,7 @@ fn advertise(check: &mut Checker, raw: &At<String>) -> Option<String> {
     None
 }
 
-fn listen(check: &mut Checker, what: &str, raw: &Option<At<String>>, port: u16) -> SocketAddr {
+fn listen(check: &mut Checker, what: &str, raw: &Option<At<String>>, port: u16, lock: &Lock) -> SocketAddr {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let Some(raw) = raw else { return default };
     let Ok(address) = raw.value.trim().parse::<SocketAddr>() else {
@@ -107,9 +123,7 @@ fn listen(check: &mut Checker, what: &str, raw: &Option<At<String>>, port: u16) 
         check.error(raw.place, format!("`{}` is not an address to listen on", raw.value), help);
         return default;
     };
-    if !address.ip().is_loopback() {
-        check.warn(format!("{what}.listen is {address}: whoever reaches this machine can read it, without a password"));
-    }
+    lock::open_beyond_loopback(check, what, address, lock);
     address
 }
 

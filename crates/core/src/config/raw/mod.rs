@@ -7,6 +7,7 @@ mod cluster;
 mod condition;
 mod format;
 mod label;
+mod lock;
 mod measure;
 mod otlp;
 mod registry;
@@ -17,6 +18,7 @@ pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawPr
 pub use condition::{RawCondition, RawTerm, RawWhere, Tests};
 pub use format::{Options, RawFormat};
 pub use label::{Label, RawLabel, RawTemplate};
+pub use lock::{RawClientCertificates, RawIdentities, RawIdentity, RawRight, RawTls};
 pub use measure::{Body, Measured, RawMeasure, RawUnit};
 pub use otlp::{RawCompression, RawOtlp, RawProtocol};
 pub use registry::RawSchemaRegistry;
@@ -319,6 +321,14 @@ pub struct RawHttp {
     /// Whether OpenMetrics text has a series `…_created` for each total, which says since when it counts. Servers that do not
     /// know what it is for store it as one more series; protobuf says it without one. Default: `true`.
     pub created_series: Option<bool>,
+    /// A file in the format of Prometheus' `--web.config.file` with `tls_server_config` and `basic_auth_users`, instead of
+    /// `tls` and `identities`. Its users may do everything that this listener offers.
+    pub web_config_file: Option<At<String>>,
+    pub tls: Option<RawTls>,
+    /// Who may call, by a name of your choice. Default: everybody; with a `tls.client_ca`, whoever has a certificate.
+    pub identities: Option<RawIdentities>,
+    /// Whether health and readiness are answered to everybody who gets a connection. Default: `true`.
+    pub open_health: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -340,6 +350,14 @@ pub struct RawGrpc {
     /// `host:port` under which the other agents of the group reach this one; they learn it from Kafka. Default: the address
     /// it listens on.
     pub advertise: Option<At<String>>,
+    /// A file in the format of Prometheus' `--web.config.file` with `tls_server_config` and `basic_auth_users`, instead of
+    /// `tls` and `identities`. Its users may do everything that this listener offers.
+    pub web_config_file: Option<At<String>>,
+    pub tls: Option<RawTls>,
+    /// Who may call, by a name of your choice. Default: everybody; with a `tls.client_ca`, whoever has a certificate.
+    pub identities: Option<RawIdentities>,
+    /// Whether health and readiness are answered to everybody who gets a connection. Default: `true`.
+    pub open_health: Option<bool>,
 }
 
 /// Everything that can grow has a limit.

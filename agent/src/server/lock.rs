@@ -1,0 +1,250 @@
+//! The lock of a door: who gets in, and who may do what. Its files are read again when they change.
+
+use super::attempts::{Attempts, PERIOD};
+use super::caller::Caller;
+
+use super::identities::{self, Credentials, Hash, Known, sha256};
+use super::material::Material;
+use super::refused::Refused;
+use crate::clock::Clock;
+use crate::config::{Lock as Config, Right};
+use crate::telemetry::Metrics;
+use parking_lot::{Mutex, RwLock};
+use rustls::ServerConfig;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+/// How often the files are looked at. Their contents are compared: Kubernetes swaps directories under them.
+const LOOK: Duration = Duration::from_secs(2);
+/// Passwords that are compared at a time: each costs tens of milliseconds of a processor.
+const PASSWORDS_AT_A_TIME: usize = 2;
+/// Passwords that were right and need not be hashed again, until the files change.
+const REMEMBERED: usize = 1_000;
+
+/// What a door speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http,
+    Grpc,
+}
+
+impl Protocol {
+    /// The door's name in the log and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Grpc => "grpc",
+        }
+    }
+
+    const fn alpn(self) -> &'static [u8] {
+        match self {
+            Protocol::Http => b"http/1.1",
+            Protocol::Grpc => b"h2",
+        }
+    }
+}
+
+/// What a path asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Health and readiness: nothing, unless the config says so; then whoever may read.
+    Health,
+    Right(Right),
+}
+
+/// One door's.
+pub struct Lock {
+    protocol: Protocol,
+    config: Config,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    now: RwLock<Arc<Material>>,
+    attempts: Mutex<Attempts>,
+    hashing: Semaphore,
+    remembered: Mutex<HashMap<Hash, Arc<Known>>>,
+}
+
+impl Lock {
+    /// Reads the lock's files.
+    ///
+    /// # Errors
+    /// One line: what is wrong with which file.
+    pub fn read(protocol: Protocol, config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Result<Lock, String> {
+        let door = protocol.name();
+        let material = Material::read(config, protocol.alpn()).map_err(|error| format!("{door}: {error}"))?;
+        Ok(Lock {
+            protocol,
+            config: config.clone(),
+            clock,
+            metrics,
+            now: RwLock::new(Arc::new(material)),
+            attempts: Mutex::default(),
+            hashing: Semaphore::new(PASSWORDS_AT_A_TIME),
+            remembered: Mutex::default(),
+        })
+    }
+
+    pub fn door(&self) -> &'static str {
+        self.protocol.name()
+    }
+
+    /// What of the files has no effect.
+    pub fn warnings(&self) -> Vec<String> {
+        self.material().warnings.iter().map(|line| format!("{}: {line}", self.door())).collect()
+    }
+
+    /// What the files leave to be wished for, if others than this machine reach the door.
+    pub fn weakness(&self) -> Option<&'static str> {
+        let now = self.material();
+        match (now.is_open(), &now.tls) {
+            (true, _) => Some("whoever reaches this machine can use it: it asks for no password, token or certificate"),
+            (false, None) => Some("tokens and passwords can be read on the way: it has no TLS"),
+            (false, Some(_)) => None,
+        }
+    }
+
+    /// What new connections are greeted with.
+    pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.material().tls.clone()
+    }
+
+    fn material(&self) -> Arc<Material> {
+        self.now.read().clone()
+    }
+
+    /// Counts what became of a call or a connection.
+    pub(super) fn count(&self, outcome: &'static str) {
+        self.metrics.door_call(self.door(), outcome);
+    }
+
+    /// Who is calling; nobody where nobody is asked for.
+    ///
+    /// # Errors
+    /// If it is not known who, or somebody who may not do this.
+    pub async fn admit(
+        self: &Arc<Self>,
+        caller: &Caller,
+        authorization: Option<&str>,
+        need: Need,
+    ) -> Result<Option<Arc<str>>, Refused> {
+        let right = match need {
+            Need::Health if self.config.open_health => return Ok(None),
+            Need::Health => Right::Read,
+            Need::Right(right) => right,
+        };
+        let now = self.material();
+        if now.identities.is_empty() {
+            // TLS has let in nobody without a certificate, if there is one to have.
+            return Ok(caller.subject.as_ref().map(|subject| subject.to_string().into()));
+        }
+        let known = match authorization {
+            Some(header) => self.by_header(&now, caller, header).await?,
+            None => {
+                caller.subject.as_ref().and_then(|subject| identities::by_subject(&now.identities, subject)).cloned()
+            }
+        };
+        match known {
+            Some(known) if known.may(right) => Ok(Some(known.name.clone())),
+            Some(known) => Err(Refused::Forbidden { who: known.name.clone(), right }),
+            None => Err(Refused::Unknown),
+        }
+    }
+
+    async fn by_header(
+        self: &Arc<Self>,
+        now: &Arc<Material>,
+        caller: &Caller,
+        header: &str,
+    ) -> Result<Option<Arc<Known>>, Refused> {
+        let key = sha256(header.as_bytes());
+        let found = match Credentials::parse(header) {
+            Credentials::Token(token) => identities::by_token(&now.identities, &token).cloned(),
+            Credentials::Password { .. } => self.remembered.lock().get(&key).cloned(),
+            Credentials::Unknown => None,
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+        let (from, at) = (caller.address.ip(), self.clock.boot_time());
+        if self.attempts.lock().is_locked_out(from, at) {
+            return Err(Refused::LockedOut);
+        }
+        if let Credentials::Password { user, password } = Credentials::parse(header) {
+            // It is closed by nobody.
+            let Ok(_permit) = self.hashing.acquire().await else { return Err(Refused::LockedOut) };
+            let all = now.clone();
+            let compared = spawn_blocking(move || identities::by_password(&all.identities, &user, &password).cloned());
+            if let Some(known) = compared.await.ok().flatten() {
+                self.remember(now, key, &known);
+                return Ok(Some(known));
+            }
+        }
+        if self.attempts.lock().failed(from, self.clock.boot_time()) {
+            tracing::warn!(
+                target: "audit", door = self.door(), %from,
+                "audit: too many failed attempts: not listened to for {} s", PERIOD.as_secs()
+            );
+        }
+        Ok(None)
+    }
+
+    fn remember(&self, material: &Arc<Material>, key: Hash, known: &Arc<Known>) {
+        // Held meanwhile: what is remembered never outlives the files it was compared with.
+        let now = self.now.read();
+        let mut remembered = self.remembered.lock();
+        if Arc::ptr_eq(&now, material) && remembered.len() < REMEMBERED {
+            remembered.insert(key, known.clone());
+        }
+    }
+
+    /// Reads the files again, and takes what changed. `last`: what was wrong with them before.
+    pub(super) fn look(&self, last: &mut Option<String>) {
+        let read = Material::read(&self.config, self.protocol.alpn());
+        let door = self.door();
+        match read {
+            Ok(material) if material.fingerprint == self.material().fingerprint => *last = None,
+            Ok(material) => {
+                let mut now = self.now.write();
+                *now = Arc::new(material);
+                self.remembered.lock().clear();
+                drop(now);
+                self.metrics.door_lock_read(door, "changed");
+                tracing::info!(
+                    "{door}: certificates, keys or tokens have changed and are in force for new connections"
+                );
+                *last = None;
+            }
+            Err(error) if last.as_ref() == Some(&error) => {}
+            Err(error) => {
+                self.metrics.door_lock_read(door, "failed");
+                tracing::error!("{door}: {error}; what was read before stays in force");
+                *last = Some(error);
+            }
+        }
+    }
+
+    /// Looks at the files for as long as the door is there.
+    pub(super) async fn watch(self: Arc<Self>) {
+        let mut last = None;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let lock = self.clone();
+            let looked = spawn_blocking(move || {
+                lock.look(&mut last);
+                last
+            });
+            // It cannot panic; if it did, the next look begins anew.
+            last = looked.await.unwrap_or_default();
+        }
+    }
+
+    /// Whether there are files to look at.
+    pub(super) fn has_files(&self) -> bool {
+        let Config { web_config_file, tls, identities, .. } = &self.config;
+        web_config_file.is_some() || tls.is_some() || identities.iter().any(|each| each.token_file.is_some())
+    }
+}

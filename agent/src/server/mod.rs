@@ -1,0 +1,26 @@
+//! What every door of the agent shares, under `http` and `grpc`: connections with their limits, TLS, who is calling, and
+//! what they may do. A door says which right each of its paths needs, and how it refuses; everything else is here.
+
+#![forbid(unsafe_code)]
+
+mod attempts;
+mod caller;
+mod guard;
+mod identities;
+mod listen;
+mod lock;
+mod locks;
+mod material;
+mod refused;
+mod tls;
+mod web_config;
+
+#[cfg(test)]
+mod tests;
+
+pub use caller::Caller;
+pub use guard::Guard;
+pub use listen::{Connection, Connections, Door};
+pub use lock::{Lock, Need, Protocol};
+pub use locks::Locks;
+pub use refused::Refused;

@@ -1,0 +1,125 @@
+//! Checks of the locks of `http` and `grpc`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::super::at::At;
+use super::super::lock::{Hidden, Identity, Lock, Right, TlsFiles, is_bcrypt};
+use super::super::raw::{RawClientCertificates, RawIdentities, RawIdentity, RawRight, RawTls};
+use super::Checker;
+
+/// The keys of a listener that belong to its lock.
+pub struct Keys<'a> {
+    pub web_config_file: Option<&'a At<String>>,
+    pub tls: Option<&'a RawTls>,
+    pub identities: Option<&'a RawIdentities>,
+    pub open_health: Option<bool>,
+}
+
+pub fn lock(check: &mut Checker, raw: &Keys<'_>) -> Lock {
+    let web_config_file = raw.web_config_file.map(|path| file(check, "web_config_file", path));
+    if let (Some(path), true) = (raw.web_config_file, raw.tls.is_some() || raw.identities.is_some()) {
+        let help = "keep the file, or write all of it here";
+        check.error(path.place, "`web_config_file` goes together with neither `tls` nor `identities`", help);
+    }
+    let tls = raw.tls.map(|tls| self::tls(check, tls));
+    let asks = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let identities = raw.identities.map_or(&[][..], |map| &map.value.0[..]);
+    if let (Some(map), []) = (raw.identities, identities) {
+        check.error(map.place, "nobody is in `identities`", "name somebody, or leave the key out");
+    }
+    Lock {
+        web_config_file,
+        tls,
+        identities: identities.iter().map(|(name, raw)| identity(check, name, raw, asks)).collect(),
+        open_health: raw.open_health.unwrap_or(true),
+    }
+}
+
+/// What to say of a door that others than this machine can reach.
+pub fn open_beyond_loopback(check: &mut Checker, what: &str, address: SocketAddr, lock: &Lock) {
+    if address.ip().is_loopback() || lock.web_config_file.is_some() {
+        // What such a file leaves open is known when it is read.
+        return;
+    }
+    let asks = !lock.identities.is_empty() || lock.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    match (&lock.tls, asks) {
+        (_, false) => check.warn(format!(
+            "{what}.listen is {address}: whoever reaches this machine can read it, without a password; {what}.tls and \
+             {what}.identities lock it (docs/security.md)"
+        )),
+        (None, true) => check.warn(format!(
+            "{what}.listen is {address} without TLS: tokens and passwords can be read on the way; set {what}.tls"
+        )),
+        (Some(_), true) => {}
+    }
+}
+
+fn tls(check: &mut Checker, raw: &RawTls) -> TlsFiles {
+    if let (Some(asked), None) = (&raw.client_certificates, &raw.client_ca) {
+        check.error(asked.place, "nobody can check clients' certificates", "add `client_ca`");
+    }
+    TlsFiles {
+        certificate: file(check, "certificate", &raw.certificate),
+        key: file(check, "key", &raw.key),
+        client_ca: raw.client_ca.as_ref().map(|path| file(check, "client_ca", path)),
+        client_required: !matches!(
+            raw.client_certificates.as_ref().map(|at| at.value),
+            Some(RawClientCertificates::Optional)
+        ),
+    }
+}
+
+fn identity(check: &mut Checker, name: &At<String>, raw: &RawIdentity, asks_for_certificates: bool) -> Identity {
+    if name.value.is_empty() || name.value.contains(':') || name.value.chars().any(char::is_control) {
+        check.error(name.place, "this is not the name of an identity", "it is not empty and has no colon");
+    }
+    if raw.token_file.is_none() && raw.password_hash.is_none() && raw.certificate_subject.is_none() {
+        let help = "add `token_file`, `password_hash` or `certificate_subject`";
+        check.error(name.place, format!("nothing proves that a caller is `{}`", name.value), help);
+    }
+    if let (Some(subject), false) = (&raw.certificate_subject, asks_for_certificates) {
+        check.error(subject.place, "clients are not asked for a certificate", "add `tls.client_ca`");
+    }
+    let may = raw.may.as_ref().map_or_else(|| vec![Right::Read], |rights| rights.iter().map(right).collect());
+    Identity {
+        name: name.value.clone(),
+        token_file: raw.token_file.as_ref().map(|path| file(check, "token_file", path)),
+        password_hash: raw.password_hash.as_ref().map(|hash| password_hash(check, hash)),
+        certificate_subject: raw.certificate_subject.as_ref().map(|subject| text(check, subject)),
+        may,
+    }
+}
+
+fn right(raw: &RawRight) -> Right {
+    match raw {
+        RawRight::Read => Right::Read,
+        RawRight::ClusterRead => Right::ClusterRead,
+        RawRight::Topics => Right::Topics,
+        RawRight::LoadTests => Right::LoadTests,
+        RawRight::Reload => Right::Reload,
+        RawRight::Peer => Right::Peer,
+    }
+}
+
+fn password_hash(check: &mut Checker, raw: &At<String>) -> Hidden {
+    let hash = text(check, raw);
+    if !is_bcrypt(&hash) {
+        let help = "make it with `htpasswd -nBC 10 NAME`, in single quotes; it begins with `$2`";
+        check.error(raw.place, "this is not a bcrypt hash of a cost that can be afforded (4 to 16)", help);
+    }
+    Hidden(hash)
+}
+
+fn file(check: &mut Checker, key: &str, raw: &At<String>) -> PathBuf {
+    let path = text(check, raw);
+    if path.trim().is_empty() {
+        check.error(raw.place, format!("`{key}` names no file"), "write its path");
+    }
+    path.into()
+}
+
+fn text(check: &mut Checker, raw: &At<String>) -> String {
+    check.no_quoted_reference(raw.place, &raw.value);
+    raw.value.clone()
+}
