@@ -35,6 +35,8 @@ pub struct AuditArgs {
     /// The agent's gRPC address [default: grpc.listen of the config].
     #[arg(long, env = "STREAMGAUGE_ADDRESS")]
     address: Option<String>,
+    #[command(flatten)]
+    access: client::AccessArgs,
 }
 
 /// Runs the verb. Exit code 0: all that was compared is the same; 2: something is not.
@@ -46,10 +48,10 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(USAGE));
         }
     };
-    let address = args.address.clone().unwrap_or_else(|| format!("http://{}", config.grpc.listen));
+    let address = args.address.clone().unwrap_or_else(|| config.grpc.listen.to_string());
     let last = (!args.all).then_some(args.last);
     // First the answers, then the topic: a recount can stop where an answer stands, but not the other way round.
-    let (checks, from) = client::block_on(ask(&config, &address, last))?;
+    let (checks, from) = client::block_on(ask(&config, (&address, &args.access), last))?;
     let schemas = super::schemas(&config)?;
     let (mut different, mut compared) = (false, 0);
     for source in &config.sources {
@@ -113,8 +115,12 @@ impl Question {
 }
 
 /// Asks for all that is to be compared. Also returns from when on (Unix milliseconds) windows are.
-async fn ask(config: &Config, address: &str, last: Option<Duration>) -> anyhow::Result<(Vec<Question>, Option<i64>)> {
-    let mut client = client::connect(address).await?;
+async fn ask(
+    config: &Config,
+    (address, access): (&str, &client::AccessArgs),
+    last: Option<Duration>,
+) -> anyhow::Result<(Vec<Question>, Option<i64>)> {
+    let mut client = client::connect(address, access).await?;
     let status = client.get_status(pb::GetStatusRequest {}).await.map_err(client::refused)?.into_inner();
     if !status.ready {
         anyhow::bail!("the agent is not ready: {}", status.not_ready_reasons.join("; "));

@@ -148,3 +148,22 @@ fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
         ExitCode::FAILURE
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_has_arguments_that_go_together_and_a_lock_can_be_opened_by_those_that_ask_an_agent() {
+        Cli::command().debug_assert();
+        let verbs: [&[&str]; 5] =
+            [&["query"], &["audit", "-c", "x"], &["cluster", "health"], &["topics", "list"], &["loadtest"]];
+        for verb in verbs {
+            let access = ["--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c", "--token-file", "d"];
+            let parsed = Cli::try_parse_from(["streamgauge"].iter().chain(verb).chain(&access));
+            // A verb may want more; that it does not know these would be told first.
+            let unknown = parsed.err().filter(|error| error.kind() == clap::error::ErrorKind::UnknownArgument);
+            assert!(unknown.is_none(), "{verb:?}: {unknown:?}");
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::publish::{Outlet, Publisher};
 use crate::query::{self, GroupReader, Reader, Readiness};
 use crate::replica::{Files, ReplicaSettings, Replicas, Watch};
 use crate::schemas::SchemaKeeper;
-use crate::server::{Door, Locks};
+use crate::server::{Access, Door, Locks};
 use crate::sources::{Plans, Sources};
 use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
 use crate::telemetry::Metrics;
@@ -90,6 +90,7 @@ impl Serving {
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
         let metrics = Arc::new(Metrics::new());
         let locks = Locks::read(&config, &metrics).map_err(anyhow::Error::msg)?;
+        let access = Access::read(&config.grpc.peer).map_err(|error| anyhow::anyhow!("grpc.peer: {error}"))?;
         locks.warnings.iter().for_each(|line| tracing::warn!("{line}"));
         let directory = Arc::new(Directory::new(advertised(&config, grpc)));
         let agent = Arc::new(assemble(config, topics_given, directory.clone(), metrics)?);
@@ -101,7 +102,8 @@ impl Serving {
         });
         let state = &agent.config.state;
         let (standbys, global_view) = (state.standby_replicas, state.global_view);
-        let group = GroupReader::new(reader.clone(), directory.clone(), agent.metrics.clone(), standbys, global_view);
+        let (reading, known, counts) = (reader.clone(), directory.clone(), agent.metrics.clone());
+        let group = GroupReader::new(reading, known, counts, standbys, global_view, access);
         let publisher = Arc::new(Publisher::new(Arc::new(group)));
         let (stop, stopped) = watch::channel(());
         let mut servers = Vec::new();

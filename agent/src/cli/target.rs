@@ -1,5 +1,6 @@
 //! Whom the verbs for topics and load tests ask: Kafka itself, or an agent.
 
+use super::client::AccessArgs;
 use super::produce::{parse_duration, parse_property};
 use crate::config::{Kafka, Topics as TopicsConfig};
 use crate::kafka::Settings;
@@ -13,6 +14,8 @@ pub struct TargetArgs {
     /// Ask the agent at this address (its grpc.listen) instead of Kafka; what its config allows is what can be done.
     #[arg(long, value_name = "HOST:PORT", global = true)]
     pub agent: Option<String>,
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Brokers to begin with, host:port, separated by commas.
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "localhost:9092", global = true)]
     pub bootstrap_servers: String,

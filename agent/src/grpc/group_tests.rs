@@ -1,10 +1,11 @@
 //! Agents that ask each other over real sockets: one answer for the group.
 
 use super::serve;
+use crate::config::{ClientAccess, Identity, Lock as LockConfig, Right, TlsFiles};
 use crate::publish::{ClosedWindow, Publisher};
 use crate::query::testing::{Agent, CONFIG, MINUTE, Request as Event, T0, event};
 use crate::query::{Answer, Condition, GroupReader, QueryError, Request, Time, quantile};
-use crate::server::{Door, Protocol};
+use crate::server::{Access, Door, Lock, Protocol};
 use crate::state::{Address, Directory, Group, TaskId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +26,14 @@ async fn serving(agent: &Agent) -> Address {
 
 /// The group as `agent` sees it, with others that have what they have.
 fn group(agent: &Agent, others: &[(Address, &[i32])]) -> GroupReader {
+    group_with(agent, others, Access::default())
+}
+
+fn group_with(agent: &Agent, others: &[(Address, &[i32])], access: Access) -> GroupReader {
     let directory = Directory::new(Some("self:1".into()));
     let others = others.iter().map(|(address, has)| (address.clone(), has.iter().map(|p| id(*p)).collect()));
     directory.set(Group::new(others.chain([("self:1".into(), vec![id(0)])])));
-    GroupReader::new(agent.reader.clone(), Arc::new(directory), Arc::default(), 0, false)
+    GroupReader::new(agent.reader.clone(), Arc::new(directory), Arc::default(), 0, false, access)
 }
 
 /// Events of three partitions over some minutes, many keys, durations from 1 ms to 3 s.
@@ -262,4 +267,52 @@ async fn a_window_of_which_a_faster_agent_has_expired_a_part_is_not_said_to_be_w
     }
     let windows = shown(&parts[0], &publisher).await;
     assert!(!windows.is_empty() && windows.iter().all(|window| !window.is_whole), "{windows:?}");
+}
+
+#[tokio::test]
+async fn agents_with_locked_doors_answer_each_other_by_tls_and_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let pair = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(path("a.pem"), pair.cert.pem()).unwrap();
+    std::fs::write(path("a.key"), pair.key_pair.serialize_pem()).unwrap();
+    let lock = |token: &str| {
+        std::fs::write(path(token), format!("{token}-token-of-some-length")).unwrap();
+        Some(path(token))
+    };
+    let identity = |name: &str, may: Right| Identity {
+        name: name.to_owned(),
+        token_file: lock(name),
+        password_hash: None,
+        certificate_subject: None,
+        may: vec![may],
+    };
+    let tls = TlsFiles { certificate: path("a.pem"), key: path("a.key"), client_ca: None, client_required: false };
+    let identities = vec![identity("agents", Right::Peer), identity("readers", Right::Read)];
+    let config = LockConfig { tls: Some(tls), identities, ..LockConfig::default() };
+
+    let (mut own, mut other) = (Agent::having(0..1, 2), Agent::having(1..2, 2));
+    own.commit(0, &[event(T0, "/a", 200)], 0);
+    other.commit(0, &[event(T0, "/a", 200)], 0);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: Address = listener.local_addr().unwrap().to_string().into();
+    let lock = Lock::read(Protocol::Grpc, &config, own.reader.clock.clone(), Arc::default()).unwrap();
+    let state = super::tests::state(&other, Arc::new(Vec::new));
+    tokio::spawn(serve(Door::new(listener, Arc::new(lock)), state, std::future::pending()));
+
+    let missing = async |ca: Option<&str>, token: Option<&str>| {
+        let files = ClientAccess { ca: ca.map(path), certificate: None, token_file: token.map(path) };
+        let group = group_with(&own, &[(address.clone(), &[1])], Access::read(&files).unwrap());
+        let answer = group.query(&Request { aggregate: "http".into(), ..Request::default() }).await.unwrap();
+        answer.missing.into_iter().map(|missing| missing.reason).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(missing(Some("a.pem"), Some("agents")).await, "");
+    let without = missing(Some("a.pem"), None).await;
+    assert!(without.contains("a valid token"), "{without}");
+    let reader = missing(Some("a.pem"), Some("readers")).await;
+    assert!(reader.contains("readers does not have the right `peer`"), "{reader}");
+    assert!(
+        missing(None, Some("agents")).await.contains("cannot be reached"),
+        "a door with TLS answers nobody without"
+    );
 }

@@ -12,6 +12,7 @@ use super::select::{Selection, is_totals};
 use super::status::{Known, as_gathered};
 use super::{Answer, Reader, Request, Source, wire};
 use crate::aggregate::{AggregatePlan, WindowSpan};
+use crate::server::Access;
 use crate::state::{Address, Directory, Group, Task, TaskId};
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
@@ -96,14 +97,15 @@ impl GroupReader {
         metrics: Arc<Metrics>,
         standbys: usize,
         global_view: bool,
+        access: Access,
     ) -> GroupReader {
-        let peers = Arc::new(Peers::new(reader.clock.clone(), metrics));
+        let peers = Arc::new(Peers::new(reader.clock.clone(), metrics, access));
         GroupReader { reader, directory, peers, standbys, global_view }
     }
 
     /// An agent that knows of no others.
     pub fn alone(reader: Arc<Reader>) -> GroupReader {
-        GroupReader::new(reader, Arc::default(), Arc::default(), 0, false)
+        GroupReader::new(reader, Arc::default(), Arc::default(), 0, false, Access::default())
     }
 
     /// # Errors

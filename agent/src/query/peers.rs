@@ -2,6 +2,7 @@
 
 use super::error::QueryError;
 use crate::clock::{BootTime, Clock};
+use crate::server::{Access, Calls};
 use crate::state::{Address, Group};
 use crate::telemetry::Metrics;
 use parking_lot::Mutex;
@@ -10,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use streamgauge_proto::peer::v1 as peer;
 use streamgauge_proto::peer::v1::peer_service_client::PeerServiceClient;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
 /// How long one agent may take for an answer; then its partitions are missing.
@@ -35,7 +35,7 @@ pub enum PeerError {
 
 /// One agent.
 struct Peer {
-    client: PeerServiceClient<Channel>,
+    client: PeerServiceClient<Calls>,
     /// Not asked again before this.
     resting_until: Option<(BootTime, String)>,
 }
@@ -44,6 +44,7 @@ struct Peer {
 pub struct Peers {
     clock: Clock,
     metrics: Arc<Metrics>,
+    access: Access,
     known: Mutex<HashMap<Address, Peer>>,
 }
 
@@ -54,8 +55,8 @@ impl std::fmt::Debug for Peers {
 }
 
 impl Peers {
-    pub fn new(clock: Clock, metrics: Arc<Metrics>) -> Peers {
-        Peers { clock, metrics, known: Mutex::default() }
+    pub fn new(clock: Clock, metrics: Arc<Metrics>, access: Access) -> Peers {
+        Peers { clock, metrics, access, known: Mutex::default() }
     }
 
     /// Forgets agents that are no longer in the group.
@@ -118,12 +119,12 @@ impl Peers {
     }
 
     /// A client to ask now; none while the agent is left alone.
-    fn client(&self, address: &Address) -> Result<PeerServiceClient<Channel>, PeerError> {
+    fn client(&self, address: &Address) -> Result<PeerServiceClient<Calls>, PeerError> {
         let mut known = self.known.lock();
         let peer = match known.get_mut(address) {
             Some(peer) => peer,
             None => {
-                let client = connect(address).map_err(PeerError::Failed)?;
+                let client = connect(address, &self.access).map_err(PeerError::Failed)?;
                 known.entry(address.clone()).or_insert(Peer { client, resting_until: None })
             }
         };
@@ -155,14 +156,13 @@ pub fn too_large(limit: usize) -> QueryError {
 }
 
 /// Connects when it is first used, and again whenever the connection is gone.
-fn connect(address: &Address) -> Result<PeerServiceClient<Channel>, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| format!("`{address}`, which an agent advertises, is no address: {error}"))?;
+fn connect(address: &Address, access: &Access) -> Result<PeerServiceClient<Calls>, String> {
+    let endpoint = access.endpoint(address).map_err(|error| format!("what an agent advertises: {error}"))?;
     let channel = endpoint
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .connect_lazy();
-    Ok(PeerServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
+    Ok(PeerServiceClient::new(access.calls(channel)).max_decoding_message_size(MAX_ANSWER_BYTES))
 }

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod caller;
+mod client;
 mod guard;
 mod identities;
 mod listen;
@@ -19,6 +20,7 @@ mod web_config;
 mod tests;
 
 pub use caller::Caller;
+pub use client::{Access, Calls};
 pub use guard::Guard;
 pub use listen::{Connection, Connections, Door};
 pub use lock::{Lock, Need, Protocol};

@@ -8,12 +8,12 @@ use crate::config::{self, Kafka};
 use crate::grpc::cluster_translate as translate;
 use crate::kafka::Settings;
 use crate::kafka::cluster::{CallError, ClusterClient};
+use crate::server::Calls;
 use anyhow::{Context, anyhow};
 use parking_lot::Mutex;
 use std::time::Duration;
 use streamgauge_proto::v1 as pb;
 use streamgauge_proto::v1::cluster_service_client::ClusterServiceClient;
-use tonic::transport::Channel;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Wrong(String);
 
 pub enum Asker {
-    Agent(ClusterServiceClient<Channel>),
+    Agent(Box<ClusterServiceClient<Calls>>),
     Kafka(Box<Direct>),
 }
 
@@ -50,9 +50,9 @@ impl Asker {
                 (config.kafka, Filter::of(&config.cluster.watch.lag), config.cluster.watch.timeout)
             }
             (None, None) => {
-                let client = ClusterServiceClient::new(client::channel(&target.agent).await?);
+                let client = ClusterServiceClient::new(client::channel(&target.agent, &target.access).await?);
                 // The server limits nothing of it: an answer is as large as the cluster is.
-                return Ok(Asker::Agent(client.max_decoding_message_size(usize::MAX)));
+                return Ok(Asker::Agent(Box::new(client.max_decoding_message_size(usize::MAX))));
             }
         };
         let servers = kafka.bootstrap_servers.clone();

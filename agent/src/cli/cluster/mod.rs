@@ -38,6 +38,8 @@ pub struct Target {
     /// Ask this agent's gRPC address.
     #[arg(long, env = "STREAMGAUGE_ADDRESS", default_value = client::GRPC)]
     agent: String,
+    #[command(flatten)]
+    access: client::AccessArgs,
     /// A librdkafka property for --bootstrap-servers, such as security.protocol=SASL_SSL. Can be repeated.
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property, requires = "bootstrap_servers")]
     properties: Vec<(String, String)>,

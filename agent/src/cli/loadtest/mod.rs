@@ -11,6 +11,7 @@ use crate::config::{LoadTests as Limits, parse_size};
 use crate::grpc::{LoadTestApi, load_test_request};
 use crate::kafka::Settings;
 use crate::loadtest::{Acks, Compression, LoadTests, Sources, Spec};
+use crate::server::Calls;
 use clap::Args;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,7 +20,6 @@ use streamgauge_proto::v1 as pb;
 use streamgauge_proto::v1::load_test_service_client::LoadTestServiceClient;
 use streamgauge_proto::v1::load_test_service_server::LoadTestService;
 use tokio_stream::StreamExt;
-use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 /// The ladder's steps unless others are given.
@@ -76,7 +76,7 @@ pub struct LoadTestArgs {
 /// Whoever runs the tests.
 enum Server {
     Here(LoadTestApi),
-    Agent(LoadTestServiceClient<Channel>),
+    Agent(Box<LoadTestServiceClient<Calls>>),
 }
 
 /// Runs the verb. Exit code 0: every event was acknowledged; 1: it failed; 2: events were not acknowledged, or what was
@@ -91,7 +91,9 @@ pub fn run(args: &LoadTestArgs) -> anyhow::Result<ExitCode> {
     };
     block_on(async {
         let server = match &args.target.agent {
-            Some(address) => Server::Agent(LoadTestServiceClient::new(client::channel(address).await?)),
+            Some(address) => Server::Agent(Box::new(LoadTestServiceClient::new(
+                client::channel(address, &args.target.access).await?,
+            ))),
             None => Server::Here(here(&args.target)),
         };
         let mut tests = Vec::new();

@@ -61,6 +61,8 @@ pub struct QueryArgs {
     /// The agent's gRPC address.
     #[arg(long, env = "STREAMGAUGE_ADDRESS", default_value = client::GRPC)]
     address: String,
+    #[command(flatten)]
+    access: client::AccessArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -84,7 +86,7 @@ pub fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(args: QueryArgs) -> anyhow::Result<String> {
-    let mut client = client::connect(&args.address).await?;
+    let mut client = client::connect(&args.address, &args.access).await?;
     let listed = client.list_aggregates(pb::ListAggregatesRequest::default()).await.map_err(client::refused)?;
     let aggregates = listed.into_inner().aggregates;
     let Some(name) = &args.aggregate else {

@@ -6,13 +6,13 @@ mod show;
 use super::client::{self, block_on};
 use super::target::{Output, TargetArgs};
 use crate::grpc::TopicApi;
+use crate::server::Calls;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 use streamgauge_proto::v1 as pb;
 use streamgauge_proto::v1::topic_service_client::TopicServiceClient;
 use streamgauge_proto::v1::topic_service_server::TopicService;
-use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 #[derive(Args)]
@@ -77,7 +77,7 @@ enum Verb {
 /// Whoever answers.
 enum Server {
     Kafka(TopicApi),
-    Agent(TopicServiceClient<Channel>),
+    Agent(TopicServiceClient<Calls>),
 }
 
 /// One method for each call, whoever answers it.
@@ -108,7 +108,9 @@ calls! {
 pub fn run(args: TopicsArgs) -> anyhow::Result<ExitCode> {
     block_on(async {
         let server = match &args.target.agent {
-            Some(address) => Server::Agent(TopicServiceClient::new(client::channel(address).await?)),
+            Some(address) => {
+                Server::Agent(TopicServiceClient::new(client::channel(address, &args.target.access).await?))
+            }
             None => Server::Kafka(TopicApi { topics: args.target.topics() }),
         };
         match args.verb {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::config::{
     self, Aggregate, Config, FamilyType, Source, TimeFormat, Timestamp, TopicSelector, format_duration,
 };
-use crate::server::Locks;
+use crate::server::{Access, Locks};
 
 #[derive(clap::Args)]
 pub struct ValidateArgs {
@@ -34,7 +34,8 @@ pub fn run(args: &ValidateArgs) -> u8 {
             return 2;
         }
     };
-    let locks = match Locks::read(&config, &Arc::default()) {
+    let peer = Access::read(&config.grpc.peer).map_err(|error| format!("grpc.peer: {error}"));
+    let locks = match peer.and_then(|_| Locks::read(&config, &Arc::default())) {
         Ok(locks) => locks,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{}: {error}", args.config.display());

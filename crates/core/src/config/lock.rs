@@ -53,6 +53,17 @@ pub struct Identity {
     pub may: Vec<Right>,
 }
 
+/// How another agent's door is opened: files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientAccess {
+    /// The authority that signed its certificate; with it, TLS is spoken.
+    pub ca: Option<PathBuf>,
+    /// The caller's own certificate, and its key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Its first line is the token to show.
+    pub token_file: Option<PathBuf>,
+}
+
 /// A text that is not shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hidden(pub String);
@@ -144,6 +155,26 @@ impl Lock {
             lines.push((1, "open_health".to_owned(), Some(self.open_health.to_string())));
         }
         lines
+    }
+}
+
+impl ClientAccess {
+    /// The lines below `grpc`.
+    pub fn shown(&self) -> Vec<ShownLine> {
+        let certificate = self.certificate.as_ref();
+        let files = [
+            ("ca", self.ca.as_ref()),
+            ("certificate", certificate.map(|(certificate, _)| certificate)),
+            ("key", certificate.map(|(_, key)| key)),
+            ("token_file", self.token_file.as_ref()),
+        ];
+        let mut lines = vec![(1, "peer".to_owned(), None)];
+        for (key, path) in files {
+            if let Some(path) = path {
+                lines.push((2, key.to_owned(), Some(quoted(&path.display().to_string()))));
+            }
+        }
+        if lines.len() > 1 { lines } else { Vec::new() }
     }
 }
 

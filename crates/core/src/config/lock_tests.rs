@@ -12,7 +12,7 @@ fn locked(section: &str) -> Result<Config, ConfigError> {
 #[test]
 fn a_lock_is_read_shown_without_its_secrets_and_reads_back() {
     let section = format!(
-        "http: {{ web_config_file: web.yml }}\ngrpc:\n  tls: {{ certificate: a.pem, key: a.key, client_ca: ca.pem, client_certificates: optional }}\n  identities:\n    ops: {{ token_file: t, may: [topics, peer] }}\n    prometheus: {{ password_hash: '{HASH}' }}\n    mtls: {{ certificate_subject: 'CN=a,O=b' }}\n"
+        "http: {{ web_config_file: web.yml }}\ngrpc:\n  peer: {{ ca: ca.pem, token_file: t }}\n  tls: {{ certificate: a.pem, key: a.key, client_ca: ca.pem, client_certificates: optional }}\n  identities:\n    ops: {{ token_file: t, may: [topics, peer] }}\n    prometheus: {{ password_hash: '{HASH}' }}\n    mtls: {{ certificate_subject: 'CN=a,O=b' }}\n"
     );
     let config = locked(&section).unwrap();
     assert_eq!(config.http.lock.web_config_file, Some("web.yml".into()));
@@ -48,6 +48,7 @@ fn what_cannot_lock_anything_is_refused() {
     };
     refused("web_config_file: w, tls: { certificate: c, key: k }", "neither `tls` nor `identities`");
     refused("tls: { certificate: c, key: k, client_certificates: required }", "nobody can check");
+    refused("peer: { certificate: c }", "go together");
     refused("identities: {}", "nobody is in `identities`");
     refused("identities: { a: {} }", "nothing proves that a caller is `a`");
     refused("identities: { 'a:b': { token_file: t } }", "not the name of an identity");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cluster::Cluster;
 use super::cluster::Granularity;
-use super::lock::Lock;
+use super::lock::ShownLine;
 use super::secret::MASK;
 use super::types::*;
 use super::units::{format_duration, format_size};
@@ -30,11 +30,12 @@ impl Config {
         };
         out.entry(1, "histograms", histograms);
         out.entry(1, "created_series", self.http.created_series);
-        lock(&mut out, &self.http.lock);
+        shown(&mut out, self.http.lock.shown());
         out.line(0, "grpc:");
         out.entry(1, "listen", text(&self.grpc.listen.to_string()));
         self.grpc.advertise.iter().for_each(|address| out.entry(1, "advertise", text(address)));
-        lock(&mut out, &self.grpc.lock);
+        shown(&mut out, self.grpc.peer.shown());
+        shown(&mut out, self.grpc.lock.shown());
         cluster(&mut out, &self.cluster);
         self.otlp.iter().for_each(|each| otlp(&mut out, each));
         self.schema_registry.iter().for_each(|each| registry(&mut out, each));
@@ -452,8 +453,8 @@ fn otlp(out: &mut Yaml, otlp: &Otlp) {
     out.entry(1, "backlog_age", format_duration(otlp.backlog_age));
 }
 
-fn lock(out: &mut Yaml, lock: &Lock) {
-    for (depth, key, value) in lock.shown() {
+fn shown(out: &mut Yaml, lines: Vec<ShownLine>) {
+    for (depth, key, value) in lines {
         match value {
             Some(value) => out.entry(depth, &key, value),
             None => out.line(depth, format!("{key}:")),

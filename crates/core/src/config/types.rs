@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cluster::Cluster;
-use super::lock::Lock;
+use super::lock::{ClientAccess, Lock};
 use super::selector::TopicSelector;
 use super::units::format_duration;
 
@@ -387,6 +387,8 @@ pub struct Grpc {
     pub listen: SocketAddr,
     /// `host:port` that other agents of the group reach this one at; `None`: where it listens.
     pub advertise: Option<String>,
+    /// How the other agents' doors are opened.
+    pub peer: ClientAccess,
     pub lock: Lock,
 }
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::super::at::At;
-use super::super::lock::{Hidden, Identity, Lock, Right, TlsFiles, is_bcrypt};
-use super::super::raw::{RawClientCertificates, RawIdentities, RawIdentity, RawRight, RawTls};
+use super::super::lock::{ClientAccess, Hidden, Identity, Lock, Right, TlsFiles, is_bcrypt};
+use super::super::raw::{RawClientCertificates, RawIdentities, RawIdentity, RawPeer, RawRight, RawTls};
 use super::Checker;
 
 /// The keys of a listener that belong to its lock.
@@ -34,6 +34,25 @@ pub fn lock(check: &mut Checker, raw: &Keys<'_>) -> Lock {
         identities: identities.iter().map(|(name, raw)| identity(check, name, raw, asks)).collect(),
         open_health: raw.open_health.unwrap_or(true),
     }
+}
+
+/// How the other agents' doors are opened.
+pub fn peer(check: &mut Checker, raw: Option<&RawPeer>) -> ClientAccess {
+    let Some(raw) = raw else { return ClientAccess::default() };
+    let mut path = |key: &str, value: &Option<At<String>>| value.as_ref().map(|value| file(check, key, value));
+    let ca = path("ca", &raw.ca);
+    let pair = (path("certificate", &raw.certificate), path("key", &raw.key));
+    let token_file = path("token_file", &raw.token_file);
+    let certificate = match pair {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => {
+            let place = raw.certificate.as_ref().or(raw.key.as_ref()).map(|at| at.place).unwrap_or_default();
+            check.error(place, "`certificate` and `key` go together", "add the other one");
+            None
+        }
+    };
+    ClientAccess { ca, certificate, token_file }
 }
 
 /// What to say of a door that others than this machine can reach.

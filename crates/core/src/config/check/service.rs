@@ -95,9 +95,10 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         Some(RawHistograms::Both) | None => Histograms::Both,
     };
     let advertise = grpc.advertise.as_ref().and_then(|raw| advertise(check, raw));
+    let peer = lock::peer(check, grpc.peer.as_ref());
     let created_series = http.created_series.unwrap_or(true);
     let http = Http { listen: http_listen, histograms, created_series, lock: http_lock };
-    (http, Grpc { listen: grpc_listen, advertise, lock: grpc_lock })
+    (http, Grpc { listen: grpc_listen, advertise, peer, lock: grpc_lock })
 }
 
 /// `host:port`, as other machines write it.

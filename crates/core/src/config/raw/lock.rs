@@ -27,6 +27,21 @@ pub enum RawClientCertificates {
     Optional,
 }
 
+/// How this agent opens the doors of the group's other agents, where they are locked. Read at the start.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Peer")]
+pub struct RawPeer {
+    /// PEM file: the authority that signed the agents' certificates. With it, they are called with TLS.
+    pub ca: Option<At<String>>,
+    /// PEM file: this agent's certificate as a client.
+    pub certificate: Option<At<String>>,
+    /// PEM file: the private key of `certificate`.
+    pub key: Option<At<String>>,
+    /// File whose first line is the token of an identity with the right `peer`.
+    pub token_file: Option<At<String>>,
+}
+
 /// Identities by name; for basic authentication, the name is the user's.
 pub type RawIdentities = At<Map<RawIdentity>>;
 

@@ -18,7 +18,7 @@ pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawPr
 pub use condition::{RawCondition, RawTerm, RawWhere, Tests};
 pub use format::{Options, RawFormat};
 pub use label::{Label, RawLabel, RawTemplate};
-pub use lock::{RawClientCertificates, RawIdentities, RawIdentity, RawRight, RawTls};
+pub use lock::{RawClientCertificates, RawIdentities, RawIdentity, RawPeer, RawRight, RawTls};
 pub use measure::{Body, Measured, RawMeasure, RawUnit};
 pub use otlp::{RawCompression, RawOtlp, RawProtocol};
 pub use registry::RawSchemaRegistry;
@@ -350,6 +350,7 @@ pub struct RawGrpc {
     /// `host:port` under which the other agents of the group reach this one; they learn it from Kafka. Default: the address
     /// it listens on.
     pub advertise: Option<At<String>>,
+    pub peer: Option<RawPeer>,
     /// A file in the format of Prometheus' `--web.config.file` with `tls_server_config` and `basic_auth_users`, instead of
     /// `tls` and `identities`. Its users may do everything that this listener offers.
     pub web_config_file: Option<At<String>>,
