@@ -229,7 +229,7 @@ impl Look<'_> {
         }
         let group = &self.config.kafka.group_id;
         let identity = Identity { instance: "validate".into(), worker: 0 };
-        let tried = TransactionalProducer::create(self.settings, &identity, true)
+        let tried = TransactionalProducer::create(self.settings, &identity, Guarantee::ExactlyOnce)
             .map_err(|error| error.to_string())
             .and_then(|producer| producer.init(CALL_TIMEOUT).map_err(|error| error.to_string()));
         match tried {

@@ -3,7 +3,7 @@
 use super::reload::Reload;
 use crate::clock::Clock;
 use crate::cluster::{Monitor, Prober, View};
-use crate::config::{Config, Guarantee};
+use crate::config::Config;
 use crate::export::otlp;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
@@ -247,7 +247,7 @@ fn assemble(
         files: Files {
             state_dir: state_dir.clone(),
             cache_bytes: REPLICA_CACHE_BYTES,
-            lenient: config.state.guarantee != Guarantee::ExactlyOnce,
+            guarantee: config.state.guarantee,
             metrics: metrics.clone(),
         },
         registry: registry.clone(),

@@ -172,8 +172,8 @@ impl Work {
 
     fn seal(&self, epoch: &Epoch) -> Result<Vec<Sealed>, String> {
         let now = self.settings.clock.unix_millis();
-        let CommitterSettings { settings, identity, transactional, entry_limit, .. } = &self.settings;
-        let writer = if *transactional { settings.transactional_id(identity) } else { String::new() };
+        let CommitterSettings { settings, identity, guarantee, entry_limit, .. } = &self.settings;
+        let writer = if guarantee.is_transactional() { settings.transactional_id(identity) } else { String::new() };
         epoch.tasks.iter().map(|task| seal(&task.task.view.read(), task, now, *entry_limit, &writer)).collect()
     }
 
@@ -202,7 +202,7 @@ impl Work {
     fn recover(&mut self, epoch: &Epoch, undecided: bool, detail: &str) -> Result<Delivered, Failure> {
         tracing::warn!("the transactional producer failed and is made anew: {detail}");
         self.settings.metrics.producer_rebuilt();
-        let CommitterSettings { settings, identity, transactional, .. } = &self.settings;
+        let CommitterSettings { settings, identity, guarantee, .. } = &self.settings;
         let (mut wait, mut made) = (Duration::from_millis(100), None);
         self.producer = loop {
             self.check_abandoned()?;
@@ -213,7 +213,7 @@ impl Work {
                 || {
                     std::thread::sleep(wait);
                     wait = (wait * 2).min(CALL_TIMEOUT);
-                    TransactionalProducer::create(settings, identity, *transactional).map_err(TxnError::from)
+                    TransactionalProducer::create(settings, identity, *guarantee).map_err(TxnError::from)
                 },
                 Ok,
             );
@@ -303,7 +303,7 @@ fn outcome(moved: &HashMap<TopicPartition, i64>, offsets: &HashMap<TopicPartitio
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::config::Kafka;
+    use crate::config::{Guarantee, Kafka};
     use crate::kafka::{GroupConsumer, Identity, Settings};
     use crate::state::{Checkpointer, Lease};
     use crate::telemetry::Metrics;
@@ -334,12 +334,12 @@ mod tests {
         let identity = Identity { instance: "a".into(), worker: 0 };
         let (clock, metrics) = (Clock::default(), Arc::new(Metrics::new()));
         let consumer = Arc::new(GroupConsumer::join(&settings, &identity, &["t"]).unwrap());
-        for transactional in [false, true] {
-            let producer = TransactionalProducer::create(&settings, &identity, transactional).unwrap();
+        for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+            let producer = TransactionalProducer::create(&settings, &identity, guarantee).unwrap();
             let settings = CommitterSettings {
                 settings: settings.clone(),
                 identity: identity.clone(),
-                transactional,
+                guarantee,
                 entry_limit: 1,
                 dead_letters: DeadLetters::Stop,
                 consumer: consumer.clone(),
@@ -354,7 +354,7 @@ mod tests {
             let epoch = Epoch { number: 1, assignment: 0, given_to: "member".into(), tasks: Vec::new(), bytes: 0 };
             let result = work.recover(&epoch, false, "a test");
             assert!(matches!(result, Err(Failure::Abort(AbortReason::Kafka, _))));
-            assert_eq!(work.producer.is_transactional(), transactional);
+            assert_eq!(work.producer.is_transactional(), guarantee.is_transactional());
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::letter_limits::LetterLimits;
 use super::{AbortReason, AssignmentNumber};
 use crate::clock::Clock;
-use crate::config::DeadLetters;
+use crate::config::{DeadLetters, Guarantee};
 use crate::kafka::{GroupConsumer, Identity, Settings, TransactionalProducer};
 use crate::state::{Checkpointer, Lease};
 use crate::telemetry::Metrics;
@@ -19,7 +19,7 @@ pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct CommitterSettings {
     pub settings: Settings,
     pub identity: Identity,
-    pub transactional: bool,
+    pub guarantee: Guarantee,
     pub entry_limit: usize,
     pub dead_letters: DeadLetters,
     pub consumer: Arc<GroupConsumer>,

@@ -4,6 +4,7 @@ use super::error::RestoreError;
 use super::identity::{TopicIds, Unusable, usable};
 use super::replay::Replay;
 use crate::aggregate::Plan;
+use crate::config::Guarantee;
 use crate::state::{FORMAT_VERSION, Pending, StateDir, Store, StoreError, Task, TaskId, View};
 use crate::stop::Stop;
 use crate::telemetry::Metrics;
@@ -20,7 +21,7 @@ const BUSY_WAIT: Duration = Duration::from_millis(20);
 pub struct Files {
     pub state_dir: Arc<StateDir>,
     pub cache_bytes: usize,
-    pub lenient: bool,
+    pub guarantee: Guarantee,
     pub metrics: Arc<Metrics>,
 }
 
@@ -147,7 +148,7 @@ impl Files {
             }
         };
         let from = checkpoint.changelog_offset;
-        let replay = replay.lenient(self.lenient);
+        let replay = replay.under(self.guarantee);
         Ok(Opened { replay, view: Arc::new(RwLock::new(view)), store, checkpoint, from, from_scratch })
     }
 

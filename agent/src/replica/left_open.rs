@@ -42,7 +42,7 @@ impl Ending {
     /// If there is no thread to be had.
     pub fn start(context: &RestoreContext, open: Vec<(RestoreTask, i64)>) -> std::io::Result<Ending> {
         let stop = Stop::new();
-        if context.files.lenient {
+        if !context.files.guarantee.is_transactional() {
             return Ok(Ending { stop, thread: None });
         }
         let (context, own) = (context.clone(), stop.clone());

@@ -5,6 +5,7 @@
 use super::records::Records;
 use crate::aggregate::{AggregateId, Cell, EntryKey, Expiry, Pane, Plan, is_expired};
 use crate::commit::{CHANGELOG_FORMAT_VERSION, OFFSET_RECORD_KEY};
+use crate::config::Guarantee;
 use crate::state::{Changes, Committed, EntryHash, Fingerprint, View};
 use prost::Message;
 use std::collections::HashMap;
@@ -54,8 +55,8 @@ pub struct Replay {
     changes: Changes,
     /// The file is empty: then `changes` has only what the view does not.
     is_file_empty: bool,
-    /// At-least-once: commits are not atomic, so what follows the last offset record counts, and fingerprints may differ.
-    lenient: bool,
+    /// At least once commits are not atomic, so what follows the last offset record counts, and fingerprints may differ.
+    guarantee: Guarantee,
 }
 
 /// Hashes of entries that are carried unread, by their key's bytes.
@@ -74,7 +75,7 @@ impl Replay {
             has_record: false,
             changes: Changes::default(),
             is_file_empty: true,
-            lenient: false,
+            guarantee: Guarantee::ExactlyOnce,
         }
     }
 
@@ -85,9 +86,9 @@ impl Replay {
         Replay { changelog_next, has_record, is_file_empty: false, ..Replay::new(plan) }
     }
 
-    /// Whether commits are not atomic.
-    pub fn lenient(self, lenient: bool) -> Replay {
-        Replay { lenient, ..self }
+    /// What the changelog was written under.
+    pub fn under(self, guarantee: Guarantee) -> Replay {
+        Replay { guarantee, ..self }
     }
 
     /// Goes on with what a state file is still to be told.
@@ -233,7 +234,7 @@ impl Replay {
             return Ok(false);
         }
         let record = view.record().clone();
-        if self.lenient {
+        if !self.guarantee.is_transactional() {
             self.commit(record.clone(), view);
         }
         self.drop_dead(&record, view);
@@ -241,7 +242,7 @@ impl Replay {
             return Err(error.clone());
         }
         match self.check(&record, view) {
-            Err(error) if self.lenient => tracing::warn!("at-least-once: {error}"),
+            Err(error) if !self.guarantee.is_transactional() => tracing::warn!("at-least-once: {error}"),
             result => result?,
         }
         Ok(true)

@@ -330,7 +330,8 @@ impl Replicas {
         match held.get(id).map(|held| &held.stage) {
             None => return Ok(()),
             Some(Stage::Following(replay)) => {
-                let is_sound = self.settings.files.lenient || replay.is_sound(&held[id].task.view.read());
+                let is_sound =
+                    !self.settings.files.guarantee.is_transactional() || replay.is_sound(&held[id].task.view.read());
                 drop(held);
                 return if is_sound {
                     Ok(())

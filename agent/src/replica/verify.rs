@@ -7,6 +7,7 @@
 use super::replay::is_dead_bytes;
 use crate::aggregate::EntryKey;
 use crate::commit::OFFSET_RECORD_KEY;
+use crate::config::Guarantee;
 use crate::state::{EntryHash, Fingerprint};
 use prost::Message;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -80,15 +81,15 @@ impl Verification {
         }
     }
 
-    /// Compares; `end` is the changelog's end, markers included. With `lenient` (at least once) fingerprints are not
-    /// looked at: there they may differ.
-    pub fn finish(mut self, end: i64, lenient: bool) -> Verified {
+    /// Compares; `end` is the changelog's end, markers included. At least once fingerprints are not looked at:
+    /// there they may differ.
+    pub fn finish(mut self, end: i64, guarantee: Guarantee) -> Verified {
         let mut verified = Verified::default();
         if self.cut > end.max(self.next) {
             verified.differences.push(Difference::BeyondChangelog { checkpoint: self.cut, end });
             return verified;
         }
-        if !lenient {
+        if guarantee.is_transactional() {
             verified.differences.extend(self.check_fingerprints());
         }
         let mut replayed = std::mem::take(&mut self.replayed);
@@ -205,7 +206,7 @@ mod tests {
         for (offset, label, value) in log {
             verification.apply(*offset, &key(label), *value);
         }
-        verification.finish(log.last().map_or(0, |(offset, ..)| offset + 1), false)
+        verification.finish(log.last().map_or(0, |(offset, ..)| offset + 1), Guarantee::ExactlyOnce)
     }
 
     #[test]

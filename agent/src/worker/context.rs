@@ -103,8 +103,8 @@ impl Agent {
         self.sources.now()
     }
 
-    pub fn transactional(&self) -> bool {
-        self.config.state.guarantee == Guarantee::ExactlyOnce
+    pub fn guarantee(&self) -> Guarantee {
+        self.config.state.guarantee
     }
 
     pub fn is_stopping(&self) -> bool {

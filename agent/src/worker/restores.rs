@@ -271,7 +271,7 @@ impl Job {
             files: Files {
                 state_dir: agent.state_dir.clone(),
                 cache_bytes: self.cache_bytes,
-                lenient: !agent.transactional(),
+                guarantee: agent.guarantee(),
                 metrics: agent.metrics.clone(),
             },
             replicas: Some(agent.replicas.clone()),

@@ -111,7 +111,7 @@ impl<'a> Worker<'a> {
         let plans = agent.plans();
         let subscribed = plans.subscription(&agent.registry).unwrap_or_default();
         status.set_plans(plans.number);
-        let producer = TransactionalProducer::create(&agent.settings, &identity, agent.transactional())?;
+        let producer = TransactionalProducer::create(&agent.settings, &identity, agent.guarantee())?;
         // Joining goes on in librdkafka's threads while the producer ends what a killed process left open.
         let consumer = Arc::new(GroupConsumer::join(&agent.settings, &identity, &names(&subscribed))?);
         let restores = Restores::connect_ahead(agent.clone())?;
@@ -123,7 +123,7 @@ impl<'a> Worker<'a> {
             CommitterSettings {
                 settings: agent.settings.clone(),
                 identity: identity.clone(),
-                transactional: agent.transactional(),
+                guarantee: agent.guarantee(),
                 entry_limit: agent.config.limits.entry_bytes,
                 dead_letters: agent.config.kafka.dead_letters,
                 consumer: consumer.clone(),

@@ -12,6 +12,7 @@ use rdkafka_sys as sys;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use streamgauge_core::config::Guarantee;
 
 /// What became of the records sent since the last transaction began.
 #[derive(Debug, Default)]
@@ -109,24 +110,24 @@ pub struct TransactionalProducer {
     deliveries: Mutex<Deliveries>,
     producer: Arc<BaseProducer<Context>>,
     offsets: OffsetSender,
-    transactional: bool,
+    guarantee: Guarantee,
 }
 
 impl TransactionalProducer {
-    /// `transactional: false` makes an idempotent producer whose transaction calls do nothing (at-least-once).
-    pub fn create(settings: &Settings, identity: &Identity, transactional: bool) -> KafkaResult<Self> {
-        let config = settings.producer(identity, transactional);
+    /// At least once it is an idempotent producer whose transaction calls do nothing.
+    pub fn create(settings: &Settings, identity: &Identity, guarantee: Guarantee) -> KafkaResult<Self> {
+        let config = settings.producer(identity, guarantee);
         let context = Context::shown(settings.clients().client("producer"));
         let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context)?);
         let offsets = OffsetSender::start(producer.clone())
             .map_err(|error| KafkaError::ClientCreation(format!("cannot start a thread: {error}")))?;
         let queue = MainQueue::of(producer.client())?;
-        Ok(TransactionalProducer { queue, deliveries: Mutex::default(), producer, offsets, transactional })
+        Ok(TransactionalProducer { queue, deliveries: Mutex::default(), producer, offsets, guarantee })
     }
 
     /// Ends what an earlier process with this identity left open, and fences it.
     pub fn init(&self, timeout: Duration) -> Result<(), TxnError> {
-        if self.transactional {
+        if self.guarantee.is_transactional() {
             self.producer.init_transactions(timeout)?;
         }
         Ok(())
@@ -134,7 +135,7 @@ impl TransactionalProducer {
 
     pub fn begin(&self) -> Result<(), TxnError> {
         *self.deliveries.lock() = Deliveries::default();
-        if self.transactional {
+        if self.guarantee.is_transactional() {
             self.producer.begin_transaction()?;
         }
         Ok(())
@@ -202,7 +203,7 @@ impl TransactionalProducer {
     }
 
     pub fn commit(&self, timeout: Duration) -> Result<(), TxnError> {
-        if !self.transactional {
+        if !self.guarantee.is_transactional() {
             return Ok(());
         }
         // Not through rdkafka, whose call flushes first and wakes every broker's thread: every report was taken by now.
@@ -213,7 +214,7 @@ impl TransactionalProducer {
     }
 
     pub fn abort(&self, timeout: Duration) -> Result<(), TxnError> {
-        if self.transactional {
+        if self.guarantee.is_transactional() {
             self.producer.abort_transaction(timeout)?;
         }
         Ok(())
@@ -234,6 +235,6 @@ impl TransactionalProducer {
     }
 
     pub fn is_transactional(&self) -> bool {
-        self.transactional
+        self.guarantee.is_transactional()
     }
 }

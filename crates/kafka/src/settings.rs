@@ -4,7 +4,7 @@ use super::stats::Clients;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use std::time::Duration;
-use streamgauge_core::config::{Kafka, Membership};
+use streamgauge_core::config::{Guarantee, Kafka, Membership};
 
 /// The ids that make a restarted process the same member of its group.
 #[derive(Clone, Debug)]
@@ -186,8 +186,8 @@ impl Settings {
         config.set("transaction.timeout.ms", &timeout).set("delivery.timeout.ms", timeout);
     }
 
-    /// The worker's producer; `transactional`: with a transactional id.
-    pub fn producer(&self, identity: &Identity, transactional: bool) -> ClientConfig {
+    /// The worker's producer; with a transactional id if the guarantee asks for it.
+    pub fn producer(&self, identity: &Identity, guarantee: Guarantee) -> ClientConfig {
         let mut config = self.base();
         config.set("linger.ms", "0");
         config.set("statistics.interval.ms", "5000");
@@ -198,7 +198,7 @@ impl Settings {
         let mut config = self.with_user_properties(config, |key| !is_consumer_only(key));
         config.set("enable.idempotence", "true");
         config.set("acks", "all");
-        if transactional {
+        if guarantee.is_transactional() {
             config.set("transactional.id", self.transactional_id(identity));
             self.limit_transactions(&mut config);
         }

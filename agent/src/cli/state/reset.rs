@@ -6,7 +6,7 @@ use super::{CALL_TIMEOUT, directory, load, lock, read_changelog, reader};
 use crate::cli::human;
 use crate::clock::Clock;
 use crate::commit::OFFSET_RECORD_KEY;
-use crate::config::{Config, Guarantee};
+use crate::config::Config;
 use crate::kafka::{Admin, Identity, PartitionReader, SendError, Settings, TopicPartition, TransactionalProducer};
 use crate::replica::{check_origin, reset_record};
 use crate::sources::{changelog_topic, source_topics};
@@ -205,8 +205,8 @@ impl Producer {
     fn create(config: &Config) -> anyhow::Result<Producer> {
         let settings = Settings::new(config.kafka.clone(), "streamgauge-state".into());
         let identity = Identity { instance: "reset".into(), worker: 0 };
-        let transactional = config.state.guarantee == Guarantee::ExactlyOnce;
-        let producer = TransactionalProducer::create(&settings, &identity, transactional).context("a producer")?;
+        let producer =
+            TransactionalProducer::create(&settings, &identity, config.state.guarantee).context("a producer")?;
         producer.init(CALL_TIMEOUT).context("transactions")?;
         Ok(Producer(producer))
     }

@@ -3,7 +3,7 @@
 use super::cells::Names;
 use super::{CACHE_BYTES, directory, load, lock, read_changelog, reader};
 use crate::cli::human;
-use crate::config::{Config, Guarantee};
+use crate::config::Config;
 use crate::kafka::{PartitionReader, TopicPartition};
 use crate::replica::{Difference, Verification, Verified};
 use crate::sources::changelog_topic;
@@ -78,7 +78,7 @@ fn verify(
     let changelog: TopicPartition = (changelog_topic(&config.kafka.group_id, &id.topic).into(), id.partition);
     let mut verification = Verification::new(entries, &checkpoint);
     let end = read_changelog(reader, &changelog, |offset, key, value| verification.apply(offset, key, value))?;
-    Ok(Ok(verification.finish(end, config.state.guarantee == Guarantee::AtLeastOnce)))
+    Ok(Ok(verification.finish(end, config.state.guarantee)))
 }
 
 fn report(id: &TaskId, verified: &Verified, names: &Names) -> String {

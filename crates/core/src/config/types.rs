@@ -352,10 +352,19 @@ pub struct State {
     pub keep_removed: Duration,
 }
 
+/// What is promised of each event, whatever crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guarantee {
+    /// State and input offsets are committed in one transaction.
     ExactlyOnce,
+    /// They are written one after the other: an event may count twice, and a state need not match its fingerprint.
     AtLeastOnce,
+}
+
+impl Guarantee {
+    pub fn is_transactional(self) -> bool {
+        self == Guarantee::ExactlyOnce
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
