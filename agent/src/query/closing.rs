@@ -34,7 +34,7 @@ enum Quiet {
 }
 
 fn quiet(task: &Task, now: Moment, idle_timeout: Duration) -> Quiet {
-    let unheard = task.unheard(now.boot);
+    let unheard = task.life.unheard(now.boot);
     let is_unheard = unheard.is_none_or(|silence| silence >= task.lease.length());
     // What is not known since when: that there was no input after the last sign of life.
     let without_input = task.without_input(now).unwrap_or_default();
@@ -47,7 +47,7 @@ fn quiet(task: &Task, now: Moment, idle_timeout: Duration) -> Quiet {
         Phase::Running if is_unheard && without_input >= idle_timeout => Quiet::Unheard,
         // How much its owner has waiting cannot be seen from here. One that reads it commits it, which shows.
         Phase::Replica { .. } if is_unheard => Quiet::Unheard,
-        Phase::Replica { .. } if task.heard_for(now.boot) < idle_timeout => Quiet::No,
+        Phase::Replica { .. } if task.life.heard_for(now.boot) < idle_timeout => Quiet::No,
         Phase::Running | Phase::Replica { .. } if is_idle => Quiet::Idle,
         Phase::Running | Phase::Replica { .. } => Quiet::No,
     }
@@ -182,11 +182,11 @@ mod tests {
                 let task = task();
                 task.set_phase(phase);
                 for second in 0..59 {
-                    task.hear(BootTime::from_millis(T0 + second * 1_000));
+                    task.life.hear(BootTime::from_millis(T0 + second * 1_000));
                 }
                 assert_eq!(quiet(&task, at(T0 + MINUTE), TIMEOUT), Quiet::No);
                 let (last, after) = (T0 + MINUTE + 1_000, T0 + MINUTE + 7_999);
-                task.hear(BootTime::from_millis(last));
+                task.life.hear(BootTime::from_millis(last));
                 assert_eq!(quiet(&task, at(last), TIMEOUT), Quiet::Idle);
                 assert_eq!(quiet(&task, at(after), TIMEOUT), Quiet::Idle);
                 assert_eq!(quiet(&task, at(after + 1), TIMEOUT), Quiet::Unheard);
@@ -197,7 +197,7 @@ mod tests {
         fn a_replica_whose_owner_dies_is_never_idle() {
             let task = task();
             task.set_phase(Phase::Replica { behind: None });
-            (0..3).for_each(|second| task.hear(BootTime::from_millis(T0 + second * 1_000)));
+            (0..3).for_each(|second| task.life.hear(BootTime::from_millis(T0 + second * 1_000)));
             for second in 2..200 {
                 let now = at(T0 + second * 1_000);
                 let expected = if second < 9 { Quiet::No } else { Quiet::Unheard };
@@ -208,7 +208,7 @@ mod tests {
         #[test]
         fn messages_that_wait_are_no_silence_whoever_is_heard() {
             let task = task();
-            task.set_watermarks(7, 7);
+            task.input.set(7, 7);
             assert_eq!(quiet(&task, at(T0 + 10 * MINUTE), TIMEOUT), Quiet::No);
         }
 

@@ -142,7 +142,7 @@ impl Agent {
     /// As statistics of the consumer do.
     fn hear(&self) {
         let now = self.reader.clock.boot_time();
-        self.tasks.iter().for_each(|(task, ..)| task.hear(now));
+        self.tasks.iter().for_each(|(task, ..)| task.life.hear(now));
     }
 
     pub fn renew(&self) {
@@ -196,8 +196,8 @@ impl Agent {
             ..OffsetRecord::default()
         };
         task.view.write().apply(entries, &frozen.expired, record, now);
-        task.set_watermarks(*next_offset + waiting, *next_offset + waiting);
-        task.hear(self.reader.clock.boot_time());
+        task.input.set(*next_offset + waiting, *next_offset + waiting);
+        task.life.hear(self.reader.clock.boot_time());
         task.committed();
     }
 }

@@ -130,7 +130,7 @@ fn a_partition_that_is_idle_or_alone_in_having_events_does_not_hold_windows_open
     agent.set_clock(T0 + MINUTE);
     agent.commit(0, &[event(T0 + 5 * MINUTE, "/a", 200)], 0);
     assert_eq!(closed(&agent), 1, "partition 1 has been silent for a minute");
-    agent.task(1).set_watermarks(7, 7);
+    agent.task(1).input.set(7, 7);
     assert_eq!(closed(&agent), 0, "messages wait in partition 1");
 }
 

@@ -316,7 +316,7 @@ impl Replicas {
                     let next = replay.changelog_next();
                     self.settings.checkpointer.committed(id, replay.take_changes().0, &record, Some(next));
                     task.set_changelog_position(next);
-                    task.hear(self.settings.clock.boot_time());
+                    task.life.hear(self.settings.clock.boot_time());
                     task.committed();
                 }
                 Ok(())

@@ -159,20 +159,15 @@ impl Worker<'_> {
 
     /// Takes tasks out, running or restoring. Returns the partitions whose records were being fetched.
     pub(super) fn drop_tasks(&mut self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
-        self.index.clear();
         let gone = |id: &TaskId| partitions.iter().any(|(topic, p)| *topic == id.topic && *p == id.partition);
         let (mut held, mut dropped) = (Vec::new(), Vec::new());
-        self.tasks.retain(|live| {
-            if !gone(&live.task.id) {
-                return true;
-            }
+        for live in self.tasks.take_out(|live| gone(&live.task.id)) {
             if live.fetching != Fetching::NotYet {
                 held.push((live.task.id.topic.clone(), live.task.id.partition));
             }
             live.task.set_phase(Phase::Restoring { done: 0, of: 0 });
-            dropped.push(live.task.clone());
-            false
-        });
+            dropped.push(live.task);
+        }
         self.forget_pauses(partitions);
         dropped.extend(self.restores.drop_those(gone));
         // Only what is ours: another worker of this process may have the partition by now.
@@ -279,7 +274,6 @@ impl Worker<'_> {
             false => Fetching::Unchecked,
         };
         tracing::info!(task = %task.id, next_offset, is_new, "restored");
-        self.index.clear();
         self.tasks.push(LiveTask {
             counted: vec![Default::default(); task.plan.aggregates.len()],
             tallied: false,
@@ -289,7 +283,7 @@ impl Worker<'_> {
             next_offset,
             leader_epoch,
             owner_epoch,
-            frozen_at: self.last_freeze,
+            frozen_at: self.commits.frozen_at(),
             seen: (-1, -1),
             dead_letters: Vec::new(),
             // A new owner says so soon, and a new task has its start committed before the first fold.
@@ -307,8 +301,7 @@ impl Worker<'_> {
     pub(super) fn check_again(&mut self) -> Result<(), WorkerError> {
         let unchecked = self.tasks.iter().position(|live| live.fetching == Fetching::Unchecked);
         let Some(first) = unchecked else { return Ok(()) };
-        self.tasks[first..].rotate_left(1);
-        self.index.clear();
+        self.tasks.put_last(first);
         for live in self.tasks.iter_mut().rev().filter(|live| live.fetching == Fetching::Unchecked) {
             let partition = (live.task.id.topic.clone(), live.task.id.partition);
             let epoch = live.leader_epoch.unwrap_or(-1);

@@ -10,7 +10,6 @@ use crate::kafka::Record;
 use crate::sources::Source;
 use crate::state::Task;
 use crate::telemetry::Metrics;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How far librdkafka is with reading a task's records.
@@ -268,34 +267,4 @@ fn fold_event(
     let event = Event { time, reach, values: &decoded.values };
     state.fold(&event).map_err(|rejection| (rejection.reason.as_str(), rejection.to_string()))?;
     Ok(reach < time)
-}
-
-/// Finds a record's task: by topic handle and partition once it is known.
-#[derive(Default)]
-pub struct Index {
-    /// The last answer: records come in runs of one partition.
-    last: Option<((usize, i32), usize)>,
-    by_handle: HashMap<(usize, i32), Option<usize>, rustc_hash::FxBuildHasher>,
-}
-
-impl Index {
-    /// To be called whenever the list of tasks changes.
-    pub fn clear(&mut self) {
-        self.last = None;
-        self.by_handle.clear();
-    }
-
-    /// Position in `tasks` of the record's task; `None` if this worker does not have it.
-    pub fn find(&mut self, record: &Record<'_>, tasks: &[LiveTask]) -> Option<usize> {
-        let handle = (record.topic_handle(), record.partition());
-        if let Some((last, at)) = self.last
-            && last == handle
-        {
-            return Some(at);
-        }
-        let is_its = |live: &LiveTask| live.task.id.partition == handle.1 && *live.task.id.topic == *record.topic();
-        let found = *self.by_handle.entry(handle).or_insert_with(|| tasks.iter().position(is_its));
-        self.last = found.map(|at| (handle, at));
-        found
-    }
 }

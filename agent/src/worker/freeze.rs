@@ -1,24 +1,20 @@
 //! Epochs: freezing what changed, and what to do with the committer's answer.
 
 use super::WorkerError;
+use super::commits::while_catching_up;
 use super::fold::{Fetching, LiveTask};
 use super::run::Worker;
+use super::tasks::Tasks;
 use crate::clock::BootTime;
 use crate::commit::{AbortReason, DeadLetter, Epoch, Outcome, TaskEpoch};
 use crate::state::Task;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Waits between attempts grow from the commit interval to this while commits are aborted.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
-
-/// While it catches up, a worker commits this many times less often.
-const CATCHING_UP: u32 = 4;
-
 impl Worker<'_> {
     /// Freezes and hands over an epoch if it is time, nothing is under way, and there is something to say.
     pub(super) fn freeze_when_due(&mut self) -> Result<(), WorkerError> {
-        if self.epoch_under_way || !self.until_freeze().is_zero() || self.waits_for_a_look() {
+        if self.commits.is_under_way() || !self.until_freeze().is_zero() || self.waits_for_a_look() {
             return Ok(());
         }
         self.freeze()
@@ -26,26 +22,22 @@ impl Worker<'_> {
 
     /// How long it is until the next epoch is due: not at all if there is enough for one already.
     pub(super) fn until_freeze(&self) -> Duration {
-        if self.aborts == 0 && self.waiting_bytes() >= self.pace.limit() {
-            return Duration::ZERO;
-        }
-        self.freeze_wait().saturating_sub(self.agent.clock.boot_time().since(self.last_freeze))
+        let interval = self.agent.config.state.commit_interval;
+        self.commits.until_due(self.waiting_bytes(), self.usual_wait(), interval, self.agent.clock.boot_time())
     }
 
-    fn freeze_wait(&self) -> Duration {
+    /// How long epochs are apart while nothing is wrong.
+    fn usual_wait(&self) -> Duration {
         let interval = self.agent.config.state.commit_interval;
-        match self.aborts {
-            0 if self.catching_up => while_catching_up(interval, self.lease.length()),
-            0 => interval,
-            n => (interval * 2u32.saturating_pow(n.min(10))).min(LONGEST_BACKOFF),
-        }
+        if self.catching_up { while_catching_up(interval, self.lease.length()) } else { interval }
     }
 
     /// Freezes an epoch of what changed; if nothing did and the lease wants renewal, of one task's offset. Tasks that have
     /// waited longest come first, as far as one transaction carries them.
     pub(super) fn freeze(&mut self) -> Result<(), WorkerError> {
         let Some(given_to) = self.membership.may_commit() else { return Ok(()) };
-        self.last_freeze = self.agent.clock.boot_time();
+        let began = self.agent.clock.boot_time();
+        self.commits.begin(began);
         let known = self.agent.registry.topics();
         // Offsets of a topic that is gone are refused, and with them the whole epoch.
         let can_commit = |live: &LiveTask| live.held.is_none() && !known.lacks(&live.task.id.topic);
@@ -53,7 +45,7 @@ impl Worker<'_> {
         let shows_life = self.agent.replicas.are_wanted();
         for live in self.tasks.iter_mut().filter(|live| can_commit(live)) {
             live.changed |= live.task.publication.waits(live.task.view.read().record());
-            live.changed |= shows_life && self.last_freeze.since(live.frozen_at) >= self.lease.renewal();
+            live.changed |= shows_life && began.since(live.frozen_at) >= self.lease.renewal();
         }
         let able = || self.tasks.iter().enumerate().filter(|(_, live)| can_commit(live));
         let mut chosen: Vec<usize> = able().filter(|(_, live)| live.changed).map(|(at, _)| at).collect();
@@ -62,19 +54,15 @@ impl Worker<'_> {
         }
         chosen.sort_by_key(|&at| self.tasks[at].frozen_in);
         let weights: Vec<usize> = chosen.iter().map(|&at| self.weight_of(&self.tasks[at])).collect();
-        chosen.truncate(within(&weights, self.pace.limit()));
+        chosen.truncate(within(&weights, self.commits.pace.limit()));
         if chosen.is_empty() {
             return Ok(());
         }
-        self.epochs += 1;
-        let (epochs, began, now) = (self.epochs, self.last_freeze, self.agent.clock.unix_millis());
-        let freeze = |at: usize| freeze_task(&mut self.tasks[at], epochs, began, now);
-        let tasks: Vec<_> = chosen.into_iter().map(freeze).collect();
-        self.pressure.cells_under_way = tasks.iter().map(|task| task.frozen.entries.len()).sum();
+        let (number, now) = (self.commits.next_number(), self.agent.clock.unix_millis());
+        let freeze = |at: usize| freeze_task(self.tasks.at(at), number, began, now);
+        let tasks = chosen.into_iter().map(freeze).collect();
         let assignment = self.membership.assignment.current();
-        let epoch = Epoch { number: self.epochs, assignment, given_to, tasks, bytes: 0 };
-        self.epoch_under_way = true;
-        self.committer.submit(epoch).map_err(|_| WorkerError::Commit("the committer has ended; see the log".into()))
+        self.commits.submit(Epoch { number, assignment, given_to, tasks, bytes: 0 })
     }
 
     /// Bytes that wait for the next epoch, roughly.
@@ -83,23 +71,12 @@ impl Worker<'_> {
     }
 
     fn weight_of(&self, live: &LiveTask) -> usize {
-        self.pace.weight(live.state.dirty()) + live.dead_letters.iter().map(DeadLetter::size).sum::<usize>()
+        self.commits.pace.weight(live.state.dirty()) + live.dead_letters.iter().map(DeadLetter::size).sum::<usize>()
     }
 
     /// Takes the committer's answer, if there is one within `wait`.
     pub(super) fn poll_outcome(&mut self, wait: Duration) -> Result<(), WorkerError> {
-        if !self.epoch_under_way {
-            return Ok(());
-        }
-        let Some(outcome) = self.committer.outcome(wait) else {
-            return if self.committer.is_alive() {
-                Ok(())
-            } else {
-                Err(WorkerError::Commit("the committer has ended; see the log".into()))
-            };
-        };
-        self.epoch_under_way = false;
-        self.pressure.cells_under_way = 0;
+        let Some(outcome) = self.commits.outcome(wait)? else { return Ok(()) };
         match outcome {
             Outcome::Committed { epoch, took } => self.committed(epoch, took),
             Outcome::Aborted { epoch, reason, detail } => self.aborted(epoch, reason, &detail),
@@ -108,11 +85,10 @@ impl Worker<'_> {
     }
 
     fn committed(&mut self, epoch: Epoch, took: Duration) -> Result<(), WorkerError> {
-        self.pace.committed(epoch.bytes, epoch.entries(), took);
-        if self.aborts > 0 {
-            tracing::info!(worker = self.identity.worker, after = self.aborts, "commits succeed again");
+        let aborts = self.commits.succeeded(&epoch, took);
+        if aborts > 0 {
+            tracing::info!(worker = self.identity.worker, after = aborts, "commits succeed again");
         }
-        self.aborts = 0;
         self.unwritable.doubt(false);
         self.status.set_aborts(0);
         for task in epoch.tasks {
@@ -130,10 +106,9 @@ impl Worker<'_> {
 
     /// Nothing is rolled back: what the epoch held is dirty again.
     fn aborted(&mut self, epoch: Epoch, reason: AbortReason, detail: &str) -> Result<(), WorkerError> {
-        self.aborts += 1;
-        self.status.set_aborts(self.aborts);
-        if self.aborts == 1 || self.aborts.is_multiple_of(20) {
-            let in_a_row = self.aborts;
+        let in_a_row = self.commits.failed();
+        self.status.set_aborts(in_a_row);
+        if in_a_row == 1 || in_a_row.is_multiple_of(20) {
             tracing::warn!(
                 worker = self.identity.worker,
                 in_a_row,
@@ -142,7 +117,7 @@ impl Worker<'_> {
             );
         }
         self.unwritable.doubt(matches!(reason, AbortReason::Kafka | AbortReason::TimedOut));
-        let too_large = reason == AbortReason::TimedOut && self.is_too_large(&epoch);
+        let too_large = reason == AbortReason::TimedOut && self.commits.is_too_large(&epoch);
         let whose: Vec<_> = epoch.tasks.iter().map(|task| task.task.id.clone()).collect();
         for task in epoch.tasks {
             if let Some(live) = find(&mut self.tasks, &task.task) {
@@ -180,20 +155,13 @@ impl Worker<'_> {
         }
     }
 
-    /// Notes that an epoch did not fit. True if it has not for the second time, and cannot be made smaller by leaving
-    /// tasks out.
-    fn is_too_large(&mut self, epoch: &Epoch) -> bool {
-        self.pace.did_not_fit(epoch.bytes);
-        epoch.tasks.len() == 1 && self.pace.misfits() >= 2 && epoch.bytes > self.pace.limit()
-    }
-
     /// Commits all that can be committed, waiting for it until the deadline. True if everything is committed.
     pub(super) fn commit_all(&mut self, within: Duration) -> Result<bool, WorkerError> {
         let began = self.agent.clock.boot_time();
         let left = |worker: &Self| within.saturating_sub(worker.agent.clock.boot_time().since(began));
         let losses = self.membership.losses();
         while !left(self).is_zero() {
-            if self.epoch_under_way {
+            if self.commits.is_under_way() {
                 self.poll_outcome(left(self).min(Duration::from_millis(100)))?;
             } else if self.membership.losses() != losses {
                 return Ok(false);
@@ -201,8 +169,9 @@ impl Worker<'_> {
                 if self.membership.may_commit().is_none() {
                     return Ok(false);
                 }
-                if self.aborts > 0 {
-                    std::thread::sleep(self.freeze_wait().min(left(self)));
+                if self.commits.aborts() > 0 {
+                    let wait = self.commits.wait(self.usual_wait(), self.agent.config.state.commit_interval);
+                    std::thread::sleep(wait.min(left(self)));
                 }
                 self.freeze()?;
             } else {
@@ -221,12 +190,6 @@ impl Worker<'_> {
         let able = self.tasks.iter().filter(|live| live.held.is_none());
         able.flat_map(|live| &live.dead_letters).map(DeadLetter::size).sum()
     }
-}
-
-/// Pure: behind by much, nobody waits for the newest event, and fewer commits leave more time for folding; but what is shown
-/// is shown under the lease, which each commit renews.
-fn while_catching_up(interval: Duration, lease: Duration) -> Duration {
-    (interval * CATCHING_UP).min(lease / 3).max(interval)
 }
 
 /// Pure: how many of these weights go into one epoch: the first in any case.
@@ -251,7 +214,7 @@ fn freeze_task(live: &mut LiveTask, epoch: u64, began: BootTime, now: i64) -> Ta
     }
 }
 
-fn find<'a>(tasks: &'a mut [LiveTask], task: &Arc<Task>) -> Option<&'a mut LiveTask> {
+fn find<'a>(tasks: &'a mut Tasks, task: &Arc<Task>) -> Option<&'a mut LiveTask> {
     tasks.iter_mut().find(|live| Arc::ptr_eq(&live.task, task))
 }
 
@@ -265,16 +228,5 @@ mod tests {
         assert_eq!(within(&[50, 1], 10), 1);
         assert_eq!(within(&[4, 6, 1], 10), 2);
         assert_eq!(within(&[4, 0, 6], usize::MAX), 3);
-    }
-
-    #[test]
-    fn commits_while_catching_up_renew_the_lease_in_time() {
-        let wait = |interval, lease| {
-            while_catching_up(Duration::from_millis(interval), Duration::from_millis(lease)).as_millis()
-        };
-        assert_eq!(wait(100, 6_666), 400);
-        // A session timeout of 10 s and commits every 2 s: four intervals would outlast the lease.
-        assert_eq!(wait(2_000, 6_666), 2_222);
-        assert_eq!(wait(3_300, 6_666), 3_300);
     }
 }

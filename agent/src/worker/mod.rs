@@ -5,6 +5,7 @@
 mod assignment;
 mod awaiting;
 mod backfill;
+mod commits;
 mod context;
 mod error;
 mod fenced;
@@ -12,6 +13,7 @@ mod fold;
 mod freeze;
 mod growth;
 mod held;
+mod looks;
 mod membership;
 mod pauses;
 mod pressure;
@@ -20,6 +22,7 @@ mod restores;
 mod run;
 mod subscription;
 mod tally;
+mod tasks;
 mod topics;
 mod unwritable;
 

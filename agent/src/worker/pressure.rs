@@ -13,16 +13,7 @@ use crate::kafka::TopicPartition;
 use crate::telemetry::{resident_bytes, trim_heap};
 use std::time::Duration;
 
-/// Resident memory is read this often at most.
-const LOOK: Duration = Duration::from_millis(10);
-/// While paused, freed memory is given back this often.
-const TRIM: Duration = Duration::from_millis(250);
-/// The ends of paused partitions are asked for this often: without fetching nobody tells how far behind they are.
-const ENDS: Duration = Duration::from_secs(1);
 const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
-/// So long after a pause, with everything committed, it is the state itself that fills the budget.
-const STUCK: Duration = Duration::from_secs(10);
-
 /// What a changed cell takes until it is committed, and written to redb, beside itself: its copy, its record on the way
 /// to Kafka, its pending change. Roughly, and rather too much.
 const COMMIT_BYTES: u64 = 1024;
@@ -39,13 +30,14 @@ impl Worker<'_> {
     pub(super) fn apply_backpressure(&mut self) -> Result<(), WorkerError> {
         let Some(budget) = self.agent.config.limits.memory_budget else { return Ok(()) };
         let now = self.agent.clock.boot_time();
-        if !is_due(&mut self.pressure.looked, now, LOOK) {
+        if !self.pauses.is_to_look(now) {
             return Ok(());
         }
         let Some(resident) = resident_bytes() else { return Ok(()) };
-        let is_paused = !self.pressure.paused.is_empty();
-        let cells = self.tasks.iter().map(|live| live.state.dirty()).sum::<usize>() + self.pressure.cells_under_way;
-        let settled = !self.epoch_under_way && !self.tasks.iter().any(|live| live.changed && live.held.is_none());
+        let is_paused = self.pauses.is_paused();
+        let cells = self.tasks.iter().map(|live| live.state.dirty()).sum::<usize>() + self.commits.cells_under_way();
+        let settled =
+            !self.commits.is_under_way() && !self.tasks.iter().any(|live| live.changed && live.held.is_none());
         if wanted(resident + cells as u64 * COMMIT_BYTES, budget, is_paused, settled) {
             self.pause()?;
             self.while_paused(now, resident, budget, settled);
@@ -59,37 +51,34 @@ impl Worker<'_> {
     fn pause(&mut self) -> Result<(), WorkerError> {
         let read = self.tasks.iter().filter(|live| live.fetching == Fetching::Reads);
         let read = read.map(|live| (live.task.id.topic.clone(), live.task.id.partition));
-        let fresh: Vec<_> = read.filter(|partition| !self.pressure.paused.contains(partition)).collect();
+        let fresh = self.pauses.fresh(read);
         if fresh.is_empty() {
             return Ok(());
         }
         self.consumer.pause(&fresh)?;
         tracing::info!(worker = self.identity.worker, partitions = fresh.len(), "paused: memory is near its budget");
         self.agent.metrics.paused(fresh.len() as i64);
-        self.pressure.paused.extend(fresh);
-        self.pressure.since.get_or_insert(self.agent.clock.boot_time());
+        self.pauses.add(fresh, self.agent.clock.boot_time());
         Ok(())
     }
 
     fn resume(&mut self) -> Result<(), WorkerError> {
-        let partitions: Vec<_> = std::mem::take(&mut self.pressure.paused).into_iter().collect();
+        let partitions = self.pauses.end();
         self.consumer.resume(&partitions)?;
         tracing::info!(worker = self.identity.worker, partitions = partitions.len(), "resumed: memory is free again");
         self.agent.metrics.paused(-(partitions.len() as i64));
-        (self.pressure.since, self.pressure.warned) = (None, false);
         self.status.set_trouble(None);
         Ok(())
     }
 
     fn while_paused(&mut self, now: BootTime, resident: u64, budget: u64, settled: bool) {
-        if is_due(&mut self.pressure.trimmed, now, TRIM) {
+        if self.pauses.is_to_trim(now) {
             trim_heap();
         }
-        if is_due(&mut self.pressure.asked, now, ENDS) {
+        if self.pauses.is_to_ask(now) {
             self.ask_for_ends();
         }
-        let long = self.pressure.since.is_some_and(|since| now.since(since) >= STUCK);
-        if settled && long && !std::mem::replace(&mut self.pressure.warned, true) {
+        if settled && self.pauses.is_stuck(now) {
             let trouble = format!(
                 "paused: the state alone needs {} MiB of limits.memory_budget ({} MiB); raise it, or keep fewer keys (limit, key_ttl, retention)",
                 resident >> 20,
@@ -101,13 +90,13 @@ impl Worker<'_> {
     }
 
     fn ask_for_ends(&self) {
-        let partitions: Vec<_> = self.pressure.paused.iter().cloned().collect();
+        let partitions = self.pauses.partitions();
         match self.consumer.ends(&partitions, ENDS_TIMEOUT) {
             Ok(ends) => {
                 for live in &self.tasks {
                     let id = &live.task.id;
                     if let Some(&end) = ends.get(&(id.topic.clone(), id.partition)) {
-                        live.task.raise_watermarks(end);
+                        live.task.input.raise(end);
                     }
                 }
             }
@@ -117,19 +106,11 @@ impl Worker<'_> {
 
     /// Tasks are gone, and their pauses with them: whoever assigns them again resumes them.
     pub(super) fn forget_pauses(&mut self, partitions: &[TopicPartition]) {
-        let gone = partitions.iter().filter(|partition| self.pressure.paused.remove(*partition)).count();
+        let gone = self.pauses.forget(partitions);
         if gone > 0 {
             self.agent.metrics.paused(-(gone as i64));
         }
     }
-}
-
-fn is_due(last: &mut Option<BootTime>, now: BootTime, every: Duration) -> bool {
-    let due = last.is_none_or(|last| now.since(last) >= every);
-    if due {
-        *last = Some(now);
-    }
-    due
 }
 
 #[cfg(test)]

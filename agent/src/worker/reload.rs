@@ -49,7 +49,7 @@ impl Worker<'_> {
     /// Takes over the agent's plans if they are newer than ours and no epoch of ours is under way.
     pub(super) fn take_over_plans(&mut self) -> Result<(), WorkerError> {
         let plans = self.agent.plans();
-        if plans.number == self.plans.number || self.epoch_under_way {
+        if plans.number == self.plans.number || self.commits.is_under_way() {
             return Ok(());
         }
         let again = self.replan(&plans);

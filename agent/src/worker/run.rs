@@ -1,17 +1,19 @@
 //! The worker's loop, from joining the group to leaving it.
 
+use super::commits::Commits;
 use super::context::{Agent, WorkerStatus};
 use super::error::WorkerError;
 use super::fenced::wait_until_free;
-use super::fold::{Fetching, Index, LiveTask, SourceWork};
+use super::fold::{Fetching, LiveTask, SourceWork};
 use super::growth;
+use super::looks::Looks;
 use super::membership::Membership;
-use super::pauses::Pressure;
+use super::pauses::Pauses;
 use super::restores::Restores;
 use super::tally;
+use super::tasks::Tasks;
 use super::topics::TopicError;
 use super::unwritable::Unwritable;
-use crate::clock::BootTime;
 use crate::commit::{Committer, CommitterSettings, Pace};
 use crate::config::OnShutdown;
 use crate::kafka::{Batch, GroupConsumer, Identity, Polled, TopicPartition, TransactionalProducer, TxnError};
@@ -29,12 +31,7 @@ const LONGEST_BATCH_WAIT: Duration = Duration::from_millis(50);
 const BATCH: usize = 2048;
 /// Dead letters that wait for a commit may hold this much; beyond it nothing more is read until they are written.
 const DEAD_LETTER_BYTES: usize = 32 << 20;
-const WATERMARKS_EVERY: Duration = Duration::from_secs(1);
-/// How often a worker without partitions looks whether its topics are there.
-const TOPICS_EVERY: Duration = Duration::from_secs(1);
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(2);
-/// A source topic that so many looks have not found does not exist.
-const TOPIC_LOOKS: u32 = 3;
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(20);
 /// How long the end of a worker waits for the outcome of its last commit, when the group is done with it.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
@@ -44,35 +41,22 @@ pub(super) struct Worker<'a> {
     pub identity: Identity,
     pub status: Arc<WorkerStatus>,
     pub consumer: Arc<GroupConsumer>,
-    pub committer: Committer,
+    pub commits: Commits,
     pub membership: Membership,
     pub lease: Arc<Lease>,
-    pub tasks: Vec<LiveTask>,
-    pub index: Index,
+    pub tasks: Tasks,
     pub restores: Restores,
-    pub epochs: u64,
-    pub epoch_under_way: bool,
-    pub last_freeze: BootTime,
-    /// Aborts in a row.
-    pub aborts: u32,
-    /// How much may go into one epoch.
-    pub pace: Pace,
     pub closing: bool,
     /// The last batch was full: there is more to be had.
     pub catching_up: bool,
-    /// Tells the committer that nobody waits any more.
-    abandoned: Arc<AtomicBool>,
     /// What is folded by. A reload's are taken over between two epochs.
     pub plans: Arc<Plans>,
     /// What the group has been told that is read here.
     pub subscribed: Vec<Arc<str>>,
     /// In the order of the plans' sources; behind them those that a reload has removed, until their tasks are gone.
     pub sources: Vec<SourceWork>,
-    last_watermarks: BootTime,
-    last_topic_look: BootTime,
-    /// Looks in a row that have missed a source topic.
-    missed_topics: u32,
-    pub pressure: Pressure,
+    looks: Looks,
+    pub pauses: Pauses,
     pub unwritable: Unwritable,
 }
 
@@ -94,7 +78,7 @@ fn run_until_stopped(agent: &Arc<Agent>, number: usize, status: &Arc<WorkerStatu
         let closed = worker.close();
         worker.release_partitions();
         let identity = worker.identity.clone();
-        worker.committer.join(LAST_COMMIT, &worker.abandoned);
+        worker.commits.end(LAST_COMMIT);
         if !fenced || agent.is_stopping() {
             return result.and(closed);
         }
@@ -137,32 +121,24 @@ impl<'a> Worker<'a> {
             producer,
         )?;
         let now = agent.clock.boot_time();
+        let pace = Pace::new(agent.config.kafka.transaction_timeout.min(agent.config.kafka.session_timeout));
         Ok(Worker {
             agent,
             identity,
             status,
             consumer,
-            committer,
+            commits: Commits::new(committer, abandoned, pace, now),
             membership,
             lease,
-            tasks: Vec::new(),
-            index: Index::default(),
+            tasks: Tasks::default(),
             restores,
-            epochs: 0,
-            epoch_under_way: false,
-            last_freeze: now,
-            aborts: 0,
-            pace: Pace::new(agent.config.kafka.transaction_timeout.min(agent.config.kafka.session_timeout)),
             closing: false,
             catching_up: false,
-            abandoned,
             sources: plans.sources.iter().map(|s| SourceWork::new(s, agent)).collect(),
             plans,
             subscribed,
-            last_watermarks: now,
-            last_topic_look: now,
-            missed_topics: 0,
-            pressure: Pressure::default(),
+            looks: Looks::new(now),
+            pauses: Pauses::default(),
             unwritable: Unwritable::default(),
         })
     }
@@ -192,21 +168,20 @@ impl<'a> Worker<'a> {
     /// only waits.
     fn consume(&mut self, batch: &mut Batch) -> Result<(), WorkerError> {
         let waiting = self.waiting_bytes();
-        if self.dead_letter_bytes() > DEAD_LETTER_BYTES || waiting >= self.pace.limit() {
-            return if self.epoch_under_way {
+        if self.dead_letter_bytes() > DEAD_LETTER_BYTES || waiting >= self.commits.pace.limit() {
+            return if self.commits.is_under_way() {
                 self.poll_outcome(LONGEST_BATCH_WAIT)
             } else {
                 std::thread::sleep(BATCH_WAIT);
                 Ok(())
             };
         }
-        let most = self.pace.batch(BATCH, waiting);
+        let most = self.commits.pace.batch(BATCH, waiting);
         let mut misplaced = Vec::new();
         let mut records = 0;
         for record in self.consumer.consume_batch(self.batch_wait(), most, batch) {
             records += 1;
-            let Some(at) = self.index.find(&record, &self.tasks) else { continue };
-            let live = &mut self.tasks[at];
+            let Some(live) = self.tasks.of_record(&record) else { continue };
             match record.error() {
                 None => live.take(&record, &mut self.sources[live.source]),
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
@@ -281,12 +256,12 @@ impl<'a> Worker<'a> {
         }
         self.rejoin_if_asked()?;
         let now = self.agent.clock.boot_time();
-        let is_due = now.since(self.last_watermarks) >= WATERMARKS_EVERY;
+        let is_due = self.looks.is_due(now);
         if (is_due || self.subscribed.is_empty()) && !self.membership.is_leaving() {
             self.follow_topics()?;
         }
         if is_due {
-            self.last_watermarks = now;
+            self.looks.done(now);
             self.tick()?;
         }
         Ok(())
@@ -312,8 +287,7 @@ impl<'a> Worker<'a> {
         if let Some((_, reason)) = self.consumer.fatal_error() {
             return Err(WorkerError::Commit(format!("the consumer failed: {reason}")));
         }
-        if self.membership.owns_nothing() && now.since(self.last_topic_look) >= TOPICS_EVERY {
-            self.last_topic_look = now;
+        if self.membership.owns_nothing() && self.looks.takes_topics(now) {
             self.look_for_topics()?;
         }
         if self.membership.is_suspended() {
@@ -325,15 +299,15 @@ impl<'a> Worker<'a> {
         for live in &mut self.tasks {
             let id = &live.task.id;
             if let Some(ends) = watermarks.get(&(id.topic.to_string(), id.partition)) {
-                live.task.set_watermarks(ends.high, ends.last_stable);
+                live.task.input.set(ends.high, ends.last_stable);
                 // What it has to read is not read: silence would say that there is nothing.
                 if ends.is_fresh && live.held.is_none() && live.awaits.is_none() {
-                    live.task.hear(now);
+                    live.task.life.hear(now);
                 }
                 let seen = (live.next_offset, ends.fetched);
                 // Fetched to the end, and for a whole second nothing came of it: only markers and aborted records.
                 if ends.fetched == ends.last_stable && live.seen == seen && live.awaits.is_none() {
-                    live.task.set_nothing_between(seen.0, seen.1);
+                    live.task.input.set_nothing_between(seen.0, seen.1);
                 }
                 live.seen = seen;
             }
@@ -372,12 +346,13 @@ impl<'a> Worker<'a> {
         };
         // One that is missing beside others is told by the readiness; with none at all there is nothing to wait for.
         match self.plans.named().next().filter(|_| found.is_empty()) {
-            Some(topic) if self.missed_topics >= TOPIC_LOOKS => {
-                return Err(TopicError::NoSource(topic.to_string()).into());
+            Some(topic) => {
+                if self.looks.missed_topics() {
+                    return Err(TopicError::NoSource(topic.to_string()).into());
+                }
             }
-            Some(_) => self.missed_topics += 1,
             None => {
-                self.missed_topics = 0;
+                self.looks.found_topics();
                 // A member that the group gave no partitions is fine; one that has not heard of the group says what it
                 // has heard instead.
                 let waiting = !self.status.is_assigned();
@@ -405,7 +380,7 @@ impl<'a> Worker<'a> {
             self.serve_closing()?;
         }
         while !self.restores.ended(BATCH_WAIT) && !late(self) {}
-        self.abandoned.store(late(self), Ordering::Release);
+        self.commits.abandon(late(self));
         if late(self) {
             Err(WorkerError::Commit("the group did not let this worker go in time".into()))
         } else {
@@ -425,7 +400,7 @@ impl<'a> Worker<'a> {
         let _ = self.consumer.poll();
         self.answer_rebalances()?;
         self.poll_outcome(BATCH_WAIT)?;
-        if !self.epoch_under_way {
+        if !self.commits.is_under_way() {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
