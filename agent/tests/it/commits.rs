@@ -90,7 +90,11 @@ fn what_one_partition_has_folded_and_cannot_commit_is_folded_again_in_smaller_pa
     kafka.create_topic("users", 1, &[]);
     one_event_of_each(&kafka, "users", 1, USERS);
     limit(&kafka, 60_000);
-    let agent = Agent::start(kafka.bootstrap(), &totals("users", "quota", "  transaction_timeout: 3s\n"));
+    // The first commit takes so long that all the rest is folded meanwhile, however slow the machine is.
+    let config = totals("users", "quota", "  transaction_timeout: 3s\n");
+    let slow = [("STREAMGAUGE_FAILPOINTS", "commit.begun=sleep:2000@1")];
+    let mut agent = Agent::at_rest(kafka.bootstrap(), &config, &slow);
+    agent.restart();
     let page = wait_committed(&agent, USERS as i64);
     assert_eq!(sum(&page, "u_requests_total{"), USERS as f64);
     assert!(
