@@ -5,12 +5,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use streamgauge_core::config::{self, FieldPath};
-use streamgauge_core::decode::{Decoder, Record};
+use streamgauge_core::decode::{Decoder, FoundSchema, Language, Record, Schema, Schemas};
 
 /// The formats, and how a source says them.
-pub const FORMATS: [(&str, &str); 18] = [
+pub const FORMATS: [(&str, &str); 20] = [
     ("json", "format: json, timestamp: { field: a.b, format: rfc3339 }"),
     ("each", "each: 'a[].b', parse: { a: json }, timestamp: { from: kafka }"),
     ("parse", "parse: { log: json, log.message: logfmt, message: combined }, timestamp: { from: kafka }"),
@@ -29,23 +30,66 @@ pub const FORMATS: [(&str, &str); 18] = [
     ("raw", "format: raw, timestamp: { from: kafka }"),
     ("otlp_json", "format: otlp_json"),
     ("otlp_proto", "format: otlp_proto"),
+    ("avro", "format: avro, timestamp: { from: kafka }"),
+    ("protobuf", "format: protobuf, timestamp: { from: kafka }"),
 ];
 
 const FIELDS: [&str; 12] = [
-    "a", "a.b", "b", "log.level", "log.message.a", "message", "message.path", "host", "timestamp", "body",
-    "attributes.\"service.name\"", "\"id@1\".x",
+    "a",
+    "a.b",
+    "b",
+    "log.level",
+    "log.message.a",
+    "message",
+    "message.path",
+    "host",
+    "timestamp",
+    "body",
+    "attributes.\"service.name\"",
+    "\"id@1\".x",
 ];
 
 /// A decoder of the format that [`FORMATS`] has under this name.
 fn decoder(name: &str) -> Decoder {
     let source = FORMATS.iter().find(|(known, _)| *known == name).expect("a format").1;
     let text = format!(
-        "kafka: {{ bootstrap_servers: localhost:9092 }}\nsources: {{ s: {{ topics: [t], unpacked_size: 64KiB, {source} }} }}\n\
+        "kafka: {{ bootstrap_servers: localhost:9092 }}\nschema_registry: {{ url: http://localhost:8081 }}\nsources: {{ s: {{ topics: [t], unpacked_size: 64KiB, {source} }} }}\n\
          aggregates: {{ a: {{ source: s, measures: {{ n: count }} }} }}\n"
     );
     let config = config::parse(&text, "fuzz.yaml", &|_| None).expect("a config");
     let fields: Vec<FieldPath> = FIELDS.iter().map(|field| FieldPath::parse(field).expect("a path")).collect();
-    Decoder::of(&fields, &config.sources[0], 1 << 20)
+    Decoder::of(&fields, &config.sources[0], 1 << 20).with_schemas(Arc::new(Samples))
+}
+
+/// Schemas with a bit of everything, for formats that need one.
+#[derive(Debug)]
+struct Samples;
+
+const AVRO: &str = r#"{ "type": "record", "name": "E", "fields": [
+    { "name": "a", "type": ["null", { "type": "record", "name": "A", "fields": [
+        { "name": "b", "type": "string" }, { "name": "me", "type": ["null", "A"] } ] }] },
+    { "name": "b", "type": { "type": "array", "items": ["null", "long", "A"] } },
+    { "name": "log", "type": { "type": "map", "values": "string" } },
+    { "name": "message", "type": { "type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2 } },
+    { "name": "host", "type": { "type": "enum", "name": "H", "symbols": ["x", "y"] } },
+    { "name": "timestamp", "type": { "type": "int", "logicalType": "date" } } ] }"#;
+
+const PROTOBUF: &str = r#"syntax = "proto3"; import "google/protobuf/timestamp.proto";
+    message E { A a = 1; repeated int64 b = 2; map<string, string> log = 3; google.protobuf.Timestamp timestamp = 4;
+        enum H { x = 0; y = 1; } H host = 5; repeated A body = 6; double message = 7; }
+    message A { string b = 1; A me = 2; }"#;
+
+impl Schemas for Samples {
+    fn find(&self, id: u32) -> FoundSchema {
+        let known = |language, text: &str| {
+            FoundSchema::Known(Arc::new(Schema { language, text: text.to_owned(), references: Vec::new() }))
+        };
+        match id % 3 {
+            0 => known(Language::Avro, AVRO),
+            1 => known(Language::Protobuf, PROTOBUF),
+            _ => FoundSchema::Unknown("nobody wrote it".into()),
+        }
+    }
 }
 
 thread_local! {
@@ -58,11 +102,16 @@ pub fn decode(format: &str, payload: &[u8]) {
         let decoder = decoders.entry(format.to_owned()).or_insert_with(|| decoder(format));
         let mut letters = Vec::new();
         let around = Record::at(Some(1_767_312_000_000));
-        let count = decoder.events(payload, around, |_| true, |part, outcome| {
-            if outcome.is_err() && letters.len() < 16 {
-                letters.extend(part.alone());
-            }
-        });
+        let count = decoder.events(
+            payload,
+            around,
+            |_| true,
+            |part, outcome| {
+                if outcome.is_err() && letters.len() < 16 {
+                    letters.extend(part.alone());
+                }
+            },
+        );
         assert!(count <= payload.len().max(1) || payload.first().is_some_and(|first| !first.is_ascii_graphic()));
         for letter in letters {
             decoder.events(&letter, around, |_| true, |_, _| {});
@@ -121,7 +170,10 @@ mod tests {
     fn every_format_has_a_target() {
         for (format, _) in FORMATS {
             let target = format!("{}/fuzz_targets/{format}.rs", env!("CARGO_MANIFEST_DIR"));
-            assert!(std::fs::read_to_string(&target).is_ok_and(|text| text.contains(&format!("{format:?}"))), "{target}");
+            assert!(
+                std::fs::read_to_string(&target).is_ok_and(|text| text.contains(&format!("{format:?}"))),
+                "{target}"
+            );
         }
     }
 }

@@ -62,6 +62,8 @@ impl Event {
             return Vec::new();
         }
         let unpacked = layout::unpacked(payload).filter(|payload| payload.len() <= source.unpacked_bytes);
+        let unpacked =
+            unpacked.map(|bytes| layout::without_raw_snappy(bytes, &source.format.kind, source.unpacked_bytes));
         let payload = unpacked.as_deref().unwrap_or_default();
         let trees = layout::events(payload, envelope.time, source, schemas);
         let digits = match source.format.kind.needs_registry() {

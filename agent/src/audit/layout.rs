@@ -60,6 +60,25 @@ pub fn unpacked(payload: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// What is not written as `format` has it, but is snappy without a frame from end to end, unpacked.
+pub fn without_raw_snappy(payload: Vec<u8>, format: &FormatKind, most: usize) -> Vec<u8> {
+    let [first, second, ..] = *payload.as_slice() else { return payload };
+    let suspect = match format {
+        FormatKind::Avro | FormatKind::Protobuf => first != 0,
+        FormatKind::OtlpProto => first != 0x0a,
+        FormatKind::Json | FormatKind::Gelf | FormatKind::OtlpJson | FormatKind::JsonSchema => {
+            let begins = payload.starts_with(b"\xef\xbb") || b"{[ \t\n\x0c\r".contains(&first);
+            !begins || (b"{[".contains(&first) && second >= 0x80)
+        }
+        _ => (first < 0x20 && !first.is_ascii_whitespace()) || std::str::from_utf8(&payload).is_err(),
+    };
+    let length = snap::raw::decompress_len(&payload).unwrap_or(0);
+    if !suspect || length < 2 || length > most || length / 32 > payload.len() {
+        return payload;
+    }
+    snap::raw::Decoder::new().decompress_vec(&payload).unwrap_or(payload)
+}
+
 /// More than any config allows.
 const MOST_UNPACKED: u64 = (1 << 30) + 1;
 

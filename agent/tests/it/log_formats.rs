@@ -6,6 +6,11 @@ use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Of;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message;
 use rdkafka::producer::{BaseRecord, Producer};
 use serde_json::Value;
 
@@ -14,7 +19,7 @@ use crate::kafka::{Kafka, shared, unique, wait_until};
 use crate::oracle::{Sample, parse_page};
 
 /// A kind, its file, how its source is written, and whether the whole file may be one record.
-const KINDS: [(&str, &str, &str, bool); 12] = [
+const KINDS: [(&str, &str, &str, bool); 13] = [
     ("combined", "combined.log", "format: { combined: { lines: true } }", true),
     ("logfmt", "logfmt.log", "format: { logfmt: { lines: true } }, timestamp: { field: ts, format: rfc3339 }", true),
     ("syslog", "syslog.log", "format: { syslog: { lines: true } }", true),
@@ -41,6 +46,7 @@ const KINDS: [(&str, &str, &str, bool); 12] = [
         false,
     ),
     ("otlp", "otlp.jsonl", "format: otlp_json", false),
+    ("otlp_proto", "otlp.jsonl", "format: otlp_proto", false),
     ("records", "records.jsonl", "each: Records, timestamp: { field: eventTime, format: rfc3339 }", true),
 ];
 
@@ -56,6 +62,7 @@ const AGGREGATES: &str = r#"
   gelf: { source: gelf, by: { host: host, level: level, container: _container }, measures: { messages: count } }
   database: { source: database, by: { severity: severity }, measures: { lines: count, took: { sum: duration, unit: ms } } }
   otlp: { source: otlp, by: { service: attributes."service.name", severity: severityText, scope: scope.name }, measures: { lines: count } }
+  otlp_proto: { source: otlp_proto, by: { service: attributes."service.name", severity: severityText, scope: scope.name }, measures: { lines: count } }
   records: { source: records, by: { account: ^.account, name: eventName }, measures: { events: count, size: { sum: bytes, unit: bytes } } }
 "#;
 
@@ -109,26 +116,64 @@ fn shown(page: &str, wanted: &Numbers) -> Numbers {
 }
 
 /// The record as it is, or compressed, as its round has it.
-fn packed(round: usize, record: &str) -> Vec<u8> {
+fn packed(round: usize, record: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     match round % 10 {
         2 => {
             let mut writer = flate2::write::GzEncoder::new(&mut out, flate2::Compression::fast());
-            writer.write_all(record.as_bytes()).and_then(|()| writer.finish().map(drop)).expect("gzip");
+            writer.write_all(record).and_then(|()| writer.finish().map(drop)).expect("gzip");
         }
-        4 => out = zstd::encode_all(record.as_bytes(), 1).expect("zstd"),
+        4 => out = zstd::encode_all(record, 1).expect("zstd"),
         6 => {
             let mut writer = lz4_flex::frame::FrameEncoder::new(&mut out);
-            writer.write_all(record.as_bytes()).expect("lz4");
+            writer.write_all(record).expect("lz4");
             writer.finish().expect("lz4");
         }
         7 => {
             let mut writer = snap::write::FrameEncoder::new(&mut out);
-            writer.write_all(record.as_bytes()).and_then(|()| writer.flush()).expect("snappy");
+            writer.write_all(record).and_then(|()| writer.flush()).expect("snappy");
         }
-        _ => out.extend_from_slice(record.as_bytes()),
+        // A short one may look like text.
+        8 if record.len() > 200 => out = snap::raw::Encoder::new().compress_vec(record).expect("raw snappy"),
+        _ => out.extend_from_slice(record),
     }
     out
+}
+
+/// A record's bytes: the line as it is, or the request that it says in OpenTelemetry's JSON, in protobuf.
+fn written(kind: &str, line: &str) -> Vec<u8> {
+    if kind != "otlp_proto" {
+        return line.as_bytes().to_vec();
+    }
+    let request: Value = serde_json::from_str(line).expect("OTLP in JSON");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let each = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let attributes = |owner: &Value| -> Vec<KeyValue> {
+        let any = |value: &Value| Of::StringValue(text(&value["stringValue"]));
+        let pair = |pair: &Value| KeyValue {
+            key: text(&pair["key"]),
+            value: Some(AnyValue { value: Some(any(&pair["value"])) }),
+            ..KeyValue::default()
+        };
+        each(&owner["attributes"]).iter().map(pair).collect()
+    };
+    let record = |record: &Value| LogRecord {
+        time_unix_nano: text(&record["timeUnixNano"]).parse().unwrap_or(0),
+        severity_text: text(&record["severityText"]),
+        attributes: attributes(record),
+        ..LogRecord::default()
+    };
+    let scope = |logs: &Value| ScopeLogs {
+        scope: Some(InstrumentationScope { name: text(&logs["scope"]["name"]), ..InstrumentationScope::default() }),
+        log_records: each(&logs["logRecords"]).iter().map(record).collect(),
+        ..ScopeLogs::default()
+    };
+    let resource = |logs: &Value| ResourceLogs {
+        resource: Some(Resource { attributes: attributes(&logs["resource"]), ..Resource::default() }),
+        scope_logs: each(&logs["scopeLogs"]).iter().map(scope).collect(),
+        ..ResourceLogs::default()
+    };
+    LogsData { resource_logs: each(&request["resourceLogs"]).iter().map(resource).collect() }.encode_to_vec()
 }
 
 fn produce(kafka: &Kafka, topics: &BTreeMap<&str, String>, rounds: std::ops::Range<usize>) {
@@ -139,7 +184,7 @@ fn produce(kafka: &Kafka, topics: &BTreeMap<&str, String>, rounds: std::ops::Ran
         for round in rounds.clone() {
             let records: Vec<&str> = if whole && round % 2 == 1 { vec![&text] } else { text.lines().collect() };
             for record in records {
-                let record = packed(round, record);
+                let record = packed(round, &written(kind, record));
                 let record = BaseRecord::<str, [u8]>::to(&topics[kind]).partition((round % 2) as i32).payload(&record);
                 producer.send(record).map_err(|(error, _)| error).expect("there is room in the queue");
             }

@@ -2,6 +2,7 @@
 //! same with serde_json.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -9,7 +10,7 @@ use prost::Message;
 use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
 use streamgauge_core::config::{FieldPath, TimeFormat, Timestamp};
-use streamgauge_core::decode::{Decoder, Record};
+use streamgauge_core::decode::{Decoder, FoundSchema, Language, Record, Schema, Schemas};
 
 const EVENTS: usize = 4096;
 
@@ -132,6 +133,99 @@ fn otlp(events: usize) -> Vec<u8> {
     LogsData { resource_logs: vec![logs] }.encode_to_vec()
 }
 
+const AVRO: &str = r#"{ "type": "record", "name": "Request", "fields": [
+    { "name": "timestamp", "type": { "type": "long", "logicalType": "timestamp-millis" } },
+    { "name": "endpoint", "type": "string" }, { "name": "method", "type": "string" }, { "name": "status", "type": "int" },
+    { "name": "response_time_ms", "type": "double" }, { "name": "region", "type": ["null", "string"] },
+    { "name": "user_id", "type": "string" }, { "name": "message", "type": "string" } ] }"#;
+
+const PROTOBUF: &str = r#"syntax = "proto3"; message Request { int64 timestamp = 1; string endpoint = 2; string method = 3;
+    int32 status = 4; double response_time_ms = 5; string region = 6; string user_id = 7; string message = 8; }"#;
+
+/// Knows one schema, whatever its id.
+#[derive(Debug)]
+struct One(Arc<Schema>);
+
+impl Schemas for One {
+    fn find(&self, _: u32) -> FoundSchema {
+        FoundSchema::Known(self.0.clone())
+    }
+}
+
+fn with_schema(decoder: Decoder, name: &str) -> Decoder {
+    let (language, text) = match name {
+        "avro" => (Language::Avro, AVRO),
+        "protobuf" => (Language::Protobuf, PROTOBUF),
+        _ => return decoder,
+    };
+    decoder.with_schemas(Arc::new(One(Arc::new(Schema { language, text: text.to_owned(), references: Vec::new() }))))
+}
+
+/// The same events by a schema: what each of their values becomes, with the number of its field.
+fn by_schema(
+    head: &[u8],
+    text: fn(&mut Vec<u8>, u8, &str),
+    number: fn(&mut Vec<u8>, u8, u64),
+    float: fn(&mut Vec<u8>, u8, f64),
+) -> Vec<Vec<u8>> {
+    (0..EVENTS)
+        .map(|i| {
+            let mut out = head.to_vec();
+            number(&mut out, 1, 1_763_657_472_123 + i as u64);
+            text(&mut out, 2, &format!("/api/users/{}", i % 10));
+            text(&mut out, 3, "GET");
+            number(&mut out, 4, [200, 404, 500][i % 3]);
+            float(&mut out, 5, i as f64 / 10.0);
+            text(&mut out, 6, "eu-central");
+            text(&mut out, 7, &format!("user_{i:06}"));
+            text(&mut out, 8, "request handled");
+            out
+        })
+        .collect()
+}
+
+fn varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn avro() -> Vec<Vec<u8>> {
+    by_schema(
+        &[0, 0, 0, 0, 1],
+        |out, field, text| {
+            // The one that may be null.
+            if field == 6 {
+                out.push(2);
+            }
+            varint(out, text.len() as u64 * 2);
+            out.extend_from_slice(text.as_bytes());
+        },
+        |out, _, number| varint(out, number * 2),
+        |out, _, number| out.extend_from_slice(&number.to_le_bytes()),
+    )
+}
+
+fn protobuf() -> Vec<Vec<u8>> {
+    by_schema(
+        &[0, 0, 0, 0, 1, 0],
+        |out, field, text| {
+            out.extend_from_slice(&[field << 3 | 2, text.len() as u8]);
+            out.extend_from_slice(text.as_bytes());
+        },
+        |out, field, number| {
+            out.push(field << 3);
+            varint(out, number);
+        },
+        |out, field, number| {
+            out.push(field << 3 | 1);
+            out.extend_from_slice(&number.to_le_bytes());
+        },
+    )
+}
+
 /// What an event costs in other formats, and in records of a hundred, beside one that is a record of JSON.
 fn formats(criterion: &mut Criterion) {
     let plain = events(|_| "request handled".to_owned());
@@ -141,8 +235,7 @@ fn formats(criterion: &mut Criterion) {
     let fields = |names: &[&str]| names.iter().map(|name| FieldPath::parse(name).unwrap()).collect::<Vec<_>>();
     let json = fields(&["endpoint", "status", "response_time_ms", "region"]);
     let source = |lines: &str| {
-        let rest =
-            "aggregates: { a: { source: s, measures: { n: count } } }\nkafka: { bootstrap_servers: localhost:9092 }";
+        let rest = "aggregates: { a: { source: s, measures: { n: count } } }\nkafka: { bootstrap_servers: localhost:9092 }\nschema_registry: { url: 'http://localhost:8081' }";
         let text = format!("sources: {{ s: {{ topics: [t], {lines} }} }}\n{rest}\n");
         streamgauge_core::config::parse(&text, "bench.yaml", &|_| None).unwrap().sources.remove(0)
     };
@@ -151,13 +244,15 @@ fn formats(criterion: &mut Criterion) {
     let attributes = fields(&attributes.each_ref().map(String::as_str));
     let cases = [
         ("json", source(timed), json.clone(), bytes(&plain)),
-        ("each", source(&format!("{timed}, each: Records")), json, arrays),
+        ("each", source(&format!("{timed}, each: Records")), json.clone(), arrays),
         ("combined", source("format: combined"), fields(&["path", "status", "size", "method"]), bytes(&access_log())),
+        ("avro", source(&format!("{timed}, format: avro")), json.clone(), avro()),
+        ("protobuf", source(&format!("{timed}, format: protobuf")), json.clone(), protobuf()),
         ("otlp_proto", source("format: otlp_proto"), attributes, vec![otlp(100); EVENTS / 100 + 1]),
     ];
     let mut group = criterion.benchmark_group("formats");
     for (name, source, fields, records) in &cases {
-        let mut decoder = Decoder::of(fields, source, 1 << 20);
+        let mut decoder = with_schema(Decoder::of(fields, source, 1 << 20), name);
         let count = |decoder: &mut Decoder| {
             let events = |record: &Vec<u8>| decoder.events(record, Record::at(None), |_| true, |_, _| {});
             records.iter().map(events).sum::<usize>()

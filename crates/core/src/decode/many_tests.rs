@@ -88,6 +88,39 @@ fn lines_arrays_and_documents_in_a_row_are_events_each() {
 }
 
 #[test]
+fn what_is_nothing_else_may_be_raw_snappy() {
+    let json = source(None, &[]);
+    let kind = |kind| Format { kind, lines: true };
+    let logfmt =
+        Source { format: kind(crate::config::FormatKind::Logfmt), timestamp: Timestamp::Kafka, ..source(None, &[]) };
+    // Shorter ones may look like text.
+    for length in 80..600 {
+        let letters = (1..).map(|at: u32| char::from(b'a' + (at.wrapping_mul(2_654_435_761) >> 24) as u8 % 26));
+        let text: String = letters.take(length - 16).collect();
+        for (source, line) in
+            [(&json, format!("{{\"t\":1,\"a\":\"{text}\"}}")), (&logfmt, format!("time=1 a=\"{text}\""))]
+        {
+            let packed = snap::raw::Encoder::new().compress_vec(line.as_bytes()).unwrap();
+            let mut decoder = decoder(&["a"], source);
+            let mut read = |payload: &[u8]| {
+                let mut texts = Vec::new();
+                decoder.events(
+                    payload,
+                    Record::at(Some(7)),
+                    |_| true,
+                    |_, outcome| {
+                        let text = outcome.map(|event| shown(&event.unwrap().values[0]));
+                        texts.push(text.unwrap_or_else(|error| json!(error.reason())));
+                    },
+                );
+                texts
+            };
+            assert_eq!(read(&packed), [json!(text)], "{line}: {packed:?}");
+        }
+    }
+}
+
+#[test]
 fn a_broken_line_or_element_is_a_letter_by_itself() {
     let mut decoder = decoder(&["a"], &source(None, &[]));
     let payload = "{\"t\":1,\"a\":1}\n{\"t\":2,\"a\":\n{\"a\":3}\n7\n{\"t\":4,\"a\":4}\nrubbish";

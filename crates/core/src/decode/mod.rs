@@ -34,7 +34,7 @@ use format::otlp::{self, OtlpProto};
 use format::{Json, Records, Registered, Texts, Wrapping};
 use records::{Run, Scratch, read_event};
 use tail::{Slots, Tail};
-use unpack::Packing;
+use unpack::{Packing, raw_snappy};
 use wanted::Wanted;
 
 /// One decoded event.
@@ -97,6 +97,29 @@ enum Kind {
     Text(Texts),
     Otlp(OtlpProto),
     Registered(Box<Registered>),
+}
+
+impl Kind {
+    /// Whether a payload is surely not written in this format as it is, so that it may be compressed in a way that does not
+    /// say so.
+    #[inline]
+    fn may_be_raw(&self, payload: &[u8]) -> bool {
+        let &[first, second, ..] = payload else { return false };
+        // What it comes to, and how long its first literal is.
+        match self {
+            Kind::Json(_) => match first {
+                b'{' | b'[' => second >= 0x80,
+                0xef => second != 0xbb,
+                _ => !first.is_ascii_whitespace(),
+            },
+            Kind::Text(_) => {
+                let is_control = first < b' ' && !first.is_ascii_whitespace();
+                is_control || (!payload.is_ascii() && std::str::from_utf8(payload).is_err())
+            }
+            Kind::Otlp(_) => first != 0x0a,
+            Kind::Registered(_) => first != 0,
+        }
+    }
 }
 
 impl Decoder {
@@ -205,6 +228,14 @@ impl Decoder {
         if let Err(error) = unpacked {
             take(&Part::WHOLE, Err(error));
             return 1;
+        }
+        // Nothing tells raw snappy but that it is nothing else.
+        let raw;
+        if kind.may_be_raw(payload)
+            && let Some(found) = raw_snappy(payload, *max_unpacked)
+        {
+            raw = found;
+            payload = &raw;
         }
         let mut run = Run { tail, record, keep, take, next: 0 };
         let opened = match kind {

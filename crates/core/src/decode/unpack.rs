@@ -75,6 +75,21 @@ impl Packing {
     }
 }
 
+/// Unpacks a payload that may be snappy without any frame, which nothing tells but that all of it fits together: the length it
+/// says it comes to, and every copy and literal. To be tried with what is nothing else.
+#[cold]
+pub(super) fn raw_snappy(payload: &[u8], limit: usize) -> Option<Vec<u8>> {
+    // What is compressed comes to no less than a few bytes, and to no more than 64 bytes for each 3.
+    let size = snap::raw::decompress_len(payload).ok().filter(|&size| size > 1 && size <= limit)?;
+    if size / 32 > payload.len() {
+        return None;
+    }
+    let mut out = vec![0; size];
+    let written = snap::raw::Decoder::new().decompress(payload, &mut out).ok()?;
+    out.truncate(written);
+    (written == size).then_some(out)
+}
+
 /// Reads all there is; `false` if that is more than `limit`.
 fn within(reader: impl Read, limit: usize, out: &mut Vec<u8>) -> io::Result<bool> {
     reader.take(limit as u64 + 1).read_to_end(out)?;
@@ -187,6 +202,19 @@ mod tests {
             [&b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"[..], &[0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 0x0f]]
                 .concat();
         assert_eq!(unpacked(&lies, 1 << 20), Err("unpacked_too_large"));
+    }
+
+    #[test]
+    fn raw_snappy_is_all_of_a_payload_or_nothing() {
+        let plain = "{\"a\": 1, \"b\": \"some text that is long enough\"}".repeat(20);
+        let packed = snap::raw::Encoder::new().compress_vec(plain.as_bytes()).unwrap();
+        assert_eq!(raw_snappy(&packed, plain.len()).as_deref(), Some(plain.as_bytes()));
+        assert_eq!(raw_snappy(&packed, plain.len() - 1), None, "more than is allowed");
+        assert_eq!(raw_snappy(&packed[..packed.len() - 1], plain.len()), None);
+        assert_eq!(raw_snappy(&[&packed[..], b"x"].concat(), plain.len()), None);
+        for other in [&b""[..], b"\0", b"plain", b"\xff\xff\xff\xff\x0f", b"\xc3\xa4"] {
+            assert_eq!(raw_snappy(other, 1 << 30), None, "{other:?}");
+        }
     }
 
     proptest! {

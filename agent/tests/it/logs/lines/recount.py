@@ -195,6 +195,7 @@ def otlp():
                 for record in scope["logRecords"]:
                     labels = {"service": service, "severity": record.get("severityText"), "scope": scope.get("scope", {}).get("name")}
                     add("otlp_lines_total", labels)
+                    add("otlp_proto_lines_total", labels)
 
 
 for kind in (otlp, combined, logfmt, syslog, klog, cri, table, w3c, cef, gelf, database, records):
