@@ -2,7 +2,6 @@
 
 use super::attempts::{Attempts, PERIOD};
 use super::caller::Caller;
-
 use super::identities::{self, Credentials, Hash, Known, sha256};
 use super::material::Material;
 use super::refused::Refused;
@@ -161,8 +160,9 @@ impl Lock {
         header: &str,
     ) -> Result<Option<Arc<Known>>, Refused> {
         let key = sha256(header.as_bytes());
-        let found = match Credentials::parse(header) {
-            Credentials::Token(token) => identities::by_token(&now.identities, &token).cloned(),
+        let credentials = Credentials::parse(header);
+        let found = match &credentials {
+            Credentials::Token(token) => identities::by_token(&now.identities, token).cloned(),
             Credentials::Password { .. } => self.remembered.lock().get(&key).cloned(),
             Credentials::Unknown => None,
         };
@@ -173,7 +173,7 @@ impl Lock {
         if self.attempts.lock().is_locked_out(from, at) {
             return Err(Refused::LockedOut);
         }
-        if let Credentials::Password { user, password } = Credentials::parse(header) {
+        if let Credentials::Password { user, password } = credentials {
             // It is closed by nobody.
             let Ok(_permit) = self.hashing.acquire().await else { return Err(Refused::LockedOut) };
             let all = now.clone();

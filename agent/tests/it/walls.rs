@@ -68,6 +68,8 @@ fn imports_are_found_in_all_their_spellings() {
     let text = "use crate::a::{b::C, d::{E, f}};\n// use crate::not::me;\nfn x() { super::y::z(); \"crate::no\"; }\n#[cfg(test)]\nmod tests { use crate::t; }";
     let found: Vec<_> = paths(text).into_iter().map(|path| path.join("::")).collect();
     assert_eq!(found, ["crate::a::b::C", "crate::a::d::E", "crate::a::d::f", "super::y::z"]);
+    let passed = passed_on("pub use a::B;\npub fn no(x: X) -> Y { Y { refuse } }\npub struct Reuse { x: u8 }");
+    assert_eq!(passed, [["a", "B"]]);
     let edge = |from: &str, to: &str| (vec![from.to_owned()], vec![to.to_owned()]);
     let edges = [edge("a", "b"), edge("b", "c"), edge("c", "a"), edge("c", "d")].into();
     assert_eq!(circles(&edges), ["a, b, c"]);
@@ -188,7 +190,9 @@ fn passed_on(text: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for line in text.split(';') {
         let line = line.trim_start();
-        let Some(at) = line.rfind("use ") else { continue };
+        // A word of its own, and not the end of another.
+        let is_word = |at: &usize| !line[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let Some(at) = line.rmatch_indices("use ").map(|(at, _)| at).find(is_word) else { continue };
         if !line[..at].contains("pub") || line[at..].contains('}') && !line[at..].contains('{') {
             continue;
         }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use super::scan::reads;
 use crate::config::Step;
 use crate::value::Value;
 
@@ -128,6 +129,20 @@ impl Wanted {
 impl Default for Wanted {
     fn default() -> Wanted {
         Wanted { nodes: vec![Node::default()], slots: 0 }
+    }
+}
+
+/// Whether the one field that `read` reads, of so many slots, would be `text` as a label; not if `read` says that it is broken.
+pub(super) fn one_field_reads<'a>(slots: usize, text: &str, read: impl FnOnce(&mut Sink<'a, '_>) -> bool) -> bool {
+    let (mut values, mut scratch, mut unescaped) = (vec![Value::Missing; slots], String::new(), Vec::new());
+    let mut sink = Sink { values: &mut values, scratch: &mut scratch, unescaped: &mut unescaped, record_time: None };
+    if !read(&mut sink) {
+        return false;
+    }
+    match (unescaped.last(), values.first()) {
+        (Some((_, range)), _) => scratch.get(range.clone()) == Some(text),
+        (None, Some(value)) => reads(*value, text),
+        (None, None) => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Protobuf's wire format: the fields of a message, one after the other.
+//! Protobuf's wire format: the fields of a message, one after the other. Avro writes its numbers in the same way.
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,27 @@ pub(super) struct Fields<'a> {
 /// Groups in groups: deeper than this nobody writes.
 const DEEPEST_GROUP: usize = 32;
 
+/// The number at `at`, seven bits a byte, the least first; `at` goes behind it. `None` if it does not end.
+#[inline]
+pub(super) fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// A signed number from one whose last bit is its sign.
+#[inline]
+pub(super) fn zigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
 impl<'a> Fields<'a> {
     #[inline]
     pub fn of(message: &'a [u8]) -> Fields<'a> {
@@ -29,16 +50,7 @@ impl<'a> Fields<'a> {
 
     #[inline]
     pub fn varint(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.whole.get(self.at)?;
-            self.at += 1;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
+        varint(self.whole, &mut self.at)
     }
 
     #[inline]

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::super::scan::reads;
-use super::super::super::wanted::Sink;
+use super::super::super::wanted::{Sink, one_field_reads};
+use super::super::wire::{varint, zigzag};
 use super::{Array, Entry, Kind, Node, Picked, Program};
 use crate::value::Value;
 use jiff::civil::Date;
@@ -177,18 +177,8 @@ impl Program {
 
     /// Whether the one field that this program reads would be `text` as a label.
     fn field_reads(&self, bytes: &[u8], start: usize, text: &str) -> bool {
-        let (mut values, mut scratch, mut unescaped) = (vec![Value::Missing; self.slots], String::new(), Vec::new());
-        let mut sink =
-            Sink { values: &mut values, scratch: &mut scratch, unescaped: &mut unescaped, record_time: None };
         let rest = bytes.get(start..).unwrap_or_default();
-        if self.read(rest, &mut sink).is_err() {
-            return false;
-        }
-        match (unescaped.first(), values.first()) {
-            (Some((_, range)), _) => scratch.get(range.clone()) == Some(text),
-            (None, Some(value)) => reads(*value, text),
-            (None, None) => false,
-        }
+        one_field_reads(self.slots, text, |sink| self.read(rest, sink).is_ok())
     }
 }
 
@@ -271,16 +261,7 @@ impl<'a> Walk<'a> {
 
     #[inline]
     fn long(&mut self) -> Option<i64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.bytes.get(self.at)?;
-            self.at += 1;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some((value >> 1) as i64 ^ -((value & 1) as i64));
-            }
-        }
-        None
+        varint(self.bytes, &mut self.at).map(zigzag)
     }
 
     #[inline]

@@ -1,8 +1,7 @@
 //! Going over an event's bytes by a program.
 
-use super::super::super::scan::reads;
-use super::super::super::wanted::Sink;
-use super::super::wire::{Fields, Wire};
+use super::super::super::wanted::{Sink, one_field_reads};
+use super::super::wire::{Fields, Wire, zigzag};
 use super::{Absent, Field, Kind, Message, One, Picked, Program, Scalar};
 use crate::value::Value;
 
@@ -131,17 +130,7 @@ impl Program {
 
     /// Whether the one field that this program reads would be `text` as a label.
     fn field_reads(&self, bytes: &[u8], text: &str) -> bool {
-        let (mut values, mut scratch, mut unescaped) = (vec![Value::Missing; self.slots], String::new(), Vec::new());
-        let mut sink =
-            Sink { values: &mut values, scratch: &mut scratch, unescaped: &mut unescaped, record_time: None };
-        if self.read(bytes, &mut sink).is_none() {
-            return false;
-        }
-        match (unescaped.last(), values.first()) {
-            (Some((_, range)), _) => scratch.get(range.clone()) == Some(text),
-            (None, Some(value)) => reads(*value, text),
-            (None, None) => false,
-        }
+        one_field_reads(self.slots, text, |sink| self.read(bytes, sink).is_some())
     }
 }
 
@@ -259,7 +248,7 @@ impl Scalar {
             (Scalar::Int32, Wire::Number(number)) => Value::Int((number as i32).into()),
             (Scalar::Unsigned, Wire::Number(number)) => unsigned(number),
             (Scalar::Unsigned32, Wire::Number(number)) => Value::Int((number as u32).into()),
-            (Scalar::Zigzag, Wire::Number(number)) => Value::Int((number >> 1) as i64 ^ -((number & 1) as i64)),
+            (Scalar::Zigzag, Wire::Number(number)) => Value::Int(zigzag(number)),
             (Scalar::Bool, Wire::Number(number)) => Value::Bool(number != 0),
             (Scalar::Enum(_), Wire::Number(number)) => Value::Int((number as i32).into()),
             (Scalar::Fixed32 | Scalar::Fixed64, Wire::Fixed(number)) => unsigned(number),
