@@ -3,10 +3,11 @@
 use super::reload::Reload;
 use crate::clock::Clock;
 use crate::cluster::{Monitor, Prober, View};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::export::otlp;
 use crate::grpc::{self, GrpcState};
 use crate::http::{self, HttpState};
+use crate::ingest::Ingest;
 use crate::kafka::Settings;
 use crate::kafka::cluster::ClusterClient;
 use crate::loadtest::{self, LoadTests};
@@ -39,6 +40,7 @@ const SERVERS_END: Duration = Duration::from_secs(1);
 pub struct Listeners {
     http: TcpListener,
     grpc: TcpListener,
+    ingest: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -49,7 +51,12 @@ impl Listeners {
                 .await
                 .with_context(|| format!("cannot listen on {address}; free the port, or set {key}.listen to another"))
         };
-        Ok(Listeners { http: bind("http", config.http.listen).await?, grpc: bind("grpc", config.grpc.listen).await? })
+        let ingest = match &config.ingest {
+            Some(ingest) => Some(bind("ingest", ingest.listen).await?),
+            None => None,
+        };
+        let (http, grpc) = (bind("http", config.http.listen).await?, bind("grpc", config.grpc.listen).await?);
+        Ok(Listeners { http, grpc, ingest })
     }
 
     /// The same, but a port that is taken is replaced by a free one.
@@ -58,7 +65,11 @@ impl Listeners {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => TcpListener::bind((address.ip(), 0)).await,
             bound => bound,
         };
-        Ok(Listeners { http: bind(config.http.listen).await?, grpc: bind(config.grpc.listen).await? })
+        let ingest = match &config.ingest {
+            Some(ingest) => Some(bind(ingest.listen).await?),
+            None => None,
+        };
+        Ok(Listeners { http: bind(config.http.listen).await?, grpc: bind(config.grpc.listen).await?, ingest })
     }
 }
 
@@ -72,6 +83,7 @@ pub struct Serving {
     pub reload: Arc<Reload>,
     agent: Arc<Agent>,
     monitor: Option<Arc<Monitor>>,
+    door: Option<FrontDoor>,
     ends: mpsc::Receiver<Result<(), WorkerError>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     stop: watch::Sender<()>,
@@ -153,7 +165,12 @@ impl Serving {
             created_series: agent.config.http.created_series,
         };
         let services = grpc_state(&agent, publisher.group.clone(), readiness.clone(), monitor.clone());
-        servers.extend(serve(locks.doors(listeners.http, listeners.grpc), pages, services, outlet, stopped));
+        let doors = locks.doors(listeners.http, listeners.grpc, listeners.ingest);
+        let door = match (&agent.config.ingest, doors.ingest) {
+            (Some(config), Some(door)) => Some(FrontDoor::open(config, &agent, door).map_err(anyhow::Error::msg)?),
+            _ => None,
+        };
+        servers.extend(serve((doors.http, doors.grpc), pages, services, outlet, stopped));
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving {
             http,
@@ -163,6 +180,7 @@ impl Serving {
             reload,
             agent,
             monitor,
+            door,
             ends,
             threads,
             stop,
@@ -186,6 +204,8 @@ impl Serving {
         self.agent.stopping.store(true, Ordering::Release);
         // Its threads may wait for a broker: they end by themselves, or with the process.
         self.monitor.iter().for_each(|monitor| monitor.stop());
+        // Beside the last commits: it may take as long as requests and brokers do.
+        let door = self.door.take().map(|door| tokio::spawn(door.close()));
         while let Some(end) = self.ends.recv().await {
             self.note(end);
         }
@@ -194,6 +214,10 @@ impl Serving {
             let _ = thread.join();
         }
         self.agent.checkpointer.stop();
+        if let Some(door) = door {
+            // A panic in there has been reported by the panic hook.
+            let _ = door.await;
+        }
         drop(self.stop);
         for server in self.servers {
             // A connection that is kept open must not keep the process.
@@ -206,6 +230,35 @@ impl Serving {
         if self.result.is_ok() {
             self.result = end;
         }
+    }
+}
+
+/// The listener that takes events, and the thread behind it.
+struct FrontDoor {
+    ingest: Arc<Ingest>,
+    server: JoinHandle<()>,
+    open: watch::Sender<()>,
+}
+
+impl FrontDoor {
+    fn open(config: &config::Ingest, agent: &Agent, door: Door) -> Result<FrontDoor, String> {
+        let (dir, clock, metrics) = (agent.state_dir.ingest_dir(), agent.clock.clone(), agent.metrics.clone());
+        let ingest = Arc::new(Ingest::start(config, &agent.settings, &dir, clock, metrics)?);
+        let (open, closes) = watch::channel(());
+        let serving = ingest.clone();
+        let server = tokio::spawn(async move {
+            serving.serve(door, ends(closes)).await.unwrap_or_else(|e| tracing::error!("ingest server: {e}"));
+        });
+        tracing::info!(listen = %config.listen, "events are taken");
+        Ok(FrontDoor { ingest, server, open })
+    }
+
+    /// Takes no more; what was accepted goes to Kafka or to the disk.
+    async fn close(self) {
+        drop(self.open);
+        // A panic in there has been reported by the panic hook.
+        let _ = self.server.await;
+        let _ = tokio::task::spawn_blocking(move || self.ingest.stop()).await;
     }
 }
 

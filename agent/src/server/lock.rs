@@ -28,6 +28,8 @@ const REMEMBERED: usize = 1_000;
 pub enum Protocol {
     Http,
     Grpc,
+    /// HTTP for those who hand in events.
+    Ingest,
 }
 
 impl Protocol {
@@ -36,12 +38,13 @@ impl Protocol {
         match self {
             Protocol::Http => "http",
             Protocol::Grpc => "grpc",
+            Protocol::Ingest => "ingest",
         }
     }
 
     const fn alpn(self) -> &'static [u8] {
         match self {
-            Protocol::Http => b"http/1.1",
+            Protocol::Http | Protocol::Ingest => b"http/1.1",
             Protocol::Grpc => b"h2",
         }
     }

@@ -3,8 +3,9 @@
 use super::listen::Door;
 use super::lock::{Lock, Protocol};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::telemetry::Metrics;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
@@ -12,6 +13,7 @@ use tokio::net::TcpListener;
 pub struct Locks {
     http: Arc<Lock>,
     grpc: Arc<Lock>,
+    ingest: Option<Arc<Lock>>,
     /// What their files leave to be wished for.
     pub warnings: Vec<String>,
 }
@@ -23,11 +25,7 @@ impl Locks {
     /// One line: what is wrong with which file.
     pub fn read(config: &Config, metrics: &Arc<Metrics>) -> Result<Locks, String> {
         let mut warnings = Vec::new();
-        let listeners = [
-            (Protocol::Http, &config.http.lock, config.http.listen),
-            (Protocol::Grpc, &config.grpc.lock, config.grpc.listen),
-        ];
-        let [http, grpc] = listeners.map(|(protocol, lock, address)| {
+        let mut read = |protocol: Protocol, lock: &config::Lock, address: SocketAddr| {
             let read = Lock::read(protocol, lock, Clock::default(), metrics.clone())?;
             warnings.extend(read.warnings());
             // Of all others, the check of the config has told.
@@ -37,12 +35,23 @@ impl Locks {
                 warnings.push(format!("{}.listen is {address}: {weakness} (docs/security.md)", protocol.name()));
             }
             Ok::<_, String>(Arc::new(read))
-        });
-        Ok(Locks { http: http?, grpc: grpc?, warnings })
+        };
+        let http = read(Protocol::Http, &config.http.lock, config.http.listen)?;
+        let grpc = read(Protocol::Grpc, &config.grpc.lock, config.grpc.listen)?;
+        let ingest = config.ingest.as_ref().map(|ingest| read(Protocol::Ingest, &ingest.lock, ingest.listen));
+        Ok(Locks { http, grpc, ingest: ingest.transpose()?, warnings })
     }
 
     /// The sockets with their locks.
-    pub fn doors(self, http: TcpListener, grpc: TcpListener) -> (Door, Door) {
-        (Door::new(http, self.http), Door::new(grpc, self.grpc))
+    pub fn doors(self, http: TcpListener, grpc: TcpListener, ingest: Option<TcpListener>) -> Doors {
+        let ingest = ingest.zip(self.ingest).map(|(listener, lock)| Door::new(listener, lock));
+        Doors { http: Door::new(http, self.http), grpc: Door::new(grpc, self.grpc), ingest }
     }
+}
+
+/// One for each listener.
+pub struct Doors {
+    pub http: Door,
+    pub grpc: Door,
+    pub ingest: Option<Door>,
 }

@@ -19,10 +19,11 @@ mod web_config;
 #[cfg(test)]
 mod tests;
 
+pub use attempts::network;
 pub use caller::Caller;
 pub use client::{Access, Calls};
 pub use guard::Guard;
 pub use listen::{Connection, Connections, Door};
 pub use lock::{Lock, Need, Protocol};
-pub use locks::Locks;
+pub use locks::{Doors, Locks};
 pub use refused::Refused;

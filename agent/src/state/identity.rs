@@ -80,6 +80,11 @@ impl StateDir {
         &self.instance
     }
 
+    /// Where accepted events wait for the brokers.
+    pub fn ingest_dir(&self) -> PathBuf {
+        self.path.join("ingest")
+    }
+
     /// Where what is to be pushed over OTLP waits.
     pub fn otlp_dir(&self) -> PathBuf {
         self.path.join("otlp")

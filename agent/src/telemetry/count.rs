@@ -1,12 +1,7 @@
 //! What happens in the house, said in words; which metric counts it is decided here.
 
-use super::metrics::{
-    AdjustedLabels, DoorLabels, FieldLabels, OutcomeLabel, PassedByLabels, SkippedLabels, ValueLabels,
-};
-use super::{
-    AggregateLabel, BrokerLabel, CommitLabels, DecodeErrorLabels, Metrics, ReasonLabel, RebalanceLabels, SourceLabel,
-    TaskLabels, TopicLabel,
-};
+use super::Metrics;
+use super::labels::*;
 use std::time::Duration;
 
 impl Metrics {

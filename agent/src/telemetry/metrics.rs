@@ -1,121 +1,23 @@
 //! The metrics that the workers, committers and servers count in. What follows from committed state (lag, keys, stream
 //! time) is not counted here but read from the registry when the page is written.
 
+use super::ingest::IngestMetrics;
+use super::labels::*;
 use super::names::Name;
 use super::process::ProcessStats;
-use prometheus_client::encoding::EncodeLabelSet;
+use super::register::{register, registered};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Metric, Registry, Unit};
-use std::hash::Hash;
-
-/// Counters by label set: `get_or_create` for a single increment; whoever counts in a loop keeps the counter that
-/// `get_or_create_owned` returns.
-pub type Counters<L> = Family<L, Counter>;
-/// Gauges by label set.
-pub type Gauges<L> = Family<L, Gauge>;
-/// A histogram of seconds.
-pub type Durations = Histogram;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct SourceLabel {
-    pub source: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct AggregateLabel {
-    pub aggregate: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct DecodeErrorLabels {
-    pub source: String,
-    pub reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ReasonLabel {
-    pub reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CommitLabels {
-    /// `committed` or `aborted`.
-    pub result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RebalanceLabels {
-    /// `assigned`, `revoked` or `lost`.
-    pub event: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct TopicLabel {
-    pub topic: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PassedByLabels {
-    pub source: String,
-    pub reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct OutcomeLabel {
-    pub outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct DoorLabels {
-    pub door: &'static str,
-    pub outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct FieldLabels {
-    pub source: String,
-    pub field: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct SkippedLabels {
-    pub aggregate: String,
-    pub reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ValueLabels {
-    pub aggregate: String,
-    pub measure: String,
-    pub reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct AdjustedLabels {
-    pub aggregate: String,
-    pub label: String,
-    pub reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct BrokerLabel {
-    pub broker: i32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct TaskLabels {
-    pub topic: String,
-    pub partition: i32,
-}
+use prometheus_client::registry::Registry;
 
 /// Everything that Streamgauge counts of itself. Counters live as long as the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    pub ingest: IngestMetrics,
     pub events: Counters<SourceLabel>,
     pub decode_errors: Counters<DecodeErrorLabels>,
     pub aggregated_events: Counters<AggregateLabel>,
@@ -222,6 +124,7 @@ impl Metrics {
             door_lock_reads: registered(r, Name::DoorLockReads, Family::default()),
             reload_ok: registered(r, Name::ReloadOk, Gauge::default()),
             reload_time: registered(r, Name::ReloadTime, Gauge::default()),
+            ingest: IngestMetrics::register(r),
             memory_budget: registered(r, Name::MemoryBudget, Gauge::default()),
             paused: registered(r, Name::Paused, Gauge::default()),
             pauses: registered(r, Name::Pauses, Counter::default()),
@@ -263,23 +166,6 @@ impl Metrics {
 /// Buckets from 1 ms to 65 s.
 fn durations() -> Durations {
     Histogram::new(exponential_buckets(2f64.powi(-10), 2.0, 17))
-}
-
-fn registered<M: Metric + Clone>(registry: &mut Registry, name: Name, metric: M) -> M {
-    register(registry, name, metric.clone());
-    metric
-}
-
-fn register(registry: &mut Registry, name: Name, metric: impl Metric) {
-    let (family, help) = (name.family(), name.help());
-    // The library appends the unit to the name by itself.
-    let unit = match name.unit() {
-        "seconds" => Unit::Seconds,
-        "bytes" => Unit::Bytes,
-        _ => return registry.register(family, help, metric),
-    };
-    let stem = family.strip_suffix(name.unit()).and_then(|stem| stem.strip_suffix('_')).unwrap_or(family);
-    registry.register_with_unit(stem, help, unit, metric);
 }
 
 fn process_registry(process: &ProcessStats) -> Registry {

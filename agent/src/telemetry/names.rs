@@ -96,6 +96,34 @@ names! {
         "Calls of the HTTP and gRPC listeners: allowed, unauthenticated, forbidden (without the right), locked_out (failed too often), handshake_failed (no TLS came about)";
     DoorLockReads Counter "streamgauge_door_lock_reads" ["door", "outcome"],
         "Certificates, keys and tokens read again: changed (in force for new connections), failed (what was read before stays in force)";
+    IngestRequests Counter "streamgauge_ingest_requests" ["endpoint", "code"],
+        "Requests that handed in events, by HTTP status";
+    IngestRequestDuration Histogram "streamgauge_ingest_request_duration_seconds" ["endpoint"],
+        "Time from a request's head to its answer; with an acknowledgement of the brokers, if it waits for one";
+    IngestAccepted Counter "streamgauge_ingest_accepted_events" ["topic"], "Events that were handed in and accepted";
+    IngestRejected Counter "streamgauge_ingest_rejected_events" ["reason"],
+        "Events that were handed in and not accepted: invalid, too_large, full (buffer and spool), failed (the brokers refuse it, or have not acknowledged it in time)";
+    IngestDelivered Counter "streamgauge_ingest_delivered_events" ["topic"], "Accepted events that the brokers have acknowledged";
+    IngestFailed Counter "streamgauge_ingest_failed_events" ["topic"],
+        "Accepted events that the brokers refuse for good, such as ones larger than the topic takes: they are lost, and logged";
+    IngestResent Counter "streamgauge_ingest_resent_events" ["topic"],
+        "Accepted events that were sent once more, or went to the spool, after an attempt that failed: each may be in Kafka twice";
+    IngestDeliveryDuration Histogram "streamgauge_ingest_delivery_duration_seconds" ["topic"],
+        "Time from an event's acceptance until the brokers acknowledged it";
+    IngestQueuedEvents Gauge "streamgauge_ingest_queued_events" [], "Accepted events in memory that were not sent yet";
+    IngestProcessingEvents Gauge "streamgauge_ingest_processing_events" [],
+        "Events that were sent and that the brokers have not acknowledged yet";
+    IngestBufferBytes Gauge "streamgauge_ingest_buffer_bytes" [], "Memory that accepted events take, of ingest.buffer_size";
+    IngestSpoolEvents Gauge "streamgauge_ingest_spool_events" [], "Accepted events on disk that the brokers have not acknowledged yet";
+    IngestSpoolBytes Gauge "streamgauge_ingest_spool_bytes" [], "Size of the spool's files, of ingest.spool_size";
+    IngestSpoolLimit Gauge "streamgauge_ingest_spool_limit_bytes" [], "ingest.spool_size; 0 if nobody hands in events";
+    IngestSpoolAge Gauge "streamgauge_ingest_spool_age_seconds" [], "How long the oldest event in the spool has waited; 0 if there is none";
+    IngestSpoolErrors Counter "streamgauge_ingest_spool_errors" ["reason"],
+        "Trouble with the spool: full, write, read, damaged (events whose bytes on disk are not what was written)";
+    IngestCircuitState Gauge "streamgauge_ingest_circuit_state" [],
+        "The circuit breaker before Kafka: 0 closed, 1 half open (a few events are tried), 2 open (events go to the spool)";
+    IngestCircuitTransitions Counter "streamgauge_ingest_circuit_transitions" ["to"],
+        "How often the circuit breaker became closed, half_open or open";
     MemoryBudget Gauge "streamgauge_memory_budget_bytes" [], "limits.memory_budget; 0 if there is none";
     Paused Gauge "streamgauge_paused_partitions" [], "Partitions that are not read until memory is free again";
     Pauses Counter "streamgauge_pauses" [], "How often partitions were paused because memory came near its budget";

@@ -20,6 +20,7 @@ mod expiry;
 mod faults;
 mod formats;
 mod growth;
+mod ingest;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod kafka;
 mod loadtest;

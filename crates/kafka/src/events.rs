@@ -26,6 +26,12 @@ impl MainQueue {
         NonNull::new(queue).map(MainQueue).ok_or_else(|| KafkaError::ClientCreation("no main queue".into()))
     }
 
+    /// Ends the sleep that goes on in [`MainQueue::serve`], or the next one.
+    pub fn wake(&self) {
+        // SAFETY: the queue is valid until it is dropped.
+        unsafe { sys::rd_kafka_queue_yield(self.0.as_ptr()) }
+    }
+
     /// Sleeps until something has come, `wait` at most (in whole milliseconds, rounded up); then takes all that is there
     /// without waiting. Delivery reports go to `report`, the rest to the context. Says whether there was anything.
     pub fn serve<C: ClientContext>(

@@ -18,6 +18,7 @@ pub mod probe;
 mod producer;
 mod reader;
 mod rebalance;
+pub mod sender;
 mod settings;
 pub mod stats;
 mod txn_error;

@@ -33,6 +33,11 @@ impl BootTime {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// The moment so much later.
+    pub fn after(self, time: Duration) -> BootTime {
+        BootTime(self.0.saturating_add(time))
+    }
+
     /// Milliseconds since boot.
     pub fn as_millis(self) -> i64 {
         self.0.as_millis() as i64

@@ -24,6 +24,11 @@ pub const ALL: &[&str] = &[
     "revoke.begun",
     "revoke.committed",
     "revoke.dropped",
+    "spool.created",
+    "spool.written",
+    "spool.synced",
+    "spool.saved",
+    "spool.removed",
 ];
 
 static ACTIVE: AtomicBool = AtomicBool::new(false);

@@ -10,6 +10,8 @@ use tower::Service;
 use tracing::Instrument;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What some callers name instead.
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 /// Longest id that is taken over.
 const MAX_ID: usize = 64;
 
@@ -66,7 +68,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 fn request_id(headers: &HeaderMap, traceparent: Option<&str>) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+=".contains(c);
     let fits = |id: &&str| !id.is_empty() && id.len() <= MAX_ID && id.chars().all(is_plain);
-    match (header(headers, REQUEST_ID.as_str()).filter(fits), traceparent.and_then(|text| text.split('-').nth(1))) {
+    let named = [REQUEST_ID, CORRELATION_ID].iter().find_map(|name| header(headers, name.as_str()).filter(fits));
+    match (named, traceparent.and_then(|text| text.split('-').nth(1))) {
         (Some(id), _) | (None, Some(id)) => id.to_owned(),
         (None, None) => format!("{:032x}", rand::random::<u128>()),
     }

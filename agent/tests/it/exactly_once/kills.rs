@@ -67,7 +67,8 @@ pub const DEATHS: &[(&str, u32)] = &[
 
 #[test]
 fn a_death_at_any_step_of_the_protocol_loses_nothing_and_counts_nothing_twice() {
-    for failpoint in streamgauge::failpoint::ALL {
+    // Those of the spool are no steps of this protocol: `ingest/faults.rs` dies at them.
+    for failpoint in streamgauge::failpoint::ALL.iter().filter(|name| !name.starts_with("spool.")) {
         assert!(DEATHS.iter().any(|(name, _)| name == failpoint), "{failpoint} is not tried");
     }
     let scene = Scene::new("deaths", 4);

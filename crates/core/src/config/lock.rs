@@ -89,11 +89,13 @@ pub enum Right {
     Reload,
     /// What the group's agents ask each other.
     Peer,
+    /// Hands in events at the front door.
+    Ingest,
 }
 
 impl Right {
-    pub const ALL: [Right; 6] =
-        [Right::Read, Right::ClusterRead, Right::Topics, Right::LoadTests, Right::Reload, Right::Peer];
+    pub const ALL: [Right; 7] =
+        [Right::Read, Right::ClusterRead, Right::Topics, Right::LoadTests, Right::Reload, Right::Peer, Right::Ingest];
 
     /// As the config spells it.
     pub const fn name(self) -> &'static str {
@@ -104,6 +106,7 @@ impl Right {
             Right::LoadTests => "load_tests",
             Right::Reload => "reload",
             Right::Peer => "peer",
+            Right::Ingest => "ingest",
         }
     }
 
@@ -179,7 +182,7 @@ impl ClientAccess {
 }
 
 /// As YAML and JSON write a text.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

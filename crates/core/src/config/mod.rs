@@ -11,6 +11,7 @@ mod cluster;
 mod conditions;
 mod error;
 mod format;
+mod ingest;
 mod letters;
 mod lock;
 mod making;
@@ -31,6 +32,7 @@ use std::path::Path;
 
 pub use cluster::*;
 pub use error::ConfigError;
+pub use ingest::*;
 pub use lock::*;
 pub use names::*;
 pub use own_topics::{changelog_topic, dead_letter_topic, is_own_topic, letters_of, sanitized};

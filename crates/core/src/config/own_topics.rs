@@ -5,6 +5,11 @@ pub(super) const LONGEST_NAME: usize = 249;
 
 const DEAD_LETTERS: &str = "-dlq";
 
+/// Whether Kafka takes this as the name of a topic.
+pub(super) fn is_topic_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= LONGEST_NAME && sanitized(name) == name && name != "." && name != ".."
+}
+
 /// Name of the topic that backs up the tasks of `topic` for `group`: characters that Kafka refuses are replaced.
 pub fn changelog_topic(group: &str, topic: &str) -> String {
     let name = sanitized(&whole_changelog_name(group, topic));

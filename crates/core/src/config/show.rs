@@ -36,6 +36,7 @@ impl Config {
         self.grpc.advertise.iter().for_each(|address| out.entry(1, "advertise", text(address)));
         shown(&mut out, self.grpc.peer.shown());
         shown(&mut out, self.grpc.lock.shown());
+        self.ingest.iter().for_each(|each| shown(&mut out, each.shown()));
         cluster(&mut out, &self.cluster);
         self.otlp.iter().for_each(|each| otlp(&mut out, each));
         self.schema_registry.iter().for_each(|each| registry(&mut out, each));

@@ -161,6 +161,20 @@ aggregates:
 state: { dir: "/var/lib/a b", commit_interval: 1s, processing_guarantee: at_least_once, on_loss: continue, cache: 1GiB }
 http: { listen: "0.0.0.0:80", histograms: native, created_series: false }
 grpc: { listen: "[::1]:81" }
+ingest:
+  topic: logs
+  listen: "[::1]:82"
+  durability: spooled
+  delivery_timeout: 3s
+  circuit_open: 9s
+  buffer_size: 2MiB
+  spool_size: 3MiB
+  requests_per_second: 0
+  batches_per_second: 7
+  body_size: 1MiB
+  event_size: 4KiB
+  batch_events: 5
+  identities: { app: { token_file: /secrets/app }, all: { token_file: /secrets/all, may: [read, ingest] } }
 cluster:
   topics: { allow: [delete, grow, create], protected: ["pay-.*"], timeout: 3s }
   load_tests: { allow: true, max_events: 9, max_duration: 1m, max_rate: 8, max_event_size: 2KiB }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cluster::Cluster;
+use super::ingest::Ingest;
 use super::lock::{ClientAccess, Lock};
 use super::selector::TopicSelector;
 use super::units::format_duration;
@@ -29,6 +30,8 @@ pub struct Config {
     pub state: State,
     pub http: Http,
     pub grpc: Grpc,
+    /// `None`: nobody hands in events.
+    pub ingest: Option<Ingest>,
     pub cluster: Cluster,
     /// `None`: nothing is pushed.
     pub otlp: Option<Otlp>,

@@ -1,4 +1,4 @@
-//! Checks of the locks of `http` and `grpc`.
+//! Checks of the locks of listeners.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +14,8 @@ pub struct Keys<'a> {
     pub tls: Option<&'a RawTls>,
     pub identities: Option<&'a RawIdentities>,
     pub open_health: Option<bool>,
+    /// What an identity may do that has no `may`.
+    pub usual: Right,
 }
 
 pub fn lock(check: &mut Checker, raw: &Keys<'_>) -> Lock {
@@ -24,6 +26,7 @@ pub fn lock(check: &mut Checker, raw: &Keys<'_>) -> Lock {
     }
     let tls = raw.tls.map(|tls| self::tls(check, tls));
     let asks = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let usual = raw.usual;
     let identities = raw.identities.map_or(&[][..], |map| &map.value.0[..]);
     if let (Some(map), []) = (raw.identities, identities) {
         check.error(map.place, "nobody is in `identities`", "name somebody, or leave the key out");
@@ -31,7 +34,7 @@ pub fn lock(check: &mut Checker, raw: &Keys<'_>) -> Lock {
     Lock {
         web_config_file,
         tls,
-        identities: identities.iter().map(|(name, raw)| identity(check, name, raw, asks)).collect(),
+        identities: identities.iter().map(|(name, raw)| identity(check, name, raw, asks, usual)).collect(),
         open_health: raw.open_health.unwrap_or(true),
     }
 }
@@ -64,7 +67,7 @@ pub fn open_beyond_loopback(check: &mut Checker, what: &str, address: SocketAddr
     let asks = !lock.identities.is_empty() || lock.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     match (&lock.tls, asks) {
         (_, false) => check.warn(format!(
-            "{what}.listen is {address}: whoever reaches this machine can read it, without a password; {what}.tls and \
+            "{what}.listen is {address}: whoever reaches this machine can use it, without a password; {what}.tls and \
              {what}.identities lock it (docs/security.md)"
         )),
         (None, true) => check.warn(format!(
@@ -89,7 +92,13 @@ fn tls(check: &mut Checker, raw: &RawTls) -> TlsFiles {
     }
 }
 
-fn identity(check: &mut Checker, name: &At<String>, raw: &RawIdentity, asks_for_certificates: bool) -> Identity {
+fn identity(
+    check: &mut Checker,
+    name: &At<String>,
+    raw: &RawIdentity,
+    asks_for_certificates: bool,
+    usual: Right,
+) -> Identity {
     if name.value.is_empty() || name.value.contains(':') || name.value.chars().any(char::is_control) {
         check.error(name.place, "this is not the name of an identity", "it is not empty and has no colon");
     }
@@ -100,7 +109,7 @@ fn identity(check: &mut Checker, name: &At<String>, raw: &RawIdentity, asks_for_
     if let (Some(subject), false) = (&raw.certificate_subject, asks_for_certificates) {
         check.error(subject.place, "clients are not asked for a certificate", "add `tls.client_ca`");
     }
-    let may = raw.may.as_ref().map_or_else(|| vec![Right::Read], |rights| rights.iter().map(right).collect());
+    let may = raw.may.as_ref().map_or_else(|| vec![usual], |rights| rights.iter().map(right).collect());
     Identity {
         name: name.value.clone(),
         token_file: raw.token_file.as_ref().map(|path| file(check, "token_file", path)),
@@ -118,6 +127,7 @@ fn right(raw: &RawRight) -> Right {
         RawRight::LoadTests => Right::LoadTests,
         RawRight::Reload => Right::Reload,
         RawRight::Peer => Right::Peer,
+        RawRight::Ingest => Right::Ingest,
     }
 }
 

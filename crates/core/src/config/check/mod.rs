@@ -5,6 +5,7 @@ mod aggregate;
 mod cluster;
 mod condition;
 mod format;
+mod ingest;
 mod kafka;
 mod label;
 mod lock;
@@ -42,6 +43,7 @@ pub fn config(raw: &RawConfig, text: &str, env: &dyn Fn(&str) -> Option<String>)
         registry::is_there(&mut check, format, source, raw.schema_registry.as_ref());
     }
     let (http, grpc) = service::listeners(&mut check, &raw.http, &raw.grpc);
+    let ingest = ingest::ingest(&mut check, raw.ingest.as_ref(), [("http", http.listen), ("grpc", grpc.listen)]);
     let cluster = cluster::cluster(&mut check, &raw.cluster, &kafka.group_id);
     let otlp = otlp::otlp(&mut check, &raw.otlp, env);
     let schema_registry = registry::registry(&mut check, raw.schema_registry.as_ref());
@@ -56,6 +58,7 @@ pub fn config(raw: &RawConfig, text: &str, env: &dyn Fn(&str) -> Option<String>)
             state,
             http,
             grpc,
+            ingest,
             cluster,
             otlp,
             schema_registry,

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::super::at::At;
 use super::super::error::suggest;
-use super::super::lock::Lock;
+use super::super::lock::{Lock, Right};
 use super::super::raw::{
     RawGrpc, RawGuarantee, RawHistograms, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry,
 };
@@ -72,20 +72,19 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         tls: http.tls.as_ref(),
         identities: http.identities.as_ref(),
         open_health: http.open_health,
+        usual: Right::Read,
     };
     let grpc_lock = Keys {
         web_config_file: grpc.web_config_file.as_ref(),
         tls: grpc.tls.as_ref(),
         identities: grpc.identities.as_ref(),
         open_health: grpc.open_health,
+        usual: Right::Read,
     };
     let (http_lock, grpc_lock) = (lock::lock(check, &http_lock), lock::lock(check, &grpc_lock));
     let http_listen = listen(check, "http", &http.listen, 9746, &http_lock);
     let grpc_listen = listen(check, "grpc", &grpc.listen, 9747, &grpc_lock);
-    let one_port = http_listen.port() == grpc_listen.port() && http_listen.port() != 0;
-    let one_host =
-        http_listen.ip() == grpc_listen.ip() || http_listen.ip().is_unspecified() || grpc_listen.ip().is_unspecified();
-    if one_port && one_host {
+    if is_one_socket(http_listen, grpc_listen) {
         let place = grpc.listen.as_ref().or(http.listen.as_ref()).map(|at| at.place).unwrap_or_default();
         check.error(place, "`http.listen` and `grpc.listen` are the same", "give each a port of its own");
     }
@@ -99,6 +98,12 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
     let created_series = http.created_series.unwrap_or(true);
     let http = Http { listen: http_listen, histograms, created_series, lock: http_lock };
     (http, Grpc { listen: grpc_listen, advertise, peer, lock: grpc_lock })
+}
+
+/// Whether the second of two listeners would find its port taken by the first.
+pub fn is_one_socket(one: SocketAddr, other: SocketAddr) -> bool {
+    let one_host = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && one.port() != 0 && one_host
 }
 
 /// `host:port`, as other machines write it.
@@ -116,7 +121,8 @@ fn advertise(check: &mut Checker, raw: &At<String>) -> Option<String> {
     None
 }
 
-fn listen(check: &mut Checker, what: &str, raw: &Option<At<String>>, port: u16, lock: &Lock) -> SocketAddr {
+/// Where a listener listens; loopback and `port` unless the config says otherwise.
+pub fn listen(check: &mut Checker, what: &str, raw: &Option<At<String>>, port: u16, lock: &Lock) -> SocketAddr {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let Some(raw) = raw else { return default };
     let Ok(address) = raw.value.trim().parse::<SocketAddr>() else {

@@ -1,7 +1,7 @@
 //! Checks of `sources`: topics, their format, and where the event time is.
 
 use super::super::at::{At, Map};
-use super::super::own_topics::{LONGEST_NAME, is_own_topic, whole_changelog_name};
+use super::super::own_topics::{LONGEST_NAME, is_own_topic, is_topic_name, whole_changelog_name};
 use super::super::raw::{RawLetterPayload, RawSource, RawSourceDeadLetters, RawStart};
 use super::super::selector::TopicSelector;
 use super::super::types::{LetterPayload, Source, SourceDeadLetters, Start};
@@ -96,8 +96,7 @@ fn selector(check: &mut Checker, topic: &At<String>, group: &str) -> Option<Topi
 
 fn check_name(check: &mut Checker, topic: &At<String>, group: &str) {
     let name = &topic.value;
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(fits) || name == "." || name == ".." {
+    if !is_topic_name(name) {
         let help = "topics have up to 249 letters, digits, `.`, `_` and `-`; a regular expression begins with `^`";
         check.error(topic.place, format!("`{name}` is not a valid topic name"), help);
     } else if whole_changelog_name(group, name).len() > LONGEST_NAME {

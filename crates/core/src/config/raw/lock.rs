@@ -1,4 +1,4 @@
-//! The locks of `http` and `grpc`: TLS, identities, rights.
+//! The locks of listeners: TLS, identities, rights.
 
 use crate::config::at::{At, Map};
 use schemars::JsonSchema;
@@ -58,7 +58,8 @@ pub struct RawIdentity {
     /// The subject of a client certificate: its common name, or all of it (`CN=ops,O=Example`). Needs `tls.client_ca`.
     pub certificate_subject: Option<At<String>>,
     /// What it may do: `read` (metrics, queries, the config), `cluster_read` (health, groups, topics), `topics` (changing
-    /// them), `load_tests`, `reload`, `peer` (what agents ask each other). Default: `[read]`.
+    /// them), `load_tests`, `reload`, `peer` (what agents ask each other), `ingest` (handing in events). Default: `[read]`;
+    /// below `ingest`: `[ingest]`.
     pub may: Option<Vec<RawRight>>,
 }
 
@@ -72,4 +73,5 @@ pub enum RawRight {
     LoadTests,
     Reload,
     Peer,
+    Ingest,
 }

@@ -6,6 +6,7 @@
 mod cluster;
 mod condition;
 mod format;
+mod ingest;
 mod label;
 mod lock;
 mod measure;
@@ -17,6 +18,7 @@ mod time;
 pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawProbe, RawTopicChange, RawTopics};
 pub use condition::{RawCondition, RawTerm, RawWhere, Tests};
 pub use format::{Options, RawFormat};
+pub use ingest::{RawDurability, RawIngest};
 pub use label::{Label, RawLabel, RawTemplate};
 pub use lock::{RawClientCertificates, RawIdentities, RawIdentity, RawPeer, RawRight, RawTls};
 pub use measure::{Body, Measured, RawMeasure, RawUnit};
@@ -49,6 +51,7 @@ pub struct RawConfig {
     pub http: RawHttp,
     #[serde(default)]
     pub grpc: RawGrpc,
+    pub ingest: Option<RawIngest>,
     pub otlp: Option<RawOtlp>,
     pub schema_registry: Option<RawSchemaRegistry>,
     #[serde(default)]

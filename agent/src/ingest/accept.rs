@@ -1,0 +1,146 @@
+//! From an event to its answer: room in the buffer, a place in the queue, and the wait for the brokers or the disk.
+
+use super::event::{Event, Rejected};
+use super::inbox::{Content, Entry, Inbox, Outcome, size};
+use super::stats::{FAILED, FULL, INVALID, Stats, TOO_LARGE};
+use crate::clock::Clock;
+use crate::config::{Durability, Ingest as Config};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What an answer may take beyond the brokers' time.
+const BEYOND: Duration = Duration::from_secs(10);
+
+/// The headers that an event takes to Kafka.
+pub type Headers = Arc<[(&'static str, String)]>;
+
+/// Why an event was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Rejected(Rejected),
+    /// It may be sent again later.
+    Later(String),
+    /// The brokers will never take it.
+    Never(String),
+}
+
+impl Refusal {
+    pub fn reason(&self) -> &str {
+        match self {
+            Refusal::Rejected(rejected) => rejected.reason(),
+            Refusal::Later(reason) | Refusal::Never(reason) => reason,
+        }
+    }
+
+    fn metric(&self) -> &'static str {
+        match self {
+            Refusal::Rejected(Rejected::Invalid(_)) => INVALID,
+            Refusal::Rejected(Rejected::TooLarge(_)) => TOO_LARGE,
+            Refusal::Later(_) => FULL,
+            Refusal::Never(_) => FAILED,
+        }
+    }
+}
+
+/// What the door's handlers share.
+pub struct Acceptor {
+    pub config: Config,
+    pub clock: Clock,
+    pub stats: Arc<Stats>,
+    inbox: Arc<Inbox>,
+    topic: Arc<str>,
+}
+
+impl Acceptor {
+    pub fn new(config: Config, clock: Clock, stats: Arc<Stats>, inbox: Arc<Inbox>) -> Acceptor {
+        Acceptor { topic: Arc::from(config.topic.as_str()), config, clock, stats, inbox }
+    }
+
+    /// Whether an event of the largest size would find room.
+    pub fn has_room(&self) -> bool {
+        !self.stats.is_full() && self.inbox.budget.take(self.config.event_bytes).is_some()
+    }
+
+    /// Accepts events, each by itself: its id, or why not. Ends when all that have to be waited for are decided.
+    pub async fn accept(
+        &self,
+        events: Vec<Result<Event, Rejected>>,
+        headers: &Headers,
+    ) -> Vec<Result<String, Refusal>> {
+        let (mut answers, mut entries, mut waits) = (Vec::with_capacity(events.len()), Vec::new(), Vec::new());
+        let arrived = self.clock.now();
+        for event in events {
+            let event = match event {
+                Ok(event) => event,
+                Err(rejected) => {
+                    answers.push(Err(Refusal::Rejected(rejected)));
+                    continue;
+                }
+            };
+            let content = Content {
+                topic: self.topic.clone(),
+                // Those that are urgent are found in one place.
+                partition: event.urgent.then_some(0),
+                key: event.key,
+                value: event.value,
+                headers: headers.clone(),
+            };
+            let Some(share) = self.inbox.budget.take(size(&content)) else {
+                answers.push(Err(Refusal::Later("the buffer is full; send it again later".into())));
+                continue;
+            };
+            let waits_for = event.urgent || self.config.durability == Durability::Spooled;
+            let told = waits_for.then(|| {
+                let (told, hears) = oneshot::channel();
+                waits.push((answers.len(), hears));
+                told
+            });
+            answers.push(Ok(event.id));
+            entries.push(Entry { content, arrived, told, urgent: event.urgent, failed: false, _share: share });
+        }
+        if !self.inbox.put(entries) {
+            let refused = |answer: &mut Result<String, Refusal>| {
+                if answer.is_ok() {
+                    *answer = Err(Refusal::Later("the agent is stopping; send it again later".into()));
+                }
+            };
+            answers.iter_mut().for_each(refused);
+            waits.clear();
+        }
+        let mut heard_of = 0;
+        let all = async {
+            for (place, hears) in &mut waits {
+                if let Err(refusal) = heard(hears.await.ok()) {
+                    answers[*place] = Err(refusal);
+                }
+                heard_of += 1;
+            }
+        };
+        let in_time = tokio::time::timeout(self.config.delivery_timeout + BEYOND, all).await.is_ok();
+        for (place, mut hears) in waits.into_iter().skip(heard_of).filter(|_| !in_time) {
+            if let Err(refusal) = heard(hears.try_recv().ok()) {
+                answers[place] = Err(refusal);
+            }
+        }
+        self.count(&answers);
+        answers
+    }
+
+    fn count(&self, answers: &[Result<String, Refusal>]) {
+        let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
+        self.stats.accepted(&self.topic, accepted as u64);
+        for refusal in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+            self.stats.metrics.ingest.rejected(refusal.metric(), 1);
+        }
+    }
+}
+
+fn heard(outcome: Option<Outcome>) -> Result<(), Refusal> {
+    match outcome {
+        Some(Outcome::Delivered | Outcome::Spooled) => Ok(()),
+        Some(Outcome::NoRoom(reason)) => Err(Refusal::Later(reason)),
+        Some(Outcome::Refused(reason)) => Err(Refusal::Never(reason)),
+        None => Err(Refusal::Later("the brokers have not acknowledged it in time; they may still get it".into())),
+    }
+}

@@ -1,0 +1,248 @@
+//! A request's body: read in time and within its limits, and unpacked within them too.
+
+use super::budget::{Budget, Share};
+use axum::body::Body;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use http_body_util::BodyExt;
+use std::io::{self, Read};
+use std::time::Duration;
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What is unpacked at a time.
+const PIECE: usize = 64 << 10;
+/// 8 MiB: more memory than this a sender of logs does not ask for.
+const LARGEST_WINDOW: u32 = 23;
+
+/// Why a body cannot be used: the status, and one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable(pub StatusCode, pub String);
+
+/// A body, and the memory that it takes of all requests' together.
+pub struct Content {
+    pub bytes: Vec<u8>,
+    _share: Share,
+}
+
+/// How a body is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packed {
+    Not,
+    Gzip,
+    Deflate,
+    Zstd,
+}
+
+/// Whether the body says to be of one of these media types; one that says nothing is of the first. `+json` is any type
+/// that ends so.
+///
+/// # Errors
+/// 415, if it says to be something else.
+pub fn is_one_of<'a>(headers: &HeaderMap, types: &[&'a str]) -> Result<&'a str, Unusable> {
+    let Some(first) = types.first() else { return Ok("") };
+    let Some(header) = headers.get(CONTENT_TYPE) else { return Ok(first) };
+    let said = header.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let fits = |kind: &&&str| said == **kind || (kind.starts_with('+') && said.ends_with(**kind));
+    let unknown = || Unusable(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("Content-Type has to be {}", types[0]));
+    types.iter().find(fits).copied().ok_or_else(unknown)
+}
+
+/// Reads and unpacks a body of `limit` bytes at most, packed and unpacked.
+///
+/// # Errors
+/// 413: it is too large. 408: it comes too slowly. 415: it is packed in a way that nobody here knows. 400: it cannot be
+/// unpacked, or the connection broke off. 503: too many bodies are being read.
+pub async fn read(headers: &HeaderMap, body: Body, limit: usize, budget: &Budget) -> Result<Content, Unusable> {
+    let packed = packed(headers)?;
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
+    }
+    let mut share = budget.take(0).ok_or_else(busy)?;
+    let reading = collect(body, limit, length.unwrap_or(0), &mut share);
+    let bytes = tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
+        let seconds = PATIENCE.as_secs();
+        Err(Unusable(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {seconds} s")))
+    })?;
+    if packed == Packed::Not {
+        return Ok(Content { bytes, _share: share });
+    }
+    let unpacked = tokio::task::spawn_blocking(move || {
+        let unpacked = unpack(packed, &bytes, limit, &mut share);
+        unpacked.map(|bytes| Content { bytes, _share: share })
+    });
+    // It cannot panic; if it did, the client may try again.
+    unpacked.await.unwrap_or_else(|_| Err(busy()))
+}
+
+fn packed(headers: &HeaderMap) -> Result<Packed, Unusable> {
+    let Some(header) = headers.get(CONTENT_ENCODING) else { return Ok(Packed::Not) };
+    match header.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(Packed::Not),
+        "gzip" | "x-gzip" => Ok(Packed::Gzip),
+        "deflate" => Ok(Packed::Deflate),
+        "zstd" => Ok(Packed::Zstd),
+        _ => Err(Unusable(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Content-Encoding has to be gzip, zstd, deflate or identity".into(),
+        )),
+    }
+}
+
+async fn collect(mut body: Body, limit: usize, expected: usize, share: &mut Share) -> Result<Vec<u8>, Unusable> {
+    let mut bytes = Vec::new();
+    if share.grow(expected) {
+        bytes.reserve(expected);
+    } else {
+        return Err(busy());
+    }
+    let mut reserved = expected;
+    while let Some(frame) = body.frame().await {
+        let broken = |_| Unusable(StatusCode::BAD_REQUEST, "the body broke off".into());
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        if bytes.len() + data.len() > limit {
+            return Err(too_large(limit));
+        }
+        let more = (bytes.len() + data.len()).saturating_sub(reserved);
+        if !share.grow(more) {
+            return Err(busy());
+        }
+        reserved += more;
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+fn unpack(packed: Packed, bytes: &[u8], limit: usize, share: &mut Share) -> Result<Vec<u8>, Unusable> {
+    match packed {
+        Packed::Not => Ok(bytes.to_vec()),
+        Packed::Gzip => unpack_from(MultiGzDecoder::new(bytes), limit, share),
+        // Both are sent under this name; a zlib head is a multiple of 31.
+        Packed::Deflate => match bytes {
+            [first, second, ..] if first & 0xf == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0 => {
+                unpack_from(ZlibDecoder::new(bytes), limit, share)
+            }
+            _ => unpack_from(DeflateDecoder::new(bytes), limit, share),
+        },
+        Packed::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(|error| broken(&error))?;
+            decoder.window_log_max(LARGEST_WINDOW).map_err(|error| broken(&error))?;
+            unpack_from(decoder, limit, share)
+        }
+    }
+}
+
+fn unpack_from(mut reader: impl Read, limit: usize, share: &mut Share) -> Result<Vec<u8>, Unusable> {
+    let (mut all, mut piece) = (Vec::new(), vec![0; PIECE]);
+    loop {
+        match reader.read(&mut piece) {
+            Ok(0) => return Ok(all),
+            Ok(count) if all.len() + count > limit => return Err(too_large(limit)),
+            Ok(count) if !share.grow(count) => return Err(busy()),
+            Ok(count) => all.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(broken(&error)),
+        }
+    }
+}
+
+fn broken(error: &io::Error) -> Unusable {
+    Unusable(StatusCode::BAD_REQUEST, format!("the body cannot be unpacked: {error}"))
+}
+
+fn too_large(limit: usize) -> Unusable {
+    let reason = format!("the body has more than {limit} bytes, as it came or unpacked");
+    Unusable(StatusCode::PAYLOAD_TOO_LARGE, reason)
+}
+
+fn busy() -> Unusable {
+    Unusable(StatusCode::SERVICE_UNAVAILABLE, "too many requests are being read; try again".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use std::io::Write;
+
+    const LIMIT: usize = 100_000;
+
+    async fn read_packed(encoding: &str, bytes: Vec<u8>, budget: usize) -> Result<Vec<u8>, Unusable> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, encoding.parse().unwrap());
+        let budget = Budget::new(budget);
+        let read = read(&headers, Body::from(bytes), LIMIT, &budget).await.map(|read| read.bytes);
+        assert_eq!(budget.taken(), 0, "all of it came back");
+        read
+    }
+
+    fn packings(text: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(text).unwrap();
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+        zlib.write_all(text).unwrap();
+        let mut raw = DeflateEncoder::new(Vec::new(), Compression::default());
+        raw.write_all(text).unwrap();
+        let zstd = zstd::encode_all(text, 3).unwrap();
+        vec![
+            ("gzip", gzip.finish().unwrap()),
+            ("Deflate", zlib.finish().unwrap()),
+            ("deflate", raw.finish().unwrap()),
+            ("zstd", zstd),
+        ]
+    }
+
+    #[tokio::test]
+    async fn bodies_are_unpacked_whatever_packed_them() {
+        let text = b"a log event ".repeat(1_000);
+        assert_eq!(read_packed("identity", text.clone(), 1 << 20).await.unwrap(), text);
+        for (encoding, packed) in packings(&text) {
+            assert_eq!(read_packed(encoding, packed.clone(), 1 << 20).await.unwrap(), text, "{encoding}");
+            let cut = read_packed(encoding, packed[..packed.len() / 2].to_vec(), 1 << 20).await;
+            assert_eq!(cut.unwrap_err().0, StatusCode::BAD_REQUEST, "{encoding}");
+        }
+        assert_eq!(read_packed("br", text, 1 << 20).await.unwrap_err().0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_refused_before_it_takes_memory() {
+        let bomb = vec![0; 50 << 20];
+        for (encoding, packed) in packings(&bomb) {
+            assert!(packed.len() < LIMIT);
+            assert_eq!(
+                read_packed(encoding, packed.clone(), 1 << 20).await.unwrap_err().0,
+                StatusCode::PAYLOAD_TOO_LARGE
+            );
+            let short = read_packed(encoding, packed, 60_000).await.unwrap_err();
+            assert_eq!(short.0, StatusCode::SERVICE_UNAVAILABLE, "{encoding}: {short:?}");
+        }
+        let over = read_packed("identity", vec![0; LIMIT + 1], 1 << 20).await.unwrap_err();
+        assert_eq!(over.0, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn a_window_that_asks_for_much_memory_is_refused() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(27).unwrap();
+        encoder.write_all(b"x").unwrap();
+        let packed = encoder.finish().unwrap();
+        let refused = read_packed("zstd", packed, 1 << 20).await.unwrap_err();
+        assert_eq!(refused.0, StatusCode::BAD_REQUEST, "{refused:?}");
+    }
+
+    #[test]
+    fn a_type_is_known_by_its_name_alone() {
+        let with = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, text.parse().unwrap());
+            is_one_of(&headers, &["application/json", "+json"]).map_err(|unusable| unusable.0)
+        };
+        assert_eq!(with("application/JSON; charset=utf-8"), Ok("application/json"));
+        assert_eq!(with("application/cloudevents+json"), Ok("+json"));
+        assert_eq!(with("text/plain"), Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        assert_eq!(is_one_of(&HeaderMap::new(), &["application/json"]), Ok("application/json"));
+    }
+}

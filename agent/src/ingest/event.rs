@@ -1,0 +1,283 @@
+//! A log event as it is handed in, checked, and as it goes to Kafka. Pure.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Longest `source`, bytes: it is the record's key.
+const LONGEST_SOURCE: usize = 1_024;
+/// How deep `metadata` may be nested, and how many fields and elements it may have.
+const DEEPEST: usize = 32;
+const MOST_VALUES: usize = 1_000;
+
+/// An event that can go to Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub id: String,
+    /// Its level is ERROR or FATAL.
+    pub urgent: bool,
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
+/// Why an event is not accepted: one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    Invalid(String),
+    TooLarge(String),
+}
+
+impl Rejected {
+    pub fn reason(&self) -> &str {
+        match self {
+            Rejected::Invalid(reason) | Rejected::TooLarge(reason) => reason,
+        }
+    }
+}
+
+/// What comes with every event.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Unix milliseconds.
+    pub time: i64,
+    /// Largest event as it is written to Kafka. Bytes.
+    pub most_bytes: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
+struct Fields<'a> {
+    #[serde(borrow)]
+    source: Option<&'a RawValue>,
+    #[serde(borrow)]
+    level: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow, rename = "stackTrace")]
+    stack_trace: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+}
+
+/// Checks an event and writes it as it goes to Kafka: with an id and a time.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn log_event(json: &[u8], arrival: Arrival) -> Result<Event, Rejected> {
+    let fields: Fields = serde_json::from_slice(json).map_err(|error| Rejected::Invalid(unreadable(&error)))?;
+    // Text is copied as it is written: it is JSON already.
+    let source = string("source", fields.source)?;
+    if source.is_empty() || source.len() > LONGEST_SOURCE {
+        return Err(invalid(format!("`source` is empty, or longer than {LONGEST_SOURCE} bytes")));
+    }
+    let level = level(&string("level", fields.level)?)?;
+    string("message", fields.message)?;
+    let mut value = Vec::with_capacity(json.len() + 128);
+    let id = new_id();
+    value.extend_from_slice(b"{\"eventId\":\"");
+    value.extend_from_slice(id.as_bytes());
+    value.extend_from_slice(b"\",\"timestamp\":\"");
+    value.extend_from_slice(timestamp(fields.timestamp, arrival.time)?.as_bytes());
+    value.extend_from_slice(b"\",\"source\":");
+    value.extend_from_slice(fields.source.map_or("\"\"", RawValue::get).as_bytes());
+    value.extend_from_slice(b",\"level\":\"");
+    value.extend_from_slice(level.as_bytes());
+    value.extend_from_slice(b"\",\"message\":");
+    value.extend_from_slice(fields.message.map_or("\"\"", RawValue::get).as_bytes());
+    if let Some(metadata) = present(fields.metadata) {
+        object("metadata", metadata)?;
+        value.extend_from_slice(b",\"metadata\":");
+        value.extend_from_slice(metadata.as_bytes());
+    }
+    if let Some(trace) = present(fields.stack_trace) {
+        string("stackTrace", fields.stack_trace)?;
+        value.extend_from_slice(b",\"stackTrace\":");
+        value.extend_from_slice(trace.as_bytes());
+    }
+    value.push(b'}');
+    if value.len() > arrival.most_bytes {
+        let (is, most) = (value.len(), arrival.most_bytes);
+        return Err(Rejected::TooLarge(format!("the event has {is} bytes; {most} are allowed")));
+    }
+    Ok(Event { id, urgent: matches!(level, "ERROR" | "FATAL"), key: source.into_owned().into_bytes(), value })
+}
+
+fn invalid(reason: String) -> Rejected {
+    Rejected::Invalid(reason)
+}
+
+/// What the parser says, in one line.
+pub fn unreadable(error: &serde_json::Error) -> String {
+    if error.is_data() { error.to_string() } else { format!("not valid JSON: {error}") }
+}
+
+/// A field that is there and not null.
+fn present(field: Option<&RawValue>) -> Option<&str> {
+    field.map(RawValue::get).filter(|text| *text != "null")
+}
+
+fn string<'a>(name: &str, field: Option<&'a RawValue>) -> Result<Cow<'a, str>, Rejected> {
+    let text = present(field).ok_or_else(|| invalid(format!("`{name}` is missing")))?;
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner.ok_or_else(|| invalid(format!("`{name}` is not a string")))? {
+        inner if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
+        // Half of a surrogate pair is found here and nowhere before.
+        _ => serde_json::from_str(text).map(Cow::Owned).map_err(|_| invalid(format!("`{name}` is not valid Unicode"))),
+    }
+}
+
+fn level(text: &str) -> Result<&'static str, Rejected> {
+    const LEVELS: [(&str, &str); 7] = [
+        ("TRACE", "TRACE"),
+        ("DEBUG", "DEBUG"),
+        ("INFO", "INFO"),
+        ("WARN", "WARN"),
+        ("WARNING", "WARN"),
+        ("ERROR", "ERROR"),
+        ("FATAL", "FATAL"),
+    ];
+    let known = LEVELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    let unknown = || invalid("`level` is none of TRACE, DEBUG, INFO, WARN, ERROR and FATAL".to_owned());
+    known.map(|(_, level)| *level).ok_or_else(unknown)
+}
+
+fn timestamp(field: Option<&RawValue>, arrived: i64) -> Result<String, Rejected> {
+    let refused = || invalid("`timestamp` is neither an RFC 3339 time nor a number of Unix milliseconds".to_owned());
+    let shown = |millis: i64| jiff::Timestamp::from_millisecond(millis).map(|time| format!("{time:.3}"));
+    match present(field) {
+        None => shown(arrived).map_err(|_| refused()),
+        Some(text) if text.starts_with('"') => {
+            let text = string("timestamp", field)?;
+            text.parse::<jiff::Timestamp>().map_err(|_| refused())?;
+            Ok(text.into_owned())
+        }
+        Some(number) => shown(number.parse().map_err(|_| refused())?).map_err(|_| refused()),
+    }
+}
+
+/// Whether this is an object that is neither too deep nor too wide.
+fn object(name: &str, text: &str) -> Result<(), Rejected> {
+    if !text.starts_with('{') {
+        return Err(invalid(format!("`{name}` is not an object")));
+    }
+    let (mut depth, mut deepest, mut values, mut quoted, mut escaped) = (0, 0, 0, false, false);
+    for &byte in text.as_bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth -= 1,
+            b',' => values += 1,
+            _ => {}
+        }
+    }
+    if deepest > DEEPEST {
+        return Err(invalid(format!("`{name}` is nested more than {DEEPEST} deep")));
+    }
+    if values >= MOST_VALUES {
+        return Err(invalid(format!("`{name}` has more than {MOST_VALUES} values")));
+    }
+    // Only where somebody may have written half of a surrogate pair.
+    let sound = !text.contains("\\u") || serde_json::from_str::<serde_json::Value>(text).is_ok();
+    sound.then_some(()).ok_or_else(|| invalid(format!("`{name}` is not valid Unicode")))
+}
+
+/// A random UUID (version 4).
+pub fn new_id() -> String {
+    let bits = rand::random::<u128>() & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
+    let hex = format!("{bits:032x}");
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const ARRIVAL: Arrival = Arrival { time: 1_700_000_000_123, most_bytes: 2_000 };
+
+    fn read(text: &str) -> Result<(Event, Value), String> {
+        let event = log_event(text.as_bytes(), ARRIVAL).map_err(|rejected| rejected.reason().to_owned())?;
+        let mut value: Value = serde_json::from_slice(&event.value).unwrap();
+        let id = value.as_object_mut().unwrap().remove("eventId").unwrap();
+        assert_eq!(id, event.id);
+        Ok((event, value))
+    }
+
+    #[test]
+    fn an_event_is_written_with_an_id_and_a_time_and_is_otherwise_what_was_sent() {
+        let text =
+            r#"{"source":"my-app","level":"info","message":"a \"b\" \u00e9","metadata":{"userId":"12345","n":[1,{}]}}"#;
+        let (event, value) = read(text).unwrap();
+        let expected = json!({
+            "timestamp": "2023-11-14T22:13:20.123Z", "source": "my-app", "level": "INFO", "message": "a \"b\" é",
+            "metadata": { "userId": "12345", "n": [1, {}] },
+        });
+        assert_eq!((value, event.key.as_slice(), event.urgent), (expected, &b"my-app"[..], false));
+        let parts: Vec<_> = event.id.split('-').map(str::len).collect();
+        assert_eq!((parts, &event.id[14..15]), (vec![8, 4, 4, 4, 12], "4"));
+        let text = r#"{"source":"x\ty","level":"FATAL","message":"","stackTrace":"at a\n at b","metadata":null,"timestamp":1.0}"#;
+        assert!(read(text).unwrap_err().contains("`timestamp`"));
+        let (event, value) = read(&text.replace("1.0", "1000")).unwrap();
+        assert_eq!((event.urgent, event.key.as_slice()), (true, &b"x\ty"[..]));
+        assert_eq!(
+            (&value["stackTrace"], &value["timestamp"]),
+            (&json!("at a\n at b"), &json!("1970-01-01T00:00:01.000Z"))
+        );
+        let (_, value) = read(&text.replace("1.0", "\"2024-01-15T10:30:00.5+01:00\"")).unwrap();
+        assert_eq!(value["timestamp"], "2024-01-15T10:30:00.5+01:00");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        let good = json!({ "source": "a", "level": "INFO", "message": "m" });
+        let with = |field: &str, value: Value| {
+            let mut event = good.clone();
+            event[field] = value;
+            read(&event.to_string()).unwrap_err()
+        };
+        let nested = (0..40).fold(json!({}), |inner, _| json!({ "x": inner }));
+        let wide: Vec<_> = (0..2_000).map(|_| 1).collect();
+        for (said, words) in [
+            (with("source", json!("")), "`source` is empty"),
+            (with("source", json!(5)), "`source` is not a string"),
+            (with("source", Value::Null), "`source` is missing"),
+            (with("source", json!("s".repeat(1_025))), "longer than 1024"),
+            (with("level", json!("LOUD")), "`level` is none of"),
+            (with("message", json!(["m"])), "`message` is not a string"),
+            (with("message", json!("m".repeat(2_000))), "bytes; 2000 are allowed"),
+            (with("metadata", json!([1])), "`metadata` is not an object"),
+            (with("metadata", nested), "nested more than 32"),
+            (with("metadata", json!({ "x": wide })), "more than 1000 values"),
+            (with("stackTrace", json!({})), "`stackTrace` is not a string"),
+            (with("timestamp", json!("yesterday")), "`timestamp` is neither"),
+            (with("timestamp", json!(1e300)), "`timestamp` is neither"),
+            (with("extra", json!(1)), "unknown field `extra`"),
+            (read("{").unwrap_err(), "not valid JSON"),
+            (read("[]").unwrap_err(), "expected a JSON object"),
+            (read("5").unwrap_err(), "expected a JSON object"),
+            (read(r#"{"source":"a","source":"b","level":"INFO","message":"m"}"#).unwrap_err(), "duplicate field"),
+            (
+                read(r#"{"source":"a","level":"INFO","message":"\ud800"}"#).unwrap_err(),
+                "`message` is not valid Unicode",
+            ),
+            (
+                read(r#"{"source":"a","level":"INFO","message":"","metadata":{"a":"\ud800"}}"#).unwrap_err(),
+                "`metadata` is not valid Unicode",
+            ),
+        ] {
+            assert!(said.contains(words) && !said.contains('\n'), "{said:?} lacks {words:?}");
+        }
+        let bad = log_event(b"{\"source\":\"\xff\",\"level\":\"INFO\",\"message\":\"m\"}", ARRIVAL);
+        assert!(matches!(bad, Err(Rejected::Invalid(_))), "{bad:?}");
+        let deep = "[".repeat(100_000);
+        assert!(read(&format!(r#"{{"source":"a","metadata":{deep}"#)).is_err(), "and the stack holds");
+    }
+}

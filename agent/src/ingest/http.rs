@@ -1,0 +1,327 @@
+//! Events over HTTP: one, many, and how the door is.
+
+use super::accept::{Acceptor, Headers, Refusal};
+use super::body::{self, Content, Unusable};
+use super::budget::Budget;
+use super::event::{Arrival, Event, Rejected, log_event, unreadable};
+use super::rate::Rate;
+use super::record::{CORRELATION_ID, TRACEPARENT};
+use crate::config::Right;
+use crate::server::{Caller, Door, Guard, Lock, Need, Refused};
+use crate::telemetry::{EndpointLabel, RequestLabels, RequestSpans};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bodies that are being read, all together, in bodies of the largest size.
+const BODIES: usize = 8;
+/// Longest `X-Correlation-Id` that is taken over.
+const LONGEST_ID: usize = 128;
+/// When to come again if there is no room, seconds.
+const NO_ROOM: u64 = 5;
+
+/// What the handlers share.
+struct Shared {
+    acceptor: Arc<Acceptor>,
+    bodies: Budget,
+    singles: Rate,
+    batches: Rate,
+}
+
+/// Serves until `shutdown` resolves, then lets open requests finish.
+///
+/// # Errors
+/// If the server fails; a failing connection is not its failure.
+pub async fn serve(
+    door: Door,
+    acceptor: Arc<Acceptor>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let config = &acceptor.config;
+    let shared = Shared {
+        bodies: Budget::new(BODIES * config.body_bytes),
+        singles: Rate::new(config.requests_per_second),
+        batches: Rate::new(config.batches_per_second),
+        acceptor,
+    };
+    let router = router(Arc::new(shared), door.lock().clone()).into_make_service_with_connect_info::<Caller>();
+    axum::serve(door.connections()?, router).with_graceful_shutdown(shutdown).await
+}
+
+fn router(shared: Arc<Shared>, lock: Arc<Lock>) -> Router {
+    Router::new()
+        .route("/api/logs", post(single))
+        .route("/api/logs/batch", post(batch))
+        .route("/api/logs/health", get(health))
+        .layer(tower::layer::layer_fn(move |inner| Guard::new(inner, lock.clone(), need, refuse)))
+        .layer(tower::layer::layer_fn(RequestSpans))
+        .with_state(shared)
+}
+
+fn need(path: &str) -> Need {
+    match path {
+        "/api/logs/health" => Need::Health,
+        _ => Need::Right(Right::Ingest),
+    }
+}
+
+fn refuse(refused: &Refused) -> Response {
+    let status = match refused {
+        Refused::Unknown => StatusCode::UNAUTHORIZED,
+        Refused::Forbidden { .. } => StatusCode::FORBIDDEN,
+        Refused::LockedOut => StatusCode::TOO_MANY_REQUESTS,
+    };
+    let asked =
+        (status == StatusCode::UNAUTHORIZED).then_some([(WWW_AUTHENTICATE, "Basic realm=\"streamgauge\", Bearer")]);
+    (asked, failure(status, &refused.to_string(), None)).into_response()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Accepted<'a> {
+    event_id: &'a str,
+    status: &'static str,
+    timestamp: String,
+}
+
+#[derive(Serialize)]
+struct Batch<'a> {
+    accepted: usize,
+    failed: usize,
+    errors: Vec<OfBatch<'a>>,
+    timestamp: String,
+}
+
+#[derive(Serialize)]
+struct OfBatch<'a> {
+    index: usize,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    status: &'static str,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    metrics: HealthMetrics,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HealthMetrics {
+    messages_sent: u64,
+    messages_failed: u64,
+    avg_send_duration: f64,
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    // Structs of strings and numbers.
+    let text = serde_json::to_string(value).unwrap_or_default();
+    (status, [(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+fn failure(status: StatusCode, reason: &str, retry_after: Option<u64>) -> Response {
+    let mut answer = json(status, &Failure { status: "Rejected", reason });
+    if let Some(seconds) = retry_after {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}
+
+fn unusable(Unusable(status, reason): &Unusable) -> Response {
+    failure(*status, reason, (*status == StatusCode::SERVICE_UNAVAILABLE).then_some(1))
+}
+
+impl Shared {
+    fn now(&self) -> String {
+        let time = jiff::Timestamp::from_millisecond(self.acceptor.clock.unix_millis()).unwrap_or_default();
+        format!("{time:.3}")
+    }
+
+    fn arrival(&self) -> Arrival {
+        Arrival { time: self.acceptor.clock.unix_millis(), most_bytes: self.acceptor.config.event_bytes }
+    }
+
+    async fn body(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        types: &[&'static str],
+    ) -> Result<(&'static str, Content), Unusable> {
+        let kind = body::is_one_of(headers, types)?;
+        Ok((kind, body::read(headers, body, self.acceptor.config.body_bytes, &self.bodies).await?))
+    }
+
+    /// Counts the request, and gives the caller its id back.
+    fn answered(
+        &self,
+        endpoint: &'static str,
+        began: crate::clock::BootTime,
+        headers: &Headers,
+        mut answer: Response,
+    ) -> Response {
+        let metrics = &self.acceptor.stats.metrics.ingest;
+        metrics.requests.get_or_create(&RequestLabels { endpoint, code: answer.status().as_u16() }).inc();
+        let took = self.acceptor.clock.boot_time().since(began);
+        metrics.request_duration.get_or_create(&EndpointLabel { endpoint }).observe(took.as_secs_f64());
+        let id = headers.iter().find(|(name, _)| *name == CORRELATION_ID);
+        if let Some(Ok(id)) = id.map(|(_, id)| HeaderValue::from_str(id)) {
+            answer.headers_mut().insert(CORRELATION_ID, id);
+        }
+        answer
+    }
+}
+
+async fn single(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let (began, taken_over) = (shared.acceptor.clock.boot_time(), taken_over(&headers));
+    let answer = match shared.singles.take(caller.address.ip()) {
+        Err(wait) => too_often(wait),
+        Ok(()) => match shared.body(&headers, body, &["application/json", "+json", "text/json"]).await {
+            Err(error) => unusable(&error),
+            Ok((_, content)) => {
+                let event = log_event(&content.bytes, shared.arrival());
+                drop(content);
+                one(&shared, event, &taken_over).await
+            }
+        },
+    };
+    shared.answered("logs", began, &taken_over, answer)
+}
+
+async fn one(shared: &Shared, event: Result<Event, Rejected>, headers: &Headers) -> Response {
+    match shared.acceptor.accept(vec![event], headers).await.pop() {
+        Some(Ok(event_id)) => {
+            let accepted = Accepted { event_id: &event_id, status: "Accepted", timestamp: shared.now() };
+            json(StatusCode::ACCEPTED, &accepted)
+        }
+        Some(Err(refusal)) => failure(status(&refusal), refusal.reason(), retry(&refusal)),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn status(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::Rejected(Rejected::Invalid(_)) => StatusCode::BAD_REQUEST,
+        Refusal::Rejected(Rejected::TooLarge(_)) | Refusal::Never(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::Later(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+fn retry(refusal: &Refusal) -> Option<u64> {
+    matches!(refusal, Refusal::Later(_)).then_some(NO_ROOM)
+}
+
+async fn batch(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    const LINES: &[&str] =
+        &["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
+    const TYPES: &[&str] = &["application/json", LINES[0], LINES[1], LINES[2], LINES[3], "+json", "text/json"];
+    let (began, taken_over) = (shared.acceptor.clock.boot_time(), taken_over(&headers));
+    let answer = match shared.batches.take(caller.address.ip()) {
+        Err(wait) => too_often(wait),
+        Ok(()) => match shared.body(&headers, body, TYPES).await {
+            Err(error) => unusable(&error),
+            Ok((kind, content)) => {
+                let events = events(
+                    &content.bytes,
+                    LINES.contains(&kind),
+                    shared.arrival(),
+                    shared.acceptor.config.batch_events,
+                );
+                drop(content);
+                match events {
+                    Err(error) => unusable(&error),
+                    Ok(events) => many(&shared, events, &taken_over).await,
+                }
+            }
+        },
+    };
+    shared.answered("batch", began, &taken_over, answer)
+}
+
+async fn many(shared: &Shared, events: Vec<Result<Event, Rejected>>, headers: &Headers) -> Response {
+    let answers = shared.acceptor.accept(events, headers).await;
+    let refusals: Vec<_> =
+        answers.iter().enumerate().filter_map(|(index, answer)| Some((index, answer.as_ref().err()?))).collect();
+    let accepted = answers.len() - refusals.len();
+    let errors = refusals.iter().map(|(index, refusal)| OfBatch { index: *index, reason: refusal.reason() }).collect();
+    // Of a batch without a good event, the first one that may be sent again says so, or else the first one.
+    let worst = refusals.iter().map(|(_, refusal)| *refusal).find(|refusal| matches!(refusal, Refusal::Later(_)));
+    let (code, retry_after) = match worst.or(refusals.first().map(|(_, refusal)| *refusal)) {
+        Some(refusal) if accepted == 0 => (status(refusal), retry(refusal)),
+        _ => (StatusCode::ACCEPTED, None),
+    };
+    let mut answer = json(code, &Batch { accepted, failed: refusals.len(), errors, timestamp: shared.now() });
+    if let Some(seconds) = retry_after {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}
+
+/// The events of a batch: a JSON array, or one event on each line.
+fn events(bytes: &[u8], lines: bool, arrival: Arrival, most: usize) -> Result<Vec<Result<Event, Rejected>>, Unusable> {
+    let too_many = || Unusable(StatusCode::PAYLOAD_TOO_LARGE, format!("the batch has more than {most} events"));
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    let Some(first) = first else {
+        return Err(Unusable(StatusCode::BAD_REQUEST, "the body is empty".into()));
+    };
+    if *first == b'[' && !lines {
+        let elements: Vec<&RawValue> =
+            serde_json::from_slice(bytes).map_err(|error| Unusable(StatusCode::BAD_REQUEST, unreadable(&error)))?;
+        if elements.len() > most {
+            return Err(too_many());
+        }
+        return Ok(elements.into_iter().map(|element| log_event(element.get().as_bytes(), arrival)).collect());
+    }
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    if lines.clone().take(most + 1).count() > most {
+        return Err(too_many());
+    }
+    Ok(lines.map(|line| log_event(line, arrival)).collect())
+}
+
+async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    let (messages_sent, messages_failed, avg_send_duration) = shared.acceptor.stats.totals();
+    let metrics = HealthMetrics { messages_sent, messages_failed, avg_send_duration };
+    match shared.acceptor.has_room() {
+        true => json(StatusCode::OK, &Health { status: "UP", metrics }),
+        false => json(StatusCode::SERVICE_UNAVAILABLE, &Health { status: "DOWN", metrics }),
+    }
+}
+
+fn too_often(wait: Duration) -> Response {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    failure(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address", Some(seconds.max(1)))
+}
+
+/// The headers that go to Kafka with each event. What is no plain text is left out.
+fn taken_over(headers: &HeaderMap) -> Headers {
+    [CORRELATION_ID, TRACEPARENT]
+        .into_iter()
+        .filter_map(|name| {
+            let value = headers.get(name)?.to_str().ok()?;
+            (!value.is_empty() && value.len() <= LONGEST_ID).then(|| (name, value.to_owned()))
+        })
+        .collect()
+}
