@@ -15,7 +15,7 @@ use crate::publish::{Outlet, Publisher};
 use crate::query::{self, GroupReader, Reader, Readiness};
 use crate::replica::{Files, ReplicaSettings, Replicas, Watch};
 use crate::schemas::SchemaKeeper;
-use crate::server::{Access, Door, Locks};
+use crate::server::{Door, Locks, PeerKeys};
 use crate::sources::{Plans, Sources};
 use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
 use crate::telemetry::Metrics;
@@ -102,7 +102,7 @@ impl Serving {
         let (http, grpc) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
         let metrics = Arc::new(Metrics::new());
         let locks = Locks::read(&config, &metrics).map_err(anyhow::Error::msg)?;
-        let access = Access::read(&config.grpc.peer).map_err(|error| anyhow::anyhow!("grpc.peer: {error}"))?;
+        let keys = PeerKeys::read(&config.grpc.peer, &metrics).map_err(anyhow::Error::msg)?;
         locks.warnings.iter().for_each(|line| tracing::warn!("{line}"));
         let directory = Arc::new(Directory::new(advertised(&config, grpc)));
         let agent = Arc::new(assemble(config, topics_given, directory.clone(), metrics)?);
@@ -115,10 +115,10 @@ impl Serving {
         let state = &agent.config.state;
         let (standbys, global_view) = (state.standby_replicas, state.global_view);
         let (reading, known, counts) = (reader.clone(), directory.clone(), agent.metrics.clone());
-        let group = GroupReader::new(reading, known, counts, standbys, global_view, access);
+        let group = GroupReader::new(reading, known, counts, standbys, global_view, keys.clone());
         let publisher = Arc::new(Publisher::new(Arc::new(group)));
         let (stop, stopped) = watch::channel(());
-        let mut servers = Vec::new();
+        let mut servers = vec![spawn_until(keys.watch(), stopped.clone())];
         let monitor = monitor(&agent).context("cluster")?;
         let mut outlet = None;
         if let Some(config) = &agent.config.otlp {
@@ -359,17 +359,12 @@ fn serve(
     outlet: Option<Arc<dyn Outlet>>,
     stopped: watch::Receiver<()>,
 ) -> Vec<JoinHandle<()>> {
-    let (publisher, until) = (http.publisher.clone(), ends(stopped.clone()));
-    let publish = async move {
-        tokio::select! {
-            () = publisher.run(outlet) => {}
-            () = until => {}
-        }
-    };
+    let publisher = http.publisher.clone();
+    let publish = async move { publisher.run(outlet).await };
     let http = http::serve(http_door, http, ends(stopped.clone()));
-    let grpc = grpc::serve(grpc_door, grpc, ends(stopped));
+    let grpc = grpc::serve(grpc_door, grpc, ends(stopped.clone()));
     vec![
-        tokio::spawn(publish),
+        spawn_until(publish, stopped.clone()),
         tokio::spawn(async move { http.await.unwrap_or_else(|e| tracing::error!("HTTP server: {e}")) }),
         tokio::spawn(async move { grpc.await.unwrap_or_else(|e| tracing::error!("gRPC server: {e}")) }),
     ]
@@ -393,6 +388,16 @@ fn grpc_state(
     );
     let (metrics, load_tests) = (agent.metrics.clone(), Arc::new(load_tests));
     GrpcState { group, metrics, readiness, monitor, topics, load_tests }
+}
+
+/// Work that ends when the sender is gone.
+fn spawn_until(work: impl Future<Output = ()> + Send + 'static, stopped: watch::Receiver<()>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        tokio::select! {
+            () = work => {}
+            () = ends(stopped) => {}
+        }
+    })
 }
 
 /// Resolves when the sender is gone.

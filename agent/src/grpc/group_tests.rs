@@ -5,7 +5,7 @@ use crate::config::{ClientAccess, Identity, Lock as LockConfig, Right, TlsFiles}
 use crate::publish::{ClosedWindow, Publisher};
 use crate::query::testing::{Agent, CONFIG, MINUTE, Request as Event, T0, event};
 use crate::query::{Answer, Condition, GroupReader, QueryError, Request, Time, quantile};
-use crate::server::{Access, Door, Lock, Protocol};
+use crate::server::{Door, Lock, PeerKeys, Protocol};
 use crate::state::{Address, Directory, Group, TaskId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,14 +26,14 @@ async fn serving(agent: &Agent) -> Address {
 
 /// The group as `agent` sees it, with others that have what they have.
 fn group(agent: &Agent, others: &[(Address, &[i32])]) -> GroupReader {
-    group_with(agent, others, Access::default())
+    group_with(agent, others, PeerKeys::default())
 }
 
-fn group_with(agent: &Agent, others: &[(Address, &[i32])], access: Access) -> GroupReader {
+fn group_with(agent: &Agent, others: &[(Address, &[i32])], keys: PeerKeys) -> GroupReader {
     let directory = Directory::new(Some("self:1".into()));
     let others = others.iter().map(|(address, has)| (address.clone(), has.iter().map(|p| id(*p)).collect()));
     directory.set(Group::new(others.chain([("self:1".into(), vec![id(0)])])));
-    GroupReader::new(agent.reader.clone(), Arc::new(directory), Arc::default(), 0, false, access)
+    GroupReader::new(agent.reader.clone(), Arc::new(directory), Arc::default(), 0, false, keys)
 }
 
 /// Events of three partitions over some minutes, many keys, durations from 1 ms to 3 s.
@@ -300,11 +300,16 @@ async fn agents_with_locked_doors_answer_each_other_by_tls_and_token() {
     let state = super::tests::state(&other, Arc::new(Vec::new));
     tokio::spawn(serve(Door::new(listener, Arc::new(lock)), state, std::future::pending()));
 
-    let missing = async |ca: Option<&str>, token: Option<&str>| {
+    let keys = |ca: Option<&str>, token: Option<&str>| {
         let files = ClientAccess { ca: ca.map(path), certificate: None, token_file: token.map(path) };
-        let group = group_with(&own, &[(address.clone(), &[1])], Access::read(&files).unwrap());
+        PeerKeys::read(&files, &Arc::default()).unwrap()
+    };
+    let ask = async |group: &GroupReader| {
         let answer = group.query(&Request { aggregate: "http".into(), ..Request::default() }).await.unwrap();
         answer.missing.into_iter().map(|missing| missing.reason).collect::<Vec<_>>().join("; ")
+    };
+    let missing = async |ca: Option<&str>, token: Option<&str>| {
+        ask(&group_with(&own, &[(address.clone(), &[1])], keys(ca, token))).await
     };
     assert_eq!(missing(Some("a.pem"), Some("agents")).await, "");
     let without = missing(Some("a.pem"), None).await;
@@ -315,4 +320,16 @@ async fn agents_with_locked_doors_answer_each_other_by_tls_and_token() {
         missing(None, Some("agents")).await.contains("cannot be reached"),
         "a door with TLS answers nobody without"
     );
+
+    // A file that says something else is in force for the next call, and one that says nothing changes nothing.
+    std::fs::copy(path("readers"), path("own")).unwrap();
+    let own_keys = keys(Some("a.pem"), Some("own"));
+    let group = group_with(&own, &[(address.clone(), &[1])], own_keys.clone());
+    assert!(ask(&group).await.contains("the right `peer`"));
+    let PeerKeys::Files(files) = &own_keys else { panic!("there are files") };
+    for text in ["agents-token-of-some-length", ""] {
+        std::fs::write(path("own"), text).unwrap();
+        files.look(&mut None);
+        assert_eq!(ask(&group).await, "", "{text}");
+    }
 }

@@ -6,7 +6,7 @@ use super::uid::AGENT_UID;
 
 pub fn group(options: &Options) -> Group {
     let alerts = freshness(options).into_iter().chain(lifecycle(options)).chain(events(options));
-    let alerts = alerts.chain(size(options)).chain(push(options));
+    let alerts = alerts.chain(size(options)).chain(push(options)).chain(doors(options));
     Group { name: "streamgauge".into(), rules: alerts.map(Rule::Alert).collect() }
 }
 
@@ -282,6 +282,39 @@ fn push(options: &Options) -> Vec<Alert> {
             description: "Within an hour {{ $value | humanize }} closed windows were given up (reason: {{ $labels.reason }}). The \
                           receiver has a gap there; totals and what is scraped are whole.",
             page: "push-behind",
+        },
+    ];
+    finished(drafts, options)
+}
+
+fn doors(options: &Options) -> Vec<Alert> {
+    let drafts = [
+        Draft {
+            name: "StreamgaugeCallsRefused",
+            expr: "sum by (job, instance, door) (\n  \
+                   rate(streamgauge_door_calls_total{outcome=~\"unauthenticated|forbidden|locked_out\"}[5m])\n) > 0.1"
+                .into(),
+            hold: "10m",
+            keep: "10m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.instance }}: {{ $value | humanize }} calls/s of its {{ $labels.door }} listener are refused",
+            description: "For 10 minutes {{ $labels.instance }} has refused {{ $value | humanize }} calls/s. Somebody guesses, or a \
+                          scraper, an agent or a program has a token, a password or a certificate that is no longer valid, or \
+                          lacks a right. Lines of the log that begin with `audit:` say who and from where.",
+            page: "calls-refused",
+        },
+        Draft {
+            name: "StreamgaugeLockFilesFailed",
+            expr: "sum by (job, instance, door) (rate(streamgauge_door_lock_reads_total{outcome=\"failed\"}[2m])) > 0"
+                .into(),
+            hold: "5m",
+            keep: "",
+            severity: Severity::Warning,
+            summary: "{{ $labels.instance }}: new files of {{ $labels.door }} cannot be used",
+            description: "For 5 minutes a certificate, key or token file of {{ $labels.instance }} could not be read or used. What \
+                          was read before stays in force until its certificate expires; an agent that is restarted does not \
+                          start.",
+            page: "lock-files",
         },
     ];
     finished(drafts, options)

@@ -12,7 +12,7 @@ use super::select::{Selection, is_totals};
 use super::status::{Known, as_gathered};
 use super::{Answer, Reader, Request, Source, wire};
 use crate::aggregate::{AggregatePlan, WindowSpan};
-use crate::server::Access;
+use crate::server::PeerKeys;
 use crate::state::{Address, Directory, Group, Task, TaskId};
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
@@ -97,15 +97,15 @@ impl GroupReader {
         metrics: Arc<Metrics>,
         standbys: usize,
         global_view: bool,
-        access: Access,
+        keys: PeerKeys,
     ) -> GroupReader {
-        let peers = Arc::new(Peers::new(reader.clock.clone(), metrics, access));
+        let peers = Arc::new(Peers::new(reader.clock.clone(), metrics, keys));
         GroupReader { reader, directory, peers, standbys, global_view }
     }
 
     /// An agent that knows of no others.
     pub fn alone(reader: Arc<Reader>) -> GroupReader {
-        GroupReader::new(reader, Arc::default(), Arc::default(), 0, false, Access::default())
+        GroupReader::new(reader, Arc::default(), Arc::default(), 0, false, PeerKeys::default())
     }
 
     /// # Errors

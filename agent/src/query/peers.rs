@@ -2,7 +2,7 @@
 
 use super::error::QueryError;
 use crate::clock::{BootTime, Clock};
-use crate::server::{Access, Calls};
+use crate::server::{Access, Calls, PeerKeys};
 use crate::state::{Address, Group};
 use crate::telemetry::Metrics;
 use parking_lot::Mutex;
@@ -36,6 +36,8 @@ pub enum PeerError {
 /// One agent.
 struct Peer {
     client: PeerServiceClient<Calls>,
+    /// What it was connected with.
+    access: Arc<Access>,
     /// Not asked again before this.
     resting_until: Option<(BootTime, String)>,
 }
@@ -44,7 +46,7 @@ struct Peer {
 pub struct Peers {
     clock: Clock,
     metrics: Arc<Metrics>,
-    access: Access,
+    keys: PeerKeys,
     known: Mutex<HashMap<Address, Peer>>,
 }
 
@@ -55,8 +57,8 @@ impl std::fmt::Debug for Peers {
 }
 
 impl Peers {
-    pub fn new(clock: Clock, metrics: Arc<Metrics>, access: Access) -> Peers {
-        Peers { clock, metrics, access, known: Mutex::default() }
+    pub fn new(clock: Clock, metrics: Arc<Metrics>, keys: PeerKeys) -> Peers {
+        Peers { clock, metrics, keys, known: Mutex::default() }
     }
 
     /// Forgets agents that are no longer in the group.
@@ -120,12 +122,17 @@ impl Peers {
 
     /// A client to ask now; none while the agent is left alone.
     fn client(&self, address: &Address) -> Result<PeerServiceClient<Calls>, PeerError> {
+        let access = self.keys.now();
         let mut known = self.known.lock();
+        if known.get(address).is_some_and(|peer| !Arc::ptr_eq(&peer.access, &access)) {
+            // Calls that are under way keep the connection that they have.
+            known.remove(address);
+        }
         let peer = match known.get_mut(address) {
             Some(peer) => peer,
             None => {
-                let client = connect(address, &self.access).map_err(PeerError::Failed)?;
-                known.entry(address.clone()).or_insert(Peer { client, resting_until: None })
+                let client = connect(address, &access).map_err(PeerError::Failed)?;
+                known.entry(address.clone()).or_insert(Peer { client, access, resting_until: None })
             }
         };
         match &peer.resting_until {

@@ -1,7 +1,12 @@
 //! The other side of a door: how this agent calls another's, and how a verb does.
 
+use super::files::Files;
+use super::identities::Hash;
+use super::watched::Watched;
 use crate::config::ClientAccess;
+use crate::telemetry::Metrics;
 use std::path::Path;
+use std::sync::Arc;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -37,17 +42,22 @@ impl Access {
     /// # Errors
     /// One line: what is wrong with which file.
     pub fn read(config: &ClientAccess) -> Result<Access, String> {
+        Access::read_with_fingerprint(config).map(|(access, _)| access)
+    }
+
+    fn read_with_fingerprint(config: &ClientAccess) -> Result<(Access, Hash), String> {
+        let files = Files::default();
         let mut tls = match &config.ca {
-            Some(ca) => Some(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(bytes(ca)?))),
+            Some(ca) => Some(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(files.bytes(ca)?))),
             None => None,
         };
         if let Some((certificate, key)) = &config.certificate {
-            let identity = Identity::from_pem(bytes(certificate)?, bytes(key)?);
+            let identity = Identity::from_pem(files.bytes(certificate)?, files.bytes(key)?);
             let with = tls.unwrap_or_else(|| ClientTlsConfig::new().with_native_roots());
             tls = Some(with.identity(identity));
         }
-        let token = config.token_file.as_deref().map(token).transpose()?;
-        Ok(Access { tls, token: Token(token) })
+        let token = config.token_file.as_deref().map(|path| token(&files, path)).transpose()?;
+        Ok((Access { tls, token: Token(token) }, files.fingerprint()))
     }
 
     /// Where to connect to: a URL, or `host:port`, which is spoken to with TLS if there is anything to do it with.
@@ -80,13 +90,55 @@ impl Access {
     }
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+/// What the group's other agents are opened with. Its clones are the same one.
+#[derive(Clone)]
+pub enum PeerKeys {
+    /// They are open.
+    None(Arc<Access>),
+    /// Files that are read again when they change.
+    Files(Arc<Watched<Access>>),
+}
+
+impl Default for PeerKeys {
+    fn default() -> Self {
+        PeerKeys::None(Arc::default())
+    }
+}
+
+impl PeerKeys {
+    /// Reads the files of `grpc.peer`.
+    ///
+    /// # Errors
+    /// One line: what is wrong with which file.
+    pub fn read(config: &ClientAccess, metrics: &Arc<Metrics>) -> Result<PeerKeys, String> {
+        if *config == ClientAccess::default() {
+            return Ok(PeerKeys::default());
+        }
+        let meant = config.clone();
+        let files = Watched::new("grpc.peer", metrics.clone(), move || Access::read_with_fingerprint(&meant));
+        Ok(PeerKeys::Files(Arc::new(files.map_err(|error| format!("grpc.peer: {error}"))?)))
+    }
+
+    /// What is in force: the same one, as long as no file has changed.
+    pub fn now(&self) -> Arc<Access> {
+        match self {
+            PeerKeys::None(access) => access.clone(),
+            PeerKeys::Files(files) => files.now(),
+        }
+    }
+
+    /// Looks at the files until it is dropped.
+    pub async fn watch(self) {
+        match self {
+            PeerKeys::None(_) => std::future::pending().await,
+            PeerKeys::Files(files) => files.watch().await,
+        }
+    }
 }
 
 /// The first line is the token that is shown; others are for those who compare.
-fn token(path: &Path) -> Result<MetadataValue<Ascii>, String> {
-    let text = String::from_utf8(bytes(path)?).unwrap_or_default();
+fn token(files: &Files, path: &Path) -> Result<MetadataValue<Ascii>, String> {
+    let text = files.text(path)?;
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     // Of a hash nobody can make the token.
     let sound = !line.is_empty() && !line.starts_with("sha256:");

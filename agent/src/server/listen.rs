@@ -60,7 +60,7 @@ impl Door {
         let accepting = Box::pin(async move {
             let watch = async {
                 match self.lock.has_files() {
-                    true => self.lock.clone().watch().await,
+                    true => self.lock.files.clone().watch().await,
                     false => std::future::pending().await,
                 }
             };

@@ -2,26 +2,21 @@
 
 use super::attempts::{Attempts, PERIOD};
 use super::caller::Caller;
-use super::identities::{self, Credentials, Hash, Known, sha256};
+use super::identities::{self, Credentials, Known, sha256};
 use super::material::Material;
 use super::refused::Refused;
+use super::watched::Watched;
 use crate::clock::Clock;
 use crate::config::{Lock as Config, Right};
 use crate::telemetry::Metrics;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-/// How often the files are looked at. Their contents are compared: Kubernetes swaps directories under them.
-const LOOK: Duration = Duration::from_secs(2);
 /// Passwords that are compared at a time: each costs tens of milliseconds of a processor.
 const PASSWORDS_AT_A_TIME: usize = 2;
-/// Passwords that were right and need not be hashed again, until the files change.
-const REMEMBERED: usize = 1_000;
 
 /// What a door speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +59,9 @@ pub struct Lock {
     config: Config,
     clock: Clock,
     metrics: Arc<Metrics>,
-    now: RwLock<Arc<Material>>,
+    pub(super) files: Arc<Watched<Material>>,
     attempts: Mutex<Attempts>,
     hashing: Semaphore,
-    remembered: Mutex<HashMap<Hash, Arc<Known>>>,
 }
 
 impl Lock {
@@ -77,16 +71,16 @@ impl Lock {
     /// One line: what is wrong with which file.
     pub fn read(protocol: Protocol, config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Result<Lock, String> {
         let door = protocol.name();
-        let material = Material::read(config, protocol.alpn()).map_err(|error| format!("{door}: {error}"))?;
+        let meant = config.clone();
+        let files = Watched::new(door, metrics.clone(), move || Material::read(&meant, protocol.alpn()));
         Ok(Lock {
             protocol,
             config: config.clone(),
             clock,
             metrics,
-            now: RwLock::new(Arc::new(material)),
+            files: Arc::new(files.map_err(|error| format!("{door}: {error}"))?),
             attempts: Mutex::default(),
             hashing: Semaphore::new(PASSWORDS_AT_A_TIME),
-            remembered: Mutex::default(),
         })
     }
 
@@ -115,7 +109,7 @@ impl Lock {
     }
 
     fn material(&self) -> Arc<Material> {
-        self.now.read().clone()
+        self.files.now()
     }
 
     /// Counts what became of a call or a connection.
@@ -166,7 +160,7 @@ impl Lock {
         let credentials = Credentials::parse(header);
         let found = match &credentials {
             Credentials::Token(token) => identities::by_token(&now.identities, token).cloned(),
-            Credentials::Password { .. } => self.remembered.lock().get(&key).cloned(),
+            Credentials::Password { .. } => now.remembered(&key),
             Credentials::Unknown => None,
         };
         if found.is_some() {
@@ -182,7 +176,7 @@ impl Lock {
             let all = now.clone();
             let compared = spawn_blocking(move || identities::by_password(&all.identities, &user, &password).cloned());
             if let Some(known) = compared.await.ok().flatten() {
-                self.remember(now, key, &known);
+                now.remember(key, &known);
                 return Ok(Some(known));
             }
         }
@@ -193,56 +187,6 @@ impl Lock {
             );
         }
         Ok(None)
-    }
-
-    fn remember(&self, material: &Arc<Material>, key: Hash, known: &Arc<Known>) {
-        // Held meanwhile: what is remembered never outlives the files it was compared with.
-        let now = self.now.read();
-        let mut remembered = self.remembered.lock();
-        if Arc::ptr_eq(&now, material) && remembered.len() < REMEMBERED {
-            remembered.insert(key, known.clone());
-        }
-    }
-
-    /// Reads the files again, and takes what changed. `last`: what was wrong with them before.
-    pub(super) fn look(&self, last: &mut Option<String>) {
-        let read = Material::read(&self.config, self.protocol.alpn());
-        let door = self.door();
-        match read {
-            Ok(material) if material.fingerprint == self.material().fingerprint => *last = None,
-            Ok(material) => {
-                let mut now = self.now.write();
-                *now = Arc::new(material);
-                self.remembered.lock().clear();
-                drop(now);
-                self.metrics.door_lock_read(door, "changed");
-                tracing::info!(
-                    "{door}: certificates, keys or tokens have changed and are in force for new connections"
-                );
-                *last = None;
-            }
-            Err(error) if last.as_ref() == Some(&error) => {}
-            Err(error) => {
-                self.metrics.door_lock_read(door, "failed");
-                tracing::error!("{door}: {error}; what was read before stays in force");
-                *last = Some(error);
-            }
-        }
-    }
-
-    /// Looks at the files for as long as the door is there.
-    pub(super) async fn watch(self: Arc<Self>) {
-        let mut last = None;
-        loop {
-            tokio::time::sleep(LOOK).await;
-            let lock = self.clone();
-            let looked = spawn_blocking(move || {
-                lock.look(&mut last);
-                last
-            });
-            // It cannot panic; if it did, the next look begins anew.
-            last = looked.await.unwrap_or_default();
-        }
     }
 
     /// Whether there are files to look at.

@@ -3,9 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+mod allowed_names;
 mod attempts;
 mod caller;
 mod client;
+mod files;
 mod guard;
 mod identities;
 mod listen;
@@ -13,7 +15,9 @@ mod lock;
 mod locks;
 mod material;
 mod refused;
+mod request;
 mod tls;
+mod watched;
 mod web_config;
 
 #[cfg(test)]
@@ -21,9 +25,10 @@ mod tests;
 
 pub use attempts::network;
 pub use caller::Caller;
-pub use client::{Access, Calls};
+pub use client::{Access, Calls, PeerKeys};
 pub use guard::Guard;
 pub use listen::{Connection, Connections, Door};
 pub use lock::{Lock, Need, Protocol};
 pub use locks::{Doors, Locks};
 pub use refused::Refused;
+pub use request::RequestSpans;

@@ -198,14 +198,14 @@ async fn files_that_change_are_in_force_and_open_connections_stay() {
     let mut last = None;
 
     std::fs::write(dir.path().join("a.key"), "no key").unwrap();
-    server.lock.look(&mut last);
+    server.lock.files.look(&mut last);
     assert!(last.as_ref().is_some_and(|error| error.contains("a.key holds no private key")), "{last:?}");
     assert_eq!(server.status(None, "/", &bearer).await, 200, "what was read before stays in force");
 
     let renewed = authority.issue("renewed");
     write_pair(dir.path(), &renewed);
     std::fs::write(dir.path().join("token"), format!("{TOKEN}-2")).unwrap();
-    server.lock.look(&mut last);
+    server.lock.files.look(&mut last);
     assert_eq!(last, None);
     assert_eq!(ask(&mut open, "/", &bearer).await, 401, "the connection is there, its token is not valid any more");
     assert_eq!(ask(&mut open, "/", &format!("{bearer}-2")).await, 200);

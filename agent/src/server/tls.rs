@@ -8,15 +8,28 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::sync::Arc;
 
+use super::allowed_names::AllowedNames;
+
 /// What a door's TLS is made of.
 #[derive(Debug)]
 pub struct Parts {
     /// PEM, each with the name that errors call it.
     pub certificate: (String, Vec<u8>),
     pub key: (String, Vec<u8>),
-    /// Authorities of clients, and whether a client needs a certificate.
-    pub client_ca: Option<(String, Vec<u8>, bool)>,
+    pub client_ca: Option<ClientCa>,
     pub versions: Vec<&'static SupportedProtocolVersion>,
+}
+
+/// Authorities of clients.
+#[derive(Debug)]
+pub struct ClientCa {
+    /// What errors call it.
+    pub name: String,
+    pub pem: Vec<u8>,
+    /// Whether a client needs a certificate.
+    pub required: bool,
+    /// If there are any, a client's certificate has to name one of them.
+    pub allowed_names: Vec<String>,
 }
 
 /// # Errors
@@ -32,7 +45,7 @@ pub fn server_config(parts: &Parts, alpn: &[u8]) -> Result<ServerConfig, String>
         .map_err(|error| format!("TLS: {error}"))?;
     let builder = match &parts.client_ca {
         None => builder.with_no_client_auth(),
-        Some((name, pem, required)) => builder.with_client_cert_verifier(verifier(name, pem, *required, provider)?),
+        Some(authority) => builder.with_client_cert_verifier(verifier(authority, provider)?),
     };
     let mut config = builder
         .with_single_cert(chain, key)
@@ -42,18 +55,21 @@ pub fn server_config(parts: &Parts, alpn: &[u8]) -> Result<ServerConfig, String>
 }
 
 fn verifier(
-    name: &str,
-    pem: &[u8],
-    required: bool,
+    authority: &ClientCa,
     provider: Arc<rustls::crypto::CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let ClientCa { name, pem, required, allowed_names } = authority;
     let mut roots = RootCertStore::empty();
     for certificate in certificates(name, pem)? {
         roots.add(certificate).map_err(|error| format!("{name}: {error}"))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    let builder = if required { builder } else { builder.allow_unauthenticated() };
-    builder.build().map_err(|error| format!("{name}: {error}"))
+    let builder = if *required { builder } else { builder.allow_unauthenticated() };
+    let verifier = builder.build().map_err(|error| format!("{name}: {error}"))?;
+    match allowed_names.as_slice() {
+        [] => Ok(verifier),
+        names => Ok(Arc::new(AllowedNames::new(verifier, names.to_vec()))),
+    }
 }
 
 fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -1,6 +1,6 @@
 //! The file of Prometheus' `--web.config.file`: what an operator has for one exporter holds for this one.
 
-use super::tls::Parts;
+use super::tls::{ClientCa, Parts};
 use crate::config::{Hidden, Identity, Right, is_bcrypt};
 use rustls::version::{TLS12, TLS13};
 use serde::Deserialize;
@@ -96,11 +96,8 @@ fn tls(tls: &Tls, read: &mut dyn FnMut(&str) -> Result<Vec<u8>, String>) -> Resu
     let certificate = part("cert", &tls.cert, &tls.cert_file)?.ok_or_else(|| missing("cert_file"))?;
     let key = part("key", &tls.key, &tls.key_file)?.ok_or_else(|| missing("key_file"))?;
     let client_ca = part("client_ca", &tls.client_ca, &tls.client_ca_file)?;
-    if !tls.client_allowed_sans.is_empty() {
-        // To leave it out would let more callers in than the operator means.
-        return Err(
-            "client_allowed_sans is not supported; name clients in http.identities by certificate_subject".into()
-        );
+    if !tls.client_allowed_sans.is_empty() && client_ca.is_none() {
+        return Err("client_allowed_sans needs client_ca_file and a client_auth_type that verifies".into());
     }
     let required = match tls.client_auth_type.as_deref().unwrap_or_default() {
         "" | "NoClientCert" if client_ca.is_none() => false,
@@ -118,7 +115,10 @@ fn tls(tls: &Tls, read: &mut dyn FnMut(&str) -> Result<Vec<u8>, String>) -> Resu
         (None, Some("VerifyClientCertIfGiven" | "RequireAndVerifyClientCert")) => {
             return Err(missing("client_ca_file"));
         }
-        (ca, _) => ca.map(|(name, pem)| (name, pem, required)),
+        (ca, _) => {
+            let allowed_names = tls.client_allowed_sans.clone();
+            ca.map(|(name, pem)| ClientCa { name, pem, required, allowed_names })
+        }
     };
     Ok(Parts { certificate, key, client_ca, versions: versions(tls)? })
 }
@@ -155,11 +155,13 @@ mod tests {
     #[test]
     fn an_operators_file_is_taken_as_it_is() {
         let text = format!(
-            "tls_server_config:\n  cert_file: a.crt\n  key_file: a.key\n  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n  min_version: TLS13\n  cipher_suites: [X]\nhttp_server_config:\n  http2: true\nbasic_auth_users:\n  alice: {HASH}\n"
+            "tls_server_config:\n  cert_file: a.crt\n  key_file: a.key\n  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n  client_allowed_sans: [a.example.com]\n  min_version: TLS13\n  cipher_suites: [X]\nhttp_server_config:\n  http2: true\nbasic_auth_users:\n  alice: {HASH}\n"
         );
         let config = read(&text).unwrap();
         let tls = config.tls.unwrap();
-        assert_eq!((tls.certificate.1, tls.client_ca.unwrap().2), (b"a.crt".to_vec(), true));
+        let authority = tls.client_ca.unwrap();
+        assert_eq!((tls.certificate.1, authority.required), (b"a.crt".to_vec(), true));
+        assert_eq!(authority.allowed_names, ["a.example.com"]);
         assert_eq!(tls.versions, [&TLS13]);
         assert_eq!((config.identities[0].name.as_str(), config.identities[0].may.len()), ("alice", Right::ALL.len()));
         assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
@@ -179,7 +181,7 @@ mod tests {
         refused(&tls("client_auth_type: RequireAnyClientCert, client_ca_file: c"), "nobody has verified");
         refused(&tls("client_auth_type: RequireAndVerifyClientCert"), "client_ca_file");
         refused(&tls("client_ca_file: c"), "client_auth_type");
-        refused(&tls("client_allowed_sans: [x]"), "client_allowed_sans");
+        refused(&tls("client_allowed_sans: [x]"), "client_allowed_sans needs client_ca_file");
         refused(&tls("min_version: TLS13, max_version: TLS12"), "above");
         assert!(!read("basic_auth_users: { a: [hunter2] }").err().unwrap().contains("hunter2"));
     }

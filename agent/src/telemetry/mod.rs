@@ -19,4 +19,4 @@ pub use logging::{LoggingError, init_logging, signals};
 pub use metrics::Metrics;
 pub use names::{Kind, Name};
 pub use process::{ProcessStats, resident_bytes, trim_heap};
-pub use signals::{Context, Line, RequestSpans, Signal, Signals, Span};
+pub use signals::{Context, Line, Signal, Signals, Span, parse_traceparent};

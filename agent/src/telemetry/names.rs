@@ -95,7 +95,7 @@ names! {
     DoorCalls Counter "streamgauge_door_calls" ["door", "outcome"],
         "Calls of the HTTP and gRPC listeners: allowed, unauthenticated, forbidden (without the right), locked_out (failed too often), handshake_failed (no TLS came about)";
     DoorLockReads Counter "streamgauge_door_lock_reads" ["door", "outcome"],
-        "Certificates, keys and tokens read again: changed (in force for new connections), failed (what was read before stays in force)";
+        "Files of locks and of grpc.peer read again: changed (in force for new connections), failed (counted at each look for as long as it cannot be used; what was read before stays in force)";
     IngestRequests Counter "streamgauge_ingest_requests" ["endpoint", "code"],
         "Requests that handed in events, by HTTP status";
     IngestRequestDuration Histogram "streamgauge_ingest_request_duration_seconds" ["endpoint"],

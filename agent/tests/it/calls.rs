@@ -68,7 +68,7 @@ pub fn json(args: &[&str]) -> Value {
 }
 
 /// grpcurl: `STREAMGAUGE_GRPCURL`, or what `scripts/tools` has.
-fn grpcurl() -> &'static Path {
+pub fn grpcurl() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         std::env::var_os("STREAMGAUGE_GRPCURL").map_or_else(

@@ -14,6 +14,7 @@ mod connect;
 mod dead_letters;
 mod demo;
 mod docs;
+mod doors;
 mod early;
 mod exactly_once;
 mod expiry;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use crate::config::{
     self, Aggregate, Config, FamilyType, Source, TimeFormat, Timestamp, TopicSelector, format_duration,
 };
-use crate::server::{Access, Locks};
+use crate::server::{Locks, PeerKeys};
+use crate::telemetry::Metrics;
 
 #[derive(clap::Args)]
 pub struct ValidateArgs {
@@ -34,8 +35,9 @@ pub fn run(args: &ValidateArgs) -> u8 {
             return 2;
         }
     };
-    let peer = Access::read(&config.grpc.peer).map_err(|error| format!("grpc.peer: {error}"));
-    let locks = match peer.and_then(|_| Locks::read(&config, &Arc::default())) {
+    let metrics = Arc::new(Metrics::default());
+    let peer = PeerKeys::read(&config.grpc.peer, &metrics);
+    let locks = match peer.and_then(|_| Locks::read(&config, &metrics)) {
         Ok(locks) => locks,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{}: {error}", args.config.display());

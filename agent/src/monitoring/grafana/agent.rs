@@ -20,6 +20,7 @@ pub fn board() -> Board {
         .row("Restores and rebalances", restores())
         .row("State and resources", resources())
         .row("Queries", queries())
+        .row("Listeners", listeners())
 }
 
 fn now() -> Vec<Panel> {
@@ -334,5 +335,21 @@ fn queries() -> Vec<Panel> {
             format!("sum by (reason) (streamgauge_queries_refused_total{{{I}}})"),
             "{{reason}}",
         ),
+    ]
+}
+
+fn listeners() -> Vec<Panel> {
+    let rate = |metric: &str| format!("sum by (instance, door, outcome) (rate({metric}{{{I}}}[$__rate_interval]))");
+    let failed = |metric: &str| format!("sum(rate({metric}{{{I}, outcome=\"failed\"}}[$__rate_interval]))");
+    vec![
+        lines(
+            "Calls, and files of locks",
+            "cps",
+            "Calls of the HTTP and gRPC listeners by outcome: lines of the log that begin with `audit:` say who was refused. \
+             Certificates, keys and tokens that cannot be used: what was read before stays in force.",
+            rate("streamgauge_door_calls_total"),
+            "{{instance}} {{door}} {{outcome}}",
+        )
+        .query(format!("{} or vector(0)", failed("streamgauge_door_lock_reads_total")), "files that cannot be used"),
     ]
 }

@@ -3,14 +3,12 @@
 
 mod context;
 mod layer;
-mod request;
 
 #[cfg(test)]
 mod tests;
 
 pub use context::{Context, parse_traceparent};
 pub use layer::Layer;
-pub use request::RequestSpans;
 
 use crossbeam_channel::{Receiver, bounded};
 use std::sync::Arc;

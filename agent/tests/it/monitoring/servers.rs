@@ -109,6 +109,17 @@ impl Prometheus {
                 }
             }
         }
+        Prometheus::launch(home, address)
+    }
+
+    /// With a config of the test's own.
+    pub fn start_on(config: &str) -> Prometheus {
+        let home = TempDir::with_prefix("streamgauge-prometheus-").expect("a temporary directory");
+        fs::write(home.path().join("prometheus.yml"), config).expect("it is written");
+        Prometheus::launch(home, free_address())
+    }
+
+    fn launch(home: TempDir, address: SocketAddr) -> Prometheus {
         let listen = format!("--web.listen-address={address}");
         let args =
             ["--config.file=prometheus.yml", "--storage.tsdb.path=data", &listen, "--rules.alert.resend-delay=2s"];

@@ -1,7 +1,9 @@
 //! A span for each request, of HTTP and of gRPC alike, with an id that every log line of the request carries: the caller's
 //! `x-request-id`, else the trace of its `traceparent`, else a new one. The answer says which.
+//!
+//! `tower-http` has layers for this, but they take over whatever the caller sends, and know no `traceparent`.
 
-use super::parse_traceparent;
+use crate::telemetry::parse_traceparent;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use std::future::Future;
 use std::pin::Pin;
