@@ -14,6 +14,7 @@ pub mod generate;
 pub mod health;
 mod human;
 pub mod init;
+mod lines;
 pub mod loadtest;
 mod newest;
 pub mod produce;
@@ -50,7 +51,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Check a config and say what it would do, to records of yours too.
     Validate(validate::ValidateArgs),
-    /// Write a config to begin with, every key explained; to standard output, or to a new FILE.
+    /// Write a config to begin with, to standard output or a new FILE: one drafted from records of yours, or the example with
+    /// every key explained.
     Init(init::InitArgs),
     /// Show it working: an in-process broker, a producer and the agent, and a table of what is counted.
     Demo(demo::DemoArgs),

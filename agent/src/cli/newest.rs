@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::config::Config;
+use crate::config::Kafka;
 use crate::kafka::{Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing};
 use crate::sample::Record;
 
@@ -15,8 +15,8 @@ const READ_WAIT: Duration = Duration::from_millis(200);
 const PATIENCE: u32 = 150;
 
 /// The newest committed records of a topic, oldest first.
-pub fn records(config: &Config, topic: &str, wanted: usize) -> anyhow::Result<Vec<Record>> {
-    let settings = Settings::new(config.kafka.clone(), "streamgauge-cli".into());
+pub fn records(kafka: &Kafka, topic: &str, wanted: usize) -> anyhow::Result<Vec<Record>> {
+    let settings = Settings::new(kafka.clone(), "streamgauge-cli".into());
     let mut reader = PartitionReader::create(&settings, Isolation::ReadCommitted)?;
     let partitions = reader.partition_count(topic, CALL_TIMEOUT)?;
     let partitions = partitions.with_context(|| format!("there is no topic `{topic}`"))?;
@@ -48,6 +48,7 @@ pub fn records(config: &Config, topic: &str, wanted: usize) -> anyhow::Result<Ve
                 let given = Record {
                     payload: record.payload().map(<[u8]>::to_vec),
                     timestamp: record.timestamp(),
+                    read_at: None,
                     topic: topic.to_owned(),
                     partition: record.partition(),
                     key: record.key().map(<[u8]>::to_vec),

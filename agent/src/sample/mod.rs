@@ -28,6 +28,9 @@ pub struct Record {
     pub payload: Option<Vec<u8>>,
     /// Its Kafka timestamp, Unix milliseconds, if it has one.
     pub timestamp: Option<i64>,
+    /// When it was read, Unix milliseconds: what stands for its timestamp where it has none, but for how far ahead of that an
+    /// event may be dated.
+    pub read_at: Option<i64>,
     pub topic: String,
     pub partition: i32,
     pub key: Option<Vec<u8>>,
@@ -140,7 +143,11 @@ impl<'a> Rehearsal<'a> {
     fn payload(&mut self, record: &Record, payload: &[u8], say: &mut dyn FnMut(Option<usize>, Became)) {
         let Rehearsal { source, plan, decoder, counts, hints, .. } = self;
         let bytes_of = |field: &RecordField| record.bytes_of(field);
-        let around = decode::Record { time: record.timestamp, bytes_of: &bytes_of, partition: record.partition };
+        let around = decode::Record {
+            time: record.timestamp.or(record.read_at),
+            bytes_of: &bytes_of,
+            partition: record.partition,
+        };
         let hints = RefCell::new(hints);
         let keep = |values: &[Value<'_>]| {
             hints.borrow_mut().look(payload, values);
@@ -163,6 +170,7 @@ impl<'a> Rehearsal<'a> {
     /// What all records together came to.
     pub fn finish(self) -> Summary {
         let mut summary = self.counts.finish(&self.source.name, self.records);
+        summary.never_held = self.plan.never_held().iter().map(ToString::to_string).collect();
         summary.hints = self.hints.finish();
         summary
     }

@@ -20,6 +20,8 @@ pub struct Summary {
     /// By reason.
     pub dead_letters: BTreeMap<String, u64>,
     pub aggregates: Vec<AggregateSummary>,
+    /// Conditions that have held for no event, though some had their field: a sentence each.
+    pub never_held: Vec<String>,
     /// What is probably meant otherwise than it is written.
     pub hints: Vec<String>,
 }

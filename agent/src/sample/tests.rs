@@ -56,6 +56,45 @@ fn the_summary_adds_up_and_names_what_no_record_has() {
 }
 
 #[test]
+fn the_summary_names_conditions_that_held_for_no_event() {
+    let (_, summary) = rehearse(&RECORDS[1..3]);
+    let never =
+        summary.never_held.iter().filter(|hint| hint.contains("measure `errors` of aggregate `a`: the condition"));
+    assert_eq!(never.count(), 1, "{summary}");
+    assert!(rehearse(&RECORDS[..2]).1.never_held.is_empty(), "one of these has 503");
+}
+
+#[test]
+fn what_was_read_from_a_file_has_the_time_at_which_it_was_read() {
+    let config = |timestamp: &str, format: &str| {
+        let text = format!(
+            "kafka: {{ bootstrap_servers: \"127.0.0.1:1\", group_id: g }}\nsources: {{ s: {{ topics: [t], {format} {timestamp} }} }}\n\
+             aggregates: {{ a: {{ source: s, measures: {{ n: count }} }} }}\n"
+        );
+        config::parse(&text, "c.yaml", &|_| None).unwrap()
+    };
+    // 2026-07-01.
+    let read_at = Some(1_782_864_000_000);
+    let time = |config: &Config, line: &str| {
+        let record = Record { payload: Some(line.into()), read_at, ..Record::default() };
+        match Rehearsal::new(config, &config.sources[0]).record(&record).remove(0).became {
+            Became::Event { time, .. } => time,
+            other => panic!("{line}: {other:?}"),
+        }
+    };
+    assert_eq!(time(&config("timestamp: { from: kafka }", ""), "{}"), "2026-07-01T00:00:00Z");
+    let syslog = "<13>Nov 20 16:57:54 web1 nginx[1234]: upstream timed out";
+    assert_eq!(time(&config("", "format: syslog"), syslog), "2026-11-20T16:57:54Z");
+    assert_eq!(
+        time(&config("", "format: klog"), "I0630 16:57:52.5   28133 server.go:70] on"),
+        "2026-06-30T16:57:52.5Z"
+    );
+    // It is no record's timestamp: how far ahead of it an event is dated says nothing.
+    let ahead = r#"{"t": "2031-01-01T00:00:00Z"}"#;
+    assert_eq!(time(&config("timestamp: { field: t, format: rfc3339 }", ""), ahead), "2031-01-01T00:00:00Z");
+}
+
+#[test]
 fn what_can_be_counted_whole_is_good() {
     let (_, summary) = rehearse(&RECORDS[..2]);
     assert!(summary.is_good(), "{summary}");

@@ -68,7 +68,7 @@ impl Display for Summary {
             writeln!(f, "  dead letters: {records} ({reason})")?;
         }
         self.aggregates.iter().try_for_each(|aggregate| aggregate.write(f, self.events))?;
-        self.hints.iter().try_for_each(|hint| writeln!(f, "hint: {hint}"))
+        self.never_held.iter().chain(&self.hints).try_for_each(|hint| writeln!(f, "hint: {hint}"))
     }
 }
 

@@ -47,7 +47,7 @@ struct Row {
 }
 
 pub(super) fn run(args: &ListArgs, config: &Config, topic: &str) -> anyhow::Result<ExitCode> {
-    let records = newest::records(config, topic, args.last)?;
+    let records = newest::records(&config.kafka, topic, args.last)?;
     let rows: Vec<Row> = records
         .iter()
         .filter_map(|record| {

@@ -1,14 +1,14 @@
 //! `streamgauge validate --sample FILE` and `--topic T --last N`: what the config would make of these records.
 
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-use crate::cli::newest;
+use crate::cli::{lines, newest};
 use crate::config::{Config, Source};
-use crate::sample::{Line, Record, Rehearsal, Summary};
+use crate::sample::{Line, Rehearsal, Summary};
 
 /// The sample cannot be read, or nothing says which source it is of.
 const WRONG: u8 = 2;
@@ -72,8 +72,8 @@ fn rehearse(args: &SampleArgs, config: &Config) -> anyhow::Result<(Vec<Line>, Su
         rehearsal = rehearsal.with_schemas(schemas.clone());
     }
     let given = match (&args.sample, &args.topic) {
-        (Some(path), _) => lines_of(path)?,
-        (None, Some(topic)) => newest::records(config, topic, args.last)?,
+        (Some(path), _) => lines::read(path)?,
+        (None, Some(topic)) => newest::records(&config.kafka, topic, args.last)?,
         (None, None) => Vec::new(),
     };
     if given.is_empty() {
@@ -102,26 +102,6 @@ fn source_of<'a>(args: &SampleArgs, config: &'a Config) -> anyhow::Result<&'a So
         (None, _) => bail!("no source of the config reads this topic; name one of {} with --source", names()),
         _ => bail!("the config has several sources; name one of {} with --source", names()),
     }
-}
-
-/// Each line that is not blank.
-fn lines_of(path: &PathBuf) -> anyhow::Result<Vec<Record>> {
-    let input: Box<dyn BufRead> = if path.as_os_str() == "-" {
-        Box::new(std::io::stdin().lock())
-    } else {
-        Box::new(BufReader::new(std::fs::File::open(path).with_context(|| path.display().to_string())?))
-    };
-    let mut given = Vec::new();
-    for line in input.split(b'\n') {
-        let mut line = line.with_context(|| path.display().to_string())?;
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
-        if !line.iter().all(u8::is_ascii_whitespace) {
-            given.push(Record { payload: Some(line), ..Record::default() });
-        }
-    }
-    Ok(given)
 }
 
 fn print(output: Output, lines: &[Line], summary: &Summary) -> std::io::Result<()> {

@@ -49,11 +49,20 @@ impl Filter {
 
     /// What has come to be worth a word since the last call, about conditions of `whose`.
     pub(super) fn take_hints(&self, whose: &str, into: &mut Vec<Hint>) {
+        self.watches(&mut |watch| into.extend(watch.take(whose)));
+    }
+
+    /// The conditions of `whose` that have held for no event so far, though some had the field.
+    pub(super) fn never_held(&self, whose: &str, into: &mut Vec<Hint>) {
+        self.watches(&mut |watch| into.extend(watch.never_held(whose)));
+    }
+
+    fn watches(&self, look: &mut dyn FnMut(&Watch)) {
         for term in &self.0 {
             match term {
-                Term::Field(_, _, watch) => into.extend(watch.iter().filter_map(|watch| watch.take(whose))),
-                Term::Any(filters) => filters.iter().for_each(|filter| filter.take_hints(whose, into)),
-                Term::Not(filter) => filter.take_hints(whose, into),
+                Term::Field(_, _, watch) => watch.iter().for_each(|watch| look(watch)),
+                Term::Any(filters) => filters.iter().for_each(|filter| filter.watches(look)),
+                Term::Not(filter) => filter.watches(look),
             }
         }
     }
@@ -229,6 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn ne_asks_for_a_field_that_is_there_and_not_does_not() {
+        let status = || Scalar::Number(503.0);
+        let others = [Value::Int(200), Value::Str("-"), Value::Bool(true)];
+        let none = [Value::Missing, Value::Null];
+        check(Test::Ne(status()), &others, &[&none[..], &[Value::Str("503")]].concat());
+        check(
+            Test::Not(vec![Test::Eq(status())]),
+            &[&none[..], &others].concat(),
+            &[Value::Str("503"), Value::Int(503)],
+        );
+    }
+
+    #[test]
     fn not_holds_exactly_where_the_other_does_not() {
         let not = Test::Not(vec![Test::Gte(400.0), Test::Lt(500.0)]);
         check(not, &[Value::Int(200), Value::Int(500), Value::Missing, Value::Null], &[Value::Str("404")]);
@@ -276,7 +298,28 @@ mod tests {
             filter.holds(&number);
         }
         filter.take_hints("it", &mut told);
+        filter.never_held("it", &mut told);
         assert!(told.is_empty(), "it has held once");
+    }
+
+    #[test]
+    fn of_a_few_events_it_is_told_what_has_not_held_yet() {
+        let errors = Condition::Field { path: FieldPath::keys(["a"]), test: Test::Gte(500.0) };
+        let filter = Filter::new(&[errors], &mut |_| 0);
+        let told = |filter: &Filter| {
+            let mut told = Vec::new();
+            filter.never_held("it", &mut told);
+            told.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(told(&filter).is_empty(), "nobody had the field");
+        for value in [Value::Int(200), Value::Missing, Value::Int(404)] {
+            filter.holds(&[value]);
+        }
+        let twice = [told(&filter), told(&filter)];
+        assert_eq!(twice[0], twice[1]);
+        assert!(twice[0][0].contains("`a: { gte: 500 }` has held for none of the first 2 events"), "{twice:?}");
+        filter.holds(&[Value::Int(500)]);
+        assert!(told(&filter).is_empty());
     }
 
     #[test]

@@ -118,15 +118,26 @@ impl Plan {
     /// What has come to be worth a word since the last call: conditions that never hold, though their field is there.
     pub fn take_hints(&self) -> Vec<Hint> {
         let mut hints = Vec::new();
-        self.filter.take_hints(&format!("source `{}`", self.source), &mut hints);
+        self.filters(&mut |filter, whose| filter.take_hints(whose, &mut hints));
+        hints
+    }
+
+    /// The conditions that have held for no event so far, however few had their field.
+    pub fn never_held(&self) -> Vec<Hint> {
+        let mut hints = Vec::new();
+        self.filters(&mut |filter, whose| filter.never_held(whose, &mut hints));
+        hints
+    }
+
+    fn filters(&self, look: &mut dyn FnMut(&Filter, &str)) {
+        look(&self.filter, &format!("source `{}`", self.source));
         for aggregate in &self.aggregates {
             let name = &aggregate.config.name;
-            aggregate.filter.take_hints(&format!("aggregate `{name}`"), &mut hints);
+            look(&aggregate.filter, &format!("aggregate `{name}`"));
             for (measure, config) in aggregate.measures.iter().zip(&aggregate.config.measures) {
-                measure.filter.take_hints(&format!("measure `{}` of aggregate `{name}`", config.name), &mut hints);
+                look(&measure.filter, &format!("measure `{}` of aggregate `{name}`", config.name));
             }
         }
-        hints
     }
 
     pub fn aggregate(&self, id: AggregateId) -> Option<&Arc<AggregatePlan>> {

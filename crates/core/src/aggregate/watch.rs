@@ -58,7 +58,22 @@ impl Watch {
     pub fn take(&self, whose: &str) -> Option<Hint> {
         let example = self.example.get()?;
         let new = !self.told.swap(true, Relaxed);
-        new.then(|| Hint { whose: whose.into(), condition: self.condition.clone(), example: example.clone() })
+        new.then(|| self.hint(whose, EVENTS, Some(example.as_ref())))
+    }
+
+    /// The same while fewer events have the field, and as often as it is asked.
+    pub fn never_held(&self, whose: &str) -> Option<Hint> {
+        let events = match (self.example.get(), self.left.load(Relaxed)) {
+            (Some(_), _) => EVENTS,
+            // It has held once.
+            (None, 0) => return None,
+            (None, left) => EVENTS - left,
+        };
+        (events > 0).then(|| self.hint(whose, events, self.example.get().map(AsRef::as_ref)))
+    }
+
+    fn hint(&self, whose: &str, events: u32, example: Option<&str>) -> Hint {
+        Hint { whose: whose.into(), condition: self.condition.clone(), events, example: example.map(Into::into) }
     }
 }
 
@@ -78,16 +93,20 @@ fn shown(value: Value<'_>) -> Box<str> {
 pub struct Hint {
     whose: Box<str>,
     condition: Box<str>,
-    example: Box<str>,
+    /// So many had the field.
+    events: u32,
+    /// Its value in the last of them.
+    example: Option<Box<str>>,
 }
 
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Hint { whose, condition, example } = self;
+        let Hint { whose, condition, events, example } = self;
         write!(
             f,
-            "{whose}: the condition `{condition}` has held for none of the first {EVENTS} events that have the field, the last \
-             with {example}: is it right?"
-        )
+            "{whose}: the condition `{condition}` has held for none of the first {events} events that have the field"
+        )?;
+        example.iter().try_for_each(|example| write!(f, ", the last with {example}"))?;
+        f.write_str(": is it right?")
     }
 }
