@@ -189,7 +189,10 @@ pub fn parsed(event: &Value, record_time: Option<i64>, source: &Source) -> Vec<P
     let mut rules: Vec<_> = source.parse.iter().collect();
     rules.sort_by_key(|rule| rule.path.steps().len());
     for rule in rules {
-        if let Some(Value::String(text)) = at(event, &found, rule.path.steps())
+        // Of several formats for one field the first counts that fits.
+        let is_done = found.iter().any(|(steps, _)| steps == rule.path.steps());
+        if !is_done
+            && let Some(Value::String(text)) = at(event, &found, rule.path.steps())
             && let Some(fields) = fields(text, &rule.format, record_time)
         {
             found.push((rule.path.steps().to_vec(), fields));

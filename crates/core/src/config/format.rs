@@ -220,7 +220,8 @@ impl fmt::Display for Each {
     }
 }
 
-/// A field whose text becomes fields below it.
+/// A field whose text becomes fields below it. Of several for one field, which stand one after the other, the first is taken
+/// that the text is written in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parse {
     pub path: FieldPath,

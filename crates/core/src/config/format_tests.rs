@@ -28,6 +28,7 @@ fn formats_are_shown_as_they_were_written() {
         "    format: { regex: '^(?<host>\\S+) (?<rest>.*)$' }",
         "    format: { regex: { pattern: '(?<a>b)', lines: true } }",
         "    parse: { log: json, \"log.message\": { raw: { lines: true } }, a.b: raw }",
+        "    parse: { log: [json, { regex: '^(?<a>b)' }, combined], message: [raw] }",
     ] {
         let config = parse(&source(lines), "c.yaml", &|_| None).unwrap_or_else(|error| panic!("{lines}: {error}"));
         let shown = config.redacted_yaml();
@@ -38,6 +39,15 @@ fn formats_are_shown_as_they_were_written() {
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     assert_eq!(config.sources[0].each, Some(Each(vec![names(&["a", "b.c"]), names(&["d"])])));
     assert_eq!(config.sources[0].format, Format { kind: FormatKind::Json, lines: false });
+}
+
+#[test]
+fn a_list_of_formats_says_which_of_them_is_wrong() {
+    let refused = |lines: &str| parse(&source(lines), "c.yaml", &|_| None).unwrap_err().to_string();
+    let wrong = refused("    parse: { log: [json, jsn] }");
+    assert!(wrong.contains("`jsn` is not a format") && wrong.contains("^^^"), "{wrong}");
+    assert!(refused("    parse: { log: [] }").contains("what `log` is parsed as"));
+    assert!(refused("    parse: { log: [json, otlp_json] }").contains("not of text in a field"));
 }
 
 #[test]

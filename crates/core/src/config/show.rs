@@ -132,7 +132,14 @@ fn source(out: &mut Yaml, source: &Source) {
     if !source.parse.is_empty() {
         out.line(2, "parse:");
     }
-    source.parse.iter().for_each(|rule| out.entry(3, &text(&rule.path.to_string()), &rule.format));
+    for rules in source.parse.chunk_by(|one, next| one.path == next.path) {
+        let formats: Vec<String> = rules.iter().map(|rule| rule.format.to_string()).collect();
+        let path = text(&rules[0].path.to_string());
+        match formats.as_slice() {
+            [one] => out.entry(3, &path, one),
+            all => out.entry(3, &path, format_args!("[{}]", all.join(", "))),
+        }
+    }
     if source.unpacked_bytes != Source::UNPACKED_BYTES {
         out.entry(2, "unpacked_size", format_size(source.unpacked_bytes as u64));
     }

@@ -232,6 +232,37 @@ fn text_in_a_field_becomes_fields_below_it() {
 }
 
 #[test]
+fn of_several_formats_for_a_field_the_first_is_taken_that_fits() {
+    let mut source = source(None, &["log"]);
+    let common = Format { kind: FormatKind::Common, lines: false };
+    source.parse.push(Parse { path: path("log"), format: common });
+    source.parse.push(Parse { path: path("log"), format: Format { kind: FormatKind::Logfmt, lines: false } });
+    let mut decoder = decoder(&["log.status", "log.level"], &source);
+    let line = r#"192.0.2.1 - - [20/Nov/2025:16:57:52 +0000] \"GET / HTTP/1.1\" 200 5"#;
+    let texts = [
+        r#"{\"status\":503,\"level\":\"a\"}"#,
+        line,
+        "status=404 level=b",
+        "status=1 level=\\\"c",
+        "plain",
+        r#"{\"status\":1"#,
+    ];
+    let found: Vec<_> = texts
+        .iter()
+        .map(|text| match events(&mut decoder, &format!(r#"{{"t": 5, "log": "{text}"}}"#)).remove(0).1 {
+            Ok((_, values)) => values,
+            Err(reason) => panic!("{text}: {reason}"),
+        })
+        .collect();
+    let none = json!("-");
+    let wanted = [[json!(503), json!("a")], [json!("200"), none.clone()], [json!("404"), json!("b")]];
+    assert_eq!(found[..3], wanted.map(Vec::from));
+    assert!(found[3..].iter().flatten().all(|value| *value == none), "{found:?}");
+    let unparsed: Vec<_> = decoder.unparsed().map(|(path, count)| (path.to_string(), count)).collect();
+    assert_eq!(unparsed, [("log".to_owned(), 3)]);
+}
+
+#[test]
 fn compressed_records_are_read_as_if_they_were_not() {
     let zipped = |plain: &str| {
         let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -54,7 +54,8 @@ struct Stage {
     slot: usize,
     /// The slots of what is wanted below the field.
     below: Vec<usize>,
-    format: Box<dyn Format>,
+    /// The first that the text is written in.
+    formats: Vec<Box<dyn Format>>,
     scratch: String,
     unescaped: Vec<(usize, Range<usize>)>,
     /// Texts that were not in the format since the last look.
@@ -73,7 +74,8 @@ impl Tail {
         for rule in &rules {
             slots.of(&rule.path);
         }
-        let stages = rules.into_iter().filter_map(|rule| Stage::new(rule, slots)).collect();
+        let stages = rules.chunk_by(|one, next| one.path == next.path);
+        let stages = stages.filter_map(|rules| Stage::new(rules, slots)).collect();
         let of_record = |(slot, path): (usize, &FieldPath)| match path {
             FieldPath::Record(field) => Some((slot, field.clone())),
             FieldPath::Event(_) => None,
@@ -141,22 +143,28 @@ impl Tail {
 }
 
 impl Stage {
-    /// `None` if nothing below the field is wanted.
-    fn new(rule: &Parse, slots: &Slots) -> Option<Stage> {
-        let mut wanted = Wanted::new();
+    /// `rules` are of one field; `None` if nothing below it is wanted.
+    fn new(rules: &[&Parse], slots: &Slots) -> Option<Stage> {
+        let path = &rules.first()?.path;
         let mut below = Vec::new();
-        for (slot, path) in slots.0.iter().enumerate() {
-            if let Some(steps) = path.steps().strip_prefix(rule.path.steps()).filter(|steps| !steps.is_empty()) {
-                wanted.put(steps, slot);
-                below.push(slot);
+        for (slot, found) in slots.0.iter().enumerate() {
+            if let Some(steps) = found.steps().strip_prefix(path.steps()).filter(|steps| !steps.is_empty()) {
+                below.push((slot, steps));
             }
         }
-        let slot = slots.0.iter().position(|path| *path == rule.path)?;
+        let reader = |rule: &&Parse| {
+            let mut wanted = Wanted::new();
+            for (slot, steps) in &below {
+                wanted.put(steps, *slot);
+            }
+            format::reader(&rule.format, wanted)
+        };
+        let slot = slots.0.iter().position(|found| found == path)?;
         (!below.is_empty()).then(|| Stage {
-            path: rule.path.clone(),
+            path: path.clone(),
             slot,
-            below,
-            format: format::reader(&rule.format, wanted),
+            formats: rules.iter().map(reader).collect(),
+            below: below.iter().map(|(slot, _)| *slot).collect(),
             scratch: String::new(),
             unescaped: Vec::new(),
             unparsed: 0,
@@ -165,13 +173,20 @@ impl Stage {
 
     fn parse<'a>(&'a mut self, values: &mut [Value<'a>], record_time: Option<i64>) {
         let Value::Str(text) = values[self.slot] else { return };
-        self.scratch.clear();
-        self.unescaped.clear();
-        let (scratch, unescaped) = (&mut self.scratch, &mut self.unescaped);
-        let mut sink = Sink { values: &mut *values, scratch, unescaped, record_time };
-        if self.format.read(text, &mut sink).is_err() {
+        let fits = self.formats.iter_mut().any(|format| {
+            self.scratch.clear();
+            self.unescaped.clear();
+            let (scratch, unescaped) = (&mut self.scratch, &mut self.unescaped);
+            let mut sink = Sink { values: &mut *values, scratch, unescaped, record_time };
+            let read = format.read(text, &mut sink).is_ok();
+            if !read {
+                // What was read before it was clear that the text is not in the format.
+                self.below.iter().for_each(|&slot| values[slot] = Value::Missing);
+            }
+            read
+        });
+        if !fits {
             self.unparsed += 1;
-            self.below.iter().for_each(|&slot| values[slot] = Value::Missing);
             return;
         }
         for (slot, range) in &self.unescaped {

@@ -9,14 +9,14 @@ use super::Checker;
 use regex::Regex;
 
 /// A format by its name and options; JSON if something is wrong with it.
-pub fn format(check: &mut Checker, raw: &At<RawFormat>) -> Format {
-    let formats = &raw.value.0.0;
+pub fn format(check: &mut Checker, at: Place, raw: &RawFormat) -> Format {
+    let formats = &raw.0.0;
     let [(name, options)] = formats.as_slice() else {
-        let place = formats.get(1).map_or(raw.place, |(name, _)| name.place);
+        let place = formats.get(1).map_or(at, |(name, _)| name.place);
         check.error(place, "exactly one format is needed here", "`format: json`, or `format: { NAME: { OPTION: … } }`");
         return Format::default();
     };
-    let place = if name.place.line == 0 { raw.place } else { name.place };
+    let place = if name.place.line == 0 { at } else { name.place };
     let Options { lines, names, delimiter, pattern } = &options.0;
     let kind = match name.value.as_str() {
         "json" => FormatKind::Json,
@@ -150,17 +150,29 @@ pub fn each(check: &mut Checker, raw: &At<String>, format: &Format) -> Option<Ea
 
 /// Fields whose text is parsed.
 pub fn parse(check: &mut Checker, raw: &RawSource) -> Vec<Parse> {
-    let rules = raw.parse.0.iter().map(|(field, rule)| {
+    let mut rules = Vec::new();
+    for (field, formats) in &raw.parse.0 {
         let path = check.field_path(field.place, &field.value);
-        let format = format(check, rule);
-        let of_records = matches!(format.kind, FormatKind::OtlpJson | FormatKind::OtlpProto | FormatKind::JsonSchema);
-        if of_records || format.kind.needs_registry() {
-            let message = format!("`{}` is a format of records, not of text in a field", format.kind.name());
-            check.error(rule.place, message, "use it as the source's `format`");
+        if formats.value.0.is_empty() {
+            check.error(
+                formats.place,
+                format!("it is not said what `{path}` is parsed as"),
+                "`json`, or `[json, combined]`",
+            );
         }
-        Parse { path, format }
-    });
-    rules.collect()
+        for rule in &formats.value.0 {
+            let place = if rule.place.line == 0 { formats.place } else { rule.place };
+            let format = format(check, place, &rule.value);
+            let of_records =
+                matches!(format.kind, FormatKind::OtlpJson | FormatKind::OtlpProto | FormatKind::JsonSchema);
+            if of_records || format.kind.needs_registry() {
+                let message = format!("`{}` is a format of records, not of text in a field", format.kind.name());
+                check.error(place, message, "use it as the source's `format`");
+            }
+            rules.push(Parse { path: path.clone(), format });
+        }
+    }
+    rules
 }
 
 /// Paths that lead out of an element lead to something.

@@ -29,7 +29,7 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
     }
     let topics = raw.topics.value.iter().filter_map(|topic| selector(check, topic, group)).collect();
     no_remap(check, raw);
-    let format = raw.format.as_ref().map(|raw| format::format(check, raw)).unwrap_or_default();
+    let format = raw.format.as_ref().map(|raw| format::format(check, raw.place, &raw.value)).unwrap_or_default();
     let max_future = check.duration(&raw.max_future, HOUR, SECOND..=3650 * DAY);
     let parse = format::parse(check, raw);
     let written = Written { format: &format, parse: &parse };

@@ -5,8 +5,8 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::super::at::{At, Map};
 use super::super::format::FormatKind;
@@ -14,6 +14,10 @@ use super::super::format::FormatKind;
 /// `combined`, or with options `{ combined: { lines: true } }`.
 #[derive(Debug)]
 pub struct RawFormat(pub Map<RawFormatOptions>);
+
+/// A format, or a list of them: the first that the text is written in.
+#[derive(Debug)]
+pub struct RawFormats(pub Vec<At<RawFormat>>);
 
 /// What is said of a format: options, or a text, which is the pattern of `regex`.
 #[derive(Debug, Default)]
@@ -98,13 +102,57 @@ impl<'de> Deserialize<'de> for RawFormat {
     }
 }
 
-impl JsonSchema for RawFormat {
+impl<'de> Deserialize<'de> for RawFormats {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FormatsVisitor;
+
+        impl<'de> Visitor<'de> for FormatsVisitor {
+            type Value = RawFormats;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str(
+                    "a format such as `json`, a mapping such as `{ FORMAT: { OPTION: … } }`, or a list of these",
+                )
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawFormats, E> {
+                let name = At { value: text.to_owned(), place: Default::default() };
+                let format = RawFormat(Map(vec![(name, RawFormatOptions::default())]));
+                Ok(RawFormats(vec![At { value: format, place: Default::default() }]))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawFormats, A::Error> {
+                let format = RawFormat(Map::deserialize(MapAccessDeserializer::new(map))?);
+                Ok(RawFormats(vec![At { value: format, place: Default::default() }]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, formats: A) -> Result<RawFormats, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(formats)).map(RawFormats)
+            }
+        }
+
+        deserializer.deserialize_any(FormatsVisitor)
+    }
+}
+
+impl JsonSchema for RawFormats {
     fn inline_schema() -> bool {
         true
     }
 
     fn schema_name() -> Cow<'static, str> {
-        "FormatOrName".into()
+        "Formats".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<RawFormat>();
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+    }
+}
+
+impl JsonSchema for RawFormat {
+    fn schema_name() -> Cow<'static, str> {
+        "Format".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {

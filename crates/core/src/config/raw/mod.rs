@@ -17,7 +17,7 @@ mod time;
 
 pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawProbe, RawTopicChange, RawTopics};
 pub use condition::{RawCondition, RawTerm, RawWhere, Tests};
-pub use format::{Options, RawFormat};
+pub use format::{Options, RawFormat, RawFormats};
 pub use ingest::{RawDurability, RawIngest};
 pub use label::{Label, RawLabel, RawTemplate};
 pub use lock::{RawClientCertificates, RawIdentities, RawIdentity, RawPeer, RawRight, RawTls};
@@ -136,10 +136,11 @@ pub struct RawSource {
     /// Which array of a record holds its events: `Records`, or through several `resourceLogs[].scopeLogs[].logRecords[]`.
     /// Every element is an event; `^.account` is a field of what encloses it. Default: a record's documents are its events.
     pub each: Option<At<String>>,
-    /// Fields whose text is parsed, and the formats: `{ log: json }`. What is found are fields below that field, such as
-    /// `log.level`. Text in another format stays text, and is counted in `streamgauge_unparsed_fields_total`.
+    /// Fields whose text is parsed, and the formats: `{ log: json }`, or `{ log: [json, combined] }` for the first that the text is
+    /// written in. What is found are fields below that field, such as `log.level`. Text in another format stays text, and is
+    /// counted in `streamgauge_unparsed_fields_total`.
     #[serde(default)]
-    pub parse: Map<At<RawFormat>>,
+    pub parse: Map<At<RawFormats>>,
     /// Not in this version: a VRL program that turns other formats into fields.
     pub remap: Option<At<String>>,
     /// Records that are compressed with gzip, zlib, zstd, lz4 or snappy are known by how they begin, and unpacked. One that
