@@ -1,7 +1,9 @@
 //! Logs in the shapes that programs in wide use write, with what they leave out and put in quotes: one agent counts several
 //! kinds, and each number equals a recount that shares nothing with it.
 
+mod init;
 mod kinds;
+mod page;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

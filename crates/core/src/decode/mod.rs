@@ -26,6 +26,7 @@ pub use crate::value::time::BadTime;
 pub use error::{DecodeError, Place};
 pub use records::{Outcome, Part};
 pub use schema::{FoundSchema, Language, Reference, Schema, Schemas};
+pub use unpack::unpacked;
 pub use wanted::Values;
 
 use crate::config::{Each, FieldPath, Format, FormatKind, Parse, RecordField, Source, Timestamp};

@@ -1,5 +1,6 @@
 //! Payloads that were compressed by whoever wrote them: known by how they begin, and unpacked within a limit.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use super::error::DecodeError;
@@ -72,6 +73,16 @@ impl Packing {
             Ok(false) => Err(DecodeError::UnpackedTooLarge { packing: self.name(), limit }),
             Err(error) => Err(DecodeError::BadCompression { packing: self.name(), why: error.to_string().into() }),
         }
+    }
+}
+
+/// What a payload holds, unpacked if it is compressed and comes to no more than `limit` bytes; otherwise as it is. For whoever
+/// looks at records without a [`super::Decoder`].
+pub fn unpacked(payload: &[u8], limit: usize) -> Cow<'_, [u8]> {
+    let mut out = Vec::new();
+    match Packing::of(payload) {
+        Some(packing) if packing.unpack(payload, limit, &mut out).is_ok() => Cow::Owned(out),
+        _ => Cow::Borrowed(payload),
     }
 }
 

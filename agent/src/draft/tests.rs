@@ -1,0 +1,198 @@
+//! A draft counts every good record of what it was drafted from, for each kind of log that there are samples of.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::sample::{Became, Line};
+
+/// 2026-07-01, for what has no time of its own.
+const READ_AT: i64 = 1_782_864_000_000;
+
+fn logs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/logs")
+}
+
+fn lines(file: &Path) -> Vec<Record> {
+    let bytes = fs::read(file).unwrap();
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| Record { payload: Some(line.to_vec()), read_at: Some(READ_AT), ..Record::default() }).collect()
+}
+
+fn drafted(name: &str, records: &[Record]) -> Draft {
+    let subject = Subject {
+        topic: name.to_owned(),
+        bootstrap_servers: "localhost:9092".to_owned(),
+        sample: format!("--sample {name}"),
+        file: "c.yaml".to_owned(),
+    };
+    draft(records, &subject).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn became(text: &str, records: &[Record]) -> Vec<Line> {
+    let config = config::parse(text, "c.yaml", &|_| None).unwrap();
+    let mut rehearsal = Rehearsal::new(&config, &config.sources[0]);
+    records.iter().flat_map(|record| rehearsal.record(record)).collect()
+}
+
+/// The kinds of JSON logs, and what a draft of each has to say.
+const KINDS: [(&str, &[&str]); 30] = [
+    ("aks-kube-audit", &["parse: { properties.log: json }", "field: time,", "verb: properties.log.verb"]),
+    (
+        "caddy",
+        &["{ field: ts, format: unix_s }", "duration: { histogram: duration, unit: s }", "method: request.method"],
+    ),
+    ("cloudevents", &["{ from: kafka }", "type: type"]),
+    ("cloudflare-ns", &["EdgeStartTimestamp", "method: ClientRequestMethod", "unit: bytes"]),
+    ("cloudtrail-records", &["each: Records", "{ field: eventTime, format: rfc3339 }", "event_name: eventName"]),
+    ("debezium", &["ts_ms.long", "op: op"]),
+    ("docker-json-file", &["{ field: time, format: rfc3339 }", "parse: { log: [json, ", "stream: stream"]),
+    ("ecs", &["{ field: '@timestamp', format: rfc3339 }", "log_level: '\"log.level\"'"]),
+    ("envoy-typed", &["{ field: start_time, format: rfc3339 }", "response_code", "histogram: duration, unit: ms"]),
+    ("fluentbit-kafka", &["'@timestamp'", "kubernetes."]),
+    ("gcp-http", &["{ field: timestamp, format: rfc3339 }", "httpRequest.requestMethod", "httpRequest.status"]),
+    ("gcp-structured", &["{ field: time, format: rfc3339 }", "severity: severity"]),
+    ("gelf", &["field: timestamp, format: unix", "{ from: kafka }", "level: level"]),
+    ("gharchive", &["{ field: created_at, format: rfc3339 }", "type: type"]),
+    ("haproxy", &["format: clf", "method", "status"]),
+    ("journald", &["{ field: __REALTIME_TIMESTAMP, format: unix_us }", "priority: PRIORITY"]),
+    ("k8s-audit", &["requestReceivedTimestamp", "verb: verb", "code: responseStatus.code"]),
+    ("laurel-auditd", &["field: ID, match: '^(\\d+\\.\\d+):', format: unix_s"]),
+    ("logstash", &["{ field: '@timestamp', format: rfc3339 }", "level: level"]),
+    ("mongodb", &["t.$date", "s: s", "durationMillis, unit: ms"]),
+    ("nginx-clf", &["format: clf", "response: response", "bytes"]),
+    (
+        "nginx-strings",
+        &["method: request_method", "status: status", "request_time: { histogram: request_time, unit: s }"],
+    ),
+    ("otlp-logs", &["format: otlp_json", "service.name", "severityText"]),
+    ("pino", &["{ field: time, format: unix_ms }, { field: time, format: rfc3339 }", "responseTime, unit: ms"]),
+    ("postgres-jsonlog", &["{ field: timestamp, format: iso8601 }", "error_severity: error_severity"]),
+    ("serilog-clef", &["'@t'", "StatusCode", "Elapsed, unit: ms"]),
+    ("suricata", &["{ field: timestamp, format: rfc3339 }", "event_type: event_type", "proto: proto"]),
+    ("traefik", &["StartUTC", "RequestMethod", "DownstreamStatus", "Duration, unit: ns"]),
+    ("zap-etcd", &["{ field: ts, format: rfc3339 }", "level: level", "took: { histogram: took, unit: s }"]),
+    ("zeek", &["{ field: ts, format: rfc3339 }", "_path"]),
+];
+
+#[test]
+fn every_good_line_of_every_kind_is_counted() {
+    let mut wrong = Vec::new();
+    let mut files: Vec<_> = fs::read_dir(logs().join("samples")).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    assert_eq!(files.len(), KINDS.len());
+    for file in files {
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let records = lines(&file);
+        let draft = drafted(&name, &records);
+        for line in became(&draft.text, &records) {
+            let payload = records[line.record as usize - 1].payload.as_deref().unwrap();
+            let good = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(payload).is_ok();
+            let counted = match &line.became {
+                Became::Event { aggregates, .. } => aggregates.iter().all(|taken| taken.taken),
+                Became::PassedBy { .. } | Became::DeadLetter { .. } => false,
+            };
+            if good && !counted {
+                wrong.push(format!("{name}: {line}"));
+            }
+        }
+        let (_, says) = KINDS.iter().find(|(kind, _)| *kind == name).unwrap();
+        let unsaid = says.iter().filter(|text| !draft.text.contains(**text));
+        wrong.extend(unsaid.map(|text| format!("{name} does not say {text}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Formats that are told by their look: the file, what the draft says, and how many of its lines cannot be read.
+const FORMATS: [(&str, &[&str], u64); 9] = [
+    ("cef.log", &["format: cef", "severity: severity"], 2),
+    ("combined.log", &["format: combined", "method: method", "status: status", "{ sum: size, unit: bytes }"], 2),
+    ("cri.log", &["format: cri", "stream: stream"], 2),
+    ("gelf.log", &["format: json", "{ field: timestamp, format: unix }, { from: kafka }"], 1),
+    ("klog.log", &["format: klog", "level: level"], 2),
+    ("logfmt.log", &["format: logfmt", "{ field: ts, format: rfc3339 }", "{ histogram: took, unit: s }"], 2),
+    ("syslog.log", &["format: syslog", "severity: severity"], 2),
+    ("table.csv", &["{ csv: { names: [time, host, status, text] } }", "{ field: time, format: rfc3339 }"], 2),
+    ("w3c.log", &["w3c: { names: [date, time, cs-method,", "sc-status"], 1),
+];
+
+#[test]
+fn formats_of_text_are_told_by_their_look() {
+    let mut wrong = Vec::new();
+    for (file, says, unreadable) in FORMATS {
+        let records = lines(&logs().join("lines").join(file));
+        let draft = drafted(file, &records);
+        let unsaid = says.iter().filter(|text| !draft.text.contains(**text));
+        wrong.extend(unsaid.map(|text| format!("{file} does not say {text}:\n{}", draft.text)));
+        let dead: u64 = draft.summary.dead_letters.values().sum();
+        if dead != unreadable {
+            wrong.push(format!("{file}: {dead} cannot be read, not {unreadable}:\n{}\n{}", draft.text, draft.summary));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_no_format_is_known_for_is_text_and_what_is_no_text_is_refused() {
+    let records = |texts: &[&[u8]]| -> Vec<Record> {
+        let record =
+            |text: &&[u8]| Record { payload: Some(text.to_vec()), read_at: Some(READ_AT), ..Record::default() };
+        texts.iter().map(record).collect()
+    };
+    let prose = records(&[b"Starting up", b"it is a=1 or so, who knows", b"ready"]);
+    assert!(drafted("prose", &prose).text.contains("format: raw"));
+    let subject = Subject {
+        topic: "t".to_owned(),
+        bootstrap_servers: "localhost:9092".to_owned(),
+        sample: String::new(),
+        file: "c.yaml".to_owned(),
+    };
+    let refused = |texts: &[&[u8]]| draft(&records(texts), &subject).map(|draft| draft.text).unwrap_err().to_string();
+    assert!(refused(&[]).contains("no records"));
+    assert!(refused(&[b"\0\0\0\0\x07\x02\x08abc"]).contains("schema_registry"));
+    assert!(refused(&[b"\xff\xfe\x00\x01\x80\x81"]).contains("neither text"));
+}
+
+#[test]
+fn times_are_found_where_they_are() {
+    let timestamp = |lines: &[&str]| {
+        let record = |line: &&str| Record {
+            payload: Some(line.as_bytes().to_vec()),
+            read_at: Some(READ_AT),
+            ..Record::default()
+        };
+        let records: Vec<Record> = lines.iter().map(record).collect();
+        let draft = drafted("t", &records);
+        assert_eq!(draft.summary.events, lines.len() as u64, "{}", draft.text);
+        let found = draft.text.lines().find_map(|line| line.strip_prefix("    timestamp: "));
+        found.unwrap_or_else(|| panic!("{}", draft.text)).to_owned()
+    };
+    for (line, found) in [
+        (
+            r#"{"instant":{"epochSecond":1785783246,"nanoOfSecond":731773845}}"#,
+            "{ seconds: instant.epochSecond, nanos: instant.nanoOfSecond }",
+        ),
+        (r#"{"when":"2026/07/01 10:00:00","n":1785783246}"#, "{ field: when, format: '%Y/%m/%d %H:%M:%S%.f' }"),
+        (r#"{"date":"Wed, 01 Jul 2026 10:00:00 +0000"}"#, "{ field: date, format: '%a, %d %b %Y %H:%M:%S %z' }"),
+        (r#"{"@timestamp":"2026-07-01 10:00:00,123"}"#, "{ field: '@timestamp', format: iso8601 }"),
+        (r#"{"flow_id":298824096900233,"user_id":1785783246}"#, "{ from: kafka }"),
+        (
+            r#"{"t":{"$date":"2026-07-01T10:00:00Z"},"expires_at":"2027-07-01T10:00:00Z"}"#,
+            "{ field: t.$date, format: rfc3339 }",
+        ),
+    ] {
+        let found_there = timestamp(&[line, line]);
+        assert_eq!(found_there.replace("'t.$date'", "t.$date"), found, "{line}");
+    }
+    let some = [r#"{"ts":1785783246}"#, r#"{"ts":1785783246123}"#, r#"{"ts":"2026-07-01T10:00:00Z"}"#, "{}"];
+    assert_eq!(timestamp(&some), "[{ field: ts, format: unix }, { field: ts, format: rfc3339 }, { from: kafka }]");
+}
+
+#[test]
+fn a_draft_is_a_config_whatever_fields_are_called() {
+    let odd = r##"{"time": "2026-01-01T00:00:00Z", "a b": {"x.y": "1", "it's": true, "": 2, "%k": "v"}, "le": "1", "status\n": 200,
+        "\"q\"": "x", "topic": "t", "no": "yes", "#": "#"}"##;
+    let record = Record { payload: Some(odd.as_bytes().to_vec()), read_at: Some(READ_AT), ..Record::default() };
+    let draft = drafted("7.odd-topic", &vec![record; 20]);
+    assert_eq!((draft.summary.events, draft.summary.is_good()), (20, true), "{}", draft.text);
+}
