@@ -118,6 +118,17 @@ fn lifecycle(options: &Options) -> Vec<Alert> {
             page: "restore-stuck",
         },
         Draft {
+            name: "StreamgaugeSchemaWaiting",
+            expr: "max by (job, topic) (streamgauge_schema_waiting_seconds) > 60".into(),
+            hold: "2m",
+            keep: "",
+            severity: Severity::Critical,
+            summary: "{{ $labels.topic }}: a partition has waited for the schema registry for {{ $value | humanizeDuration }}",
+            description: "The next record of a partition of {{ $labels.topic }} has a schema that the registry does not give: it is \
+                          away, or refuses. The partition is not read meanwhile; nothing is lost as long as Kafka keeps the records.",
+            page: "schema-waiting",
+        },
+        Draft {
             name: "StreamgaugeRebalanceStorm",
             expr: "sum by (job, instance) (increase(streamgauge_rebalances_total[10m])) > 10".into(),
             hold: "",
@@ -201,6 +212,23 @@ fn events(options: &Options) -> Vec<Alert> {
             description: "Measure {{ $labels.measure }} of aggregate {{ $labels.aggregate }} finds no usable value in \
                           {{ $value | humanizePercentage }} more of the events than an hour ago. Usually a producer has changed its \
                           format.",
+            page: "skipped-events",
+        },
+        Draft {
+            name: "StreamgaugeUnparsedFields",
+            expr: jumped(
+                "streamgauge_unparsed_fields_total",
+                "on (job, source) group_left () sum by (job, source) (rate(streamgauge_events_total[5m]))",
+                "job, source, field",
+            ),
+            hold: "5m",
+            keep: "5m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.source }}: {{ $value | humanizePercentage }} more of the texts in {{ $labels.field }} are not parsed \
+                      than an hour ago",
+            description: "The text in {{ $labels.field }} of source {{ $labels.source }} is not written in the format that `parse` \
+                          names in {{ $value | humanizePercentage }} more of the events than an hour ago. These events count, but \
+                          what is below that field is missing from them. Usually a producer has changed its format.",
             page: "skipped-events",
         },
         Draft {

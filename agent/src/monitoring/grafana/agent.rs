@@ -88,6 +88,14 @@ fn lag() -> Vec<Panel> {
             "{{topic}}",
         )
         .query(format!("sum by (topic) (streamgauge_stable_lag_messages{{{T}}})"), "{{topic}} stable"),
+        lines(
+            "Waiting for a schema",
+            "s",
+            "How long the schema registry has not said how the next record of a partition is written; it is not read meanwhile.",
+            format!("max by (topic) (streamgauge_schema_waiting_seconds{{{T}}})"),
+            "{{topic}}",
+        )
+        .red_from(60.0),
     ]
 }
 
@@ -160,6 +168,13 @@ fn events() -> Vec<Panel> {
         .query(
             rate("streamgauge_adjusted_labels_total", "aggregate, label, reason"),
             "label: {{aggregate}} {{label}} {{reason}}",
+        ),
+        lines(
+            "Texts not parsed",
+            "cps",
+            "Texts that `parse` names a format for and that are not written in it: what is below them is missing from the events.",
+            rate("streamgauge_unparsed_fields_total", "source, field"),
+            "{{source}} {{field}}",
         ),
         lines(
             "Late events",
