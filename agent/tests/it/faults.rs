@@ -131,6 +131,11 @@ fn a_transaction_that_hangs_keeps_only_its_own_partitions_from_being_restored() 
 }
 
 #[test]
+fn many_events_in_a_record_and_their_dead_letters_are_counted_once_each() {
+    survives("packed", 2);
+}
+
+#[test]
 fn a_term_signal_in_the_middle_of_a_commit_loses_nothing() {
     survives("sigterm", 2);
 }

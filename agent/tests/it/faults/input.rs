@@ -1,15 +1,17 @@
 //! What comes in, what is kept in Kafka, and what Kafka has lost.
 
 use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::Value;
 
 use streamgauge_proto::v1::partition_status::State;
 
 use super::Fault;
 use super::stage::{PLAIN, Plan, Row, Stage};
-use crate::agent::Agent;
+use crate::agent::{Agent, program};
 use crate::kafka::wait_until;
 use crate::scene::number;
 
@@ -35,6 +37,12 @@ pub const FAULTS: &[Fault] = &[
         run: offsets_reset,
     },
     Fault { name: "partitions-added", about: "partitions 12 to 24 under load", times: 1, run: partitions_added },
+    Fault {
+        name: "packed",
+        about: "many events in a record as text in a field, some dead letters; kill -9, and again while these are replayed",
+        times: 4,
+        run: packed,
+    },
     Fault { name: "retention", about: "Kafka deletes records while the agent is away", times: 3, run: retention },
 ];
 
@@ -144,6 +152,65 @@ fn partitions_added(times: u32) -> Row {
         stage.recovered("partitions were added");
     }
     stage.finish(&[&one, &two])
+}
+
+/// `each`, `parse` and dead letters under kills; then the config is mended, and the letters are replayed under kills.
+fn packed(times: u32) -> Row {
+    let mut stage = Stage::new("packed", Plan { packed: true, ..PLAIN });
+    let mut agent = stage.agent();
+    stage.begun(&mut [&mut agent]);
+    stage.watch(&[&agent]);
+    for _ in 0..times {
+        stage.sleep(0.5, 2.5);
+        agent.kill9();
+        agent.restart();
+        stage.recovered("kill -9");
+    }
+    let before = stage.settle(&[&agent]);
+    let (kafka, topic) = (&stage.kafka, &stage.topic);
+    let mut letters: Vec<u64> = kafka
+        .read(&format!("{topic}-dlq"))
+        .iter()
+        .map(|letter| number_of_letter(letter.value.as_deref().unwrap_or_default()))
+        .collect();
+    letters.sort_unstable();
+    assert_eq!(letters, stage.truth.letters.iter().copied().collect::<Vec<_>>(), "each odd event is one dead letter");
+    assert!(agent.terminate().success());
+    // An aggregate whose time is read another way is another aggregate: it begins with the letters.
+    stage.mend(&agent);
+    agent.restart();
+    agent.wait_ready();
+    stage.watch(&[&agent]);
+    let config = agent.config_path();
+    let mut replay = Command::new(program());
+    replay.args(["dead-letters", "replay", "--yes", "-c"]).arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
+    replay.env("KAFKA_BOOTSTRAP_SERVERS", stage.kafka.bootstrap()).env("STATE_DIR", agent.state_dir());
+    replay.env("HTTP_LISTEN", "127.0.0.1:0").env("GRPC_LISTEN", "127.0.0.1:0");
+    for _ in 0..times {
+        let mut killed = replay.spawn().expect("the program was built");
+        stage.sleep(0.05, 0.6);
+        killed.kill().expect("it is killed, if it has not ended");
+        killed.wait().expect("it has ended");
+        agent.kill9();
+        agent.restart();
+    }
+    assert!(replay.status().expect("the program was built").success(), "what was left is replayed");
+    let mut row =
+        stage.finish_with(&[&agent], |truth| assert_eq!(truth.still_letters(), 0, "letters that did not come again"));
+    row.lost += before.lost;
+    row.duplicated += before.duplicated;
+    row.worst = row.worst.max(before.worst);
+    row.wrong.extend(before.wrong);
+    row
+}
+
+/// The number of the only event that a letter has.
+fn number_of_letter(payload: &[u8]) -> u64 {
+    let record: Value = serde_json::from_slice(payload).expect("a letter is a record like the one that it came from");
+    let batch = record["batch"].as_array().expect("its array");
+    assert_eq!(batch.len(), 1, "{record}");
+    let event: Value = serde_json::from_str(batch[0]["line"].as_str().expect("a line")).expect("an event");
+    event["seq"].as_u64().expect("a number")
 }
 
 /// What Kafka no longer has is lost, and said: counted to the record, in the log once for each partition.

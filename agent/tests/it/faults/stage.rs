@@ -42,6 +42,8 @@ pub struct Plan {
     pub kafka: &'static [&'static str],
     /// Counted at least once: a cell may hold more than it should.
     pub at_least_once: bool,
+    /// Many events in a record, each as text in a field, some with a time that the config cannot read until it is mended.
+    pub packed: bool,
 }
 
 pub const PLAIN: Plan = Plan {
@@ -56,6 +58,7 @@ pub const PLAIN: Plan = Plan {
     workers: 1,
     kafka: &[],
     at_least_once: false,
+    packed: false,
 };
 
 /// The brokers: those that all tests share, or a cluster of the run's own.
@@ -119,6 +122,8 @@ pub struct Stage {
     pub random: Pcg64Mcg,
     pub truth: Truth,
     plan: Plan,
+    /// Whether the config reads all times.
+    mended: bool,
 }
 
 impl Stage {
@@ -130,7 +135,7 @@ impl Stage {
     pub fn on(kafka: Brokers, what: &str, plan: Plan) -> Stage {
         let topic = unique(what);
         kafka.create_topic_with(&topic, plan.partitions, plan.replicas, plan.topic_config);
-        let style = Style { rate: plan.rate, aborting: plan.aborting };
+        let style = Style { rate: plan.rate, aborting: plan.aborting, packed: plan.packed };
         Stage {
             recovery: Recovery::start(),
             watches: Vec::new(),
@@ -141,6 +146,29 @@ impl Stage {
             random: Pcg64Mcg::seed_from_u64(5),
             truth: Truth::default(),
             plan,
+            mended: false,
+        }
+    }
+
+    /// From now on the config reads all times, that of this agent too, which does not run.
+    pub fn mend(&mut self, agent: &Agent) {
+        let before = self.times();
+        self.mended = true;
+        let text = std::fs::read_to_string(agent.config_path()).expect("its config");
+        std::fs::write(agent.config_path(), text.replace(&before, &self.times())).expect("it is mended");
+    }
+
+    /// What a packed event's fields stand below.
+    fn below(&self) -> &'static str {
+        if self.plan.packed { "line." } else { "" }
+    }
+
+    /// `timestamp` of the source.
+    fn times(&self) -> String {
+        let numbers = format!("{{ field: {}timestamp, format: unix_ms }}", self.below());
+        match self.mended {
+            true => format!("[{numbers}, {{ field: {}timestamp, format: rfc3339 }}]", self.below()),
+            false => numbers,
         }
     }
 
@@ -152,14 +180,16 @@ impl Stage {
         };
         let on_shutdown = if plan.leave { "leave" } else { "keep" };
         let lines: String = plan.kafka.iter().map(|line| format!("  {line}\n")).collect();
+        let each = if plan.packed { "    each: batch\n    parse: { line: json }\n" } else { "" };
+        let (below, times) = (self.below(), self.times());
         let guarantee = if plan.at_least_once { "at_least_once" } else { "exactly_once" };
         format!(
             "kafka:\n  bootstrap_servers: ${{KAFKA_BOOTSTRAP_SERVERS}}\n  group_id: {group}\n  session_timeout: {}s\n  \
              on_shutdown: {on_shutdown}\n{replicas}{lines}workers: {}\nstate:\n  dir: ${{STATE_DIR}}\n  \
-              processing_guarantee: {guarantee}\nsources:\n  numbers:\n    topics: [{topic}]\n    format: json\n    \
-             timestamp: {{ field: timestamp, format: unix_ms }}\naggregates:\n  numbers:\n    source: numbers\n    \
-             by: {{ key: key }}\n    windows: [5s, 30s/5s]\n    grace: 2s\n    retention: {}\n    measures:\n      \
-             events: count\n      seq: {{ sum: seq }}\n      hash: {{ sum: hash }}\n",
+              processing_guarantee: {guarantee}\nsources:\n  numbers:\n    topics: [{topic}]\n    format: json\n{each}    \
+             timestamp: {times}\naggregates:\n  numbers:\n    source: numbers\n    \
+             by: {{ key: {below}key }}\n    windows: [5s, 30s/5s]\n    grace: 2s\n    retention: {}\n    measures:\n      \
+             events: count\n      seq: {{ sum: {below}seq }}\n      hash: {{ sum: {below}hash }}\n",
             plan.session, plan.workers, plan.retention
         ) + &debugging()
     }
@@ -254,7 +284,16 @@ impl Stage {
         row
     }
 
-    /// The same, but leaves the agents as they are.
+    /// Ends the stream and compares every cell; what is counted from now on is compared by itself.
+    pub fn settle(&mut self, agents: &[&Agent]) -> Row {
+        let mut truth = Truth::default();
+        let row = self.compare(agents, &mut truth, |_| {});
+        truth.count_anew();
+        self.truth = truth;
+        row
+    }
+
+    /// Like [`Stage::finish_with`], but leaves the agents as they are.
     pub fn finish_running(mut self, agents: &[&Agent], change: impl FnOnce(&mut Truth)) -> Row {
         let mut truth = Truth::default();
         let mut row = self.compare(agents, &mut truth, change);

@@ -57,7 +57,14 @@ pub struct Style {
     pub rate: u64,
     /// In transactions, of which every third is aborted.
     pub aborting: bool,
+    /// Many events in a record, each as text in a field, some with a time that the config cannot read yet.
+    pub packed: bool,
 }
+
+/// Events of a packed record.
+const PACKED: u64 = 20;
+/// Of packed events every so manieth has its time in another format.
+const ODD: u64 = 23;
 
 /// A running stream.
 pub struct Stream {
@@ -198,22 +205,28 @@ impl Sender {
         let due = due.min(self.next + self.style.rate);
         let (from, now) = (self.next, unix_millis());
         while self.next < due {
-            self.send(self.next, now, counts);
-            self.next += 1;
+            let seqs = self.next..self.next + if self.style.packed { PACKED } else { 1 };
+            self.next = seqs.end;
+            self.send(seqs, now, counts);
         }
         self.producer.poll(STEP);
         from..self.next
     }
 
-    fn send(&self, seq: u64, now: i64, counts: bool) {
-        let hash = hash(seq);
-        // One in 50 is dated back by up to 4 s: out of order, and half of them late.
-        let time = now - if hash.is_multiple_of(50) { (hash / 50 % 4_000) as i64 } else { 0 };
+    /// Sends one record.
+    fn send(&self, seqs: Range<u64>, now: i64, counts: bool) {
         let partitions = self.partitions.load(Ordering::Acquire) as u64;
-        let (partition, key) = ((seq % partitions) as i32, format!("key-{:02}", (hash >> 8) % KEYS));
-        let event = format!(r#"{{"timestamp": {time}, "key": "{key}", "seq": {seq}, "hash": {hash}}}"#);
+        let (first, of_record) = (seqs.start, seqs.end - seqs.start);
+        let (partition, key) = (((first / of_record) % partitions) as i32, key(first));
+        let payload = match self.style.packed {
+            false => event(first, now, false),
+            true => {
+                let lines = seqs.map(|seq| serde_json::json!({ "line": event(seq, now, seq.is_multiple_of(ODD)) }));
+                serde_json::json!({ "shard": key, "batch": lines.collect::<Vec<_>>() }).to_string()
+            }
+        };
         let mut record =
-            BaseRecord::with_opaque_to(&self.topic, Box::new(counts)).partition(partition).key(&key).payload(&event);
+            BaseRecord::with_opaque_to(&self.topic, Box::new(counts)).partition(partition).key(&key).payload(&payload);
         while let Err((error, back)) = self.producer.send(record) {
             // A partition that has just been added is unknown until the next look at the metadata, a second later.
             let waits = [RDKafkaErrorCode::QueueFull, RDKafkaErrorCode::UnknownPartition];
@@ -222,4 +235,20 @@ impl Sender {
             record = back;
         }
     }
+}
+
+fn key(seq: u64) -> String {
+    format!("key-{:02}", (hash(seq) >> 8) % KEYS)
+}
+
+/// An event as JSON; `odd`: its time is text.
+fn event(seq: u64, now: i64, odd: bool) -> String {
+    let hash = hash(seq);
+    // One in 50 is dated back by up to 4 s: out of order, and half of them late.
+    let time = now - if hash.is_multiple_of(50) { (hash / 50 % 4_000) as i64 } else { 0 };
+    let time = match odd {
+        false => time.to_string(),
+        true => format!("\"{}\"", jiff::Timestamp::from_millisecond(time).expect("a time")),
+    };
+    format!(r#"{{"timestamp": {time}, "key": "{}", "seq": {seq}, "hash": {hash}}}"#, key(seq))
 }

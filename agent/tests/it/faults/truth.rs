@@ -3,7 +3,7 @@
 //! A cell holds the count of its events, the sum of their numbers and the sum of hashes of their numbers, in each total
 //! of each partition and in each window. One lost and another doubled leaves the count as it was; the sums tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -60,6 +60,8 @@ pub struct Truth {
     stream_times: BTreeMap<i32, i64>,
     /// Numbers of the events, in no order.
     seen: Vec<u64>,
+    /// Numbers of the events whose time the config could not read when they came: they count when they come again.
+    pub letters: BTreeSet<u64>,
 }
 
 impl Truth {
@@ -91,16 +93,32 @@ impl Truth {
         }
     }
 
-    /// Counts one event. Those of a partition must come in their order.
+    /// Counts the events of a record. Those of a partition must come in their order.
     pub fn fold(&mut self, partition: i32, offset: i64, payload: &[u8]) {
         self.ends.insert(partition, offset + 1);
         if self.lost.get(&partition).is_some_and(|lost| lost.contains(&offset)) {
             return;
         }
-        let event: Value = serde_json::from_slice(payload).expect("the stream is sound JSON");
+        let record: Value = serde_json::from_slice(payload).expect("the stream is sound JSON");
+        match record["batch"].as_array() {
+            None => self.count(partition, &record),
+            Some(batch) => {
+                let lines = batch.iter().map(|item| item["line"].as_str().expect("a line"));
+                lines.for_each(|line| self.count(partition, &serde_json::from_str(line).expect("sound JSON")));
+            }
+        }
+    }
+
+    fn count(&mut self, partition: i32, event: &Value) {
         let number = |field: &str| event[field].as_i64().unwrap_or_else(|| panic!("no {field} in {event}"));
-        let (time, seq) = (number("timestamp"), number("seq") as u64);
+        let seq = number("seq") as u64;
         assert_eq!(number("hash") as u64, hash(seq), "{event}");
+        let time = match event["timestamp"].as_str() {
+            None => number("timestamp"),
+            // The first time it is a dead letter.
+            Some(_) if self.letters.insert(seq) => return,
+            Some(text) => text.parse::<jiff::Timestamp>().expect("a time").as_millisecond(),
+        };
         let key = event["key"].as_str().expect("a key").to_owned();
         self.seen.push(seq);
         let stream_time = self.stream_times.entry(partition).or_insert(time);
@@ -117,6 +135,17 @@ impl Truth {
                 start -= hop;
             }
         }
+    }
+
+    /// Forgets what has been counted: another definition of the aggregate begins with nothing.
+    pub fn count_anew(&mut self) {
+        self.cells.clear();
+    }
+
+    /// How many letters have not come again.
+    pub fn still_letters(&self) -> usize {
+        let seen: BTreeSet<u64> = self.seen.iter().copied().collect();
+        self.letters.difference(&seen).count()
     }
 
     /// Events that count.
@@ -141,7 +170,8 @@ impl Truth {
         seen.sort_unstable();
         let all = seen.len();
         seen.dedup();
-        let missing = counted.iter().flat_map(Clone::clone).filter(|seq| seen.binary_search(seq).is_err()).count();
+        let is_there = |seq: &u64| seen.binary_search(seq).is_ok() || self.letters.contains(seq);
+        let missing = counted.iter().flat_map(Clone::clone).filter(|seq| !is_there(seq)).count();
         let foreign = seen.iter().filter(|seq| !counted.iter().any(|range| range.contains(seq))).count();
         (missing as u64, (all - seen.len() + foreign) as u64)
     }
