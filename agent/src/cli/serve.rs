@@ -164,12 +164,12 @@ impl Serving {
             histograms: agent.config.http.histograms,
             created_series: agent.config.http.created_series,
         };
-        let services = grpc_state(&agent, publisher.group.clone(), readiness.clone(), monitor.clone());
         let doors = locks.doors(listeners.http, listeners.grpc, listeners.ingest);
         let door = match (&agent.config.ingest, doors.ingest) {
             (Some(config), Some(door)) => Some(FrontDoor::open(config, &agent, door).map_err(anyhow::Error::msg)?),
             _ => None,
         };
+        let services = grpc_state(&agent, publisher.group.clone(), readiness.clone(), monitor.clone(), door.as_ref());
         servers.extend(serve((doors.http, doors.grpc), pages, services, outlet, stopped));
         tracing::info!(%http, %grpc, "serving");
         Ok(Serving {
@@ -375,6 +375,7 @@ fn grpc_state(
     group: Arc<GroupReader>,
     readiness: Readiness,
     monitor: Option<Arc<Monitor>>,
+    door: Option<&FrontDoor>,
 ) -> GrpcState {
     let config = &agent.config;
     let topics = Topics::new(agent.settings.clone(), &config.cluster.topics, Policy::of(config));
@@ -387,7 +388,8 @@ fn grpc_state(
         Some(agent.metrics.clone()),
     );
     let (metrics, load_tests) = (agent.metrics.clone(), Arc::new(load_tests));
-    GrpcState { group, metrics, readiness, monitor, topics, load_tests }
+    let ingest = door.map(|door| door.ingest.acceptor().clone());
+    GrpcState { group, metrics, readiness, monitor, topics, load_tests, ingest }
 }
 
 /// Work that ends when the sender is gone.

@@ -6,6 +6,7 @@ mod cluster;
 pub mod cluster_translate;
 mod error;
 mod health;
+mod ingest;
 mod loadtest;
 mod peer;
 mod query;
@@ -22,6 +23,7 @@ pub use loadtest::{LoadTestApi, request as load_test_request};
 pub use topic::TopicApi;
 
 use crate::config::Right;
+use crate::ingest::Acceptor;
 use crate::loadtest::LoadTests;
 use crate::query::{GroupReader, Readiness};
 use crate::server::{Door, Guard, Need, Refused, RequestSpans};
@@ -33,10 +35,12 @@ use std::time::Duration;
 use streamgauge_proto::FILE_DESCRIPTOR_SET;
 use streamgauge_proto::peer::v1::peer_service_server::PeerServiceServer;
 use streamgauge_proto::v1::cluster_service_server::ClusterServiceServer;
+use streamgauge_proto::v1::ingest_service_server::IngestServiceServer;
 use streamgauge_proto::v1::load_test_service_server::LoadTestServiceServer;
 use streamgauge_proto::v1::query_service_server::QueryServiceServer;
 use streamgauge_proto::v1::topic_service_server::TopicServiceServer;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 use tonic::codegen::http::Response;
 use tonic::transport::Server;
 use tonic::{Code, Status};
@@ -47,6 +51,8 @@ use tonic_reflection::server::Builder;
 const MAX_REQUEST_BYTES: usize = 1 << 20;
 /// Another agent may ask for every window that a query may be about. Bytes.
 const MAX_PEER_REQUEST_BYTES: usize = 4 << 20;
+/// A batch of events. Bytes.
+const MAX_BATCH_BYTES: usize = 4 << 20;
 /// Requests that one connection may have open at a time.
 const MAX_REQUESTS_PER_CONNECTION: usize = 64;
 /// A client that does not answer a ping of this interval is gone.
@@ -62,6 +68,8 @@ pub struct GrpcState {
     pub monitor: Option<Arc<Monitor>>,
     pub topics: Topics,
     pub load_tests: Arc<LoadTests>,
+    /// `None`: this agent takes no events.
+    pub ingest: Option<Arc<Acceptor>>,
 }
 
 /// Serves until `shutdown` resolves, then lets open requests finish.
@@ -76,6 +84,7 @@ pub async fn serve(door: Door, state: GrpcState, shutdown: impl Future<Output = 
     let cluster = ClusterServiceServer::new(cluster).max_decoding_message_size(MAX_REQUEST_BYTES);
     let topics = TopicServiceServer::new(TopicApi { topics: state.topics.clone() });
     let load_tests = LoadTestServiceServer::new(LoadTestApi { tests: state.load_tests.clone() });
+    let ingest = IngestServiceServer::new(ingest::IngestApi { door: state.ingest.clone() });
     let query = QueryServiceServer::new(query::Query { state }).max_decoding_message_size(MAX_REQUEST_BYTES);
     let lock = door.lock().clone();
     let mut router = Server::builder()
@@ -85,6 +94,7 @@ pub async fn serve(door: Door, state: GrpcState, shutdown: impl Future<Output = 
         .concurrency_limit_per_connection(MAX_REQUESTS_PER_CONNECTION)
         .add_service(query)
         .add_service(peer)
+        .add_service(ingest.accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(MAX_BATCH_BYTES))
         .add_service(cluster)
         .add_service(topics.max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(load_tests.max_decoding_message_size(MAX_REQUEST_BYTES))
@@ -112,6 +122,7 @@ fn need(path: &str) -> Need {
         ("streamgauge.v1.TopicService", "ListTopics" | "GetTopic") => Right::ClusterRead,
         ("streamgauge.v1.TopicService", _) => Right::Topics,
         ("streamgauge.v1.LoadTestService", _) => Right::LoadTests,
+        ("streamgauge.v1.IngestService", _) => Right::Ingest,
         ("streamgauge.peer.v1.PeerService", _) => Right::Peer,
         // Queries, reflection, and what there is not.
         _ => Right::Read,

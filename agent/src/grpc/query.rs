@@ -77,6 +77,7 @@ impl pb::query_service_server::QueryService for Query {
             lag: partitions.iter().filter_map(|partition| partition.lag).sum(),
             partitions: partitions.iter().map(query::status_to_proto).collect(),
             aggregates: totals,
+            ingest: self.state.ingest.as_deref().map(super::ingest::status_of),
         }))
     }
 }

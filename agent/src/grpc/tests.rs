@@ -43,6 +43,7 @@ pub fn state(agent: &Agent, readiness: Readiness) -> GrpcState {
         readiness,
         topics,
         load_tests: Arc::new(tests),
+        ingest: None,
     }
 }
 

@@ -1,10 +1,12 @@
 //! From an event to its answer: room in the buffer, a place in the queue, and the wait for the brokers or the disk.
 
-use super::event::{Event, Rejected};
+use super::event::{Arrival, Event, Rejected};
 use super::inbox::{Content, Entry, Inbox, Outcome, size};
-use super::stats::{FAILED, FULL, INVALID, Stats, TOO_LARGE};
-use crate::clock::Clock;
+use super::rate::Rate;
+use super::stats::{FAILED, FULL, INVALID, Stats, Status, TOO_LARGE};
+use crate::clock::{BootTime, Clock};
 use crate::config::{Durability, Ingest as Config};
+use crate::telemetry::{EndpointLabel, RequestLabels};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -43,23 +45,51 @@ impl Refusal {
     }
 }
 
-/// What the door's handlers share.
+/// What the door's handlers share, over HTTP and gRPC.
 pub struct Acceptor {
     pub config: Config,
     pub clock: Clock,
-    pub stats: Arc<Stats>,
+    pub(super) stats: Arc<Stats>,
+    /// How often one address may hand in one event …
+    pub singles: Rate,
+    /// … and many.
+    pub batches: Rate,
     inbox: Arc<Inbox>,
     topic: Arc<str>,
 }
 
+/// Events that are in the queue, or are not accepted, before all is decided.
+pub struct Pending {
+    answers: Vec<Result<String, Refusal>>,
+    waits: Vec<(usize, oneshot::Receiver<Outcome>)>,
+}
+
 impl Acceptor {
     pub fn new(config: Config, clock: Clock, stats: Arc<Stats>, inbox: Arc<Inbox>) -> Acceptor {
-        Acceptor { topic: Arc::from(config.topic.as_str()), config, clock, stats, inbox }
+        Acceptor {
+            topic: Arc::from(config.topic.as_str()),
+            singles: Rate::new(config.requests_per_second),
+            batches: Rate::new(config.batches_per_second),
+            config,
+            clock,
+            stats,
+            inbox,
+        }
     }
 
     /// Whether an event of the largest size would find room.
     pub fn has_room(&self) -> bool {
         !self.stats.is_full() && self.inbox.budget.take(self.config.event_bytes).is_some()
+    }
+
+    /// What has become of events so far.
+    pub fn status(&self) -> Status {
+        self.stats.status()
+    }
+
+    /// What comes with every event now.
+    pub fn arrival(&self) -> Arrival {
+        Arrival { time: self.clock.unix_millis(), most_bytes: self.config.event_bytes }
     }
 
     /// Accepts events, each by itself: its id, or why not. Ends when all that have to be waited for are decided.
@@ -68,6 +98,11 @@ impl Acceptor {
         events: Vec<Result<Event, Rejected>>,
         headers: &Headers,
     ) -> Vec<Result<String, Refusal>> {
+        self.decided(self.submit(events, headers)).await
+    }
+
+    /// Puts events into the queue, in their order.
+    pub fn submit(&self, events: Vec<Result<Event, Rejected>>, headers: &Headers) -> Pending {
         let (mut answers, mut entries, mut waits) = (Vec::with_capacity(events.len()), Vec::new(), Vec::new());
         let arrived = self.clock.now();
         for event in events {
@@ -108,6 +143,12 @@ impl Acceptor {
             answers.iter_mut().for_each(refused);
             waits.clear();
         }
+        Pending { answers, waits }
+    }
+
+    /// Waits for the brokers or the disk, where one has to.
+    pub async fn decided(&self, pending: Pending) -> Vec<Result<String, Refusal>> {
+        let Pending { mut answers, mut waits } = pending;
         let mut heard_of = 0;
         let all = async {
             for (place, hears) in &mut waits {
@@ -125,6 +166,14 @@ impl Acceptor {
         }
         self.count(&answers);
         answers
+    }
+
+    /// Counts a request by how it was answered: an HTTP status, or the one that is like gRPC's.
+    pub fn answered(&self, endpoint: &'static str, began: BootTime, code: u16) {
+        let metrics = &self.stats.metrics.ingest;
+        metrics.requests.get_or_create(&RequestLabels { endpoint, code }).inc();
+        let took = self.clock.boot_time().since(began);
+        metrics.request_duration.get_or_create(&EndpointLabel { endpoint }).observe(took.as_secs_f64());
     }
 
     fn count(&self, answers: &[Result<String, Refusal>]) {

@@ -55,6 +55,8 @@ struct FromSpool {
     /// Unix milliseconds.
     arrived: i64,
     content: Content,
+    /// It was refused in a batch, and is tried by itself before it is given up.
+    suspect: bool,
 }
 
 impl Sent {
@@ -83,6 +85,10 @@ pub struct Delivery {
     out_bytes: usize,
     /// Of `out`, those that stay in memory.
     out_of_memory: usize,
+    /// The one that was sent while nothing else was under way, if nothing was sent since.
+    alone: Option<u64>,
+    /// It is a suspect: nothing is sent until it is reported.
+    suspect_out: bool,
     next_tag: u64,
     /// From memory, and failed; in the order in which they were sent.
     failed: BTreeMap<u64, Entry>,
@@ -107,6 +113,8 @@ impl Delivery {
             out: HashMap::new(),
             out_bytes: 0,
             out_of_memory: 0,
+            alone: None,
+            suspect_out: false,
             next_tag: 0,
             failed: BTreeMap::new(),
             again: BTreeMap::new(),
@@ -171,11 +179,15 @@ impl Delivery {
         let (most, most_bytes) = Sender::room();
         let mut permits = self.breaker.permits(now);
         self.show_breaker(now);
-        if !self.again.is_empty() && now < self.again_at {
+        if self.suspect_out || !self.again.is_empty() && now < self.again_at {
             return;
         }
         while permits > 0 && self.out.len() < most && self.out_bytes < most_bytes {
             let Some(next) = self.next() else { return };
+            let suspect = matches!(&next, Sent::Spool(FromSpool { suspect: true, .. }));
+            if suspect && !self.out.is_empty() {
+                return self.put_back(next);
+            }
             let (tag, bytes) = (self.next_tag, size(next.content()));
             self.next_tag += 1;
             match self.hand_over(&next, tag) {
@@ -183,12 +195,18 @@ impl Delivery {
                     self.breaker.began();
                     self.out_bytes += bytes;
                     self.out_of_memory += usize::from(matches!(next, Sent::Memory(_)));
+                    self.alone = self.out.is_empty().then_some(tag);
                     self.out.insert(tag, next);
+                    self.suspect_out = suspect;
+                    if suspect {
+                        return;
+                    }
                 }
                 Handed::Full => return self.put_back(next),
                 Handed::Refused(code) => {
                     self.breaker.began();
-                    self.settle(next, tag, Err(code), now);
+                    // The client has looked at this one by itself.
+                    self.settle(next, tag, Err(code), true, now);
                     if !self.again.is_empty() || !self.failed.is_empty() {
                         return;
                     }
@@ -213,7 +231,9 @@ impl Delivery {
             }
             match read {
                 Ok(Some(Stored { number, time: arrived, bytes })) => match record::decode(&bytes) {
-                    Some(content) => return Some(Sent::Spool(FromSpool { number, arrived, content })),
+                    Some(content) => {
+                        return Some(Sent::Spool(FromSpool { number, arrived, content, suspect: false }));
+                    }
                     None => {
                         self.parts.stats.metrics.ingest.spool_error(DAMAGED, 1);
                         self.parts.spool.done(number);
@@ -265,11 +285,13 @@ impl Delivery {
         let Some(sent) = self.out.remove(&report.tag) else { return };
         self.out_bytes -= size(sent.content());
         self.out_of_memory -= usize::from(matches!(sent, Sent::Memory(_)));
-        self.settle(sent, report.tag, report.result, now);
+        let alone = self.alone == Some(report.tag);
+        self.suspect_out = false;
+        self.settle(sent, report.tag, report.result, alone, now);
     }
 
     /// What becomes of an event that was tried.
-    fn settle(&mut self, sent: Sent, tag: u64, result: Result<(), RDKafkaErrorCode>, now: BootTime) {
+    fn settle(&mut self, sent: Sent, tag: u64, result: Result<(), RDKafkaErrorCode>, alone: bool, now: BootTime) {
         match result {
             Ok(()) => {
                 self.breaker.ended(false, now);
@@ -278,7 +300,12 @@ impl Delivery {
             }
             Err(code) if is_hopeless(code) => {
                 self.breaker.given_up();
-                self.refused(sent, code);
+                match sent {
+                    sent if alone => self.refused(sent, code),
+                    // Another one in its batch may be to blame.
+                    Sent::Spool(from) => drop(self.again.insert(from.number, FromSpool { suspect: true, ..from })),
+                    memory => self.try_again(memory, tag, now),
+                }
             }
             Err(code) => {
                 self.breaker.ended(true, now);
@@ -313,7 +340,8 @@ impl Delivery {
     fn refused(&mut self, sent: Sent, code: RDKafkaErrorCode) {
         let topic = sent.content().topic.clone();
         self.parts.stats.failed(&topic);
-        tracing::error!(%topic, bytes = size(sent.content()), "ingest: the brokers refuse an event for good: {code}");
+        let bytes = size(sent.content());
+        self.say(|| format!("the brokers refuse an event of {bytes} bytes for {topic} for good: {code}"));
         let outcome = Outcome::Refused(format!("the brokers refuse it: {code}"));
         match sent {
             Sent::Memory(mut entry) => entry.tell(outcome),
@@ -382,7 +410,7 @@ impl Delivery {
         }
         let mut left: Vec<_> = self.out.drain().collect();
         left.sort_unstable_by_key(|(tag, _)| *tag);
-        (self.out_bytes, self.out_of_memory) = (0, 0);
+        (self.out_bytes, self.out_of_memory, self.suspect_out) = (0, 0, false);
         for (tag, sent) in left {
             self.breaker.given_up();
             self.try_again(sent, tag, now);

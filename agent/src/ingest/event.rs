@@ -44,9 +44,23 @@ pub struct Arrival {
     pub most_bytes: usize,
 }
 
+/// What an event says, checked but for its sizes. Texts that are JSON already are copied as they are.
+pub struct Fields<'a> {
+    pub source: Cow<'a, str>,
+    pub level: &'static str,
+    /// A JSON string.
+    pub message: Cow<'a, str>,
+    /// A JSON object.
+    pub metadata: Option<Cow<'a, str>>,
+    /// A JSON string.
+    pub stack_trace: Option<Cow<'a, str>>,
+    /// RFC 3339; without it, when it came.
+    pub timestamp: Option<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a JSON object")]
-struct Fields<'a> {
+struct Raw<'a> {
     #[serde(borrow)]
     source: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -66,33 +80,52 @@ struct Fields<'a> {
 /// # Errors
 /// What is wrong with it.
 pub fn log_event(json: &[u8], arrival: Arrival) -> Result<Event, Rejected> {
-    let fields: Fields = serde_json::from_slice(json).map_err(|error| Rejected::Invalid(unreadable(&error)))?;
-    // Text is copied as it is written: it is JSON already.
-    let source = string("source", fields.source)?;
-    if source.is_empty() || source.len() > LONGEST_SOURCE {
+    let raw: Raw = serde_json::from_slice(json).map_err(|error| Rejected::Invalid(unreadable(&error)))?;
+    string("message", raw.message)?;
+    if present(raw.stack_trace).is_some() {
+        string("stackTrace", raw.stack_trace)?;
+    }
+    let fields = Fields {
+        source: string("source", raw.source)?,
+        level: level(&string("level", raw.level)?)?,
+        message: present(raw.message).unwrap_or_default().into(),
+        metadata: present(raw.metadata).map(Cow::Borrowed),
+        stack_trace: present(raw.stack_trace).map(Cow::Borrowed),
+        timestamp: timestamp(raw.timestamp)?,
+    };
+    write(&fields, arrival)
+}
+
+/// Writes an event as it goes to Kafka.
+///
+/// # Errors
+/// If it is too large, too deep or without a source.
+pub fn write(fields: &Fields<'_>, arrival: Arrival) -> Result<Event, Rejected> {
+    if fields.source.is_empty() || fields.source.len() > LONGEST_SOURCE {
         return Err(invalid(format!("`source` is empty, or longer than {LONGEST_SOURCE} bytes")));
     }
-    let level = level(&string("level", fields.level)?)?;
-    string("message", fields.message)?;
-    let mut value = Vec::with_capacity(json.len() + 128);
+    let mut value = Vec::with_capacity(fields.message.len() + fields.metadata.as_ref().map_or(0, |it| it.len()) + 256);
     let id = new_id();
     value.extend_from_slice(b"{\"eventId\":\"");
     value.extend_from_slice(id.as_bytes());
     value.extend_from_slice(b"\",\"timestamp\":\"");
-    value.extend_from_slice(timestamp(fields.timestamp, arrival.time)?.as_bytes());
+    match &fields.timestamp {
+        Some(timestamp) => value.extend_from_slice(timestamp.as_bytes()),
+        None => value.extend_from_slice(shown(arrival.time)?.as_bytes()),
+    }
     value.extend_from_slice(b"\",\"source\":");
-    value.extend_from_slice(fields.source.map_or("\"\"", RawValue::get).as_bytes());
+    // A string can always be written.
+    value.extend_from_slice(serde_json::to_string(&fields.source).unwrap_or_default().as_bytes());
     value.extend_from_slice(b",\"level\":\"");
-    value.extend_from_slice(level.as_bytes());
+    value.extend_from_slice(fields.level.as_bytes());
     value.extend_from_slice(b"\",\"message\":");
-    value.extend_from_slice(fields.message.map_or("\"\"", RawValue::get).as_bytes());
-    if let Some(metadata) = present(fields.metadata) {
+    value.extend_from_slice(fields.message.as_bytes());
+    if let Some(metadata) = &fields.metadata {
         object("metadata", metadata)?;
         value.extend_from_slice(b",\"metadata\":");
         value.extend_from_slice(metadata.as_bytes());
     }
-    if let Some(trace) = present(fields.stack_trace) {
-        string("stackTrace", fields.stack_trace)?;
+    if let Some(trace) = &fields.stack_trace {
         value.extend_from_slice(b",\"stackTrace\":");
         value.extend_from_slice(trace.as_bytes());
     }
@@ -101,7 +134,8 @@ pub fn log_event(json: &[u8], arrival: Arrival) -> Result<Event, Rejected> {
         let (is, most) = (value.len(), arrival.most_bytes);
         return Err(Rejected::TooLarge(format!("the event has {is} bytes; {most} are allowed")));
     }
-    Ok(Event { id, urgent: matches!(level, "ERROR" | "FATAL"), key: source.into_owned().into_bytes(), value })
+    let key = fields.source.clone().into_owned().into_bytes();
+    Ok(Event { id, urgent: matches!(fields.level, "ERROR" | "FATAL"), key, value })
 }
 
 fn invalid(reason: String) -> Rejected {
@@ -128,7 +162,11 @@ fn string<'a>(name: &str, field: Option<&'a RawValue>) -> Result<Cow<'a, str>, R
     }
 }
 
-fn level(text: &str) -> Result<&'static str, Rejected> {
+/// The level that a word means.
+///
+/// # Errors
+/// If it is none.
+pub fn level(text: &str) -> Result<&'static str, Rejected> {
     const LEVELS: [(&str, &str); 7] = [
         ("TRACE", "TRACE"),
         ("DEBUG", "DEBUG"),
@@ -143,17 +181,23 @@ fn level(text: &str) -> Result<&'static str, Rejected> {
     known.map(|(_, level)| *level).ok_or_else(unknown)
 }
 
-fn timestamp(field: Option<&RawValue>, arrived: i64) -> Result<String, Rejected> {
-    let refused = || invalid("`timestamp` is neither an RFC 3339 time nor a number of Unix milliseconds".to_owned());
-    let shown = |millis: i64| jiff::Timestamp::from_millisecond(millis).map(|time| format!("{time:.3}"));
+fn no_time() -> Rejected {
+    invalid("`timestamp` is neither an RFC 3339 time nor a number of Unix milliseconds".to_owned())
+}
+
+fn shown(millis: i64) -> Result<String, Rejected> {
+    jiff::Timestamp::from_millisecond(millis).map(|time| format!("{time:.3}")).map_err(|_| no_time())
+}
+
+fn timestamp(field: Option<&RawValue>) -> Result<Option<String>, Rejected> {
     match present(field) {
-        None => shown(arrived).map_err(|_| refused()),
+        None => Ok(None),
         Some(text) if text.starts_with('"') => {
             let text = string("timestamp", field)?;
-            text.parse::<jiff::Timestamp>().map_err(|_| refused())?;
-            Ok(text.into_owned())
+            text.parse::<jiff::Timestamp>().map_err(|_| no_time())?;
+            Ok(Some(text.into_owned()))
         }
-        Some(number) => shown(number.parse().map_err(|_| refused())?).map_err(|_| refused()),
+        Some(number) => shown(number.parse().map_err(|_| no_time())?).map(Some),
     }
 }
 

@@ -1,30 +1,35 @@
 //! Events over HTTP: one, many, and how the door is.
 
+mod otlp;
+
 use super::accept::{Acceptor, Headers, Refusal};
 use super::body::{self, Content, Unusable};
 use super::budget::Budget;
 use super::event::{Arrival, Event, Rejected, log_event, unreadable};
-use super::rate::Rate;
 use super::record::{CORRELATION_ID, TRACEPARENT};
+use super::repeats::{Known, Repeats};
 use crate::config::Right;
 use crate::server::{Caller, Door, Guard, Lock, Need, Refused, RequestSpans};
-use crate::telemetry::{EndpointLabel, RequestLabels};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
 /// Bodies that are being read, all together, in bodies of the largest size.
 const BODIES: usize = 8;
 /// Longest `X-Correlation-Id` that is taken over.
 const LONGEST_ID: usize = 128;
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says that an answer is one that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// When to come again if there is no room, seconds.
 const NO_ROOM: u64 = 5;
 
@@ -32,8 +37,7 @@ const NO_ROOM: u64 = 5;
 struct Shared {
     acceptor: Arc<Acceptor>,
     bodies: Budget,
-    singles: Rate,
-    batches: Rate,
+    repeats: Repeats,
 }
 
 /// Serves until `shutdown` resolves, then lets open requests finish.
@@ -45,13 +49,8 @@ pub async fn serve(
     acceptor: Arc<Acceptor>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let config = &acceptor.config;
-    let shared = Shared {
-        bodies: Budget::new(BODIES * config.body_bytes),
-        singles: Rate::new(config.requests_per_second),
-        batches: Rate::new(config.batches_per_second),
-        acceptor,
-    };
+    let bodies = Budget::new(BODIES * acceptor.config.body_bytes);
+    let shared = Shared { bodies, repeats: Repeats::default(), acceptor };
     let router = router(Arc::new(shared), door.lock().clone()).into_make_service_with_connect_info::<Caller>();
     axum::serve(door.connections()?, router).with_graceful_shutdown(shutdown).await
 }
@@ -61,6 +60,7 @@ fn router(shared: Arc<Shared>, lock: Arc<Lock>) -> Router {
         .route("/api/logs", post(single))
         .route("/api/logs/batch", post(batch))
         .route("/api/logs/health", get(health))
+        .route("/v1/logs", post(otlp::logs))
         .layer(tower::layer::layer_fn(move |inner| Guard::new(inner, lock.clone(), need, refuse)))
         .layer(tower::layer::layer_fn(RequestSpans))
         .with_state(shared)
@@ -150,10 +150,6 @@ impl Shared {
         format!("{time:.3}")
     }
 
-    fn arrival(&self) -> Arrival {
-        Arrival { time: self.acceptor.clock.unix_millis(), most_bytes: self.acceptor.config.event_bytes }
-    }
-
     async fn body(
         &self,
         headers: &HeaderMap,
@@ -164,6 +160,39 @@ impl Shared {
         Ok((kind, body::read(headers, body, self.acceptor.config.body_bytes, &self.bodies).await?))
     }
 
+    /// Answers a request once, however often it comes under its key.
+    async fn once(
+        self: Arc<Self>,
+        once: Option<Once>,
+        work: impl Future<Output = Response> + Send + 'static,
+    ) -> Response {
+        let Some(Once { key, body }) = once else { return work.await };
+        match self.repeats.begins(key, body, self.acceptor.clock.boot_time()) {
+            Known::Accepted(answer) => {
+                let headers = [(CONTENT_TYPE, "application/json"), (REPLAYED, "true")];
+                (StatusCode::ACCEPTED, headers, answer).into_response()
+            }
+            Known::UnderWay => {
+                failure(StatusCode::CONFLICT, "a request with this Idempotency-Key is under way", Some(1))
+            }
+            Known::Other => {
+                let reason = "another request had this Idempotency-Key";
+                failure(StatusCode::UNPROCESSABLE_ENTITY, reason, None)
+            }
+            // It goes on although its caller hangs up: that is when requests are repeated.
+            Known::New => {
+                let answer = tokio::spawn(async move {
+                    let (head, body) = work.await.into_parts();
+                    // It is in memory already.
+                    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+                    self.repeats.ends(key, (head.status == StatusCode::ACCEPTED).then(|| body.clone()));
+                    Response::from_parts(head, Body::from(body))
+                });
+                answer.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+            }
+        }
+    }
+
     /// Counts the request, and gives the caller its id back.
     fn answered(
         &self,
@@ -172,15 +201,26 @@ impl Shared {
         headers: &Headers,
         mut answer: Response,
     ) -> Response {
-        let metrics = &self.acceptor.stats.metrics.ingest;
-        metrics.requests.get_or_create(&RequestLabels { endpoint, code: answer.status().as_u16() }).inc();
-        let took = self.acceptor.clock.boot_time().since(began);
-        metrics.request_duration.get_or_create(&EndpointLabel { endpoint }).observe(took.as_secs_f64());
+        self.acceptor.answered(endpoint, began, answer.status().as_u16());
         let id = headers.iter().find(|(name, _)| *name == CORRELATION_ID);
         if let Some(Ok(id)) = id.map(|(_, id)| HeaderValue::from_str(id)) {
             answer.headers_mut().insert(CORRELATION_ID, id);
         }
         answer
+    }
+}
+
+/// What a request is known by when it comes again.
+struct Once {
+    key: u128,
+    body: u128,
+}
+
+impl Once {
+    fn of(headers: &HeaderMap, endpoint: &str, body: &[u8]) -> Option<Once> {
+        let key = headers.get(IDEMPOTENCY_KEY)?.as_bytes();
+        let key = xxh3_128_with_seed(key, xxh3_64(endpoint.as_bytes()));
+        Some(Once { key, body: xxh3_128(body) })
     }
 }
 
@@ -191,14 +231,16 @@ async fn single(
     body: Body,
 ) -> Response {
     let (began, taken_over) = (shared.acceptor.clock.boot_time(), taken_over(&headers));
-    let answer = match shared.singles.take(caller.address.ip()) {
+    let answer = match shared.acceptor.singles.take(caller.address.ip()) {
         Err(wait) => too_often(wait),
         Ok(()) => match shared.body(&headers, body, &["application/json", "+json", "text/json"]).await {
             Err(error) => unusable(&error),
             Ok((_, content)) => {
-                let event = log_event(&content.bytes, shared.arrival());
+                let event = log_event(&content.bytes, shared.acceptor.arrival());
+                let once = Once::of(&headers, "logs", &content.bytes);
                 drop(content);
-                one(&shared, event, &taken_over).await
+                let (own, taken_over) = (shared.clone(), taken_over.clone());
+                shared.clone().once(once, async move { one(&own, event, &taken_over).await }).await
             }
         },
     };
@@ -238,7 +280,7 @@ async fn batch(
         &["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
     const TYPES: &[&str] = &["application/json", LINES[0], LINES[1], LINES[2], LINES[3], "+json", "text/json"];
     let (began, taken_over) = (shared.acceptor.clock.boot_time(), taken_over(&headers));
-    let answer = match shared.batches.take(caller.address.ip()) {
+    let answer = match shared.acceptor.batches.take(caller.address.ip()) {
         Err(wait) => too_often(wait),
         Ok(()) => match shared.body(&headers, body, TYPES).await {
             Err(error) => unusable(&error),
@@ -246,13 +288,15 @@ async fn batch(
                 let events = events(
                     &content.bytes,
                     LINES.contains(&kind),
-                    shared.arrival(),
+                    shared.acceptor.arrival(),
                     shared.acceptor.config.batch_events,
                 );
+                let once = Once::of(&headers, "batch", &content.bytes);
                 drop(content);
+                let (own, taken_over) = (shared.clone(), taken_over.clone());
                 match events {
                     Err(error) => unusable(&error),
-                    Ok(events) => many(&shared, events, &taken_over).await,
+                    Ok(events) => shared.clone().once(once, async move { many(&own, events, &taken_over).await }).await,
                 }
             }
         },
@@ -310,13 +354,19 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
+const TOO_OFTEN: &str = "too many requests from this address";
+
 fn too_often(wait: Duration) -> Response {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    failure(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address", Some(seconds.max(1)))
+    failure(StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN, Some(retry_after(wait)))
+}
+
+/// Whole seconds.
+fn retry_after(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// The headers that go to Kafka with each event. What is no plain text is left out.
-fn taken_over(headers: &HeaderMap) -> Headers {
+pub fn taken_over(headers: &HeaderMap) -> Headers {
     [CORRELATION_ID, TRACEPARENT]
         .into_iter()
         .filter_map(|name| {

@@ -14,8 +14,10 @@ mod delivery;
 mod event;
 mod http;
 mod inbox;
+mod otlp;
 mod rate;
 mod record;
+mod repeats;
 mod stats;
 
 use crate::clock::Clock;
@@ -24,7 +26,11 @@ use crate::kafka::Settings;
 use crate::server::Door;
 use crate::spool::{Limits, Spool};
 use crate::telemetry::Metrics;
-use accept::Acceptor;
+pub use accept::{Acceptor, Headers, Refusal};
+pub use event::{Arrival, Event, Fields, Rejected, write};
+pub use http::taken_over;
+pub use stats::{Status, TopicStatus};
+
 use delivery::{Delivery, Parts, create_sender};
 use inbox::Inbox;
 use parking_lot::Mutex;
@@ -68,7 +74,8 @@ impl Ingest {
         let sender = create_sender(settings, config)
             .map_err(|error| format!("ingest: librdkafka refuses the properties: {error}"))?;
         metrics.ingest.spool_limit.set(i64::try_from(config.spool_bytes).unwrap_or(i64::MAX));
-        let stats = Arc::new(Stats::new(metrics, &[&config.topic]));
+        let stats = Stats::new(metrics, &[&config.topic]).map_err(|error| format!("ingest: {error}"))?;
+        let stats = Arc::new(stats);
         if found.records > 0 {
             tracing::info!("ingest: {} events wait in the spool", found.records);
         }
@@ -97,6 +104,11 @@ impl Ingest {
         let thread = thread.map_err(|error| format!("ingest: no thread: {error}"))?;
         let acceptor = Arc::new(Acceptor::new(config.clone(), clock.clone(), stats, inbox.clone()));
         Ok(Ingest { acceptor, inbox, clock, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Where events are handed in by other ways than HTTP.
+    pub fn acceptor(&self) -> &Arc<Acceptor> {
+        &self.acceptor
     }
 
     /// Serves until `shutdown` resolves, then lets open requests finish, but not for ever.

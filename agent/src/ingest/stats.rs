@@ -2,10 +2,12 @@
 
 use super::breaker::State;
 use crate::telemetry::{Durations, Metrics, ToLabel, TopicLabel};
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Why an event is not accepted.
@@ -22,10 +24,7 @@ pub const DAMAGED: &str = "damaged";
 pub struct Stats {
     pub metrics: Arc<Metrics>,
     topics: HashMap<String, OfTopic>,
-    sent: AtomicU64,
-    failed: AtomicU64,
-    /// Of all that were sent, microseconds.
-    took: AtomicU64,
+    state: Mutex<State>,
     /// Neither the spool nor the memory behind it takes any more.
     full: AtomicBool,
 }
@@ -38,6 +37,31 @@ struct OfTopic {
     failed: Counter,
     resent: Counter,
     took: Durations,
+    /// The same in microseconds, finer; of topics of the config.
+    times: Option<Arc<Mutex<Histogram<u64>>>>,
+}
+
+/// How the front door is, for `GetStatus`.
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub circuit: &'static str,
+    pub queued: u64,
+    pub processing: u64,
+    pub buffer_bytes: u64,
+    pub spooled: u64,
+    pub spool_bytes: u64,
+    pub spool_age: Duration,
+    pub topics: Vec<TopicStatus>,
+}
+
+#[derive(Clone, Debug)]
+pub struct TopicStatus {
+    pub topic: String,
+    pub accepted: u64,
+    pub completed: u64,
+    pub failed: u64,
+    /// Average and 99 % of the times from acceptance to acknowledgement.
+    pub times: Option<(Duration, Duration)>,
 }
 
 impl OfTopic {
@@ -49,21 +73,24 @@ impl OfTopic {
             failed: metrics.failed.get_or_create_owned(&label),
             resent: metrics.resent.get_or_create_owned(&label),
             took: metrics.delivery_duration.get_or_create_owned(&label),
+            times: None,
         }
     }
 }
 
 impl Stats {
-    pub fn new(metrics: Arc<Metrics>, topics: &[&str]) -> Stats {
+    /// # Errors
+    /// If there is no memory for histograms.
+    pub fn new(metrics: Arc<Metrics>, topics: &[&str]) -> Result<Stats, String> {
         metrics.ingest.may_happen(&[INVALID, TOO_LARGE, FULL, FAILED], &[SPOOL_FULL, WRITE, READ, DAMAGED]);
-        Stats {
-            topics: topics.iter().map(|topic| ((*topic).to_owned(), OfTopic::of(&metrics, topic))).collect(),
-            metrics,
-            sent: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            took: AtomicU64::new(0),
-            full: AtomicBool::new(false),
+        let mut known = HashMap::new();
+        for topic in topics {
+            // From a microsecond to a day, to two digits.
+            let times = Histogram::new_with_bounds(1, 86_400_000_000, 2).map_err(|error| error.to_string())?;
+            let of = OfTopic { times: Some(Arc::new(Mutex::new(times))), ..OfTopic::of(&metrics, topic) };
+            known.insert((*topic).to_owned(), of);
         }
+        Ok(Stats { metrics, topics: known, state: Mutex::new(State::Closed), full: AtomicBool::new(false) })
     }
 
     fn of(&self, topic: &str) -> OfTopic {
@@ -80,14 +107,12 @@ impl Stats {
         let of = self.of(topic);
         of.delivered.inc();
         of.took.observe(took.as_secs_f64());
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        self.took.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        of.times.iter().for_each(|times| times.lock().saturating_record(took.as_micros() as u64));
     }
 
     /// The brokers will never take an event.
     pub fn failed(&self, topic: &str) {
         self.of(topic).failed.inc();
-        self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// An event is to be sent once more.
@@ -96,6 +121,7 @@ impl Stats {
     }
 
     pub fn circuit(&self, state: State) {
+        *self.state.lock() = state;
         self.metrics.ingest.circuit_state.set(state.number());
         self.metrics.ingest.circuit_transitions.get_or_create(&ToLabel { to: state.name() }).inc();
     }
@@ -110,8 +136,40 @@ impl Stats {
 
     /// Events sent and failed, and what one took on average, milliseconds.
     pub fn totals(&self) -> (u64, u64, f64) {
-        let (sent, took) = (self.sent.load(Ordering::Relaxed), self.took.load(Ordering::Relaxed));
-        let average = if sent == 0 { 0.0 } else { took as f64 / sent as f64 / 1e3 };
-        (sent, self.failed.load(Ordering::Relaxed), (average * 1e3).round() / 1e3)
+        let (mut sent, mut failed, mut took) = (0, 0, 0.0);
+        for of in self.topics.values() {
+            sent += of.delivered.get();
+            failed += of.failed.get();
+            took +=
+                of.times.iter().map(|times| times.lock()).map(|times| times.mean() * times.len() as f64).sum::<f64>();
+        }
+        let average = if sent == 0 { 0.0 } else { took / sent as f64 / 1e3 };
+        (sent, failed, (average * 1e3).round() / 1e3)
+    }
+
+    pub fn status(&self) -> Status {
+        let metrics = &self.metrics.ingest;
+        let number = |value: i64| u64::try_from(value).unwrap_or(0);
+        let topics = self.topics.iter().map(|(topic, of)| {
+            let shown = |micros: f64| Duration::from_secs_f64(micros / 1e6);
+            let times = of.times.as_ref().map(|times| times.lock()).filter(|times| !times.is_empty());
+            TopicStatus {
+                topic: topic.clone(),
+                accepted: of.accepted.get(),
+                completed: of.delivered.get(),
+                failed: of.failed.get(),
+                times: times.map(|times| (shown(times.mean()), shown(times.value_at_quantile(0.99) as f64))),
+            }
+        });
+        Status {
+            circuit: self.state.lock().name(),
+            queued: number(metrics.queued_events.get()),
+            processing: number(metrics.processing_events.get()),
+            buffer_bytes: number(metrics.buffer_bytes.get()),
+            spooled: number(metrics.spool_events.get()),
+            spool_bytes: number(metrics.spool_bytes.get()),
+            spool_age: Duration::from_secs_f64(metrics.spool_age.get().max(0.0)),
+            topics: topics.collect(),
+        }
     }
 }

@@ -1,45 +1,15 @@
 //! Alerts on the agents themselves. The first one is the page: whatever is wrong, the numbers fall behind.
 
-use super::Options;
+use super::draft::{Draft, any_in_an_hour, finished};
 use super::rule::{Alert, Group, Rule, Severity};
 use super::uid::AGENT_UID;
+use super::{Options, ingest_alerts};
 
 pub fn group(options: &Options) -> Group {
     let alerts = freshness(options).into_iter().chain(lifecycle(options)).chain(events(options));
     let alerts = alerts.chain(size(options)).chain(push(options)).chain(doors(options));
+    let alerts = alerts.chain(ingest_alerts::alerts(options));
     Group { name: "streamgauge".into(), rules: alerts.map(Rule::Alert).collect() }
-}
-
-/// What differs from one alert to the next.
-struct Draft {
-    name: &'static str,
-    expr: String,
-    hold: &'static str,
-    keep: &'static str,
-    severity: Severity,
-    summary: &'static str,
-    description: &'static str,
-    page: &'static str,
-}
-
-impl Draft {
-    fn finish(self, options: &Options) -> Alert {
-        Alert {
-            name: self.name,
-            expr: self.expr,
-            hold: self.hold,
-            keep: self.keep,
-            severity: self.severity,
-            summary: self.summary.to_owned(),
-            description: self.description.to_owned(),
-            runbook_url: options.runbook(self.page),
-            dashboard_url: options.dashboard(AGENT_UID),
-        }
-    }
-}
-
-fn finished<const N: usize>(drafts: [Draft; N], options: &Options) -> Vec<Alert> {
-    drafts.into_iter().map(|draft| draft.finish(options)).collect()
 }
 
 fn freshness(options: &Options) -> Vec<Alert> {
@@ -71,7 +41,7 @@ fn freshness(options: &Options) -> Vec<Alert> {
             page: "commit-slow",
         },
     ];
-    finished(drafts, options)
+    finished(drafts, options, AGENT_UID)
 }
 
 /// Of the partition that is furthest behind, as Kafka Streams' `records_lag_max`.
@@ -140,7 +110,7 @@ fn lifecycle(options: &Options) -> Vec<Alert> {
             page: "rebalance-storm",
         },
     ];
-    finished(drafts, options)
+    finished(drafts, options, AGENT_UID)
 }
 
 /// Share of all events of the last 5 minutes: a word about one bad event among millions wakes nobody.
@@ -157,11 +127,6 @@ fn jumped(counter: &str, all: &str, labels: &str) -> String {
     let then = |text: &str| text.replace("[5m]", "[5m] offset 1h");
     let share = format!("sum by ({labels}) (rate({counter}[5m])) / {all}");
     format!("(\n  {share}\n)\n- (\n  {}\n) > 0.05", then(&share))
-}
-
-/// A counter that appears with its first increment has no increase: it was absent before, which counts as well.
-fn any_in_an_hour(counter: &str, label: &str) -> String {
-    format!("sum by (job, {label}) (\n  ({counter} unless {counter} offset 1h)\n  or\n  increase({counter}[1h])\n) > 0")
 }
 
 fn events(options: &Options) -> Vec<Alert> {
@@ -267,7 +232,7 @@ fn events(options: &Options) -> Vec<Alert> {
             page: "records-lost",
         },
     ];
-    finished(drafts, options)
+    finished(drafts, options, AGENT_UID)
 }
 
 fn size(options: &Options) -> Vec<Alert> {
@@ -284,7 +249,7 @@ fn size(options: &Options) -> Vec<Alert> {
                       as an id.",
         page: "state-growth",
     }];
-    finished(drafts, options)
+    finished(drafts, options, AGENT_UID)
 }
 
 fn push(options: &Options) -> Vec<Alert> {
@@ -312,7 +277,7 @@ fn push(options: &Options) -> Vec<Alert> {
             page: "push-behind",
         },
     ];
-    finished(drafts, options)
+    finished(drafts, options, AGENT_UID)
 }
 
 fn doors(options: &Options) -> Vec<Alert> {
@@ -345,5 +310,5 @@ fn doors(options: &Options) -> Vec<Alert> {
             page: "lock-files",
         },
     ];
-    finished(drafts, options)
+    finished(drafts, options, AGENT_UID)
 }

@@ -7,7 +7,9 @@
 
 mod agent_alerts;
 mod cluster_alerts;
+mod draft;
 mod grafana;
+mod ingest_alerts;
 mod recording;
 mod rule;
 mod slo;

@@ -71,7 +71,7 @@ fn without_anything_that_counts_errors_there_is_no_objective() {
     let paths: Vec<String> = dashboards(&plain, &options()).into_iter().map(|file| file.path).collect();
     assert_eq!(
         paths,
-        ["s", "streamgauge-agent", "streamgauge-kafka", "streamgauge-load"]
+        ["s", "streamgauge-agent", "streamgauge-kafka", "streamgauge-load", "streamgauge-ingest"]
             .map(|n| format!("grafana/dashboards/{n}.json"))
     );
 }

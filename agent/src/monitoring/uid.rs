@@ -2,5 +2,6 @@
 
 pub const AGENT_UID: &str = "streamgauge-agent";
 pub const CLUSTER_UID: &str = "streamgauge-kafka";
+pub const INGEST_UID: &str = "streamgauge-ingest";
 pub const LOAD_UID: &str = "streamgauge-load";
 pub const SLO_UID: &str = "streamgauge-slo";

@@ -82,6 +82,12 @@ impl Agent {
         self.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
     }
 
+    /// What an environment variable of its process is.
+    pub fn variable(&self, name: &str) -> &str {
+        let found = self.variables.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("the agent has no {name}"))
+    }
+
     /// Whether there is a process, running, stopped or ended by itself.
     pub fn is_started(&self) -> bool {
         self.child.is_some()

@@ -2,6 +2,7 @@
 
 mod answers;
 mod faults;
+mod other;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};

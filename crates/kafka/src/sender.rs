@@ -84,6 +84,10 @@ impl Sender {
         config.set("queue.buffering.max.messages", (2 * IN_FLIGHT).to_string());
         let kbytes = (2 * IN_FLIGHT_KBYTES).max(largest.div_ceil(512));
         config.set("queue.buffering.max.kbytes", kbytes.to_string());
+        if config.get("batch.size").is_none() {
+            // What takes the largest event takes every batch: of one that is too large, brokers refuse all events.
+            config.set("batch.size", largest.clamp(16 << 10, 1_000_000).to_string());
+        }
         if config.get("message.max.bytes").is_none() {
             // Whether the topic takes as much is for the brokers to say.
             config.set("message.max.bytes", (largest + RECORD_OVERHEAD).max(1_000_000).to_string());
@@ -146,7 +150,8 @@ impl Sender {
     }
 }
 
-/// Whether a record that failed so would fail again, however often it is sent.
+/// Whether a record that failed so by itself would fail again, however often it is sent. Of a batch, all records fail
+/// together.
 pub fn is_hopeless(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,

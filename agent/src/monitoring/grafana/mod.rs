@@ -1,16 +1,17 @@
-//! Grafana dashboards: one for each source's aggregates, one for its objective, and those of the agent, the Kafka cluster
-//! and load tests.
+//! Grafana dashboards: one for each source's aggregates, one for its objective, and those of the agent, the Kafka cluster,
+//! load tests and log ingest.
 
 mod agent;
 mod board;
 mod cluster;
+mod ingest;
 mod load;
 mod objective;
 mod panel;
 mod source;
 
 use super::slo::Sli;
-use super::uid::{AGENT_UID, CLUSTER_UID, LOAD_UID, SLO_UID};
+use super::uid::{AGENT_UID, CLUSTER_UID, INGEST_UID, LOAD_UID, SLO_UID};
 use super::{File, Options, subject};
 use crate::config::Config;
 
@@ -35,6 +36,7 @@ pub fn dashboards(config: &Config, options: &Options) -> Vec<File> {
     files.push(file(AGENT_UID, agent::board()));
     files.push(file(CLUSTER_UID, cluster::board()));
     files.push(file(LOAD_UID, load::board()));
+    files.push(file(INGEST_UID, ingest::board()));
     files
 }
 

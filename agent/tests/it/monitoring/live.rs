@@ -18,7 +18,8 @@ use super::names::queries;
 use super::panels::{FOUR_SCRAPES, OF_BROKERS, boards, filled_in, range, unmoved};
 use super::servers::Prometheus;
 use super::stream::Stream;
-use crate::agent::Agent;
+use crate::agent::{Agent, free_address};
+use crate::ingest::Client;
 use crate::kafka::{block_on, block_on_io, wait_until};
 use crate::oracle::Recount;
 use crate::scene::Scene;
@@ -39,6 +40,10 @@ const NOBODY: &str = "otlp: { endpoint: \"http://127.0.0.1:1\" }\n";
 const SMALL: &str = "aggregates:\n  small:\n    source: requests\n    by: { user: { field: user_id, required: true } }\n    limit: 10\n    windows: [1m]\n    \
                      measures: { requests: count }\n";
 
+/// Front doors: the first agent's has a topic that takes no large events, the second one's a topic that is not there.
+const DOOR: &str = "ingest:\n  topic: ${INGEST_TOPIC}\n  listen: ${INGEST_LISTEN}\n  delivery_timeout: 2s\n  circuit_open: 1s\n  \
+                    buffer_size: 1MiB\n  spool_size: 1MiB\n  batches_per_second: 0\n";
+
 fn config(scene: &Scene) -> String {
     let config = scene.config();
     assert_eq!(config.matches("\naggregates:\n").count(), 1);
@@ -50,7 +55,11 @@ fn config(scene: &Scene) -> String {
 fn unlucky(scene: &Scene) -> Agent {
     // Dead letters are larger than this topic takes.
     scene.kafka.create_topic(&format!("{}-dlq", scene.topic), 1, &[("max.message.bytes", "100")]);
-    let mut agent = Agent::start(scene.kafka.bootstrap(), &config(scene));
+    let topic = format!("{}-ingest", scene.topic);
+    scene.kafka.create_topic(&topic, 1, &[("max.message.bytes", "5000")]);
+    let door = free_address().to_string();
+    let variables = [("INGEST_TOPIC", topic.as_str()), ("INGEST_LISTEN", door.as_str())];
+    let mut agent = Agent::start_with(scene.kafka.bootstrap(), &config(scene), &variables);
     scene.produce_now(4_000, 1);
     let recount = Recount::read(scene.kafka.bootstrap(), &scene.topic).expect("the topic can be read");
     scene.wait_caught_up(&[&agent], &recount);
@@ -73,13 +82,21 @@ fn delete_all_records(scene: &Scene) {
 
 #[test]
 fn every_query_of_every_dashboard_has_an_answer_under_load() {
-    let scene =
-        Scene::new("panels", PARTITIONS).kafka_line("dead_letters: drop_and_count").section(CLUSTER).section(NOBODY);
+    let scene = Scene::new("panels", PARTITIONS)
+        .kafka_line("dead_letters: drop_and_count")
+        .section(CLUSTER)
+        .section(NOBODY)
+        .section(DOOR);
     let mut first = unlucky(&scene);
     // Aborts a commit, too, once.
     first.set("STREAMGAUGE_FAILPOINTS", Some("restore.loaded=sleep:3000,commit.produced=fail@20"));
     // Falls behind, once.
-    let slow = [("STREAMGAUGE_FAILPOINTS", "commit.produced=sleep:4000@5")];
+    let door = free_address().to_string();
+    let slow = [
+        ("STREAMGAUGE_FAILPOINTS", "commit.produced=sleep:4000@5"),
+        ("INGEST_TOPIC", "there-is-no-such-topic"),
+        ("INGEST_LISTEN", door.as_str()),
+    ];
     // Its address has to be known before it runs.
     let mut second = Agent::at_rest(scene.kafka.bootstrap(), &config(&scene), &slow);
     let prometheus = Prometheus::start(&[first.http(), second.http()], None);
@@ -112,6 +129,8 @@ fn every_query_of_every_dashboard_has_an_answer_under_load() {
         scene.kafka.produce(&scene.topic, 2, [("k", nobodys_request(start).as_str())]);
         tombstone(&scene);
         ask(&first);
+        hand_in(&first);
+        hand_in(&second);
         std::thread::sleep(Duration::from_millis(500));
     }
     let empty = unanswered(&prometheus);
@@ -155,6 +174,14 @@ fn nobodys_request(at: i64) -> String {
         "{{\"timestamp\": {at}, \"endpoint\": \"/api/failing\", \"status\": 500, \"response_time_ms\": \"-\", \
          \"region\": [\"us-east\"]}}"
     )
+}
+
+/// Events for an agent's door: many, one that its topic does not take, and one that nobody takes.
+fn hand_in(agent: &Agent) {
+    let address = agent.variable("INGEST_LISTEN").parse().expect("an address");
+    let event = |size: usize| format!(r#"{{"source":"panels","level":"INFO","message":"{}"}}"#, "m".repeat(size));
+    let events = [vec![event(1_000); 100], vec![event(10_000), "{}".to_owned()]].concat();
+    Client::new(address).post("/api/logs/batch", &[], events.join("\n").as_bytes());
 }
 
 /// A record without a value, which passes by.

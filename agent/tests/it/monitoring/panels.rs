@@ -34,7 +34,7 @@ pub fn boards() -> Vec<(String, Value)> {
         })
         .collect();
     boards.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(boards.len(), 5);
+    assert_eq!(boards.len(), 6);
     boards
 }
 
