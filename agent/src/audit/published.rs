@@ -1,5 +1,6 @@
 //! The published numbers: an answer of `QueryService`, as cells.
 
+use crate::kafka::TopicPartition;
 use std::collections::BTreeMap;
 use streamgauge_proto::v1 as pb;
 
@@ -23,7 +24,7 @@ pub struct Published {
     /// Values by measure.
     pub cells: BTreeMap<CellId, BTreeMap<String, pb::MeasureValue>>,
     /// Next input offset by topic and partition: everything before it is in the answer, nothing from it on.
-    pub as_of: BTreeMap<(String, i32), i64>,
+    pub as_of: BTreeMap<TopicPartition, i64>,
     /// Highest event time of any partition in it.
     pub stream_time: Option<i64>,
 }
@@ -45,7 +46,11 @@ impl Published {
         };
         Published {
             cells: answer.rows.iter().map(cell).collect(),
-            as_of: answer.as_of.iter().map(|p| ((p.topic.clone(), p.partition), p.next_offset)).collect(),
+            as_of: answer
+                .as_of
+                .iter()
+                .map(|p| (TopicPartition::new(p.topic.as_str(), p.partition), p.next_offset))
+                .collect(),
             stream_time: answer.as_of.iter().filter_map(|p| p.stream_time.as_ref()).map(millis).max(),
         }
     }

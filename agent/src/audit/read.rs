@@ -31,11 +31,11 @@ pub fn read(
     clock: &Clock,
 ) -> Result<u64, ReadError> {
     let ends = recount.ends();
-    let topics: BTreeSet<&str> = ends.keys().map(|(topic, _)| topic.as_str()).collect();
+    let topics: BTreeSet<&str> = ends.keys().map(|of| &*of.topic).collect();
     let mut records = 0;
     for topic in topics {
-        let of_topic = ends.iter().filter(|((name, _), _)| name == topic);
-        let ends: BTreeMap<i32, i64> = of_topic.map(|((_, partition), &end)| (*partition, end)).collect();
+        let of_topic = ends.iter().filter(|(of, _)| &*of.topic == topic);
+        let ends: BTreeMap<i32, i64> = of_topic.map(|(of, &end)| (of.partition, end)).collect();
         records += read_topic(settings, topic, ends, recount, since, clock)?;
     }
     Ok(records)
@@ -53,7 +53,8 @@ fn read_topic(
     let mut reader = PartitionReader::create(settings, Isolation::ReadCommitted).map_err(failed("reader"))?;
     let starts = starts(&reader, topic, &mut ends, recount, since)?;
     // Partitions of which Kafka has dropped the beginning: their first record tells from when on it has all.
-    let mut cut: BTreeSet<i32> = starts.iter().filter(|start| start.cut).map(|start| start.partition.1).collect();
+    let mut cut: BTreeSet<i32> =
+        starts.iter().filter(|start| start.cut).map(|start| start.partition.partition).collect();
     let from: Vec<_> = starts.into_iter().map(|start| (start.partition, start.offset)).collect();
     if !from.is_empty() {
         reader.assign(&from).map_err(failed("assign"))?;
@@ -85,13 +86,13 @@ fn read_topic(
                 }
             }
             // What is left before the end are markers and records that were never committed.
-            Reading::End { partition } => ends.contains_key(&partition.1).then_some(partition.1),
+            Reading::End { partition } => ends.contains_key(&partition.partition).then_some(partition.partition),
             Reading::Error(error) if !is_passing(&error) => return Err(failed("read")(error)),
             Reading::Nothing | Reading::Error(_) => None,
         };
         if let Some(partition) = done {
             ends.remove(&partition);
-            reader.finish(&(Arc::from(topic), partition)).map_err(failed("unassign"))?;
+            reader.finish(&TopicPartition::new(topic, partition)).map_err(failed("unassign"))?;
         }
         if let (true, Some((&partition, &end))) = (clock.boot_time().since(heard) > PATIENCE, ends.first_key_value()) {
             let reason = reader.last_error().map(|error| format!(": {error}")).unwrap_or_default();
@@ -119,7 +120,8 @@ fn starts(
 ) -> Result<Vec<Beginning>, ReadError> {
     let failed = |what| move |error| ReadError::Kafka { what, error };
     let name: Arc<str> = topic.into();
-    let partitions: Vec<TopicPartition> = ends.keys().map(|partition| (name.clone(), *partition)).collect();
+    let partitions: Vec<TopicPartition> =
+        ends.keys().map(|partition| TopicPartition::new(name.clone(), *partition)).collect();
     let firsts = reader.beginnings(&partitions, CALL_TIMEOUT).map_err(failed("beginnings"))?;
     // An event of a window may have been written as long before it as it may be dated ahead.
     let earliest = since.map(|since| since.saturating_sub(recount.max_future_ms()));
@@ -130,7 +132,7 @@ fn starts(
     let mut starts = Vec::new();
     for partition in partitions {
         let first = firsts.get(&partition).copied().unwrap_or(0);
-        let end = ends.get(&partition.1).copied().unwrap_or(0);
+        let end = ends.get(&partition.partition).copied().unwrap_or(0);
         let offset = match &offsets {
             Some(offsets) => offsets.get(&partition).copied().flatten().unwrap_or(end),
             None => first,
@@ -139,7 +141,7 @@ fn starts(
             recount.begins_within();
         }
         if offset >= end {
-            ends.remove(&partition.1);
+            ends.remove(&partition.partition);
             continue;
         }
         starts.push(Beginning { cut: first > 0 && offset <= first, offset, partition });

@@ -4,6 +4,7 @@ use super::event::{Envelope, Event};
 use super::published::{CellId, Published, around};
 use super::registered::SchemaTexts;
 use crate::config::{Aggregate, Config, LabelField, Limits, OnLimit, Source, Window};
+use crate::kafka::TopicPartition;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a check compares.
@@ -23,7 +24,7 @@ pub struct Check {
     pub published: Published,
     pub(super) cells: BTreeMap<CellId, Vec<Tally>>,
     /// Stream time of each partition at the answer's offset.
-    pub(super) stream_times: BTreeMap<(String, i32), i64>,
+    pub(super) stream_times: BTreeMap<TopicPartition, i64>,
     /// Windows from here on are whole in what Kafka still has.
     pub(super) whole_from: i64,
     /// Reading began at the first record, so that it is known which keys came first.
@@ -31,7 +32,7 @@ pub struct Check {
     /// Events counted.
     pub events: u64,
     /// Of each partition, events whose key may yet give its place, and its counts, to another.
-    held: BTreeMap<(String, i32), BTreeMap<Vec<String>, Held>>,
+    held: BTreeMap<TopicPartition, BTreeMap<Vec<String>, Held>>,
 }
 
 /// The events of a key that has a place among a partition's keys.
@@ -73,7 +74,7 @@ impl Check {
     /// Takes an event of an aggregate whose new keys replace the longest unseen ones.
     fn hold(
         &mut self,
-        partition: &(String, i32),
+        partition: &TopicPartition,
         labels: &[String],
         time: i64,
         stream_time: i64,
@@ -174,7 +175,7 @@ pub struct Recount<'a> {
     aggregates: Vec<&'a Aggregate>,
     limits: &'a Limits,
     checks: Vec<Check>,
-    partitions: BTreeMap<(String, i32), Partition>,
+    partitions: BTreeMap<TopicPartition, Partition>,
     schemas: Box<SchemaTexts<'a>>,
 }
 
@@ -202,7 +203,7 @@ impl<'a> Recount<'a> {
     }
 
     /// Where reading of each partition ends: no check goes further.
-    pub fn ends(&self) -> BTreeMap<(String, i32), i64> {
+    pub fn ends(&self) -> BTreeMap<TopicPartition, i64> {
         let mut ends = BTreeMap::new();
         for (partition, &offset) in self.checks.iter().flat_map(|check| &check.published.as_of) {
             let end = ends.entry(partition.clone()).or_insert(offset);
@@ -239,7 +240,7 @@ impl<'a> Recount<'a> {
     }
 
     fn event(&mut self, envelope: &Envelope, offset: i64, event: &Event) {
-        let id = (envelope.topic.clone(), envelope.partition);
+        let id = TopicPartition::new(envelope.topic.as_str(), envelope.partition);
         let read = |aggregate: &&Aggregate| read(event, aggregate, self.limits.label_bytes);
         let all: Vec<Option<Read>> = self.aggregates.iter().map(read).collect();
         // One aggregate that cannot use it as it is makes it a strict source's dead letter, for all.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{self, Config, Window};
+use crate::kafka::TopicPartition;
 use streamgauge_proto::types::Timestamp;
 use streamgauge_proto::v1 as pb;
 
@@ -145,7 +146,7 @@ fn an_event_dated_ahead_of_its_record_makes_the_next_ones_no_later() {
     let check = recount.finish().remove(0);
     let counts: Vec<_> = check.cells.iter().map(|(id, tallies)| (id.window.unwrap().0, tallies[0].count)).collect();
     assert_eq!(counts, [(0, 2), (59 * MINUTE, 1)]);
-    assert_eq!(check.stream_times[&("t".to_owned(), 0)], 50_000);
+    assert_eq!(check.stream_times[&TopicPartition::new("t", 0)], 50_000);
 }
 
 #[test]

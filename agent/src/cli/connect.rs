@@ -8,7 +8,6 @@ use crate::kafka::{
 };
 use crate::sources::{self, Plans, changelog_topic};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,7 +79,7 @@ impl Look<'_> {
                         Err(error) => findings.bad(format!("changelog {changelog} cannot be read: {error}")),
                     }
                 }
-                input.push((Arc::from(topic), 0));
+                input.push(TopicPartition::new(topic, 0));
             }
             for line in super::stored::plan(self.config, source, &stored) {
                 findings.good(line);
@@ -189,7 +188,7 @@ impl Look<'_> {
     fn read(&self, topic: &str, findings: &mut Findings) {
         let denied = acl("Read", &format!("--topic {topic}"));
         let tried = PartitionReader::create(self.settings, Isolation::ReadCommitted).and_then(|mut reader| {
-            reader.assign(&[((Arc::from(topic), 0), 0)])?;
+            reader.assign(&[(TopicPartition::new(topic, 0), 0)])?;
             for _ in 0..READ_TRIES {
                 match reader.read(READ_WAIT) {
                     Reading::Record(_) | Reading::End { .. } => return Ok(true),

@@ -20,7 +20,7 @@ pub fn records(kafka: &Kafka, topic: &str, wanted: usize) -> anyhow::Result<Vec<
     let mut reader = PartitionReader::create(&settings, Isolation::ReadCommitted)?;
     let partitions = reader.partition_count(topic, CALL_TIMEOUT)?;
     let partitions = partitions.with_context(|| format!("there is no topic `{topic}`"))?;
-    let all: Vec<TopicPartition> = (0..partitions).map(|partition| (topic.into(), partition)).collect();
+    let all: Vec<TopicPartition> = TopicPartition::all_of(&topic.into(), partitions).collect();
     let (ends, beginnings) = (reader.ends(&all, CALL_TIMEOUT)?, reader.beginnings(&all, CALL_TIMEOUT)?);
     let mut left = BTreeMap::new();
     let mut from = Vec::new();
@@ -31,7 +31,7 @@ pub fn records(kafka: &Kafka, topic: &str, wanted: usize) -> anyhow::Result<Vec<
         let back = i64::try_from(wanted).unwrap_or(i64::MAX).saturating_mul(2).saturating_add(10);
         let start = end.saturating_sub(back).max(first);
         if start < end {
-            left.insert(partition.1, end);
+            left.insert(partition.partition, end);
             from.push((partition, start));
         }
     }
@@ -60,7 +60,7 @@ pub fn records(kafka: &Kafka, topic: &str, wanted: usize) -> anyhow::Result<Vec<
                     .then_some(record.partition())
             }
             // What is left before the end are markers and records that were never committed.
-            Reading::End { partition } => Some(partition.1),
+            Reading::End { partition } => Some(partition.partition),
             Reading::Nothing => {
                 silent += 1;
                 None

@@ -18,6 +18,7 @@ use crate::schemas::SchemaKeeper;
 use crate::server::{Door, Locks, PeerKeys};
 use crate::sources::{Plans, Sources};
 use crate::state::{Address, Checkpointer, Directory, Registry, StateDir};
+use crate::stop::Stop;
 use crate::telemetry::Metrics;
 use crate::topics::{Policy, Topics};
 use crate::worker::{Agent, WorkerError, WorkerStatus};
@@ -27,7 +28,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -201,7 +202,7 @@ impl Serving {
     /// # Errors
     /// The first reason why a worker ended early or could not stop in order.
     pub async fn stop(mut self) -> Result<(), WorkerError> {
-        self.agent.stopping.store(true, Ordering::Release);
+        self.agent.stop.request();
         // Its threads may wait for a broker: they end by themselves, or with the process.
         self.monitor.iter().for_each(|monitor| monitor.stop());
         // Beside the last commits: it may take as long as requests and brokers do.
@@ -324,7 +325,7 @@ fn assemble(
         metrics,
         clock,
         runtime: tokio::runtime::Handle::current(),
-        stopping: AtomicBool::new(false),
+        stop: Stop::new(),
         look_soon: AtomicBool::new(false),
         rejoin: AtomicBool::new(false),
         topics_given,
@@ -430,13 +431,13 @@ fn spawn_watch(agent: Arc<Agent>, directory: Arc<Directory>) -> io::Result<std::
             registry: agent.registry.clone(),
             clock: agent.clock.clone(),
         };
-        watch.run(|| agent.is_stopping());
+        watch.run(&agent.stop);
     })
 }
 
 /// Keeps this agent's replicas until it stops.
 fn spawn_replicas(agent: Arc<Agent>) -> io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name("replicas".into()).spawn(move || agent.replicas.run(|| agent.is_stopping()))
+    std::thread::Builder::new().name("replicas".into()).spawn(move || agent.replicas.run(&agent.stop))
 }
 
 /// Waits for SIGHUP, each time.

@@ -15,7 +15,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Names and ids of the aggregates that the last commits of a changelog list.
 pub fn listed(settings: &Settings, changelog: &str, partitions: i32) -> Result<BTreeSet<(String, u64)>, KafkaError> {
     let mut reader = PartitionReader::create(settings, Isolation::ReadCommitted)?;
-    let all: Vec<TopicPartition> = (0..partitions).map(|partition| (changelog.into(), partition)).collect();
+    let all: Vec<TopicPartition> = TopicPartition::all_of(&changelog.into(), partitions).collect();
     let ends = reader.ends(&all, CALL_TIMEOUT)?;
     let mut found = BTreeSet::new();
     for partition in all {

@@ -4,7 +4,8 @@
 use super::filter::Filter;
 use super::history::History;
 use super::lag::{self, GroupLag, Logs};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
+use crate::kafka::TopicPartition;
 use crate::kafka::cluster::{CallError, ClusterClient, EARLIEST, LATEST, LogOffset};
 use crate::kafka::{GroupDescription, TopicDescription};
 use parking_lot::Mutex;
@@ -16,7 +17,7 @@ use std::time::Duration;
 const LOOK_BACK: [i64; 7] = [30, 300, 3_600, 14_400, 43_200, 172_800, 604_800];
 /// How often the time around an offset is halved then, and how close is close enough.
 const HALVINGS: usize = 6;
-const CLOSE_MS: i64 = 2_000;
+const CLOSE: Duration = Duration::from_secs(2);
 
 /// What a collection found.
 #[derive(Clone, Debug, Default)]
@@ -103,7 +104,7 @@ pub fn one(
     let offsets = offsets?;
     let seen = client.describe_groups(&names, true, timeout)?.pop();
     let Some(seen) = seen.filter(|seen| seen.state != "Dead" || !offsets.is_empty()) else { return Ok(None) };
-    let assigned = seen.members.iter().flat_map(|member| &member.partitions).map(|(topic, _)| topic);
+    let assigned = seen.members.iter().flat_map(|member| &member.partitions).map(|of| &of.topic);
     let concerned: BTreeSet<_> = offsets.iter().map(|c| &c.topic).chain(assigned).collect();
     let mut topics = client.topics(timeout)?;
     topics.retain(|topic| concerned.contains(&topic.name));
@@ -117,16 +118,17 @@ pub fn one(
     Ok(Some((group, seen)))
 }
 
-fn partitions(topics: &[TopicDescription]) -> Vec<(Arc<str>, i32)> {
-    let of =
-        |topic: &TopicDescription| -> Vec<_> { topic.partitions.iter().map(|p| (topic.name.clone(), p.id)).collect() };
+fn partitions(topics: &[TopicDescription]) -> Vec<TopicPartition> {
+    let of = |topic: &TopicDescription| {
+        topic.partitions.iter().map(|p| TopicPartition::new(topic.name.clone(), p.id)).collect::<Vec<_>>()
+    };
     topics.iter().flat_map(of).collect()
 }
 
-fn note(history: &mut History, logs: &Logs, partitions: &[(Arc<str>, i32)], now: i64) {
-    for (topic, partition) in partitions {
+fn note(history: &mut History, logs: &Logs, partitions: &[TopicPartition], now: i64) {
+    for TopicPartition { topic, partition } in partitions {
         if let Some(high) = logs.log(topic, *partition).and_then(|log| log.high) {
-            history.of_mut(topic, *partition).note(now, high);
+            history.of_mut(topic, *partition).note(UnixMillis(now), high);
         }
     }
 }
@@ -146,14 +148,14 @@ fn look_back<'a>(
         return;
     }
     for seconds in LOOK_BACK.iter().rev() {
-        let time = now - seconds * 1_000;
+        let time = UnixMillis(now - seconds * 1_000);
         learn(client, history, logs, places.keys().map(|place| (place.clone(), time)).collect(), timeout);
     }
     for _ in 0..HALVINGS {
         let known = history.lock();
-        let middle = |((topic, partition), offset): (&(Arc<str>, i32), &i64)| {
-            let time = known.of(topic, *partition)?.between(*offset, CLOSE_MS)?;
-            Some(((topic.clone(), *partition), time))
+        let middle = |(place, offset): (&TopicPartition, &i64)| {
+            let time = known.of(&place.topic, place.partition)?.between(*offset, CLOSE)?;
+            Some((place.clone(), time))
         };
         let asked: Vec<_> = places.iter().filter_map(middle).collect();
         drop(known);
@@ -166,16 +168,16 @@ fn unknown<'a>(
     history: &mut History,
     logs: &Logs,
     wanted: impl Iterator<Item = (&'a Arc<str>, i32, i64)>,
-) -> BTreeMap<(Arc<str>, i32), i64> {
-    let mut places: BTreeMap<(Arc<str>, i32), i64> = BTreeMap::new();
+) -> BTreeMap<TopicPartition, i64> {
+    let mut places: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     for (topic, partition, offset) in wanted {
         let behind = logs.log(topic, partition).and_then(|log| log.high).is_some_and(|high| offset < high);
         if behind && history.of(topic, partition).is_none_or(|points| !points.reaches(offset)) {
-            let oldest = places.entry((topic.clone(), partition)).or_insert(offset);
+            let oldest = places.entry(TopicPartition::new(topic.clone(), partition)).or_insert(offset);
             *oldest = offset.min(*oldest);
         }
     }
-    places.retain(|(topic, partition), _| history.of_mut(topic, *partition).first_look_back());
+    places.retain(|place, _| history.of_mut(&place.topic, place.partition).first_look_back());
     places
 }
 
@@ -184,17 +186,18 @@ fn learn(
     client: &ClusterClient,
     history: &Mutex<History>,
     logs: &Logs,
-    asked: Vec<((Arc<str>, i32), i64)>,
+    asked: Vec<(TopicPartition, UnixMillis)>,
     timeout: Duration,
 ) {
     let times: HashMap<_, _> = asked.iter().cloned().collect();
-    let Ok(found) = client.log_offsets_at(&asked, timeout) else { return };
+    let at: Vec<_> = asked.into_iter().map(|(place, time)| (place, time.0)).collect();
+    let Ok(found) = client.log_offsets_at(&at, timeout) else { return };
     let mut known = history.lock();
-    for LogOffset { topic, partition, offset } in found {
+    for LogOffset { of, offset } in found {
         // No record since then: the high watermark was what it is.
-        let high = offset.or_else(|| logs.log(&topic, partition)?.high);
-        if let (Some(high), Some(time)) = (high, times.get(&(topic.clone(), partition))) {
-            known.of_mut(&topic, partition).add(vec![(*time, high)]);
+        let high = offset.or_else(|| logs.log(&of.topic, of.partition)?.high);
+        if let (Some(high), Some(time)) = (high, times.get(&of)) {
+            known.of_mut(&of.topic, of.partition).add(vec![(*time, high)]);
         }
     }
 }

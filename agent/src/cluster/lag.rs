@@ -1,6 +1,8 @@
 //! Lag from offsets. Never negative, and `None` where it is not known; a topic that is gone has none.
 
 use super::history::History;
+use crate::clock::UnixMillis;
+use crate::kafka::TopicPartition;
 use crate::kafka::cluster::{Committed, LogOffset};
 use crate::kafka::{GroupDescription, TopicDescription};
 use std::collections::HashMap;
@@ -36,7 +38,7 @@ impl Logs {
     }
 
     fn log_mut(&mut self, found: &LogOffset) -> Option<&mut Log> {
-        self.0.get_mut(&found.topic)?.get_mut(usize::try_from(found.partition).ok()?)
+        self.0.get_mut(&found.of.topic)?.get_mut(usize::try_from(found.of.partition).ok()?)
     }
 
     /// `None`: there is no such partition (any more).
@@ -126,7 +128,7 @@ pub fn group(
     for Committed { topic, partition, offset } in committed {
         let Some(log) = logs.log(topic, *partition) else { continue };
         let lag = partition_lag(*partition, Some(*offset), log, |offset| {
-            let at = history.of(topic, *partition)?.produced_at(offset)?;
+            let UnixMillis(at) = history.of(topic, *partition)?.produced_at(offset)?;
             Some(now.saturating_sub(at).max(0) as f32 / 1e3)
         });
         match topics.last_mut().filter(|last| last.topic == *topic) {
@@ -147,7 +149,7 @@ pub fn group(
 impl GroupLag {
     /// Adds partitions that a member has and of which nothing is committed.
     pub fn add_assigned(&mut self, seen: &GroupDescription, logs: &Logs) {
-        for (topic, partition) in seen.members.iter().flat_map(|member| &member.partitions) {
+        for TopicPartition { topic, partition } in seen.members.iter().flat_map(|member| &member.partitions) {
             let Some(log) = logs.log(topic, *partition) else { continue };
             let empty = partition_lag(*partition, None, log, |_| None);
             match self.topics.iter_mut().find(|t| t.topic == *topic) {
@@ -194,7 +196,7 @@ fn partition_lag(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::{GroupMember, PartitionDescription};
+    use crate::kafka::{GroupMember, PartitionDescription, TopicPartition};
 
     fn topic(name: &str, partitions: i32) -> TopicDescription {
         let partitions = (0..partitions).map(|id| PartitionDescription { id, ..Default::default() }).collect();
@@ -204,7 +206,7 @@ mod tests {
     fn logs(high: &[Option<i64>]) -> Logs {
         let mut logs = Logs::of([&topic("t", high.len() as i32), &topic("u", 1)]);
         let found = high.iter().enumerate();
-        let found = found.map(|(at, offset)| LogOffset { topic: "t".into(), partition: at as i32, offset: *offset });
+        let found = found.map(|(at, offset)| LogOffset { of: TopicPartition::new("t", at as i32), offset: *offset });
         logs.set_high(&found.collect::<Vec<_>>());
         logs
     }
@@ -239,7 +241,7 @@ mod tests {
     fn lag_in_seconds_is_the_age_of_the_oldest_message_left() {
         let mut history = History::default();
         for (at, high) in [(0, 0), (10_000, 10), (20_000, 30)] {
-            history.of_mut(&"t".into(), 0).note(at, high);
+            history.of_mut(&"t".into(), 0).note(UnixMillis(at), high);
         }
         let seconds = |offset| {
             let committed = committed(&[("t", 0, offset)]);
@@ -250,7 +252,8 @@ mod tests {
 
     #[test]
     fn what_is_assigned_without_an_offset_is_listed_without_a_lag() {
-        let members = vec![GroupMember { partitions: vec![("t".into(), 1), ("t".into(), 0)], ..Default::default() }];
+        let members =
+            vec![GroupMember { partitions: [1, 0].map(|p| TopicPartition::new("t", p)).into(), ..Default::default() }];
         let seen = GroupDescription { name: "g".into(), state: "Stable".into(), members, ..Default::default() };
         let logs = logs(&[Some(10), Some(3)]);
         let mut group = group("g", Some(&seen), &committed(&[("t", 0, 4)]), &logs, &History::default(), 0);

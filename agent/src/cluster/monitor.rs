@@ -12,6 +12,7 @@ use crate::clock::{BootTime, Clock};
 use crate::config::Watch;
 use crate::kafka::GroupDescription;
 use crate::kafka::cluster::{CallError, ClusterClient};
+use crate::stop::Stop;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,7 +54,7 @@ pub struct Monitor {
     lag: Topic<Result<Collected, CallError>>,
     history: Mutex<History>,
     demand: Semaphore,
-    stopping: AtomicBool,
+    stop: Stop,
 }
 
 /// A result that is renewed, counted by when its making began.
@@ -114,7 +115,7 @@ impl Monitor {
             lag: Topic::new(Ok(Collected::default())),
             history: Mutex::default(),
             demand: Semaphore::new(AT_ONCE),
-            stopping: AtomicBool::new(false),
+            stop: Stop::new(),
         }
     }
 
@@ -140,11 +141,11 @@ impl Monitor {
     /// If the system gives no thread.
     pub fn probe_with(self: &Arc<Self>, prober: Prober) -> std::io::Result<JoinHandle<()>> {
         let monitor = self.clone();
-        std::thread::Builder::new().name("cluster-probe".into()).spawn(move || prober.run(&monitor.stopping))
+        std::thread::Builder::new().name("cluster-probe".into()).spawn(move || prober.run(&monitor.stop))
     }
 
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        self.stop.request();
     }
 
     pub fn config(&self) -> &Watch {
@@ -224,7 +225,7 @@ impl Monitor {
 
     fn check_on(&self) {
         let mut last: Option<BootTime> = None;
-        while !self.stopping.load(Ordering::SeqCst) {
+        while !self.stop.is_requested() {
             self.client.serve(TICK);
             let passed = last.map_or(Duration::MAX, |last| self.clock.boot_time().since(last));
             let well = self.health.read().status == Status::Healthy;
@@ -253,7 +254,7 @@ impl Monitor {
 
     fn collect_on(&self) {
         let mut last: Option<BootTime> = None;
-        while !self.stopping.load(Ordering::SeqCst) {
+        while !self.stop.is_requested() {
             let passed = last.map_or(Duration::MAX, |last| self.clock.boot_time().since(last));
             let failed = self.lag.read().is_err();
             let due = if failed { self.config.lag.interval.min(SOON) } else { self.config.lag.interval };

@@ -2,14 +2,14 @@
 
 use crate::clock::{BootTime, Clock};
 use crate::config::Probe;
-use crate::kafka::PartitionDescription;
 use crate::kafka::Settings;
 use crate::kafka::cluster::{ClusterClient, LATEST};
 use crate::kafka::probe::{ProbeClient, Report};
+use crate::kafka::{PartitionDescription, TopicPartition};
+use crate::stop::Stop;
 use crate::telemetry::Metrics;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How often leaders are looked up.
@@ -93,11 +93,11 @@ impl Prober {
         })
     }
 
-    /// Probes until `stopping`; what goes wrong is logged once until it is right again.
-    pub fn run(mut self, stopping: &AtomicBool) {
+    /// Probes until it is told to stop; what goes wrong is logged once until it is right again.
+    pub fn run(mut self, stop: &Stop) {
         let mut complained = false;
-        while !stopping.load(Ordering::SeqCst) {
-            let Err(why) = self.rounds(stopping) else {
+        while !stop.is_requested() {
+            let Err(why) = self.rounds(stop) else {
                 complained = false;
                 continue;
             };
@@ -105,24 +105,24 @@ impl Prober {
                 tracing::warn!("the probe cannot use topic {}: {why}", self.config.topic);
             }
             let began = self.clock.boot_time();
-            while !stopping.load(Ordering::SeqCst) && self.clock.boot_time().since(began) < AGAIN {
+            while !stop.is_requested() && self.clock.boot_time().since(began) < AGAIN {
                 std::thread::sleep(READ);
             }
         }
     }
 
     /// Sends and reads until the partitions change.
-    fn rounds(&mut self, stopping: &AtomicBool) -> Result<(), String> {
+    fn rounds(&mut self, stop: &Stop) -> Result<(), String> {
         let mut partitions = self.partitions()?;
         let ids: Vec<i32> = partitions.iter().map(|partition| partition.id).collect();
         let topic: Arc<str> = self.config.topic.as_str().into();
-        let places: Vec<_> = ids.iter().map(|id| (topic.clone(), *id)).collect();
+        let places: Vec<_> = ids.iter().map(|id| TopicPartition::new(topic.clone(), *id)).collect();
         let ends = self.client.log_offsets(&places, LATEST, self.config.timeout).map_err(|error| error.to_string())?;
         // A partition whose leader does not answer is read from its beginning: what is not ours is skipped.
-        let from: Vec<_> = ends.iter().map(|end| (end.partition, end.offset.unwrap_or(0))).collect();
+        let from: Vec<_> = ends.iter().map(|end| (end.of.partition, end.offset.unwrap_or(0))).collect();
         self.messages.read_from(&from).map_err(|error| error.to_string())?;
         let (mut sent, mut looked) = (None, self.clock.boot_time());
-        while !stopping.load(Ordering::SeqCst) {
+        while !stop.is_requested() {
             let now = self.clock.boot_time();
             if sent.is_none_or(|at| now.since(at) >= self.config.interval) {
                 partitions.iter().for_each(|partition| self.send(partition));

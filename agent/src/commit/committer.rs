@@ -10,9 +10,9 @@ use crate::failpoint;
 use crate::kafka::{Delivered, TopicPartition, TransactionalProducer, TxnError};
 use crate::sources::changelog_topic;
 use crate::state::Committed;
+use crate::stop::Stop;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -86,12 +86,12 @@ impl Committer {
     }
 
     /// Ends the thread after the epoch under way; one that is not decided within `patience` is given up. `abandoned` is
-    /// the flag that it was started with.
-    pub fn join(mut self, patience: Duration, abandoned: &AtomicBool) {
+    /// the token that it was started with.
+    pub fn join(mut self, patience: Duration, abandoned: &Stop) {
         self.epochs = None;
         if let Err(RecvTimeoutError::Timeout) = self.outcomes.recv_timeout(patience) {
             tracing::warn!("the last commit is not decided; the next start finds out");
-            abandoned.store(true, Ordering::Release);
+            abandoned.request();
         }
         if let Some(thread) = self.thread.take() {
             // A panic in there has been reported by the panic hook.
@@ -244,8 +244,7 @@ impl Work {
     /// Offsets beyond the epoch's are of somebody who has taken over since: then nothing held here counts.
     fn was_committed(&self, epoch: &Epoch) -> Result<bool, Failure> {
         let moved = epoch.tasks.iter().filter(|task| task.next_offset > task.task.view.read().record().next_offset);
-        let moved: HashMap<TopicPartition, i64> =
-            moved.map(|task| ((task.task.id.topic.clone(), task.task.id.partition), task.next_offset)).collect();
+        let moved: HashMap<TopicPartition, i64> = moved.map(|task| (task.task.id.clone(), task.next_offset)).collect();
         if moved.is_empty() {
             return Ok(false);
         }
@@ -271,7 +270,7 @@ impl Work {
         for (task, sealed) in epoch.tasks.iter().zip(sealed) {
             let id = &task.task.id;
             let changelog = changelog_topic(self.settings.settings.group(), &id.topic);
-            let next = delivered.get(&(changelog, id.partition)).map(|offset| offset + 1);
+            let next = delivered.get(&TopicPartition::new(changelog, id.partition)).map(|offset| offset + 1);
             let removed: Vec<_> = sealed.removed.iter().map(|(entry, _)| entry.clone()).collect();
             let mut entries = Vec::with_capacity(sealed.entries.len());
             let mut written = Vec::with_capacity(sealed.entries.len() + removed.len());
@@ -312,7 +311,7 @@ mod tests {
 
     #[test]
     fn an_undecided_commit_is_what_all_of_its_offsets_say() {
-        let partition = |p: i32| -> TopicPartition { ("t".into(), p) };
+        let partition = |p: i32| TopicPartition::new("t", p);
         let moved = HashMap::from([(partition(0), 5), (partition(1), 7)]);
         let outcome = |now: [Option<i64>; 2]| {
             super::outcome(&moved, &HashMap::from([(partition(0), now[0]), (partition(1), now[1])]))
@@ -348,7 +347,7 @@ mod tests {
                 checkpointer: Checkpointer::start(clock.clone(), metrics.clone()).unwrap(),
                 clock: clock.clone(),
                 metrics: metrics.clone(),
-                abandoned: Arc::default(),
+                abandoned: Stop::new(),
             };
             let mut work = Work { settings, producer, letters: LetterLimits::default() };
             let epoch = Epoch { number: 1, assignment: 0, given_to: "member".into(), tasks: Vec::new(), bytes: 0 };

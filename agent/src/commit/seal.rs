@@ -136,7 +136,7 @@ fn offset_record(view: &View, epoch: &TaskEpoch, now: i64, sums: &Sums) -> Offse
     // Since when, and from which input offset on, stands beside them.
     let unknown = |p: &&AggregateProgress| {
         let id = AggregateId(p.id);
-        epoch.task.plan.aggregate(id).is_none() && !epoch.task.is_forgotten(id)
+        epoch.task.plan.aggregate(id).is_none() && !epoch.task.ownership.is_forgotten(id)
     };
     let foreign = before.aggregates.iter().filter(unknown).map(|progress| AggregateProgress {
         unknown_since_ms: if progress.unknown_since_ms == 0 { now } else { progress.unknown_since_ms },

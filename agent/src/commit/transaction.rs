@@ -10,7 +10,6 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::OwnedHeaders;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The longest sleep without a report; one that comes ends it.
@@ -36,11 +35,8 @@ impl Work {
         if failpoint::hit("commit.produced") {
             return Err(Failure::kafka("failpoint commit.produced"));
         }
-        let offsets: Vec<(TopicPartition, i64)> = epoch
-            .tasks
-            .iter()
-            .map(|task| ((task.task.id.topic.clone(), task.task.id.partition), task.next_offset))
-            .collect();
+        let offsets: Vec<(TopicPartition, i64)> =
+            epoch.tasks.iter().map(|task| (task.task.id.clone(), task.next_offset)).collect();
         let delivered = self.await_deliveries(&offsets, deadline).map_err(|failure| self.blame(epoch, failure))?;
         failpoint::hit("commit.delivered");
         // The metadata is fetched now: saved when the epoch was frozen, it would be refused after a rebalance for
@@ -227,7 +223,7 @@ impl Work {
     }
 
     pub(super) fn check_abandoned(&self) -> Result<(), Failure> {
-        if self.settings.abandoned.load(Ordering::Acquire) {
+        if self.settings.abandoned.is_requested() {
             return Err(Failure::Stop("stopped while a commit was undecided; the next start finds out".into()));
         }
         Ok(())
@@ -239,7 +235,7 @@ impl Work {
         let mut step = FIRST_ABORT_STEP;
         loop {
             match self.producer.abort(step) {
-                Err(TxnError::Retriable(detail)) if !self.settings.abandoned.load(Ordering::Acquire) => {
+                Err(TxnError::Retriable(detail)) if !self.settings.abandoned.is_requested() => {
                     tracing::debug!("abort undecided, asking again: {detail}");
                     self.take_reports(ABORT_STEP);
                     step = ABORT_STEP;

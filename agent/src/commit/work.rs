@@ -6,10 +6,10 @@ use crate::clock::Clock;
 use crate::config::{DeadLetters, Guarantee};
 use crate::kafka::{GroupConsumer, Identity, Settings, TransactionalProducer};
 use crate::state::{Checkpointer, Lease};
+use crate::stop::Stop;
 use crate::telemetry::Metrics;
 use rdkafka::error::RDKafkaErrorCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How one call to the transaction coordinator is bounded; it is repeated until the outcome is known.
@@ -28,8 +28,8 @@ pub struct CommitterSettings {
     pub checkpointer: Arc<Checkpointer>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
-    /// Set when nobody waits for an outcome any more: the process is to end.
-    pub abandoned: Arc<AtomicBool>,
+    /// Requested when nobody waits for an outcome any more: the process is to end.
+    pub abandoned: Stop,
 }
 
 /// Why an attempt ended without a commit.

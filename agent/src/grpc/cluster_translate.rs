@@ -117,7 +117,7 @@ pub fn group_in_full(lag: &GroupLag, seen: &GroupDescription) -> pb::ConsumerGro
     let mut answer = group(lag, true);
     let mut owners = HashMap::new();
     for member in &seen.members {
-        owners.extend(member.partitions.iter().map(|(topic, partition)| ((&**topic, *partition), &member.id)));
+        owners.extend(member.partitions.iter().map(|of| ((&*of.topic, of.partition), &member.id)));
     }
     for topic in &mut answer.topics {
         for partition in &mut topic.partitions {

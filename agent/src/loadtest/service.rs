@@ -133,7 +133,8 @@ impl LoadTests {
             return Ok(None);
         }
         let name: Arc<str> = spec.topic.as_str().into();
-        let partitions = topic.partitions.iter().map(|partition| (name.clone(), partition.id)).collect();
+        let partitions =
+            topic.partitions.iter().map(|partition| TopicPartition::new(name.clone(), partition.id)).collect();
         let test = Arc::new(Test {
             id: self.new_id(),
             started: self.clock.unix_millis(),

@@ -44,7 +44,7 @@ impl Before {
             if let (Some(begin), Some(end)) = (begin, end)
                 && end > begin
             {
-                open.insert(partition.1, end);
+                open.insert(partition.partition, end);
                 from.push((partition.clone(), begin));
             }
         }
@@ -66,7 +66,7 @@ impl Before {
                     }
                 }
                 // The last offsets may be those of a transaction's marker.
-                Reading::End { partition } => drop(open.remove(&partition.1)),
+                Reading::End { partition } => drop(open.remove(&partition.partition)),
                 Reading::Error(error) if !is_passing(&error) => return Err(said(&reader, &error.to_string())),
                 Reading::Error(_) | Reading::Nothing => {}
             }

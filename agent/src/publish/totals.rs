@@ -75,7 +75,7 @@ impl Publisher {
 /// Whether these partitions' totals may be shown: own ones under their lease, replicas once they have read all that there
 /// was when this agent was first to show them.
 fn may_show(publication: &Publication, tasks: &[Arc<Task>]) -> bool {
-    let has_passed = |task: &Task| publication.mark(&task.id).is_some_and(|mark| task.changelog_position() >= mark);
+    let has_passed = |task: &Task| publication.mark(&task.id).is_some_and(|mark| task.following.position() >= mark);
     tasks.iter().all(|task| if task.is_replica() { has_passed(task) } else { task.is_published() })
 }
 
@@ -127,7 +127,7 @@ mod tests {
         other.commit(0, &[event(T0, "/a", 200), event(T0, "/b", 200)], 0);
         let replica = other.task(0).clone();
         replica.set_phase(Phase::Replica { behind: Some(0) });
-        replica.set_changelog_position(10);
+        replica.following.reach(10);
         agent.reader.registry.insert_replica(replica);
         (agent, other)
     }
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(count(&agent), None, "the marks are not known yet");
         mark(&agent, 11);
         assert_eq!(count(&agent), None);
-        other.task(0).set_changelog_position(11);
+        other.task(0).following.reach(11);
         assert_eq!(count(&agent), Some(3));
     }
 
@@ -154,7 +154,7 @@ mod tests {
         let older = Agent::having(1..2, 2);
         let behind = older.task(0).clone();
         behind.set_phase(Phase::Replica { behind: Some(0) });
-        behind.set_changelog_position(10);
+        behind.following.reach(10);
         agent.reader.registry.insert_replica(behind);
         assert_eq!(count(&agent), None);
         agent.commit(0, &[event(T0, "/a", 200)], 0);

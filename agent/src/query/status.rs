@@ -152,7 +152,7 @@ pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 pub fn not_ready(registry: &Registry) -> Vec<String> {
     let reason = |task: Arc<Task>| match Condition::of(&task) {
         Condition::Replica => None,
-        Condition::Running => match (task.held_up(), task.awaits_schema()) {
+        Condition::Running => match (task.ownership.held_up(), task.ownership.awaits_schema()) {
             (Some(HeldUp { waited, why }), _) => {
                 Some(format!("{}: has waited {} s to be committed: {why}", task.id, waited.as_secs()))
             }
@@ -164,7 +164,7 @@ pub fn not_ready(registry: &Registry) -> Vec<String> {
         Condition::Restoring { done: Some(done) } => {
             Some(format!("{}: restoring its state, {:.0} % of the changelog read", task.id, done * 100.0))
         }
-        Condition::Restoring { done: None } => Some(match task.held_up() {
+        Condition::Restoring { done: None } => Some(match task.ownership.held_up() {
             Some(HeldUp { waited, why }) => {
                 format!("{}: has waited {} s to be restored: {why}", task.id, waited.as_secs())
             }

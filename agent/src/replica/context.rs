@@ -31,11 +31,11 @@ pub struct RestoreTask {
 
 impl RestoreTask {
     pub fn input(&self) -> TopicPartition {
-        (self.task.id.topic.clone(), self.task.id.partition)
+        self.task.id.clone()
     }
 
     pub fn changelog_partition(&self) -> TopicPartition {
-        (self.changelog.clone(), self.task.id.partition)
+        TopicPartition::new(self.changelog.clone(), self.task.id.partition)
     }
 }
 
@@ -72,7 +72,7 @@ impl Readers {
         // Whoever uses them asks again; this only opens the connections.
         for reader in [&readers.all, &readers.stable] {
             let partitions = reader.partition_count(topic, CALL_TIMEOUT).ok().flatten().unwrap_or(0);
-            let partitions: Vec<_> = (0..partitions).map(|partition| (Arc::from(topic), partition)).collect();
+            let partitions: Vec<_> = TopicPartition::all_of(&topic.into(), partitions).collect();
             let _ = reader.ends_each(&partitions, CALL_TIMEOUT);
         }
         Ok(readers)

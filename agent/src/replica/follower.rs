@@ -42,7 +42,7 @@ impl ChangelogFollower {
     }
 
     fn partition(&self, partition: i32) -> TopicPartition {
-        (self.changelog.clone(), partition)
+        TopicPartition::new(self.changelog.clone(), partition)
     }
 
     /// The high watermark of a changelog partition; `None` if there is no such partition yet.
@@ -63,7 +63,7 @@ impl ChangelogFollower {
         let partitions: Vec<_> = (0..count).map(|partition| self.partition(partition)).collect();
         let ends = self.all.ends(&partitions, CALL_TIMEOUT)?;
         let task = |partition| TaskId { topic: self.topic.clone(), partition };
-        Ok(ends.into_iter().map(|((_, partition), end)| (task(partition), end)).collect())
+        Ok(ends.into_iter().map(|(of, end)| (task(of.partition), end)).collect())
     }
 
     /// Reads a partition from this offset on.
@@ -103,9 +103,9 @@ impl ChangelogFollower {
     /// Takes the ends that the client has last heard of.
     pub fn look(&mut self) {
         let watermarks = self.reader.watermarks();
-        let of_this = watermarks.into_iter().filter(|((topic, _), _)| **topic == *self.changelog);
+        let of_this = watermarks.into_iter().filter(|(of, _)| of.topic == self.changelog);
         let followed = &self.followed;
-        self.seen = of_this.map(|((_, p), ends)| (p, ends)).filter(|(p, _)| followed.contains(p)).collect();
+        self.seen = of_this.map(|(of, ends)| (of.partition, ends)).filter(|(p, _)| followed.contains(p)).collect();
     }
 
     /// Ends of the partitions followed, as of the last look.

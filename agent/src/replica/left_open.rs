@@ -118,7 +118,7 @@ fn last_writers(
     let reader = PartitionReader::create(&context.settings, Isolation::ReadCommitted);
     let mut reader = reader.map_err(|error| error.to_string())?;
     let from: Vec<_> = open.iter().map(|(p, stable)| (p.clone(), (stable - LOOK_BACK).max(0))).collect();
-    let mut reading: HashMap<i32, i64> = open.iter().map(|((_, partition), stable)| (*partition, *stable)).collect();
+    let mut reading: HashMap<i32, i64> = open.iter().map(|(of, stable)| (of.partition, *stable)).collect();
     let mut writers: HashMap<i32, String> = HashMap::new();
     let mut batch = Batch::default();
     let began = context.clock.boot_time();

@@ -1,8 +1,9 @@
 //! Who is in the group, and who has what: read from Kafka's member list while somebody needs to know.
 
 use crate::clock::Clock;
-use crate::kafka::{Admin, GroupDescription, Settings, TopicPartition, advertised};
-use crate::state::{Directory, Group, Registry, TaskId};
+use crate::kafka::{Admin, GroupDescription, Settings, advertised};
+use crate::state::{Directory, Group, Registry};
+use crate::stop::Stop;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,13 +24,12 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Keeps the directory up to date until `stopping` says so. While this agent has every partition, Kafka is not asked.
-    pub fn run(&self, stopping: impl Fn() -> bool) {
+    /// Keeps the directory up to date until it is told to stop. While this agent has every partition, Kafka is not asked.
+    pub fn run(&self, stop: &Stop) {
         let mut admin = None;
         let mut last = None;
         let mut failing = false;
-        while !stopping() {
-            std::thread::sleep(LOOK);
+        while !stop.sleep(LOOK) {
             let since = last.map_or(EVERY, |last| self.clock.boot_time().since(last));
             let due = since >= EVERY && !self.has_everything();
             if !(due || since >= SOONEST && self.directory.take_wanted()) {
@@ -77,8 +77,7 @@ fn group_of(described: GroupDescription, before: &Group) -> Group {
     let state = described.state;
     let members = described.members.into_iter().filter_map(|member| {
         let address = advertised(&member.client_id)?.into();
-        let task = |(topic, partition): TopicPartition| TaskId { topic, partition };
-        Some((address, member.partitions.into_iter().map(task).collect()))
+        Some((address, member.partitions.into_iter().collect()))
     });
     let group = Group::new(members);
     let rebalancing = matches!(state.as_str(), "PreparingRebalance" | "CompletingRebalance");
@@ -89,11 +88,12 @@ fn group_of(described: GroupDescription, before: &Group) -> Group {
 mod tests {
     use super::*;
     use crate::kafka::GroupMember;
+    use crate::state::TaskId;
 
     fn described(state: &str, members: &[(&str, &[i32])]) -> GroupDescription {
         let member = |(client_id, partitions): &(&str, &[i32])| GroupMember {
             client_id: (*client_id).to_owned(),
-            partitions: partitions.iter().map(|p| ("t".into(), *p)).collect(),
+            partitions: partitions.iter().map(|p| TaskId::new("t", *p)).collect(),
             ..Default::default()
         };
         let members = members.iter().map(member).collect();

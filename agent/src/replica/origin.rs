@@ -79,7 +79,7 @@ impl Beginning {
         let all = PartitionReader::create(&self.settings, Isolation::ReadUncommitted)?;
         let mut stable = PartitionReader::create(&self.settings, Isolation::ReadCommitted)?;
         let count = stable.partition_count(&self.changelog, CALL_TIMEOUT)?.unwrap_or(0);
-        let partitions: Vec<TopicPartition> = (0..count).map(|partition| (self.changelog.clone(), partition)).collect();
+        let partitions: Vec<TopicPartition> = TopicPartition::all_of(&self.changelog, count).collect();
         // In this order: what was written before the first question is decided by the second one, or not.
         let marks = all.ends_each(&partitions, CALL_TIMEOUT);
         let ends = stable.ends_each(&partitions, CALL_TIMEOUT);

@@ -77,7 +77,7 @@ fn apply_all(work: &Receiver<Work>, done: &(impl Fn(PartitionRestore) + Sync)) {
     let mut restores: HashMap<i32, Box<PartitionRestore>> = HashMap::new();
     for work in work {
         match work {
-            Work::Begin(restore) => drop(restores.insert(restore.changelog().1, restore)),
+            Work::Begin(restore) => drop(restores.insert(restore.changelog().partition, restore)),
             Work::Apply(partition, records) => {
                 let Some(restore) = restores.get_mut(&partition) else { continue };
                 restore.apply(&records);
@@ -186,11 +186,11 @@ impl ChangelogReader<'_> {
         let task = restore.task().clone();
         self.send(thread, Work::Begin(Box::new(restore)));
         if from >= mark {
-            self.send(thread, Work::Finish(changelog.1));
+            self.send(thread, Work::Finish(changelog.partition));
             return None;
         }
         let reading = PartitionReading { task, from, mark, position: from, batch: Records::default(), thread };
-        self.open.insert(changelog.1, reading);
+        self.open.insert(changelog.partition, reading);
         Some((changelog, from))
     }
 

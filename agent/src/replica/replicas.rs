@@ -15,6 +15,7 @@ use crate::kafka::{Admin, Reading, Settings};
 use crate::publish::unmarked;
 use crate::sources::{Sources, changelog_topic};
 use crate::state::{Checkpointer, Directory, Lease, Pending, Phase, Registry, Task, TaskId};
+use crate::stop::Stop;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -85,13 +86,13 @@ impl Replicas {
         }
     }
 
-    /// Keeps the replicas until `stopping` says so, then closes their files.
-    pub fn run(&self, stopping: impl Fn() -> bool) {
+    /// Keeps the replicas until it is told to stop, then closes their files.
+    pub fn run(&self, stop: &Stop) {
         let mut work = Work { replicas: self, topics: HashMap::new(), admin: None, failed: HashMap::new() };
         let clock = &self.settings.clock;
         let (mut reconciled, mut looked): (Option<BootTime>, Option<BootTime>) = (None, None);
         let due = |last: Option<BootTime>, every| last.is_none_or(|last| clock.boot_time().since(last) >= every);
-        while !stopping() {
+        while !stop.is_requested() {
             if due(reconciled, RECONCILE) {
                 reconciled = Some(clock.boot_time());
                 work.reconcile();
@@ -102,7 +103,7 @@ impl Replicas {
                 looked = Some(clock.boot_time());
             }
             if !work.tail(lags) {
-                std::thread::sleep(IDLE_WAIT);
+                stop.sleep(IDLE_WAIT);
             }
         }
         let ids: Vec<TaskId> = self.held.lock().keys().cloned().collect();
@@ -234,7 +235,7 @@ impl Work<'_> {
                         applied.map_err(|error| (id, error.to_string()))
                     }
                     Reading::End { partition } => {
-                        let id = id(partition.1);
+                        let id = id(partition.partition);
                         self.replicas.at_end(&id).map_err(|error| (id, error))
                     }
                     // Something other than a record may have been served in its place.
@@ -315,7 +316,7 @@ impl Replicas {
                     }
                     let next = replay.changelog_next();
                     self.settings.checkpointer.committed(id, replay.take_changes().0, &record, Some(next));
-                    task.set_changelog_position(next);
+                    task.following.reach(next);
                     task.life.hear(self.settings.clock.boot_time());
                     task.committed();
                 }
@@ -357,7 +358,7 @@ impl Replicas {
         let (changes, is_file_empty) = replay.take_changes();
         let pending = Pending { changes, checkpoint, is_file_empty };
         self.settings.checkpointer.add_replica(&task, store, pending);
-        task.set_changelog_position(replay.changelog_next());
+        task.following.reach(replay.changelog_next());
         task.set_phase(Phase::Replica { behind: Some(0) });
         tracing::info!(replica = %id, "caught up; following");
         held.insert(id.clone(), Held { task: task.clone(), stage: Stage::Following(replay) });
@@ -382,8 +383,8 @@ impl Replicas {
         for (partition, ends) in follower.seen() {
             let id = TaskId { topic: follower.topic.clone(), partition: *partition };
             let Some(Held { task, stage: Stage::Following(_) }) = held.get(&id) else { continue };
-            task.set_changelog_position(ends.fetched);
-            let behind = (ends.high - task.changelog_position()).max(0) as u64;
+            task.following.reach(ends.fetched);
+            let behind = (ends.high - task.following.position()).max(0) as u64;
             task.set_phase(Phase::Replica { behind: Some(behind) });
         }
     }

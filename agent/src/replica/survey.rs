@@ -134,9 +134,9 @@ impl Survey {
             |asked, stable| {
                 asked.last_stable = Some(stable);
                 if !asked.is_stable() {
-                    let (topic, partition) = asked.task.changelog_partition();
+                    let changelog = asked.task.changelog_partition();
                     asked.obstacle = Some(format!(
-                        "an open transaction on {topic}/{partition} at offset {stable}; the brokers abort it after its timeout. If it stays: kafka-transactions.sh find-hanging"
+                        "an open transaction on {changelog} at offset {stable}; the brokers abort it after its timeout. If it stays: kafka-transactions.sh find-hanging"
                     ));
                 }
             },
@@ -212,8 +212,8 @@ impl Survey {
             match answers.get(&place) {
                 Some(Ok(offset)) => set(asked, *offset),
                 Some(Err(error)) if !is_passing(error) => lost.push((asked.task.input(), error.clone())),
-                Some(Err(error)) => asked.obstacle = Some(format!("{}/{}: {}", place.0, place.1, brief(error))),
-                None => asked.obstacle = Some(format!("{}/{}: no answer", place.0, place.1)),
+                Some(Err(error)) => asked.obstacle = Some(format!("{place}: {}", brief(error))),
+                None => asked.obstacle = Some(format!("{place}: no answer")),
             }
         }
         for (place, error) in lost {
@@ -247,7 +247,7 @@ impl Survey {
             return Vec::new();
         }
         let taken: Vec<Known> = self.asked.extract_if(.., |asked| asked.is_known()).filter_map(Asked::known).collect();
-        taken.iter().for_each(|known| known.task.task.set_held_up(None));
+        taken.iter().for_each(|known| known.task.task.ownership.set_held_up(None));
         taken
     }
 
@@ -268,7 +268,7 @@ impl Survey {
         }
         for asked in &self.asked {
             let held_up = asked.obstacle.clone().map(|why| HeldUp { waited, why });
-            asked.task.task.set_held_up(held_up);
+            asked.task.task.ownership.set_held_up(held_up);
         }
         self.asked.iter().find_map(|asked| Some((&asked.task, asked.obstacle.as_deref()?)))
     }
@@ -317,7 +317,7 @@ mod tests {
     impl Fake {
         fn each(&self, what: &'static str, of: &[TopicPartition], offset: impl Fn(i32) -> KafkaResult<i64>) -> Answers {
             self.asked.borrow_mut().push((what, of.len()));
-            of.iter().map(|place| (place.clone(), offset(place.1))).collect()
+            of.iter().map(|place| (place.clone(), offset(place.partition))).collect()
         }
 
         fn error(code: RDKafkaErrorCode) -> KafkaResult<i64> {
@@ -328,7 +328,7 @@ mod tests {
     impl Ask for Fake {
         fn group_offsets(&self, of: &[TopicPartition]) -> KafkaResult<HashMap<TopicPartition, Option<i64>>> {
             self.asked.borrow_mut().push(("group", of.len()));
-            if of.iter().any(|(_, partition)| self.pending_offsets.contains(partition)) {
+            if of.iter().any(|of| self.pending_offsets.contains(&of.partition)) {
                 return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OperationTimedOut));
             }
             Ok(of.iter().map(|place| (place.clone(), Some(7))).collect())
@@ -381,7 +381,7 @@ mod tests {
     }
 
     fn said(task: &RestoreTask) -> String {
-        task.task.held_up().map(|held_up| held_up.why).unwrap_or_default()
+        task.task.ownership.held_up().map(|held_up| held_up.why).unwrap_or_default()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::replay::{Replay, ReplayError};
 use crate::aggregate::samples::{Sent, aggregate, events, fold, plan};
 use crate::aggregate::{Plan, TaskState};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 use crate::commit::{OFFSET_RECORD_KEY, Sealed, TaskEpoch, seal};
 use crate::config::Aggregate;
 use crate::state::{Committed, Lease, Task, TaskId, View};
@@ -249,7 +249,7 @@ fn an_entry_that_cannot_be_read_matters_only_while_it_is_live() {
     same_as_view(replay(&first, &plan).unwrap().unwrap(), &before).unwrap();
     let last = [committing.changelog.clone(), bad(b"no cell")].concat();
     assert!(matches!(replay(&last, &plan), Err(ReplayError::Entry { .. })));
-    let reset = crate::replica::reset_record(None, 0, "", Default::default(), 0).encode_to_vec();
+    let reset = crate::replica::reset_record(None, 0, "", Default::default(), UnixMillis(0)).encode_to_vec();
     let reset = [last, vec![(OFFSET_RECORD_KEY.to_vec(), Some(reset))]].concat();
     assert_eq!(replay(&reset, &plan).unwrap().unwrap().aggregates().map(|(_, held)| held.entries()).sum::<u64>(), 0);
 }
@@ -258,7 +258,7 @@ fn an_entry_that_cannot_be_read_matters_only_while_it_is_live() {
 #[test]
 fn what_a_reset_left_behind_is_removed_by_the_next_commit() {
     let (plan, before) = committed(&[Sent::at(0, 0), Sent::at(3, 1), Sent::at(5, 2)], 1, aggregate());
-    let reset = crate::replica::reset_record(None, 0, "", Default::default(), 0).encode_to_vec();
+    let reset = crate::replica::reset_record(None, 0, "", Default::default(), UnixMillis(0)).encode_to_vec();
     let log = [before.changelog, vec![(OFFSET_RECORD_KEY.to_vec(), Some(reset))]].concat();
     for by in [plan.clone(), self::plan(Aggregate { name: "other".into(), ..aggregate() })] {
         let (mut replay, mut view) = (Replay::new(by.clone()), View::default());

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::aggregate::{Account, Concerns, Plan, Value};
 use crate::config::{Config, RecordField, Source};
-use crate::decode::{self, DecodeError, Decoded, Decoder, Outcome, Part, Schemas, too_far_ahead};
+use crate::decode::{self, DecodeError, Decoded, Decoder, Outcome, Part, Schemas, check_not_too_far_ahead};
 use hints::Hints;
 use summary::Counts;
 pub use summary::{AggregateSummary, LabelSummary, MeasureSummary, Summary};
@@ -177,12 +177,8 @@ impl<'a> Rehearsal<'a> {
 }
 
 fn event_of(source: &Source, plan: &Plan, counts: &mut Counts, event: &Decoded<'_>, timestamp: Option<i64>) -> Became {
-    if let Some(written) = timestamp
-        && too_far_ahead(event.time, written, source.max_future)
-    {
-        let ahead = (event.time - written) / 1000;
-        let detail = format!("event time is {ahead} s ahead of the record's timestamp");
-        return Became::DeadLetter { reason: "too_far_ahead", detail };
+    if let Err((reason, detail)) = check_not_too_far_ahead(event.time, timestamp, source.max_future) {
+        return Became::DeadLetter { reason, detail };
     }
     match plan.accounts(&event.values) {
         Err(why) => Became::DeadLetter { reason: why.reason.as_str(), detail: why.to_string() },

@@ -6,6 +6,7 @@ use super::{Changes, FORMAT_VERSION, Store, StoreError, Task, TaskId, View};
 use crate::aggregate::{AggregateId, Cell, EntryKey, KeyBytes};
 use crate::clock::{BootTime, Clock};
 use crate::failpoint;
+use crate::stop::Stop;
 use crate::telemetry::{Metrics, trim_heap};
 use parking_lot::{Mutex, RwLock};
 use std::borrow::Cow;
@@ -87,7 +88,7 @@ impl Whole {
 /// All tasks' files.
 pub struct Checkpointer {
     slots: Mutex<HashMap<TaskId, Arc<Slot>>>,
-    stopping: AtomicBool,
+    stop: Stop,
     clock: Clock,
     metrics: Arc<Metrics>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -97,7 +98,7 @@ impl Checkpointer {
     pub fn start(clock: Clock, metrics: Arc<Metrics>) -> std::io::Result<Arc<Checkpointer>> {
         let checkpointer = Arc::new(Checkpointer {
             slots: Mutex::default(),
-            stopping: AtomicBool::new(false),
+            stop: Stop::new(),
             clock,
             metrics,
             thread: Mutex::default(),
@@ -110,8 +111,7 @@ impl Checkpointer {
 
     fn run(&self) {
         let (mut written, mut trimmed) = (false, self.clock.boot_time());
-        while !self.stopping.load(Ordering::Acquire) {
-            std::thread::sleep(LOOK);
+        while !self.stop.sleep(LOOK) {
             let now = self.clock.boot_time();
             if written && now.since(trimmed) >= TRIM_EVERY {
                 trim_heap();
@@ -261,7 +261,7 @@ impl Checkpointer {
 
     /// Ends the thread; files are closed with [`Checkpointer::remove`].
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.stop.request();
         if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();
         }

@@ -4,12 +4,14 @@
 
 mod checkpointer;
 mod fingerprint;
+mod following;
 mod group;
 mod identity;
 mod input_ends;
 mod inspect;
 mod last_input;
 mod lease;
+mod ownership;
 mod publication;
 mod registry;
 mod signs_of_life;
@@ -25,10 +27,11 @@ pub use group::{Address, Directory, Group};
 pub use identity::{StateDir, StateDirError};
 pub use inspect::{AggregateContents, Contents};
 pub use lease::Lease;
+pub use ownership::HeldUp;
 pub use publication::{Publication, Through, WindowKind};
 pub use registry::Registry;
 pub use store::{Changes, FORMAT_VERSION, Store, StoreError};
-pub use task::{HeldUp, Phase, Task};
+pub use task::{Phase, Task};
 pub use task_id::TaskId;
 pub use topics::{SourceTopic, SourceTopics};
 pub use view::{AggregateView, Committed, View};

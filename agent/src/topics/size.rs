@@ -2,7 +2,6 @@
 
 use crate::kafka::{Isolation, PartitionReader, Settings, TopicDescription, TopicPartition};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The first offset that is still there, and the next one to be written.
@@ -14,19 +13,18 @@ pub struct Ends {
 
 /// The ends of every partition whose leader answers in time; none at all if this user may not read the topic.
 pub fn ends(settings: &Settings, topic: &TopicDescription, timeout: Duration) -> HashMap<i32, Ends> {
-    let name: Arc<str> = topic.name.clone();
     let led: Vec<TopicPartition> = topic
         .partitions
         .iter()
         .filter(|partition| partition.leader.is_some())
-        .map(|partition| (name.clone(), partition.id))
+        .map(|partition| TopicPartition::new(topic.name.clone(), partition.id))
         .collect();
     let Ok(reader) = PartitionReader::create(settings, Isolation::ReadUncommitted) else { return HashMap::new() };
     let Ok(oldest) = reader.beginnings(&led, timeout) else { return HashMap::new() };
     let Ok(current) = reader.ends(&led, timeout) else { return HashMap::new() };
-    let both = |((_, partition), &oldest): (&TopicPartition, &i64)| {
-        let current = *current.get(&(name.clone(), *partition))?;
-        Some((*partition, Ends { oldest, current }))
+    let both = |(of, &oldest): (&TopicPartition, &i64)| {
+        let current = *current.get(of)?;
+        Some((of.partition, Ends { oldest, current }))
     };
     oldest.iter().filter_map(both).collect()
 }

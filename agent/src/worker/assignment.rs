@@ -159,11 +159,11 @@ impl Worker<'_> {
 
     /// Takes tasks out, running or restoring. Returns the partitions whose records were being fetched.
     pub(super) fn drop_tasks(&mut self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
-        let gone = |id: &TaskId| partitions.iter().any(|(topic, p)| *topic == id.topic && *p == id.partition);
+        let gone = |id: &TaskId| partitions.contains(id);
         let (mut held, mut dropped) = (Vec::new(), Vec::new());
         for live in self.tasks.take_out(|live| gone(&live.task.id)) {
             if live.fetching != Fetching::NotYet {
-                held.push((live.task.id.topic.clone(), live.task.id.partition));
+                held.push(live.task.id.clone());
             }
             live.task.set_phase(Phase::Restoring { done: 0, of: 0 });
             dropped.push(live.task);
@@ -186,7 +186,7 @@ impl Worker<'_> {
     /// Starts restoring `partitions` on another thread, topic by topic.
     fn restore(&mut self, partitions: Vec<TopicPartition>) -> Result<(), WorkerError> {
         let mut by_topic: BTreeMap<Arc<str>, Vec<i32>> = BTreeMap::new();
-        for (topic, partition) in partitions {
+        for TopicPartition { topic, partition } in partitions {
             by_topic.entry(topic).or_default().push(partition);
         }
         for (topic, partitions) in by_topic {
@@ -264,10 +264,10 @@ impl Worker<'_> {
         // Beyond a gap it says nothing about the offset to go on from.
         let leader_epoch = record.leader_epoch.filter(|_| record.next_offset == next_offset);
         self.look_at_foreign(&task, &record, foreign, &mut state);
-        task.set_publish_from(publish_from);
+        task.ownership.publish_from(publish_from);
         self.agent.checkpointer.add(&task, owner_epoch, store, pending);
         task.set_phase(Phase::Running);
-        let partition = (task.id.topic.clone(), task.id.partition);
+        let partition = task.id.clone();
         let fetching = match is_new {
             true => Fetching::NotYet,
             false if self.consumer.assign(&partition, next_offset, leader_epoch)? => Fetching::Reads,
@@ -303,7 +303,7 @@ impl Worker<'_> {
         let Some(first) = unchecked else { return Ok(()) };
         self.tasks.put_last(first);
         for live in self.tasks.iter_mut().rev().filter(|live| live.fetching == Fetching::Unchecked) {
-            let partition = (live.task.id.topic.clone(), live.task.id.partition);
+            let partition = live.task.id.clone();
             let epoch = live.leader_epoch.unwrap_or(-1);
             if !self.consumer.check(&partition, live.next_offset, epoch)? {
                 break;

@@ -13,7 +13,7 @@ impl Worker<'_> {
         let mut paused = Vec::new();
         for live in &mut self.tasks {
             let Some(awaited) = &mut live.awaits else { continue };
-            let place = (live.task.id.topic.clone(), live.task.id.partition);
+            let place = live.task.id.clone();
             // A source that a reload has changed may need no schema any more.
             let needs = self.sources[live.source].plan.config.format.kind.needs_registry();
             let is_open = needs && self.agent.schemas.as_ref().is_none_or(|schemas| schemas.is_awaited(awaited.id));
@@ -28,7 +28,7 @@ impl Worker<'_> {
                     let epoch = live.leader_epoch.unwrap_or(-1);
                     tracing::info!(task = %live.task.id, offset = live.next_offset, "read again, schema {}", awaited.id);
                     live.awaits = None;
-                    live.task.set_awaits_schema(None);
+                    live.task.ownership.set_awaits_schema(None);
                     live.fetching = match self.consumer.check(&place, live.next_offset, epoch)? {
                         // It was found not to be committable meanwhile.
                         true if live.held.is_some() => {
@@ -42,7 +42,7 @@ impl Worker<'_> {
                 }
                 Fetching::Awaits | Fetching::Held | Fetching::NotYet | Fetching::Unchecked => {}
             }
-            live.task.set_awaits_schema(Some(HeldUp { waited, why: awaited.why.clone() }));
+            live.task.ownership.set_awaits_schema(Some(HeldUp { waited, why: awaited.why.clone() }));
         }
         if !paused.is_empty() {
             self.forget_pauses(&paused);

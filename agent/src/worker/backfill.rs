@@ -47,7 +47,7 @@ impl Backfill<'_> {
     /// Reads from the earliest record up to the state's offset. Returns how many there were.
     fn read(&self, restored: &Restored, state: &mut TaskState) -> Result<u64, WorkerError> {
         let task = &restored.task;
-        let partition: TopicPartition = (task.id.topic.clone(), task.id.partition);
+        let partition = task.id.clone();
         let end = restored.next_offset;
         let mut reader = PartitionReader::create(&self.agent.settings, Isolation::ReadCommitted)?;
         let Some(first) = self.first(&reader, &partition)?.filter(|&first| first < end) else { return Ok(0) };

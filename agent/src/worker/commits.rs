@@ -3,8 +3,7 @@
 use super::WorkerError;
 use crate::clock::BootTime;
 use crate::commit::{Committer, Epoch, Outcome, Pace};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::stop::Stop;
 use std::time::Duration;
 
 /// Waits between attempts grow from the commit interval to this while commits are aborted.
@@ -16,7 +15,7 @@ const CATCHING_UP: u32 = 4;
 pub(super) struct Commits {
     committer: Committer,
     /// Tells the committer that nobody waits any more.
-    abandoned: Arc<AtomicBool>,
+    abandoned: Stop,
     /// How much may go into one epoch.
     pub pace: Pace,
     /// Number of the last epoch.
@@ -30,7 +29,7 @@ pub(super) struct Commits {
 }
 
 impl Commits {
-    pub fn new(committer: Committer, abandoned: Arc<AtomicBool>, pace: Pace, now: BootTime) -> Commits {
+    pub fn new(committer: Committer, abandoned: Stop, pace: Pace, now: BootTime) -> Commits {
         Commits { committer, abandoned, pace, number: 0, frozen_at: now, under_way: None, aborts: 0 }
     }
 
@@ -119,9 +118,9 @@ impl Commits {
         epoch.tasks.len() == 1 && self.pace.misfits() >= 2 && epoch.bytes > self.pace.limit()
     }
 
-    /// Tells the committer whether nobody waits for an outcome any more.
-    pub fn abandon(&self, abandoned: bool) {
-        self.abandoned.store(abandoned, Ordering::Release);
+    /// Tells the committer that nobody waits for an outcome any more.
+    pub fn abandon(&self) {
+        self.abandoned.request();
     }
 
     /// Ends the committer after the epoch under way, or gives that up after `patience`.

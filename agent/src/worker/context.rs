@@ -7,6 +7,7 @@ use crate::replica::Replicas;
 use crate::schemas::SchemaKeeper;
 use crate::sources::{Plans, Sources};
 use crate::state::{Checkpointer, Registry, StateDir};
+use crate::stop::Stop;
 use crate::telemetry::Metrics;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -84,7 +85,7 @@ pub struct Agent {
     pub clock: Clock,
     /// Where the admin client's calls are waited for.
     pub runtime: tokio::runtime::Handle,
-    pub stopping: AtomicBool,
+    pub stop: Stop,
     /// A topic seems to be gone: look at the cluster before the next look is due.
     pub look_soon: AtomicBool,
     /// Partitions are nobody's: a worker is to leave the group and join it again.
@@ -108,6 +109,6 @@ impl Agent {
     }
 
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.stop.is_requested()
     }
 }

@@ -38,7 +38,9 @@ pub fn wait_until_free(agent: &Agent, identity: &Identity, status: &WorkerStatus
                 return Err(WorkerError::SecondProcess(identity.instance.clone()));
             }
             // A coordinator that does not answer proves nothing, however long it takes.
-            Some(false) | None => std::thread::sleep(LOOK),
+            Some(false) | None => {
+                agent.stop.sleep(LOOK);
+            }
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use crate::aggregate::{Event, TaskState, Value};
 use crate::clock::BootTime;
 use crate::commit::DeadLetter;
 use crate::config::{self, LetterPayload, RecordField, SourceDeadLetters};
-use crate::decode::{self, DecodeError, Decoded, Decoder, Outcome, Part, reach, too_far_ahead};
+use crate::decode::{self, DecodeError, Decoded, Decoder, Outcome, Part, check_not_too_far_ahead, reach};
 use crate::kafka::Record;
 use crate::sources::Source;
 use crate::state::Task;
@@ -255,12 +255,7 @@ fn fold_event(
     timestamp: Option<i64>,
     source: &config::Source,
 ) -> Result<bool, (&'static str, String)> {
-    if let Some(written) = timestamp
-        && too_far_ahead(decoded.time, written, source.max_future)
-    {
-        let ahead = (decoded.time - written) / 1000;
-        return Err(("too_far_ahead", format!("event time is {ahead} s ahead of the record's timestamp")));
-    }
+    check_not_too_far_ahead(decoded.time, timestamp, source.max_future)?;
     let time = decoded.time;
     // A record without a timestamp has nothing to be ahead of.
     let reach = timestamp.map_or(time, |written| reach(time, written, source.max_lead));

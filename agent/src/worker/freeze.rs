@@ -97,8 +97,7 @@ impl Worker<'_> {
             if live.fetching == Fetching::NotYet {
                 live.fetching = Fetching::Reads;
                 let next = live.next_offset;
-                let id = live.task.id.clone();
-                self.consumer.assign(&(id.topic, id.partition), next, None)?;
+                self.consumer.assign(&live.task.id, next, None)?;
             }
         }
         Ok(())
@@ -140,12 +139,11 @@ impl Worker<'_> {
             // What one task has folded cannot be committed in parts. So less of its input is folded: again, from the
             // last commit on, and only as far as the limit goes.
             AbortReason::TimedOut if too_large && !self.membership.answering => {
-                let partitions: Vec<_> = whose.into_iter().map(|id| (id.topic, id.partition)).collect();
                 tracing::warn!(
-                    ?partitions,
+                    partitions = ?whose,
                     "what was folded since the last commit does not fit into one: folding less"
                 );
-                self.drop_and_restore(&partitions)
+                self.drop_and_restore(&whose)
             }
             AbortReason::Fenced
             | AbortReason::Rebalancing

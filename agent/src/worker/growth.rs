@@ -15,7 +15,7 @@ use crate::state::{SourceTopic, SourceTopics, TaskId};
 use crate::stop::Stop;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use streamgauge_proto::storage::v1::OffsetRecord;
@@ -34,38 +34,37 @@ type Topics = BTreeMap<Arc<str>, SourceTopic>;
 
 /// A thread that looks at the source topics from time to time.
 pub(super) struct Watch {
-    ended: Arc<AtomicBool>,
+    stop: Stop,
     thread: JoinHandle<()>,
 }
 
 /// Starts the watch; one an agent is enough.
 pub(super) fn watch(agent: Arc<Agent>) -> std::io::Result<Watch> {
-    let ended = Arc::<AtomicBool>::default();
-    let flag = ended.clone();
+    let stop = agent.stop.child();
+    let stopped = stop.clone();
     let thread = std::thread::Builder::new().name("topics".into()).spawn(move || {
         let mut looks = Looks::new(&agent);
         let interval = interval(&agent);
-        while !flag.load(Ordering::Acquire) && !agent.is_stopping() {
+        while !stopped.is_requested() {
             let soon = looks.look();
             let wait = if soon { interval.min(SOON) } else { interval };
             let mut waited = Duration::ZERO;
             // A reload may want topics that nobody has looked for.
             while waited < wait && looks.plans == agent.plans().number && !agent.look_soon.swap(false, Ordering::AcqRel)
             {
-                if flag.load(Ordering::Acquire) || agent.is_stopping() {
+                if stopped.sleep(NAP) {
                     return;
                 }
-                std::thread::sleep(NAP);
                 waited += NAP;
             }
         }
     })?;
-    Ok(Watch { ended, thread })
+    Ok(Watch { stop, thread })
 }
 
 impl Watch {
     pub(super) fn end(self) {
-        self.ended.store(true, Ordering::Release);
+        self.stop.request();
         // A panic in there has been reported by the panic hook.
         let _ = self.thread.join();
     }
@@ -146,7 +145,7 @@ impl Looks<'_> {
                 prepare(agent, &topic)?;
             }
             topics.insert(topic.clone(), SourceTopic { partitions: info.partitions, began_at: None });
-            all.extend((0..info.partitions).map(|partition| (topic.clone(), partition)));
+            all.extend(TopicPartition::all_of(&topic, info.partitions));
         }
         let doubtful = self.keep_for_one_look(&plans, &before, &mut topics);
         let unknown = self.look_for_beginnings(&plans, &mut topics, &mut reader);
@@ -213,8 +212,7 @@ impl Looks<'_> {
         self.times += 1;
         let first = assigned.as_ref().and_then(BTreeSet::first);
         let ours = self.agent.registry.tasks();
-        let acts =
-            first.is_none_or(|(topic, p)| ours.iter().any(|task| task.id.topic == *topic && task.id.partition == *p));
+        let acts = first.is_none_or(|first| ours.iter().any(|task| task.id == *first));
         if self.times >= UNOWNED_LOOKS && acts {
             self.times = 0;
             tracing::warn!(
@@ -234,7 +232,7 @@ fn began_at(agent: &Agent, topic: &Arc<str>, reader: &mut PartitionReader) -> Op
         let view = task.view.read();
         return (view.record().format_version > 0).then(|| began_at(view.record()));
     }
-    let partition: TopicPartition = (changelog_topic(&agent.config.kafka.group_id, topic).into(), 0);
+    let partition = TopicPartition::new(changelog_topic(&agent.config.kafka.group_id, topic), 0);
     let end = reader.ends(std::slice::from_ref(&partition), CALL_TIMEOUT).ok()?.remove(&partition)?;
     last_record(reader, &partition, end).ok()?.as_ref().map(began_at)
 }

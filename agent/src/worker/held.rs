@@ -37,7 +37,7 @@ impl Worker<'_> {
         let is_partial = found.values().any(Option::is_none);
         let (mut paused, mut resumed) = (Vec::new(), Vec::new());
         for live in &mut self.tasks {
-            let place = (live.task.id.topic.clone(), live.task.id.partition);
+            let place = live.task.id.clone();
             match found.get(&place) {
                 Some(Some(why)) if is_partial || live.held.is_some() => {
                     if live.held.is_none() {
@@ -48,11 +48,11 @@ impl Worker<'_> {
                         }
                     }
                     let since = *live.held.get_or_insert(now);
-                    live.task.set_held_up(Some(HeldUp { waited: now.since(since), why: why.clone() }));
+                    live.task.ownership.set_held_up(Some(HeldUp { waited: now.since(since), why: why.clone() }));
                 }
                 Some(None) if live.held.take().is_some() => {
                     tracing::info!(task = %live.task.id, "its changelog takes writes again");
-                    live.task.set_held_up(None);
+                    live.task.ownership.set_held_up(None);
                     live.changed = true;
                     if live.fetching == Fetching::Held {
                         live.fetching = Fetching::Reads;

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn partitions(numbers: &[i32]) -> Vec<TopicPartition> {
-        numbers.iter().map(|&number| ("t".into(), number)).collect()
+        numbers.iter().map(|&number| TopicPartition::new("t", number)).collect()
     }
 
     fn member(id: &str) -> Option<MemberId> {

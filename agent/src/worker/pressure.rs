@@ -50,7 +50,7 @@ impl Worker<'_> {
     /// Pauses whatever is read and not paused yet, such as partitions that have just come.
     fn pause(&mut self) -> Result<(), WorkerError> {
         let read = self.tasks.iter().filter(|live| live.fetching == Fetching::Reads);
-        let read = read.map(|live| (live.task.id.topic.clone(), live.task.id.partition));
+        let read = read.map(|live| live.task.id.clone());
         let fresh = self.pauses.fresh(read);
         if fresh.is_empty() {
             return Ok(());
@@ -95,7 +95,7 @@ impl Worker<'_> {
             Ok(ends) => {
                 for live in &self.tasks {
                     let id = &live.task.id;
-                    if let Some(&end) = ends.get(&(id.topic.clone(), id.partition)) {
+                    if let Some(&end) = ends.get(&id.clone()) {
                         live.task.input.raise(end);
                     }
                 }

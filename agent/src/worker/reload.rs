@@ -74,7 +74,7 @@ impl Worker<'_> {
                 None => (None, SourceWork::new(new, self.agent)),
             });
         }
-        let mut again: Vec<_> = self.restores.ids().map(|id| (id.topic.clone(), id.partition)).collect();
+        let mut again: Vec<_> = self.restores.ids().cloned().collect();
         for live in &mut self.tasks {
             match plans.source_of(&live.task.id.topic) {
                 Some(at) if works[at].0 == Some(live.source) => live.source = at,
@@ -82,7 +82,7 @@ impl Worker<'_> {
                     let source = &plans.sources[at];
                     live.source = at;
                     if knows_stored(live, &source.plan) || wants_backfill(live, &source.plan) {
-                        again.push((live.task.id.topic.clone(), live.task.id.partition));
+                        again.push(live.task.id.clone());
                         continue;
                     }
                     let before = live.task.clone();
@@ -126,10 +126,10 @@ impl Worker<'_> {
             }
             if !known && carried_for(progress, record.written_at_ms, now) >= keep {
                 tracing::info!(task = %task.id, aggregate = progress.name, "state of an aggregate that the config no longer has is deleted");
-                task.forget(id);
+                task.ownership.forget(id);
             }
         }
-        state.forget(foreign.into_iter().filter(|entry| task.is_forgotten(entry.aggregate)));
+        state.forget(foreign.into_iter().filter(|entry| task.ownership.is_forgotten(entry.aggregate)));
     }
 }
 
@@ -160,7 +160,7 @@ fn replan_task(live: &mut LiveTask, source: Arc<str>, plan: Arc<Plan>) {
     let of = |id| counted.iter().find(|(known, _)| *known == id).map(|(_, counted)| *counted).unwrap_or_default();
     live.counted = plan.aggregates.iter().map(|aggregate| of(aggregate.id)).collect();
     for gone in live.state.replan(plan.clone()) {
-        live.task.forget(gone);
+        live.task.ownership.forget(gone);
     }
     live.task = Arc::new(live.task.with_plan(source, plan));
     live.tallied = false;

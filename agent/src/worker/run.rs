@@ -19,9 +19,10 @@ use crate::config::OnShutdown;
 use crate::kafka::{Batch, GroupConsumer, Identity, Polled, TopicPartition, TransactionalProducer, TxnError};
 use crate::sources::Plans;
 use crate::state::Lease;
+use crate::stop::Stop;
 use rdkafka::error::RDKafkaErrorCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A batch call waits this long for the batch to fill while something is to happen soon: a restore or a first commit.
@@ -102,7 +103,7 @@ impl<'a> Worker<'a> {
         initialise(agent, &producer, &status)?;
         let lease = Arc::new(Lease::new(agent.clock.clone(), agent.settings.lease()));
         let membership = Membership::default();
-        let abandoned = Arc::<AtomicBool>::default();
+        let abandoned = Stop::new();
         let committer = Committer::start(
             CommitterSettings {
                 settings: agent.settings.clone(),
@@ -191,7 +192,7 @@ impl<'a> Worker<'a> {
                         return Err(WorkerError::Truncated { task: live.task.id.to_string(), next });
                     }
                     tracing::error!(task = %live.task.id, "input offset out of range: {}", record.error_text());
-                    misplaced.push((live.task.id.topic.clone(), live.task.id.partition));
+                    misplaced.push(live.task.id.clone());
                 }
                 Some(code) => {
                     tracing::warn!(task = %live.task.id, "fetching: {code}");
@@ -205,7 +206,7 @@ impl<'a> Worker<'a> {
                     }
                     // The batch call has moved librdkafka's position past this offset; it has to be read all the same.
                     if record.offset() >= 0 {
-                        misplaced.push((live.task.id.topic.clone(), live.task.id.partition));
+                        misplaced.push(live.task.id.clone());
                     }
                 }
             }
@@ -246,11 +247,10 @@ impl<'a> Worker<'a> {
         match polled {
             Polled::Served => {}
             Polled::Error(error) => tracing::debug!(worker = self.identity.worker, "consumer: {error}"),
-            Polled::Stray((topic, partition)) => {
-                tracing::warn!(%topic, partition, "a record came past the worker's queue; reading it again");
-                let is_read = |live: &LiveTask| live.task.id.partition == partition && live.task.id.topic == topic;
-                if self.tasks.iter().any(is_read) {
-                    self.read_again(&[(topic, partition)])?;
+            Polled::Stray(stray) => {
+                tracing::warn!(partition = %stray, "a record came past the worker's queue; reading it again");
+                if self.tasks.iter().any(|live| live.task.id == stray) {
+                    self.read_again(&[stray])?;
                 }
             }
         }
@@ -298,7 +298,7 @@ impl<'a> Worker<'a> {
         let watermarks = self.consumer.watermarks();
         for live in &mut self.tasks {
             let id = &live.task.id;
-            if let Some(ends) = watermarks.get(&(id.topic.to_string(), id.partition)) {
+            if let Some(ends) = watermarks.get(id) {
                 live.task.input.set(ends.high, ends.last_stable);
                 // What it has to read is not read: silence would say that there is nothing.
                 if ends.is_fresh && live.held.is_none() && live.awaits.is_none() {
@@ -380,8 +380,8 @@ impl<'a> Worker<'a> {
             self.serve_closing()?;
         }
         while !self.restores.ended(BATCH_WAIT) && !late(self) {}
-        self.commits.abandon(late(self));
         if late(self) {
+            self.commits.abandon();
             Err(WorkerError::Commit("the group did not let this worker go in time".into()))
         } else {
             Ok(())

@@ -79,19 +79,19 @@ fn look(agent: &Agent, by_topic: BTreeMap<Arc<str>, Vec<i32>>) -> Found {
     let admin = Admin::create(&agent.settings, CALL_TIMEOUT).ok();
     for (topic, partitions) in by_topic {
         let changelog: Arc<str> = changelog_topic(&agent.config.kafka.group_id, &topic).into();
-        let places: Vec<_> = partitions.iter().map(|&partition| (changelog.clone(), partition)).collect();
+        let places: Vec<_> = partitions.iter().map(|&number| TopicPartition::new(changelog.clone(), number)).collect();
         let ends = reader.ends_each(&places, CALL_TIMEOUT);
         let replicas = reader.replicas(&changelog, CALL_TIMEOUT).unwrap_or_default();
         let settings = admin.as_ref().and_then(|admin| agent.runtime.block_on(admin.topic_settings(&changelog)).ok());
         let least = settings.and_then(|settings| settings.get("min.insync.replicas")?.parse().ok());
         for place in places {
             let why = match ends.get(&place) {
-                Some(Ok(_)) => too_few(replicas.get(&place.1).copied(), least),
+                Some(Ok(_)) => too_few(replicas.get(&place.partition).copied(), least),
                 Some(Err(error)) => Some(brief(error)),
                 None => Some("no answer".to_owned()),
             };
-            let why = why.map(|why| format!("{}/{}: {why}", place.0, place.1));
-            found.insert((topic.clone(), place.1), why);
+            let why = why.map(|why| format!("{place}: {why}"));
+            found.insert(TopicPartition::new(topic.clone(), place.partition), why);
         }
     }
     found

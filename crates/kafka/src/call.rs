@@ -254,6 +254,6 @@ impl Names {
             Some(known) if **known == *name => known.clone(),
             _ => self.0.insert(name.into()).clone(),
         };
-        (name, element.partition)
+        TopicPartition { topic: name, partition: element.partition }
     }
 }

@@ -13,7 +13,6 @@ use rdkafka_sys as sys;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a seek may take to be taken note of: the worker stands still meanwhile.
@@ -84,7 +83,7 @@ impl GroupConsumer {
             None => Polled::Served,
             Some(Ok(message)) => {
                 use rdkafka::Message;
-                Polled::Stray((message.topic().into(), message.partition()))
+                Polled::Stray(TopicPartition::new(message.topic(), message.partition()))
             }
             Some(Err(error)) => Polled::Error(error),
         }
@@ -120,7 +119,7 @@ impl GroupConsumer {
     /// record's place, see [`Record::is_truncation`]. False if it could not be asked, because it is away, say: then the
     /// partition is assigned and paused, and [`GroupConsumer::check`] is to ask again.
     pub fn assign(&self, at: &TopicPartition, offset: i64, leader_epoch: Option<i32>) -> KafkaResult<bool> {
-        let (topic, partition) = at;
+        let TopicPartition { topic, partition } = at;
         let name = CString::new(topic.as_bytes())?;
         // SAFETY: valid handle and name; the partition queue's reference is given back right away.
         unsafe {
@@ -146,7 +145,7 @@ impl GroupConsumer {
 
     /// Begins to read a partition that is assigned and paused, if the broker can be asked about the leader epoch.
     pub fn check(&self, at: &TopicPartition, offset: i64, leader_epoch: i32) -> KafkaResult<bool> {
-        let (topic, partition) = at;
+        let TopicPartition { topic, partition } = at;
         match self.seek_checked(&CString::new(topic.as_bytes())?, *partition, offset, leader_epoch) {
             RDKafkaErrorCode::NoError => self.resume(std::slice::from_ref(at)).map(|()| true),
             code => {
@@ -218,7 +217,7 @@ impl GroupConsumer {
             .map(|e| {
                 e.error()?;
                 let offset = e.offset().to_raw().filter(|&offset| offset >= 0);
-                Ok(((Arc::from(e.topic()), e.partition()), offset))
+                Ok((TopicPartition::new(e.topic(), e.partition()), offset))
             })
             .collect()
     }
@@ -228,7 +227,7 @@ impl GroupConsumer {
         self.consumer.commit(&list_with_offsets(offsets)?, CommitMode::Async)
     }
 
-    pub fn watermarks(&self) -> HashMap<(String, i32), Watermarks> {
+    pub fn watermarks(&self) -> HashMap<TopicPartition, Watermarks> {
         self.context().watermarks()
     }
 
@@ -241,13 +240,10 @@ impl GroupConsumer {
 
     /// The last stable offsets of these partitions, asked of the brokers.
     pub fn ends(&self, partitions: &[TopicPartition], timeout: Duration) -> KafkaResult<HashMap<TopicPartition, i64>> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for (topic, partition) in partitions {
-            list.add_partition_offset(topic, *partition, rdkafka::Offset::End)?;
-        }
-        let answer = self.consumer.offsets_for_times(list, timeout)?;
+        let answer = self.consumer.offsets_for_times(list_at(partitions, rdkafka::Offset::End)?, timeout)?;
         let found = answer.elements();
-        let known = found.iter().filter_map(|e| Some(((Arc::from(e.topic()), e.partition()), e.offset().to_raw()?)));
+        let known =
+            found.iter().filter_map(|e| Some((TopicPartition::new(e.topic(), e.partition()), e.offset().to_raw()?)));
         Ok(known.filter(|(_, offset)| *offset >= 0).collect())
     }
 
@@ -285,15 +281,21 @@ impl Drop for GroupConsumer {
 
 pub(super) fn list_of(partitions: &[TopicPartition]) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for (topic, partition) in partitions {
+    for TopicPartition { topic, partition } in partitions {
         list.add_partition(topic, *partition);
     }
     list
 }
 
+pub(super) fn list_at(partitions: &[TopicPartition], at: rdkafka::Offset) -> KafkaResult<TopicPartitionList> {
+    let mut list = list_of(partitions);
+    list.set_all_offsets(at)?;
+    Ok(list)
+}
+
 pub(super) fn list_with_offsets(offsets: &[(TopicPartition, i64)]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for ((topic, partition), offset) in offsets {
+    for (TopicPartition { topic, partition }, offset) in offsets {
         list.add_partition_offset(topic, *partition, rdkafka::Offset::Offset(*offset))?;
     }
     Ok(list)
@@ -386,7 +388,7 @@ mod tests {
         config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
         config.set("reconnect.backoff.max.ms", "100");
         let consumer = GroupConsumer::with(&config, Context::default(), &["t"]).unwrap();
-        let partition = ("t".into(), 0);
+        let partition = TopicPartition::new("t", 0);
         for _ in 0..3_000 {
             consumer.poll();
             if let Some(rebalance) = consumer.take_rebalance() {
@@ -434,7 +436,7 @@ mod tests {
         let member = member();
         let Member { consumer, partition, .. } = &member;
         assert!(!consumer.check(partition, 0, 0).unwrap(), "nobody fetches it");
-        assert!(!consumer.check(&("t".into(), 7), 0, 0).unwrap(), "there is none");
+        assert!(!consumer.check(&TopicPartition::new("t", 7), 0, 0).unwrap(), "there is none");
         assert!(consumer.assign(partition, 0, Some(0)).unwrap());
         let mut batch = Batch::default();
         let records = (0..600).map(|_| {

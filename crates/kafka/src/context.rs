@@ -1,7 +1,7 @@
 //! What librdkafka calls back into: logs, errors, statistics, rebalances, delivery reports.
 
 use super::rebalance::Rebalance;
-use super::stats;
+use super::{TopicPartition, stats};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -32,7 +32,7 @@ const SILENT_MICROS: i64 = 5_000_000;
 #[derive(Default)]
 pub struct Context {
     rebalances: Mutex<VecDeque<Rebalance>>,
-    watermarks: Mutex<HashMap<(String, i32), Watermarks>>,
+    watermarks: Mutex<HashMap<TopicPartition, Watermarks>>,
     fatal: Mutex<Option<(RDKafkaErrorCode, String)>>,
     last_error: Mutex<Option<String>>,
     unreachable: Mutex<Option<String>>,
@@ -51,7 +51,7 @@ impl Context {
     }
 
     /// Ends of the log of each assigned partition, from the client's last statistics.
-    pub fn watermarks(&self) -> HashMap<(String, i32), Watermarks> {
+    pub fn watermarks(&self) -> HashMap<TopicPartition, Watermarks> {
         self.watermarks.lock().clone()
     }
 
@@ -98,12 +98,13 @@ impl ClientContext for Context {
         let mut watermarks = self.watermarks.lock();
         watermarks.clear();
         for (name, topic) in statistics.topics {
+            let name: Arc<str> = name.into();
             for (partition, stats) in topic.partitions {
                 if stats.hi_offset >= 0 {
                     let (high, last_stable) = (stats.hi_offset, stats.ls_offset);
                     let is_fresh = answers.contains(&stats.leader);
                     let ends = Watermarks { high, last_stable, fetched: stats.next_offset, is_fresh };
-                    watermarks.insert((name.clone(), partition), ends);
+                    watermarks.insert(TopicPartition::new(name.clone(), partition), ends);
                 }
             }
         }
@@ -138,7 +139,7 @@ impl ConsumerContext for Context {
     /// Only notes what happened: the worker answers it right after the poll that ran this, with its tasks at hand.
     /// librdkafka waits for that answer (an assign or unassign call).
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let partitions = list.elements().iter().map(|e| (e.topic().into(), e.partition())).collect();
+        let partitions = list.elements().iter().map(|e| TopicPartition::new(e.topic(), e.partition())).collect();
         let rebalance = match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(partitions),
             _ if consumer.assignment_lost() => Rebalance::Lost(partitions),

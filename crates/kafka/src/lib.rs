@@ -21,6 +21,7 @@ mod rebalance;
 pub mod sender;
 mod settings;
 pub mod stats;
+mod topic_partition;
 mod txn_error;
 
 pub use admin::{Admin, AdminError, CallError, NewTopic, Setting, TopicAdmin, TopicInfo, TopicSeen, TopicSpec};
@@ -34,7 +35,5 @@ pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer,
 pub use reader::{Answers, Isolation, PartitionReader, ReadRecord, Reading, is_passing};
 pub use rebalance::Rebalance;
 pub use settings::{Identity, Settings, advertised};
+pub use topic_partition::TopicPartition;
 pub use txn_error::TxnError;
-
-/// A topic and a partition, as librdkafka names them.
-pub type TopicPartition = (std::sync::Arc<str>, i32);

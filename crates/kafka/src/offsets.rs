@@ -115,7 +115,7 @@ mod tests {
         let context = Context::shown(clients.client("test"));
         let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context).unwrap());
         let sender = OffsetSender::start(producer.clone()).unwrap();
-        let (second, offsets) = (Duration::from_secs(1), [(("t".into(), 0), 1)]);
+        let (second, offsets) = (Duration::from_secs(1), [(TopicPartition::new("t", 0), 1)]);
         let metadata = Arc::new(GroupMetadata::of(c"g").unwrap());
         producer.init_transactions(second * 10).unwrap();
         producer.begin_transaction().unwrap();

@@ -17,7 +17,7 @@ use streamgauge_core::config::Guarantee;
 /// What became of the records sent since the last transaction began.
 #[derive(Debug, Default)]
 pub struct Deliveries {
-    last_offset: HashMap<(String, i32), i64>,
+    last_offset: Delivered,
     failure: Option<DeliveryFailure>,
 }
 
@@ -56,7 +56,7 @@ impl Deliveries {
 
     fn end_run(&mut self, run: Option<Run>) {
         if let Some(Run { topic, partition, last, .. }) = run {
-            let offset = self.last_offset.entry((topic, partition)).or_insert(last);
+            let offset = self.last_offset.entry(TopicPartition::new(topic, partition)).or_insert(last);
             *offset = last.max(*offset);
         }
     }
@@ -71,7 +71,7 @@ struct Run {
 }
 
 /// Offset of the last record delivered to each partition in a transaction.
-pub type Delivered = HashMap<(String, i32), i64>;
+pub type Delivered = HashMap<TopicPartition, i64>;
 
 /// Why a record could not be handed to librdkafka.
 #[derive(Debug, thiserror::Error)]

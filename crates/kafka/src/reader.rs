@@ -1,7 +1,7 @@
 //! Reading partitions outside the group: a changelog to be replayed, or the ends of a log.
 
 use super::batch::{Batch, Record};
-use super::consumer::list_of;
+use super::consumer::{list_at, list_of};
 use super::{Context, Settings, TopicPartition, Watermarks};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -84,7 +84,7 @@ impl PartitionReader {
     }
 
     /// Ends of the partitions that are read, from the client's last statistics.
-    pub fn watermarks(&self) -> HashMap<(String, i32), Watermarks> {
+    pub fn watermarks(&self) -> HashMap<TopicPartition, Watermarks> {
         self.consumer.context().watermarks()
     }
 
@@ -92,7 +92,7 @@ impl PartitionReader {
     pub fn add(&mut self, partition: &TopicPartition, from: i64) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(1);
         let from = if from <= 0 { Offset::Beginning } else { Offset::Offset(from) };
-        list.add_partition_offset(&partition.0, partition.1, from)?;
+        list.add_partition_offset(&partition.topic, partition.partition, from)?;
         self.assigned.push(partition.clone());
         self.consumer.incremental_assign(&list)
     }
@@ -100,7 +100,7 @@ impl PartitionReader {
     /// Reads these partitions, of one topic, from these offsets on.
     pub fn assign(&mut self, from: &[(TopicPartition, i64)]) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(from.len());
-        for ((topic, partition), offset) in from {
+        for (TopicPartition { topic, partition }, offset) in from {
             let offset = if *offset <= 0 { Offset::Beginning } else { Offset::Offset(*offset) };
             list.add_partition_offset(topic, *partition, offset)?;
         }
@@ -118,10 +118,12 @@ impl PartitionReader {
         match self.consumer.poll(wait) {
             None => Reading::Nothing,
             Some(Ok(message)) => Reading::Record(ReadRecord(message)),
-            Some(Err(KafkaError::PartitionEOF(id))) => match self.assigned.iter().find(|(_, p)| *p == id) {
-                Some(partition) => Reading::End { partition: partition.clone() },
-                None => Reading::Nothing,
-            },
+            Some(Err(KafkaError::PartitionEOF(id))) => {
+                match self.assigned.iter().find(|assigned| assigned.partition == id) {
+                    Some(partition) => Reading::End { partition: partition.clone() },
+                    None => Reading::Nothing,
+                }
+            }
             Some(Err(error)) => Reading::Error(error),
         }
     }
@@ -180,11 +182,29 @@ impl PartitionReader {
         millis: i64,
         timeout: Duration,
     ) -> KafkaResult<HashMap<TopicPartition, Option<i64>>> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for (topic, partition) in partitions {
-            list.add_partition_offset(topic, *partition, Offset::Offset(millis.max(0)))?;
-        }
-        let answer = self.consumer.offsets_for_times(list, timeout)?;
+        self.offsets_at(partitions, Offset::Offset(millis.max(0)), timeout)
+    }
+
+    /// An end that is not there: the log is empty.
+    fn offsets(
+        &self,
+        partitions: &[TopicPartition],
+        at: Offset,
+        timeout: Duration,
+    ) -> KafkaResult<HashMap<TopicPartition, i64>> {
+        let found = self.offsets_at(partitions, at, timeout)?;
+        Ok(found.into_iter().map(|(partition, offset)| (partition, offset.unwrap_or(0))).collect())
+    }
+
+    /// What ListOffsets says of these partitions; it takes a timestamp, or -1 and -2 in the place of one for the end and
+    /// the beginning. `None` where there is no such offset.
+    fn offsets_at(
+        &self,
+        partitions: &[TopicPartition],
+        at: Offset,
+        timeout: Duration,
+    ) -> KafkaResult<HashMap<TopicPartition, Option<i64>>> {
+        let answer = self.consumer.offsets_for_times(list_at(partitions, at)?, timeout)?;
         answer
             .elements()
             .iter()
@@ -194,34 +214,7 @@ impl PartitionReader {
                     Offset::Offset(offset) => Some(offset),
                     _ => None,
                 };
-                Ok(((Arc::from(e.topic()), e.partition()), offset))
-            })
-            .collect()
-    }
-
-    fn offsets(
-        &self,
-        partitions: &[TopicPartition],
-        at: Offset,
-        timeout: Duration,
-    ) -> KafkaResult<HashMap<TopicPartition, i64>> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for (topic, partition) in partitions {
-            // ListOffsets takes -1 and -2 in the place of a timestamp for the end and the beginning.
-            list.add_partition_offset(topic, *partition, at)?;
-        }
-        let answer = self.consumer.offsets_for_times(list, timeout)?;
-        answer
-            .elements()
-            .iter()
-            .map(|e| {
-                e.error()?;
-                let offset = match e.offset() {
-                    Offset::Offset(offset) => offset,
-                    // An end that is not there: the log is empty.
-                    _ => 0,
-                };
-                Ok(((Arc::from(e.topic()), e.partition()), offset))
+                Ok((TopicPartition::new(e.topic(), e.partition()), offset))
             })
             .collect()
     }
@@ -231,7 +224,9 @@ impl PartitionReader {
     fn offsets_each(&self, partitions: &[TopicPartition], at: Offset, timeout: Duration) -> Answers {
         let error = match self.ask_each(partitions, at, timeout) {
             Ok(answers) => {
-                if let Some((topic, _)) = partitions.first().filter(|_| answers.values().any(Result::is_err)) {
+                if let Some(TopicPartition { topic, .. }) =
+                    partitions.first().filter(|_| answers.values().any(Result::is_err))
+                {
                     // A partition without a leader stays so for librdkafka until it looks again.
                     let _ = self.consumer.fetch_metadata(Some(topic), timeout);
                 }
@@ -259,18 +254,14 @@ impl PartitionReader {
     }
 
     fn ask_each(&self, partitions: &[TopicPartition], at: Offset, timeout: Duration) -> KafkaResult<Answers> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for (topic, partition) in partitions {
-            list.add_partition_offset(topic, *partition, at)?;
-        }
-        let answer = self.consumer.offsets_for_times(list, timeout)?;
+        let answer = self.consumer.offsets_for_times(list_at(partitions, at)?, timeout)?;
         let answers = answer.elements();
         let offset = |e: &TopicPartitionListElem<'_>| {
             e.error()?;
             let unanswered = KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetNotAvailable);
             e.offset().to_raw().filter(|offset| *offset >= 0).ok_or(unanswered)
         };
-        Ok(answers.iter().map(|e| ((Arc::from(e.topic()), e.partition()), offset(e))).collect())
+        Ok(answers.iter().map(|e| (TopicPartition::new(e.topic(), e.partition()), offset(e))).collect())
     }
 
     /// These partitions, all of one topic, by the broker that leads them now; `None`: nobody does.
@@ -279,13 +270,13 @@ impl PartitionReader {
         partitions: &[TopicPartition],
         timeout: Duration,
     ) -> KafkaResult<BTreeMap<Option<i32>, Vec<TopicPartition>>> {
-        let Some((topic, _)) = partitions.first() else { return Ok(BTreeMap::new()) };
+        let Some(TopicPartition { topic, .. }) = partitions.first() else { return Ok(BTreeMap::new()) };
         let metadata = self.consumer.fetch_metadata(Some(topic), timeout)?;
         let known = metadata.topics().iter().filter(|t| t.name() == &**topic).flat_map(|t| t.partitions());
         let leaders: HashMap<i32, i32> = known.map(|p| (p.id(), p.leader())).collect();
         let mut by_leader: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for place in partitions {
-            let leader = leaders.get(&place.1).copied().filter(|leader| *leader >= 0);
+            let leader = leaders.get(&place.partition).copied().filter(|leader| *leader >= 0);
             by_leader.entry(leader).or_default().push(place.clone());
         }
         Ok(by_leader)
@@ -356,7 +347,7 @@ fn parse_assignment(bytes: &[u8]) -> Option<Vec<TopicPartition>> {
         let length = u16::from_be_bytes(take(2)?.try_into().ok()?);
         let topic: Arc<str> = std::str::from_utf8(take(usize::from(length))?).ok()?.into();
         for _ in 0..number(take(4)?)? {
-            partitions.push((topic.clone(), number(take(4)?)?));
+            partitions.push(TopicPartition::new(topic.clone(), number(take(4)?)?));
         }
     }
     Some(partitions)
@@ -444,7 +435,7 @@ mod tests {
         config.set("enable.auto.offset.store", "false").set("fetch.wait.max.ms", "20");
         let consumer = config.create_with_context(Context::default()).unwrap();
         let mut reader = PartitionReader { consumer, assigned: Vec::new() };
-        let from: Vec<_> = (0..PARTITIONS).map(|partition| (("t".into(), partition), 0)).collect();
+        let from: Vec<_> = (0..PARTITIONS).map(|partition| (TopicPartition::new("t", partition), 0)).collect();
         reader.assign(&from).unwrap();
         let mut found = vec![Vec::new(); PARTITIONS as usize];
         for round in 0..6 {
@@ -462,7 +453,7 @@ mod tests {
     fn an_assignment_is_read_as_members_write_it_and_a_cut_one_is_none() {
         let bytes =
             [&[0, 3, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 2][..], &[0, 0, 0, 0, 0, 0, 0, 7], &[0, 0, 0, 0]].concat();
-        assert_eq!(parse_assignment(&bytes), Some(vec![("t".into(), 0), ("t".into(), 7)]));
+        assert_eq!(parse_assignment(&bytes), Some(vec![TopicPartition::new("t", 0), TopicPartition::new("t", 7)]));
         for cut in 0..bytes.len() - 4 {
             assert_eq!(parse_assignment(&bytes[..cut]), None, "{cut}");
         }

@@ -22,6 +22,10 @@ pub fn jump(millis: i64) {
     OFF.fetch_add(millis, Ordering::Relaxed);
 }
 
+/// Wall time in milliseconds since 1970, where an offset or another number that is no time stands beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixMillis(pub i64);
+
 /// A moment on `CLOCK_BOOTTIME`. Leases are measured on it, because a process that was stopped or a machine that was
 /// suspended must see the time that passed meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,8 +5,8 @@ use crate::clock::Clock;
 use crate::generate::{Generator, Pace, Rate};
 use crate::kafka::event_producer::{EventProducer, ProduceError};
 use crate::state::Registry;
+use crate::stop::Stop;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub struct Plan {
 /// The running thread.
 pub struct Producing {
     producer: Arc<EventProducer>,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     thread: Option<JoinHandle<Result<(), ProduceError>>>,
 }
 
@@ -42,7 +42,7 @@ impl Producing {
         registry: Arc<Registry>,
         clock: Clock,
     ) -> std::io::Result<Producing> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Stop::new();
         let line = Line {
             rate: match plan.rate {
                 EventRate::PerSecond(rate) => Rate::steady(rate),
@@ -72,7 +72,7 @@ impl Producing {
 
     /// Asks the thread to send nothing more.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
+        self.stop.request();
     }
 
     /// Whether every event that was sent has its report, now that no more come.
@@ -110,7 +110,7 @@ struct Line {
     begun_at: i64,
     producer: Arc<EventProducer>,
     registry: Arc<Registry>,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     clock: Clock,
 }
 
@@ -158,7 +158,7 @@ impl Line {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+        self.stop.is_requested()
     }
 }
 

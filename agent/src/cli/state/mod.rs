@@ -77,7 +77,7 @@ fn read_changelog(
     partition: &TopicPartition,
     mut each: impl FnMut(i64, &[u8], Option<&[u8]>),
 ) -> anyhow::Result<i64> {
-    let name = || format!("{}/{}", partition.0, partition.1);
+    let name = || partition.to_string();
     let one = std::slice::from_ref(partition);
     let ends = reader.ends(one, CALL_TIMEOUT).with_context(|| format!("the end of {}", name()))?;
     let end = ends.get(partition).copied().unwrap_or(0);

@@ -4,7 +4,7 @@
 
 use super::{CALL_TIMEOUT, directory, load, lock, read_changelog, reader};
 use crate::cli::human;
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 use crate::commit::OFFSET_RECORD_KEY;
 use crate::config::Config;
 use crate::kafka::{Admin, Identity, PartitionReader, SendError, Settings, TopicPartition, TransactionalProducer};
@@ -77,7 +77,7 @@ pub fn run(args: &ResetArgs) -> anyhow::Result<ExitCode> {
     nobody_runs(&config, &reader)?;
     let mut removed = 0;
     for plan in &plans {
-        removed += empty(&producer, &mut reader, plan).with_context(|| format!("{}/{}", plan.input.0, plan.input.1))?;
+        removed += empty(&producer, &mut reader, plan).with_context(|| plan.input.to_string())?;
     }
     if let Some(dir) = dir {
         let tasks = dir.path().join("tasks");
@@ -115,7 +115,7 @@ fn plan(config: &Config, reader: &PartitionReader, from: From) -> anyhow::Result
         let (Some(there), Some(log)) = (known.get(&topic), known.get(&changelog)) else { continue };
         let topic_id = admin.topic_ids(&[&topic]).ok().and_then(|mut ids| ids.remove(&topic)).unwrap_or_default();
         let partitions = there.partitions.min(log.partitions);
-        let input: Vec<TopicPartition> = (0..partitions).map(|p| (topic.as_str().into(), p)).collect();
+        let input: Vec<TopicPartition> = TopicPartition::all_of(&topic.as_str().into(), partitions).collect();
         let firsts = reader.beginnings(&input, CALL_TIMEOUT).with_context(|| topic.clone())?;
         let ends = reader.ends(&input, CALL_TIMEOUT).with_context(|| topic.clone())?;
         let origin = Origin {
@@ -127,7 +127,7 @@ fn plan(config: &Config, reader: &PartitionReader, from: From) -> anyhow::Result
         for input in input {
             let (first, end) = (firsts[&input], ends[&input]);
             plans.push(Plan {
-                changelog: (changelog.as_str().into(), input.1),
+                changelog: TopicPartition::new(changelog.as_str(), input.partition),
                 topic_id: topic_id.clone(),
                 origin: origin.clone(),
                 first,
@@ -144,7 +144,7 @@ fn plan(config: &Config, reader: &PartitionReader, from: From) -> anyhow::Result
 }
 
 fn describe(config: &Config, plans: &[Plan], dir: Option<&StateDir>) -> String {
-    let topics: HashSet<_> = plans.iter().map(|plan| &plan.changelog.0).collect();
+    let topics: HashSet<_> = plans.iter().map(|plan| &plan.changelog.topic).collect();
     let again: i64 = plans.iter().map(|plan| plan.end - plan.begin).sum();
     let gone: i64 = plans.iter().map(|plan| plan.first).sum();
     let mut out = format!(
@@ -189,7 +189,7 @@ fn empty(producer: &Producer, reader: &mut PartitionReader, plan: &Plan) -> anyh
     })?;
     let origin = last.as_ref().and_then(|record| record.origin.as_ref());
     check_origin(origin, &plan.origin.group_id, &plan.origin.topic)?;
-    let now = Clock::default().unix_millis();
+    let now = UnixMillis(Clock::default().unix_millis());
     let record = reset_record(last.as_ref(), plan.begin, &plan.topic_id, plan.origin.clone(), now).encode_to_vec();
     producer.write(&plan.changelog, &[], &record)?;
     let all: Vec<_> = keys.into_iter().collect();
@@ -211,12 +211,12 @@ impl Producer {
         Ok(Producer(producer))
     }
 
-    fn write(&self, (topic, partition): &TopicPartition, tombstones: &[Vec<u8>], record: &[u8]) -> anyhow::Result<()> {
+    fn write(&self, at: &TopicPartition, tombstones: &[Vec<u8>], record: &[u8]) -> anyhow::Result<()> {
         self.0.begin()?;
         for key in tombstones {
-            self.send(topic, *partition, key, None)?;
+            self.send(at, key, None)?;
         }
-        self.send(topic, *partition, OFFSET_RECORD_KEY, Some(record))?;
+        self.send(at, OFFSET_RECORD_KEY, Some(record))?;
         while self.0.in_flight() > 0 {
             self.0.poll(CALL_TIMEOUT);
         }
@@ -230,9 +230,9 @@ impl Producer {
         bail!("Kafka does not answer the commit; run the reset again")
     }
 
-    fn send(&self, topic: &str, partition: i32, key: &[u8], value: Option<&[u8]>) -> anyhow::Result<()> {
+    fn send(&self, at: &TopicPartition, key: &[u8], value: Option<&[u8]>) -> anyhow::Result<()> {
         loop {
-            match self.0.send(topic, Some(partition), Some(key), value, None) {
+            match self.0.send(&at.topic, Some(at.partition), Some(key), value, None) {
                 Err(SendError::QueueFull) => {
                     self.0.poll(CALL_TIMEOUT);
                 }

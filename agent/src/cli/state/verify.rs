@@ -75,7 +75,7 @@ fn verify(
         Ok(checkpoint) => checkpoint.unwrap_or_default(),
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let changelog: TopicPartition = (changelog_topic(&config.kafka.group_id, &id.topic).into(), id.partition);
+    let changelog = TopicPartition::new(changelog_topic(&config.kafka.group_id, &id.topic), id.partition);
     let mut verification = Verification::new(entries, &checkpoint);
     let end = read_changelog(reader, &changelog, |offset, key, value| verification.apply(offset, key, value))?;
     Ok(Ok(verification.finish(end, config.state.guarantee)))

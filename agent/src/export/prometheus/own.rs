@@ -29,11 +29,11 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher) {
     gauge(Name::LeaseHeld, &|task| Some(Number::Int(u64::from(task.is_published()))));
     gauge(Name::RestoreDone, &|task| restoring(task).map(|(done, _)| Number::Int(done)));
     gauge(Name::RestoreTarget, &|task| restoring(task).map(|(_, of)| Number::Int(of)));
-    let waiting = |task: &Task| task.held_up().map(|held_up| seconds(held_up.waited.as_millis() as i64));
+    let waiting = |task: &Task| task.ownership.held_up().map(|held_up| seconds(held_up.waited.as_millis() as i64));
     let runs = |task: &Task| matches!(task.phase(), Phase::Running);
     gauge(Name::RestoreWaiting, &|task| waiting(task).filter(|_| !runs(task)));
     gauge(Name::CommitWaiting, &|task| waiting(task).filter(|_| runs(task)));
-    let awaits = |task: &Task| task.awaits_schema().map(|awaits| seconds(awaits.waited.as_millis() as i64));
+    let awaits = |task: &Task| task.ownership.awaits_schema().map(|awaits| seconds(awaits.waited.as_millis() as i64));
     gauge(Name::SchemaWaiting, &awaits);
     write_replicas(page, reader);
     write_missing_topics(page, reader);

@@ -300,10 +300,24 @@ fn fits(payload: &[u8], limit: usize) -> Result<(), DecodeError> {
     }
 }
 
-/// Whether an event is dated further ahead of its record than `max_future` allows. All times in Unix milliseconds.
-pub fn too_far_ahead(event_time: i64, record_time: i64, max_future: Duration) -> bool {
+/// Whether an event may be counted for its time: one that is dated further ahead of its record than `max_future` allows is a
+/// dead letter. A record without a timestamp has nothing to be ahead of. All times in Unix milliseconds.
+///
+/// # Errors
+/// The dead letter's reason and detail.
+#[inline]
+pub fn check_not_too_far_ahead(
+    event_time: i64,
+    record_time: Option<i64>,
+    max_future: Duration,
+) -> Result<(), (&'static str, String)> {
+    let Some(written) = record_time else { return Ok(()) };
     let allowed = i64::try_from(max_future.as_millis()).unwrap_or(i64::MAX);
-    event_time > record_time.saturating_add(allowed)
+    if event_time <= written.saturating_add(allowed) {
+        return Ok(());
+    }
+    let ahead = (event_time - written) / 1_000;
+    Err(("too_far_ahead", format!("event time is {ahead} s ahead of the record's timestamp")))
 }
 
 /// How far an event moves stream time: to its own time, but no further than `max_lead` beyond its record's. One producer

@@ -1,5 +1,6 @@
 //! Consumer groups: which there are, who is in them, what they have committed.
 
+use super::super::TopicPartition;
 use super::super::call::{Aim, Call, Event, Names, Operation, code, elements, partitions, words};
 use super::super::described::{GroupDescription, groups_in};
 use super::{CallError, ClusterClient, answer};
@@ -212,7 +213,7 @@ fn committed_in(event: &Event) -> Result<Vec<Committed>, CallError> {
         };
         let all = partitions(sys::rd_kafka_group_result_partitions(*group)).iter().filter(fine);
         let committed = all.map(|e| {
-            let (topic, partition) = names.place(e);
+            let TopicPartition { topic, partition } = names.place(e);
             Committed { topic, partition, offset: e.offset }
         });
         Ok(committed.collect())

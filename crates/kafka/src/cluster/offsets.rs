@@ -1,11 +1,11 @@
 //! Ends and beginnings of many logs: one request for each leader, whatever the number of partitions.
 
+use super::super::TopicPartition;
 use super::super::call::{Aim, Names, Operation};
 use super::{CallError, ClusterClient, answer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use std::ffi::CString;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The high watermark: the offset of the next record.
@@ -16,8 +16,7 @@ pub const EARLIEST: i64 = -2;
 /// What was found in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOffset {
-    pub topic: Arc<str>,
-    pub partition: i32,
+    pub of: TopicPartition,
     /// `None`: its leader did not answer, or there is no such offset.
     pub offset: Option<i64>,
 }
@@ -30,7 +29,7 @@ impl ClusterClient {
     /// If there is no answer at all within `timeout`.
     pub fn log_offsets(
         &self,
-        of: &[(Arc<str>, i32)],
+        of: &[TopicPartition],
         time: i64,
         timeout: Duration,
     ) -> Result<Vec<LogOffset>, CallError> {
@@ -42,11 +41,7 @@ impl ClusterClient {
     ///
     /// # Errors
     /// If there is no answer at all within `timeout`.
-    pub fn log_offsets_at(
-        &self,
-        of: &[((Arc<str>, i32), i64)],
-        timeout: Duration,
-    ) -> Result<Vec<LogOffset>, CallError> {
+    pub fn log_offsets_at(&self, of: &[(TopicPartition, i64)], timeout: Duration) -> Result<Vec<LogOffset>, CallError> {
         if of.is_empty() {
             return Ok(Vec::new());
         }
@@ -55,7 +50,7 @@ impl ClusterClient {
         // SAFETY: everything is valid; the list is copied by the call and destroyed here.
         call.ask(operation, Aim::default(), |client, options, queue| unsafe {
             let list = sys::rd_kafka_topic_partition_list_new(of.len() as i32);
-            for ((topic, partition), time) in of {
+            for (TopicPartition { topic, partition }, time) in of {
                 let Ok(name) = CString::new(topic.as_bytes()) else { continue };
                 let element = sys::rd_kafka_topic_partition_list_add(list, name.as_ptr(), *partition);
                 (*element).offset = *time;
@@ -71,8 +66,7 @@ impl ClusterClient {
             let found = event.list(of, sys::rd_kafka_ListOffsets_result_infos).iter().filter_map(|info| {
                 let element = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*info).as_ref()?;
                 let fine = RDKafkaErrorCode::from(element.err) == RDKafkaErrorCode::NoError && element.offset >= 0;
-                let (topic, partition) = names.place(element);
-                Some(LogOffset { topic, partition, offset: fine.then_some(element.offset) })
+                Some(LogOffset { of: names.place(element), offset: fine.then_some(element.offset) })
             });
             Ok(found.collect())
         }
