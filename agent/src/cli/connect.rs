@@ -3,8 +3,8 @@
 
 use crate::config::{Config, Guarantee};
 use crate::kafka::{
-    Admin, Identity, Isolation, PartitionReader, Reading, Settings, TopicPartition, TopicSeen, TransactionalProducer,
-    is_passing,
+    Admin, Identity, Isolation, PartitionReader, Reading, Settings, TopicAdmin, TopicPartition, TopicSeen,
+    TransactionalProducer, is_passing,
 };
 use crate::sources::{self, Plans, changelog_topic};
 use std::collections::{BTreeSet, HashMap};
@@ -53,14 +53,14 @@ struct Look<'a> {
 impl Look<'_> {
     async fn all(&self, findings: &mut Findings) -> Result<(), String> {
         let servers = &self.config.kafka.bootstrap_servers;
-        let admin = Admin::create(self.settings, CALL_TIMEOUT)
-            .map_err(|e| format!("librdkafka refuses the properties: {e}"))?;
-        let topics = admin.topics().map_err(|error| {
-            let reason = admin.last_error().unwrap_or_else(|| error.to_string());
-            format!("Kafka at {servers} does not answer ({reason}); is it running, and are kafka.properties right?")
-        })?;
+        let refused = |error: String| format!("librdkafka refuses the properties: {error}");
+        // The first question is a client's that hears why nobody answers.
+        let topics = TopicAdmin::create(self.settings, CALL_TIMEOUT).map_err(refused)?.list();
+        let topics = topics.map_err(|error| format!("Kafka at {servers} cannot be used: {error}"))?;
+        let admin = Admin::create(self.settings, CALL_TIMEOUT).map_err(|error| refused(error.to_string()))?;
         findings.good(format!("Kafka at {servers} answers"));
-        let partitions: HashMap<String, i32> = topics.into_iter().map(|(name, info)| (name, info.partitions)).collect();
+        let partitions: HashMap<String, i32> =
+            topics.iter().map(|topic| (topic.name.to_string(), topic.partitions.len() as i32)).collect();
         let mut input = Vec::new();
         let plans = Plans::new(0, self.config);
         for (source, plan) in self.config.sources.iter().zip(&plans.sources) {

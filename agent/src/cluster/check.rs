@@ -13,8 +13,11 @@ pub fn check(client: &ClusterClient, clock: &Clock, before: &Health, timeout: Du
     let facts = facts(client, timeout).map_err(|error| {
         // What the client noticed meanwhile says why nobody answers.
         client.serve(Duration::ZERO);
-        let said = client.last_error().filter(|_| error.is_silence());
-        said.map_or_else(|| error.to_string(), |said| format!("{error} ({said})"))
+        match (client.unreachable(), client.last_error()) {
+            (Some(cause), _) if error.is_silence() => cause,
+            (None, Some(said)) if error.is_silence() => format!("{error} ({said})"),
+            _ => error.to_string(),
+        }
     });
     Health::judge(before, facts, clock.unix_millis(), clock.boot_time().since(began))
 }

@@ -166,7 +166,9 @@ mod tests {
     fn points_learnt_later_are_put_where_they_fit() {
         let apart = Duration::from_secs;
         let mut points = points(&[(100_000, 50), (130_000, 60)]);
-        points.add([(40_000, 20), (10_000, 10), (10_500, 10), (99_000, 70)].map(|(at, high)| (UnixMillis(at), high)).into());
+        points.add(
+            [(40_000, 20), (10_000, 10), (10_500, 10), (99_000, 70)].map(|(at, high)| (UnixMillis(at), high)).into(),
+        );
         assert_eq!(points.produced_at(10), Some(UnixMillis(10_500 + 2_950)));
         assert_eq!(points.produced_at(49), Some(UnixMillis(100_000)));
         assert_eq!(points.produced_at(9), None);

@@ -45,7 +45,7 @@ impl TopicError {
             CallError::Refused { code, reason } => refused(&what, topic, code, &one_line(&reason)),
             CallError::Unreachable(reason) => TopicError::new(
                 Kind::Unavailable,
-                format!("cannot {what}: no broker can be reached ({}); are they up?", one_line(&reason)),
+                format!("cannot {what}: Kafka cannot be used: {}", one_line(&reason)),
             ),
             CallError::Silent(timeout) => TopicError::new(
                 Kind::Deadline,
@@ -143,7 +143,7 @@ mod tests {
         check(answer(Code::InvalidConfig, "Unknown topic config name: a"), Kind::Invalid, "name: a;");
         check(answer(Code::ClusterAuthorizationFailed, "x"), Kind::Denied, "kafka-acls");
         check(answer(Code::NotController, "x"), Kind::Unavailable, "try again");
-        check(CallError::Unreachable("refused".into()), Kind::Unavailable, "(refused)");
+        check(CallError::Unreachable("refused".into()), Kind::Unavailable, "cannot be used: refused");
         check(CallError::Silent(Duration::from_secs(4)), Kind::Deadline, "within 4 s; look before you try it again");
     }
 

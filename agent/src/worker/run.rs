@@ -338,7 +338,7 @@ impl<'a> Worker<'a> {
         let found = match self.consumer.partitions(|topic| self.plans.source_of(topic).is_some(), TOPICS_TIMEOUT) {
             Ok(found) => found,
             Err(error) => {
-                let trouble = format!("no answer from Kafka at {servers}: {}", last_error.unwrap_or(error.to_string()));
+                let trouble = format!("Kafka at {servers} cannot be used: {}", last_error.unwrap_or(error.to_string()));
                 tracing::warn!("{trouble}");
                 self.status.set_trouble(Some(trouble));
                 return Ok(());
@@ -426,10 +426,8 @@ fn initialise(agent: &Agent, producer: &TransactionalProducer, status: &WorkerSt
             }
             Err(TxnError::Retriable(detail)) => {
                 let servers = &agent.config.kafka.bootstrap_servers;
-                let trouble = format!(
-                    "no answer from Kafka at {servers} yet ({}); is it running, and is kafka.bootstrap_servers right?",
-                    producer.last_error().unwrap_or(detail)
-                );
+                let trouble =
+                    format!("Kafka at {servers} cannot be used yet: {}", producer.last_error().unwrap_or(detail));
                 tracing::warn!("{trouble}");
                 status.set_trouble(Some(trouble));
             }

@@ -50,7 +50,7 @@ fn a_kafka_that_is_not_there_is_an_error_that_says_where() {
     let output = Command::new(program()).args(["validate", "--connect", "-c"]).arg(config).output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("Kafka at 127.0.0.1:1 does not answer"), "{text}");
+    assert!(text.contains("Kafka at 127.0.0.1:1 cannot be used: nothing listens at 127.0.0.1:1"), "{text}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod agent;
 mod audit;
 mod bad_starts;
 mod calls;
+mod causes;
 mod cluster;
 mod commits;
 mod connect;

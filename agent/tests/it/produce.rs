@@ -119,7 +119,7 @@ fn what_cannot_work_is_said_in_one_line() {
     let cases: [(&[&str], i32, &str); 3] = [
         (&["--property", "linger.ms=soon"], 64, "linger.ms"),
         (&password, 64, "sasl.secret"),
-        (&["--property", "bootstrap.servers=127.0.0.1:1"], 1, "127.0.0.1:1 does not answer"),
+        (&["--property", "bootstrap.servers=127.0.0.1:1"], 1, "127.0.0.1:1 cannot be used: nothing listens"),
     ];
     for (flags, code, message) in cases {
         let output = produce(&servers, flags);

@@ -11,7 +11,8 @@ pub use topics::NewTopic;
 
 use super::{Context, Settings};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NewTopicRequest, ResourceSpecifier, TopicReplication};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -58,7 +59,13 @@ pub struct Admin {
 impl Admin {
     /// `timeout` bounds each call.
     pub fn create(settings: &Settings, timeout: Duration) -> Result<Self, AdminError> {
-        Ok(Admin { client: settings.plain().create_with_context(Context::default())?, timeout })
+        let config = settings.plain();
+        Ok(Admin { client: config.create_with_context(Context::of(&config))?, timeout })
+    }
+
+    fn metadata(&self, topic: Option<&str>) -> KafkaResult<Metadata> {
+        let client = self.client.inner();
+        client.context().complaints.metadata(client, topic, self.timeout, || {})
     }
 
     fn options(&self) -> AdminOptions {
@@ -67,14 +74,14 @@ impl Admin {
 
     /// All topics of the cluster with their partition counts.
     pub fn topics(&self) -> Result<HashMap<String, TopicInfo>, AdminError> {
-        let metadata = self.client.inner().fetch_metadata(None, self.timeout)?;
+        let metadata = self.metadata(None)?;
         let fine = metadata.topics().iter().filter(|topic| topic.error().is_none());
         Ok(fine.map(|t| (t.name().to_owned(), TopicInfo { partitions: t.partitions().len() as i32 })).collect())
     }
 
     /// One topic, asked for by its name: tells one that is missing from one that this user may not see.
     pub fn look(&self, topic: &str) -> Result<TopicSeen, AdminError> {
-        let metadata = self.client.inner().fetch_metadata(Some(topic), self.timeout)?;
+        let metadata = self.metadata(Some(topic))?;
         let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(TopicSeen::Missing) };
         match found.error().map(RDKafkaErrorCode::from) {
             None => Ok(TopicSeen::Partitions(found.partitions().len() as i32)),
@@ -82,11 +89,6 @@ impl Admin {
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Ok(TopicSeen::Denied),
             Some(code) => Err(refusal(format!("look at topic {topic}"), code)),
         }
-    }
-
-    /// The latest trouble the client reported by itself.
-    pub fn last_error(&self) -> Option<String> {
-        self.client.inner().context().last_error()
     }
 
     /// Makes a topic; one that exists already is fine.

@@ -43,8 +43,9 @@ unsafe impl Sync for GroupConsumer {}
 impl GroupConsumer {
     /// Joins the group with a subscription to topics by name; without any, it waits for [`GroupConsumer::subscribe`].
     pub fn join(settings: &Settings, identity: &Identity, topics: &[&str]) -> KafkaResult<Self> {
-        let context = Context::shown(settings.clients().client("consumer"));
-        GroupConsumer::with(&settings.consumer(identity), context, topics)
+        let config = settings.consumer(identity);
+        let context = Context::shown(&config, settings.clients().client("consumer"));
+        GroupConsumer::with(&config, context, topics)
     }
 
     fn with(config: &ClientConfig, context: Context, topics: &[&str]) -> KafkaResult<Self> {

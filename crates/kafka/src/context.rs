@@ -1,5 +1,6 @@
 //! What librdkafka calls back into: logs, errors, statistics, rebalances, delivery reports.
 
+use super::cause::Complaints;
 use super::rebalance::Rebalance;
 use super::{TopicPartition, stats};
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Statistics, TopicPartitionList};
+use rdkafka::{ClientConfig, Statistics, TopicPartitionList};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -34,16 +35,20 @@ pub struct Context {
     rebalances: Mutex<VecDeque<Rebalance>>,
     watermarks: Mutex<HashMap<TopicPartition, Watermarks>>,
     fatal: Mutex<Option<(RDKafkaErrorCode, String)>>,
-    last_error: Mutex<Option<String>>,
-    unreachable: Mutex<Option<String>>,
+    pub(super) complaints: Complaints,
     /// Where this client's view of the brokers is shown.
     client: Arc<stats::Client>,
 }
 
 impl Context {
+    /// For a client that is made with `config`.
+    pub(super) fn of(config: &ClientConfig) -> Self {
+        Context { complaints: Complaints::of(config), ..Context::default() }
+    }
+
     /// For a client whose view of the brokers is shown among those of the same purpose.
-    pub(super) fn shown(client: Arc<stats::Client>) -> Self {
-        Context { client, ..Context::default() }
+    pub(super) fn shown(config: &ClientConfig, client: Arc<stats::Client>) -> Self {
+        Context { client, ..Context::of(config) }
     }
 
     pub(super) fn take_rebalance(&self) -> Option<Rebalance> {
@@ -62,18 +67,19 @@ impl Context {
 
     /// The latest error the client reported by itself (a broker that is down, a failed authentication).
     pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().clone()
+        self.complaints.last()
     }
 
     /// Why no broker can be reached, if that is what the client said last: refused, an unknown host, no authentication. A
     /// broker that takes connections and answers nothing is not among it.
     pub fn unreachable(&self) -> Option<String> {
-        self.unreachable.lock().clone()
+        self.complaints.unreachable()
     }
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.complaints.log(facility, message);
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
                 tracing::warn!(target: "librdkafka", facility, "{message}");
@@ -120,18 +126,7 @@ impl ClientContext for Context {
         } else {
             tracing::warn!(target: "librdkafka", "{reason}");
         }
-        match error.rdkafka_error_code() {
-            // It follows on the reason why, and says less.
-            Some(RDKafkaErrorCode::AllBrokersDown) => {}
-            Some(
-                RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::SSL
-                | RDKafkaErrorCode::Authentication,
-            ) => *self.unreachable.lock() = Some(reason.to_owned()),
-            _ => *self.unreachable.lock() = None,
-        }
-        *self.last_error.lock() = Some(reason.to_owned());
+        self.complaints.error(&error, reason);
     }
 }
 

@@ -51,8 +51,8 @@ pub fn copy_exactly_once(
     reader: &str,
     each: &mut dyn FnMut(&ReadRecord<'_>) -> Option<Outgoing>,
 ) -> KafkaResult<Copied> {
-    let producer: BaseProducer<Context> =
-        settings.copying_producer(&format!("{reader}-{from}")).create_with_context(Context::default())?;
+    let config = settings.copying_producer(&format!("{reader}-{from}"));
+    let producer: BaseProducer<Context> = config.create_with_context(Context::of(&config))?;
     // First of all: the positions of an earlier copy are settled when this comes back.
     producer.init_transactions(CALL_TIMEOUT)?;
     let consumer = reading(settings, reader)?;
@@ -90,7 +90,7 @@ pub fn left_to_copy(settings: &Settings, from: &str, reader: &str) -> KafkaResul
 fn reading(settings: &Settings, group: &str) -> KafkaResult<BaseConsumer<Context>> {
     let mut config = settings.reader(true);
     config.set("group.id", group);
-    config.create_with_context(Context::default())
+    config.create_with_context(Context::of(&config))
 }
 
 /// Begins where the group is; gives the end of each partition that has records left.

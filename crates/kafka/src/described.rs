@@ -2,6 +2,7 @@
 
 use super::TopicPartition;
 use super::call::{Event, Names, code, elements, partitions, words};
+use super::cause::Complaints;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataPartition;
@@ -63,8 +64,13 @@ pub fn is_internal(name: &str) -> bool {
 
 /// All topics by name, without their ids, as one broker sees them now. One with an error is left out: it is being deleted,
 /// or hidden from this user.
-pub fn all_topics(client: &Client<impl ClientContext>, timeout: Duration) -> KafkaResult<Vec<TopicDescription>> {
-    let metadata = client.fetch_metadata(None, timeout)?;
+pub fn all_topics(
+    client: &Client<impl ClientContext>,
+    complaints: &Complaints,
+    timeout: Duration,
+    serve: impl Fn(),
+) -> KafkaResult<Vec<TopicDescription>> {
+    let metadata = complaints.metadata(client, None, timeout, serve)?;
     let partition = |partition: &MetadataPartition| PartitionDescription {
         id: partition.id(),
         leader: Some(partition.leader()).filter(|id| *id >= 0),

@@ -7,10 +7,12 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
+use super::cause::Complaints;
 use streamgauge_runtime::clock::{BootTime, Clock};
 
 /// How long to wait for brokers that do not answer.
@@ -38,7 +40,7 @@ const DEFAULTS: [(&str, &str, &str); 9] = [
 pub enum ProduceError {
     #[error("librdkafka refuses the properties: {0}")]
     Properties(String),
-    #[error("Kafka at {servers} does not answer ({reason}); is it running, and does --bootstrap-servers name it?")]
+    #[error("Kafka at {servers} cannot be used: {reason}")]
     Unreachable { servers: String, reason: String },
     #[error("topic {topic} cannot be created: {reason}")]
     Create { topic: String, reason: String },
@@ -91,7 +93,7 @@ impl EventProducer {
         for (name, value) in properties {
             config.set(name, value);
         }
-        let producer = config.create_with_context(Reports::new(clock)?).map_err(refused)?;
+        let producer = config.create_with_context(Reports::new(Complaints::of(&config), clock)?).map_err(refused)?;
         let servers = config.get("bootstrap.servers").unwrap_or("no broker").to_owned();
         Ok(EventProducer { producer, config, servers })
     }
@@ -100,6 +102,8 @@ impl EventProducer {
     /// topic turns out to exist: see [`EventProducer::partitions`].
     pub async fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), ProduceError> {
         let failed = |reason: String| ProduceError::Create { topic: topic.to_owned(), reason };
+        // Says sooner than the admin client, and why, that there is nobody to ask.
+        self.metadata()?;
         let admin: AdminClient<DefaultClientContext> = self.config.create().map_err(refused)?;
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
         let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT)).request_timeout(Some(ADMIN_TIMEOUT));
@@ -118,8 +122,7 @@ impl EventProducer {
     pub fn partitions(&self, topic: &str) -> Result<usize, ProduceError> {
         let mut reason = "";
         for _ in 0..30 {
-            let metadata = self.producer.client().fetch_metadata(None, ADMIN_TIMEOUT);
-            let metadata = metadata.map_err(|_| self.unreachable())?;
+            let metadata = self.metadata()?;
             reason = match metadata.topics().iter().find(|t| t.name() == topic) {
                 None => "it does not exist, or this user may not see it",
                 Some(t) if t.partitions().is_empty() || t.partitions().iter().any(|p| p.leader() < 0) => {
@@ -132,9 +135,15 @@ impl EventProducer {
         Err(ProduceError::Topic { topic: topic.to_owned(), reason: reason.to_owned() })
     }
 
+    fn metadata(&self) -> Result<Metadata, ProduceError> {
+        let (client, complaints) = (self.producer.client(), &self.producer.context().complaints);
+        complaints.metadata(client, None, ADMIN_TIMEOUT, || {}).map_err(|_| self.unreachable())
+    }
+
     fn unreachable(&self) -> ProduceError {
-        let said = self.producer.context().last_error.lock().clone();
-        let reason = said.unwrap_or_else(|| format!("nothing came within {} s", ADMIN_TIMEOUT.as_secs()));
+        let said = self.producer.context().complaints.last();
+        let reason =
+            said.unwrap_or_else(|| format!("nothing came within {} s; is it running?", ADMIN_TIMEOUT.as_secs()));
         ProduceError::Unreachable { servers: self.servers.clone(), reason }
     }
 
@@ -181,21 +190,21 @@ impl EventProducer {
 
 /// Takes the delivery reports, on the producer's own thread.
 struct Reports {
+    complaints: Complaints,
     clock: Clock,
     start: BootTime,
     delivered: Mutex<Delivered>,
-    last_error: Mutex<Option<String>>,
 }
 
 impl Reports {
-    fn new(clock: Clock) -> Result<Self, ProduceError> {
+    fn new(complaints: Complaints, clock: Clock) -> Result<Self, ProduceError> {
         // 1 µs to 10 minutes with three digits; beyond that it says 10 minutes.
         let latency = Histogram::new_with_bounds(1, 600_000_000, 3);
         let latency = latency.map_err(|e| ProduceError::Histogram(e.to_string()))?;
         let start = clock.boot_time();
         let delivered =
             Delivered { acknowledged: 0, failed: 0, first_error: None, last_report: Duration::ZERO, latency };
-        Ok(Reports { clock, start, delivered: Mutex::new(delivered), last_error: Mutex::new(None) })
+        Ok(Reports { complaints, clock, start, delivered: Mutex::new(delivered) })
     }
 
     fn elapsed(&self) -> Duration {
@@ -204,11 +213,13 @@ impl Reports {
 }
 
 impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.complaints.log(facility, message);
+        DefaultClientContext.log(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        // "All brokers are down" follows on the reason why, and says less.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last_error.lock() = Some(reason.to_owned());
-        }
+        self.complaints.error(&error, reason);
     }
 }
 

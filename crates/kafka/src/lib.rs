@@ -4,6 +4,7 @@
 mod admin;
 mod batch;
 mod call;
+mod cause;
 pub mod cluster;
 mod consumer;
 mod context;

@@ -118,7 +118,7 @@ impl LoadProducer {
         // What was reported and not yet taken by us still counts there.
         config.set("queue.buffering.max.messages", (2 * options.in_flight).to_string());
         config.set("queue.buffering.max.kbytes", "1048576");
-        let producer: BaseProducer<Context> = config.create_with_context(Context::default())?;
+        let producer: BaseProducer<Context> = config.create_with_context(Context::of(&config))?;
         let name = CString::new(topic).map_err(|_| KafkaError::Subscription("a zero in the topic's name".into()))?;
         let queue = MainQueue::of(producer.client())?;
         // SAFETY: the client is valid; the handle is destroyed in `drop`, before it.

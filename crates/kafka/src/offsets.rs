@@ -112,7 +112,7 @@ mod tests {
         config.set("bootstrap.servers", cluster.bootstrap_servers()).set("transactional.id", "id");
         config.set("statistics.interval.ms", "20");
         let clients = Clients::default();
-        let context = Context::shown(clients.client("test"));
+        let context = Context::shown(&config, clients.client("test"));
         let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context).unwrap());
         let sender = OffsetSender::start(producer.clone()).unwrap();
         let (second, offsets) = (Duration::from_secs(1), [(TopicPartition::new("t", 0), 1)]);

@@ -92,7 +92,7 @@ pub fn end_transaction_of(
 ) -> KafkaResult<()> {
     const STEP: Duration = Duration::from_secs(1);
     let config = settings.ending_producer(transactional_id);
-    let producer: BaseProducer<Context> = config.create_with_context(Context::default())?;
+    let producer: BaseProducer<Context> = config.create_with_context(Context::of(&config))?;
     let mut left = timeout;
     loop {
         left = left.saturating_sub(STEP);
@@ -117,7 +117,7 @@ impl TransactionalProducer {
     /// At least once it is an idempotent producer whose transaction calls do nothing.
     pub fn create(settings: &Settings, identity: &Identity, guarantee: Guarantee) -> KafkaResult<Self> {
         let config = settings.producer(identity, guarantee);
-        let context = Context::shown(settings.clients().client("producer"));
+        let context = Context::shown(&config, settings.clients().client("producer"));
         let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context)?);
         let offsets = OffsetSender::start(producer.clone())
             .map_err(|error| KafkaError::ClientCreation(format!("cannot start a thread: {error}")))?;

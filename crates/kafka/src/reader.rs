@@ -73,14 +73,16 @@ pub struct PartitionReader {
 impl PartitionReader {
     pub fn create(settings: &Settings, isolation: Isolation) -> KafkaResult<Self> {
         let config = settings.reader(isolation == Isolation::ReadCommitted);
-        Ok(PartitionReader { consumer: config.create_with_context(Context::default())?, assigned: Vec::new() })
+        let consumer = config.create_with_context(Context::of(&config))?;
+        Ok(PartitionReader { consumer, assigned: Vec::new() })
     }
 
     /// The same, which also keeps an eye on the ends of what it reads: see [`PartitionReader::watermarks`].
     pub fn create_watching(settings: &Settings, isolation: Isolation) -> KafkaResult<Self> {
         let mut config = settings.reader(isolation == Isolation::ReadCommitted);
         config.set("statistics.interval.ms", "500");
-        Ok(PartitionReader { consumer: config.create_with_context(Context::default())?, assigned: Vec::new() })
+        let consumer = config.create_with_context(Context::of(&config))?;
+        Ok(PartitionReader { consumer, assigned: Vec::new() })
     }
 
     /// Ends of the partitions that are read, from the client's last statistics.

@@ -64,7 +64,6 @@ impl Settings {
         &self.kafka
     }
 
-    /// Views of the clients that these settings made.
     /// How long what a worker shows may be shown after its last commit began: less than the group's patience with it.
     pub fn lease(&self) -> Duration {
         self.kafka.session_timeout * 2 / 3
@@ -75,6 +74,7 @@ impl Settings {
         &self.kafka.group_id
     }
 
+    /// Views of the clients that these settings made.
     pub fn clients(&self) -> &Clients {
         &self.clients
     }

@@ -150,7 +150,7 @@ impl Direct {
         let said = self.client.last_error().unwrap_or_else(|| error.to_string());
         match error.is_silence() {
             true => {
-                anyhow!("Kafka at {} does not answer ({said}); is it running, and is that its address?", self.servers)
+                anyhow!("Kafka at {} cannot be used: {said}", self.servers)
             }
             false => anyhow!("{error}"),
         }

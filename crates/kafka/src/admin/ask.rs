@@ -2,6 +2,7 @@
 //! refuse, and rdkafka's own wrapper throws these words away.
 
 use super::super::call::{Aim, Call, Event, Operation, words};
+use super::super::cause::UNREACHABLE_AFTER;
 use super::super::{Context, Settings};
 use super::Admin;
 use rdkafka::client::Client;
@@ -13,8 +14,6 @@ use std::time::Duration;
 
 /// How often a waiting call looks whether any broker can be reached.
 const SLICE: Duration = Duration::from_millis(100);
-/// A call is given up early if no broker could be reached for this long since it began.
-const UNREACHABLE_AFTER: Duration = Duration::from_secs(3);
 
 /// Why a call has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,12 +43,18 @@ impl TopicAdmin {
     /// # Errors
     /// Which property librdkafka refuses, and not its value: that may be a password.
     pub fn create(settings: &Settings, timeout: Duration) -> Result<TopicAdmin, String> {
-        let producer = settings.plain().create_with_context(Context::default()).map_err(|error| match error {
+        let config = settings.plain();
+        let producer = config.create_with_context(Context::of(&config)).map_err(|error| match error {
             KafkaError::ClientConfig(_, reason, name, _) if !name.is_empty() => format!("{name}: {reason}"),
             KafkaError::ClientCreation(reason) => reason,
             other => other.to_string(),
         })?;
         Ok(TopicAdmin { producer, timeout })
+    }
+
+    /// Takes what the client has to tell: some lines for each attempt to connect.
+    pub(super) fn serve(&self) {
+        (0..64).for_each(|_| self.producer.poll(Duration::ZERO));
     }
 }
 
@@ -107,8 +112,7 @@ impl Asks for TopicAdmin {
     }
 
     fn unreachable(&self) -> Option<String> {
-        // Takes what the client has to tell.
-        (0..8).for_each(|_| self.producer.poll(Duration::ZERO));
+        self.serve();
         self.producer.context().unreachable()
     }
 }

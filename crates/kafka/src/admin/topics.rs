@@ -24,7 +24,8 @@ impl TopicAdmin {
     /// # Errors
     /// If no broker answers.
     pub fn list(&self) -> Result<Vec<TopicDescription>, CallError> {
-        all_topics(self.producer.client(), self.timeout).map_err(|error| self.no_answer(&error))
+        all_topics(self.producer.client(), &self.producer.context().complaints, self.timeout, || self.serve())
+            .map_err(|error| self.no_answer(&error))
     }
 
     fn no_answer(&self, error: &rdkafka::error::KafkaError) -> CallError {

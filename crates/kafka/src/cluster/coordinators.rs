@@ -5,6 +5,7 @@
 //! is a consumer with a group, which it never joins, because to such an answer a client without one ends the process
 //! (`rd_kafka_handle_OffsetFetch` asks for the coordinator of a group that is null).
 
+use super::super::cause::Complaints;
 use super::{CallError, ClusterContext};
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
@@ -34,7 +35,9 @@ impl Coordinators {
             while client.poll(std::time::Duration::ZERO).is_some() {}
             return Ok(client.clone());
         }
-        let made = self.config.create_with_context(ClusterContext::default());
+        let made = self
+            .config
+            .create_with_context(ClusterContext { complaints: Complaints::of(&self.config), ..Default::default() });
         let made: BaseConsumer<_> = made.map_err(|error: rdkafka::error::KafkaError| {
             CallError::new(what, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
         })?;

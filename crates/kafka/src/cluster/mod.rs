@@ -12,11 +12,11 @@ pub use nodes::{Node, Nodes};
 pub use offsets::{EARLIEST, LATEST, LogOffset};
 
 use super::call::{Call, Event};
+use super::cause::Complaints;
 use super::described::{TopicDescription, all_topics};
 use super::events::MainQueue;
 use super::{Settings, stats};
 use coordinators::Coordinators;
-use parking_lot::Mutex;
 use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -113,7 +113,8 @@ impl ClusterClient {
         config.set("socket.connection.setup.timeout.ms", "5000");
         let coordinators = Coordinators::new(config.clone(), &settings.kafka().group_id);
         config.set("statistics.interval.ms", "5000");
-        let context = ClusterContext { client: settings.clients().client(name), ..Default::default() };
+        let client = settings.clients().client(name);
+        let context = ClusterContext { client, complaints: Complaints::of(&config), ..Default::default() };
         let producer: BaseProducer<ClusterContext> = config.create_with_context(context)?;
         Ok(ClusterClient { queue: MainQueue::of(producer.client())?, producer, coordinators })
     }
@@ -128,9 +129,20 @@ impl ClusterClient {
         self.producer.context().trouble.swap(false, Ordering::Relaxed)
     }
 
+    /// Why no broker can be reached, if that is what the client said last.
+    pub fn unreachable(&self) -> Option<String> {
+        self.producer.context().complaints.unreachable()
+    }
+
+    /// Whether no broker can be reached, as of now.
+    fn complains(&self) -> bool {
+        self.serve(Duration::ZERO);
+        self.unreachable().is_some()
+    }
+
     /// The latest trouble the client reported by itself.
     pub fn last_error(&self) -> Option<String> {
-        self.producer.context().last_error.lock().clone()
+        self.producer.context().complaints.last()
     }
 
     /// Topics and their partitions as one broker sees them now.
@@ -138,9 +150,10 @@ impl ClusterClient {
     /// # Errors
     /// If no broker answers within `timeout`.
     pub fn topics(&self, timeout: Duration) -> Result<Vec<TopicDescription>, CallError> {
-        all_topics(self.producer.client(), timeout).map_err(|error| {
-            CallError::new("list the topics", error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
-        })
+        all_topics(self.producer.client(), &self.producer.context().complaints, timeout, || self.serve(Duration::ZERO))
+            .map_err(|error| {
+                CallError::new("list the topics", error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+            })
     }
 
     fn call(&self, timeout: Duration) -> Call<'_> {
@@ -150,14 +163,15 @@ impl ClusterClient {
 
 #[derive(Default)]
 struct ClusterContext {
+    complaints: Complaints,
     client: Arc<stats::Client>,
-    last_error: Mutex<Option<String>>,
     trouble: AtomicBool,
 }
 
 impl ClientContext for ClusterContext {
     /// What is wrong with the brokers is told by the health check; repeating each failed connection says no more.
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.complaints.log(facility, message);
         tracing::debug!(target: "librdkafka", facility, "{message}");
     }
 
@@ -168,9 +182,7 @@ impl ClientContext for ClusterContext {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", "{reason}");
         self.trouble.store(true, Ordering::Relaxed);
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last_error.lock() = Some(reason.to_owned());
-        }
+        self.complaints.error(&error, reason);
     }
 }
 

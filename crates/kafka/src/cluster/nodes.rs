@@ -41,7 +41,7 @@ impl ClusterClient {
         match answer(&call, DESCRIBE) {
             Ok(event) => Ok(nodes_in(&event)),
             // For some seconds after a broker has died, others may still name it as the controller.
-            Err(error) if error.is_silence() => self.nodes_by_any(timeout),
+            Err(error) if error.is_silence() && !self.complains() => self.nodes_by_any(timeout),
             Err(error) => Err(error),
         }
     }
@@ -50,7 +50,12 @@ impl ClusterClient {
         let failed = |error: KafkaError| {
             CallError::new(DESCRIBE, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::OperationTimedOut))
         };
-        let metadata = self.producer.client().fetch_metadata(None, timeout).map_err(failed)?;
+        let metadata = self
+            .producer
+            .context()
+            .complaints
+            .metadata(self.producer.client(), None, timeout, || self.serve(Duration::ZERO))
+            .map_err(failed)?;
         let mut call = self.call(timeout);
         metadata.brokers().iter().for_each(|broker| describe_cluster(&mut call, Some(broker.id())));
         let answers = metadata.brokers().iter().map_while(|_| call.next());
