@@ -61,9 +61,9 @@ impl Packing {
         out.clear();
         let read = match self {
             Packing::Gzip => within(flate2::read::MultiGzDecoder::new(payload), limit, out),
-            Packing::Zlib => within(flate2::read::ZlibDecoder::new(payload), limit, out),
+            Packing::Zlib => zlib_within(payload, limit, out),
             Packing::Zstd => zstd_within(payload, limit, out),
-            Packing::Lz4 => within(lz4_flex::frame::FrameDecoder::new(payload), limit, out),
+            Packing::Lz4 => lz4_within(payload, limit, out),
             Packing::Snappy => within(snap::read::FrameDecoder::new(payload), limit, out),
             Packing::SnappyBlocks => blocks(payload, limit, out),
         };
@@ -107,6 +107,58 @@ fn within(reader: impl Read, limit: usize, out: &mut Vec<u8>) -> io::Result<bool
     Ok(out.len() <= limit)
 }
 
+/// Room that is made for unpacked bytes at a time.
+const STEP: usize = 64 << 10;
+
+/// The reader of the library takes a stream that is cut short for one that has ended.
+fn zlib_within(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> io::Result<bool> {
+    let mut inflate = flate2::Decompress::new(true);
+    let mut rest = payload;
+    while out.len() <= limit {
+        out.reserve(STEP.min(limit + 1 - out.len()));
+        let (read, written) = (inflate.total_in(), out.len());
+        let status = inflate.decompress_vec(rest, out, flate2::FlushDecompress::None)?;
+        let taken = usize::try_from(inflate.total_in() - read).unwrap_or(rest.len());
+        rest = rest.get(taken..).unwrap_or_default();
+        match status {
+            flate2::Status::StreamEnd => return Ok(out.len() <= limit),
+            _ if taken == 0 && out.len() == written => return Err(cut_short()),
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+/// The same holds for frames of lz4: the mark at their end is looked for.
+fn lz4_within(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> io::Result<bool> {
+    let fits = within(lz4_flex::frame::FrameDecoder::new(payload), limit, out)?;
+    if fits && lz4_end(payload).is_none() {
+        return Err(cut_short());
+    }
+    Ok(fits)
+}
+
+/// Where the blocks of a frame end: behind a size of 0.
+fn lz4_end(payload: &[u8]) -> Option<usize> {
+    let flags = *payload.get(4)?;
+    let has = |bit: u8| flags & (1 << bit) != 0;
+    // Magic, flags, block descriptor, then what the flags announce, then a checksum of these.
+    let mut at = 6 + if has(3) { 8 } else { 0 } + if has(0) { 4 } else { 0 } + 1;
+    let checksum = if has(4) { 4 } else { 0 };
+    loop {
+        let size = payload.get(at..)?.first_chunk::<4>()?;
+        // The highest bit says that the block is not compressed.
+        match u32::from_le_bytes(*size) & 0x7fff_ffff {
+            0 => return Some(at + 4),
+            size => at = at.checked_add(4 + size as usize + checksum)?,
+        }
+    }
+}
+
+fn cut_short() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "it is cut short")
+}
+
 /// What a frame of zstd may ask for while it is read: 2^25 bytes.
 const WINDOW_LOG_MAX: u32 = 25;
 
@@ -118,12 +170,11 @@ fn zstd_within(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> io::Result<bo
 
 /// Magic, two versions, and blocks of snappy, each with its length before it.
 fn blocks(payload: &[u8], limit: usize, out: &mut Vec<u8>) -> io::Result<bool> {
-    let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "it is cut short");
-    let mut rest = payload.get(16..).ok_or_else(cut)?;
+    let mut rest = payload.get(16..).ok_or_else(cut_short)?;
     let mut decoder = snap::raw::Decoder::new();
     while !rest.is_empty() {
-        let (length, after) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
-        let (block, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or_else(cut)?;
+        let (length, after) = rest.split_first_chunk::<4>().ok_or_else(cut_short)?;
+        let (block, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or_else(cut_short)?;
         let start = out.len();
         let size = snap::raw::decompress_len(block)?;
         if size > limit.saturating_sub(start) {
@@ -213,6 +264,22 @@ mod tests {
             [&b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01"[..], &[0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 0x0f]]
                 .concat();
         assert_eq!(unpacked(&lies, 1 << 20), Err("unpacked_too_large"));
+    }
+
+    #[test]
+    fn what_is_cut_short_is_broken() {
+        let plain = "{\"a\": 1, \"b\": \"some text that is long enough\"}\n".repeat(40);
+        // Snappy's frames have no end: one that is cut between two chunks is whole.
+        for packing in [Packing::Gzip, Packing::Zlib, Packing::Zstd, Packing::Lz4] {
+            let packed = pack(packing, plain.as_bytes());
+            for end in 4..packed.len() {
+                let found = unpacked(&packed[..end], 1 << 20);
+                assert!(matches!(found, Err("bad_compression" | "empty")), "{packing:?}, {end} bytes: {found:?}");
+            }
+        }
+        // Copies from before its beginning, and no end: a fuzzer's.
+        let odd = [b"x\xda{".as_slice(), &[0x81; 30], b"+\x81\x81B@y\\\"\\n"].concat();
+        assert_eq!(unpacked(&odd, 1 << 20), Err("bad_compression"));
     }
 
     #[test]
