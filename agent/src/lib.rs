@@ -9,7 +9,7 @@
 //! The lowest rooms are crates of their own, so that the compiler holds their walls: `crates/core` is pure, `crates/kafka`
 //! knows librdkafka, `crates/runtime` has the clock. Here they have the names of rooms like any other.
 
-pub use streamgauge_core::{aggregate, config, decode, generate, value};
+pub use streamgauge_core::{aggregate, config, decode, generate, measure, value};
 pub use streamgauge_kafka as kafka;
 pub use streamgauge_runtime::{clock, failpoint, stop};
 

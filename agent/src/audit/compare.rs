@@ -1,8 +1,7 @@
 //! Published against recounted, number by number. Counts have to be equal; sums may differ by what floats cannot hold.
 
-use super::published::{CellId, TOLERANCE, around};
-use super::recount::{Check, Scope, Tally};
-use crate::config::{Measure, MeasureKind};
+use super::published::CellId;
+use super::recount::{Check, Scope};
 use std::collections::BTreeSet;
 use streamgauge_proto::v1 as pb;
 
@@ -112,79 +111,9 @@ fn compare_cell(check: &Check, id: &CellId, differences: &mut Vec<Difference>) {
     for (measure, tally) in check.aggregate.measures.iter().zip(recounted) {
         let absent = pb::MeasureValue::default();
         let value = published.get(&measure.name).unwrap_or(&absent);
-        for (what, published, recounted) in differing(measure, value, tally) {
+        for (what, published, recounted) in tally.differing(measure, value) {
             let what = format!("{} {what}", measure.name);
             differences.push(Difference { cell: id.clone(), what, published, recounted });
         }
     }
-}
-
-type Pair = (String, String, String);
-
-/// What of a measure differs: what, published, recounted.
-fn differing(measure: &Measure, value: &pb::MeasureValue, tally: &Tally) -> Vec<Pair> {
-    let mut found = Vec::new();
-    let mut unequal = |what: String, published: Option<String>, recounted: String, same: bool| {
-        if !same {
-            found.push((what, published.unwrap_or_else(|| "missing".to_owned()), recounted));
-        }
-    };
-    let kind = &measure.kind;
-    let counts =
-        matches!(kind, MeasureKind::Count | MeasureKind::Avg | MeasureKind::Histogram | MeasureKind::Buckets(_));
-    let sums = matches!(kind, MeasureKind::Sum | MeasureKind::Avg | MeasureKind::Histogram | MeasureKind::Buckets(_));
-    if counts {
-        let text = value.count.map(|count| count.to_string());
-        unequal("count".into(), text, tally.count.to_string(), value.count == Some(tally.count));
-    }
-    let sum = tally.nanos as f64 / 1e9;
-    if sums {
-        let same = value.sum.is_some_and(|published| is_close(published, sum, tally.count));
-        unequal("sum".into(), value.sum.map(|sum| sum.to_string()), sum.to_string(), same);
-    }
-    if let (MeasureKind::Avg, true) = (kind, tally.count > 0) {
-        let avg = sum / tally.count as f64;
-        let same = value.avg.is_some_and(|published| is_close(published, avg, 1));
-        unequal("avg".into(), value.avg.map(|avg| avg.to_string()), avg.to_string(), same);
-    }
-    let mut extreme = |what: &str, published: Option<f64>, recounted: f64| {
-        let recounted = recounted.is_finite().then_some(recounted);
-        let text = |number: Option<f64>| number.map(|number| number.to_string());
-        unequal(what.into(), text(published), text(recounted).unwrap_or_else(|| "none".into()), published == recounted);
-    };
-    if matches!(kind, MeasureKind::Min | MeasureKind::Histogram) {
-        extreme("min", value.min, tally.min);
-    }
-    if matches!(kind, MeasureKind::Max | MeasureKind::Histogram) {
-        extreme("max", value.max, tally.max);
-    }
-    found.extend(distribution(value, tally));
-    found
-}
-
-/// Buckets and quantiles that do not agree.
-fn distribution(value: &pb::MeasureValue, tally: &Tally) -> Vec<Pair> {
-    let mut found = Vec::new();
-    let at_most = |bound: f64| tally.at_most.iter().find(|(b, _)| *b == bound).map_or(0, |(_, count)| *count);
-    for bucket in &value.buckets {
-        let recounted = at_most(bucket.upper_bound);
-        if recounted != bucket.count {
-            let what = format!("values up to {}", bucket.upper_bound);
-            found.push((what, bucket.count.to_string(), recounted.to_string()));
-        }
-    }
-    for quantile in &value.quantiles {
-        let Some([low, high]) = around(quantile.value, value.quantile_relative_error) else { continue };
-        let rank = ((quantile.quantile * tally.count as f64).ceil() as u64).clamp(1, tally.count.max(1));
-        if at_most(low) >= rank || at_most(high) < rank {
-            let (what, published) = (format!("quantile {}", quantile.quantile), quantile.value.to_string());
-            let recounted = format!("rank {rank}; {} are below {low}, {} up to {high}", at_most(low), at_most(high));
-            found.push((what, published, recounted));
-        }
-    }
-    found
-}
-
-fn is_close(a: f64, b: f64, values: u64) -> bool {
-    (a - b).abs() <= TOLERANCE * (a.abs().max(b.abs()) + values as f64)
 }

@@ -6,8 +6,7 @@ use super::registered::SchemaTexts;
 use super::time;
 use super::tree::number;
 use crate::config::{
-    Condition, FieldPath, LabelField, Measure, MeasureKind, RecordField, Scalar, Source, Test, TimeFormat, Timestamp,
-    Unit,
+    Condition, FieldPath, LabelField, Measure, RecordField, Scalar, Source, Test, TimeFormat, Timestamp, Unit,
 };
 use regex::Regex;
 use serde_json::Value;
@@ -174,10 +173,8 @@ impl Event {
         if !self.passes(&measure.filter) {
             return Ok(None);
         }
-        let path = match (&measure.kind, &measure.field) {
-            (MeasureKind::Count, _) | (_, None) => return Ok(Some(0.0)),
-            (_, Some(path)) => path,
-        };
+        // Events are counted, whatever is in them.
+        let Some(path) = &measure.field else { return Ok(Some(0.0)) };
         let value = match &measure.since {
             Some(since) => {
                 let (from, to) = (self.instant(&since.path, &since.format)?, self.instant(path, &since.format)?);
@@ -193,7 +190,7 @@ impl Event {
                 self.quantity(path, measure.unit)?
             }
         };
-        let grows = !matches!(measure.kind, MeasureKind::Min | MeasureKind::Max) && !measure.signed;
+        let grows = measure.kind.rules().takes_sign && !measure.signed;
         if value < 0.0 && grows { Err(Unusable) } else { Ok(Some(value)) }
     }
 

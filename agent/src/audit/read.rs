@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub enum ReadError {
     #[error("{what}: {error}")]
     Kafka { what: &'static str, error: KafkaError },
-    #[error("nothing comes of {topic}, though offset {end} of partition {partition} was not reached{reason}")]
+    #[error("no data from {topic}, although offset {end} of partition {partition} was not reached{reason}")]
     Silent { topic: String, partition: i32, end: i64, reason: String },
 }
 

@@ -3,6 +3,7 @@
 use super::event::{Envelope, Event};
 use super::published::{CellId, Published, around};
 use super::registered::SchemaTexts;
+use super::tally::Tally;
 use crate::config::{Aggregate, Config, LabelField, Limits, OnLimit, Source, Window};
 use crate::kafka::TopicPartition;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,19 +42,6 @@ struct Held {
     seen: i64,
     /// Time, stream time with it, and what is measured.
     events: Vec<(i64, i64, Vec<Option<f64>>)>,
-}
-
-/// A measure's values in one cell. Numbers that depend on the values' distribution are asked for in the form "how many
-/// were at most this", for the bounds that the answer has.
-#[derive(Clone, Debug)]
-pub struct Tally {
-    pub count: u64,
-    /// Billionths of the exposed unit.
-    pub nanos: i128,
-    pub min: f64,
-    pub max: f64,
-    /// Bounds and how many values were at most that.
-    pub at_most: Vec<(f64, u64)>,
 }
 
 impl Check {
@@ -112,7 +100,7 @@ impl Check {
     fn add(&mut self, key: &CellId, time: i64, late_at: i64, values: &[Option<f64>]) {
         self.events += 1;
         let (window, from) = match self.scope {
-            Scope::Totals => return self.count(key.clone(), values),
+            Scope::Totals => return self.count(key.clone(), time, values),
             Scope::Windows { window, from } => (window, from),
         };
         let (size, hop) = (window.size.as_millis() as i64, window.hop.as_millis() as i64);
@@ -121,13 +109,13 @@ impl Check {
         while start + size > time {
             let end = start + size;
             if start >= from && late_at < end + grace {
-                self.count(CellId { window: Some((start, end)), ..key.clone() }, values);
+                self.count(CellId { window: Some((start, end)), ..key.clone() }, time, values);
             }
             start -= hop;
         }
     }
 
-    fn count(&mut self, id: CellId, values: &[Option<f64>]) {
+    fn count(&mut self, id: CellId, time: i64, values: &[Option<f64>]) {
         let (aggregate, published) = (&self.aggregate, &self.published);
         let tallies = self.cells.entry(id.clone()).or_insert_with(|| {
             let bounds = |name: &str| bounds(published.cells.get(&id).and_then(|values| values.get(name)));
@@ -135,7 +123,7 @@ impl Check {
         });
         for (tally, value) in tallies.iter_mut().zip(values) {
             if let Some(value) = value {
-                tally.add(*value);
+                tally.add(*value, time);
             }
         }
     }
@@ -149,23 +137,6 @@ fn bounds(value: Option<&streamgauge_proto::v1::MeasureValue>) -> Vec<f64> {
         bounds.extend(around(quantile.value, value.quantile_relative_error).into_iter().flatten());
     }
     bounds
-}
-
-impl Tally {
-    fn new(bounds: Vec<f64>) -> Tally {
-        let at_most = bounds.into_iter().map(|bound| (bound, 0)).collect();
-        Tally { count: 0, nanos: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, at_most }
-    }
-
-    fn add(&mut self, value: f64) {
-        self.count += 1;
-        self.nanos += (value * 1e9).round() as i128;
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
-        for (bound, count) in &mut self.at_most {
-            *count += u64::from(value <= *bound);
-        }
-    }
 }
 
 /// The recount of one source for several checks.

@@ -177,7 +177,7 @@ fn at_the_limit_the_longest_unseen_key_gives_its_counts_to_the_overflow_if_the_c
             recount.record(&envelope(at), offset as i64, Some(json.as_bytes()));
         }
         let check = recount.finish().remove(0);
-        let count = |(id, tallies): (&CellId, &Vec<recount::Tally>)| (id.labels.join(","), tallies[0].count);
+        let count = |(id, tallies): (&CellId, &Vec<tally::Tally>)| (id.labels.join(","), tallies[0].count);
         check.cells.iter().map(count).collect::<std::collections::BTreeMap<_, _>>()
     };
     let of = |counts: &[(&str, u64)]| counts.iter().map(|&(name, count)| (name.to_owned(), count)).collect();

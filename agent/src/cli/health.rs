@@ -55,7 +55,7 @@ fn get(address: &str, path: &str) -> anyhow::Result<(u16, String)> {
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
     let mut bytes = Vec::new();
     stream.take(LONGEST_ANSWER).read_to_end(&mut bytes).context("no answer")?;
-    parse(&String::from_utf8_lossy(&bytes)).context("the answer is no HTTP")
+    parse(&String::from_utf8_lossy(&bytes)).context("the answer is not HTTP")
 }
 
 fn parse(answer: &str) -> Option<(u16, String)> {

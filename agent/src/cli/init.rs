@@ -100,7 +100,7 @@ fn topic_name(text: &str) -> String {
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let made = File::options().write(true).create_new(true).open(path);
     let mut file = made.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => anyhow::anyhow!("{} is there already; name another file", path.display()),
+        ErrorKind::AlreadyExists => anyhow::anyhow!("{} already exists; name another file", path.display()),
         _ => anyhow::anyhow!("{}: {error}", path.display()),
     })?;
     file.write_all(text.as_bytes()).with_context(|| path.display().to_string())
@@ -127,7 +127,7 @@ mod tests {
         let path = dir.path().join("mine.yaml");
         std::fs::write(&path, "precious").unwrap();
         let error = write(&path, "new").unwrap_err().to_string();
-        assert!(error.contains("is there already"), "{error}");
+        assert!(error.contains("already exists"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }
 }

@@ -200,7 +200,7 @@ impl Work {
     /// After a fatal error: a new producer with the same id ends what the old one left open; then the group's committed
     /// offsets tell whether the epoch made it.
     fn recover(&mut self, epoch: &Epoch, undecided: bool, detail: &str) -> Result<Delivered, Failure> {
-        tracing::warn!("the transactional producer failed and is made anew: {detail}");
+        tracing::warn!("the transactional producer failed and is being recreated: {detail}");
         self.settings.metrics.producer_rebuilt();
         let CommitterSettings { settings, identity, guarantee, .. } = &self.settings;
         let (mut wait, mut made) = (Duration::from_millis(100), None);

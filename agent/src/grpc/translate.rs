@@ -1,7 +1,8 @@
 //! Between the wire's messages and the read side's types.
 
-use crate::aggregate::{AggregatePlan, MeasureState};
+use crate::aggregate::AggregatePlan;
 use crate::config::QUANTILES;
+use crate::measure::{Distribution, MeasureState};
 use crate::query::{self, MatchOp, Matcher, Source, Time};
 use crate::state::Registry;
 use std::time::Duration;
@@ -140,17 +141,13 @@ fn value(state: &MeasureState, plan: &AggregatePlan, at: usize, shown: &Shown) -
     let buckets = shown.buckets.then(|| query::buckets(state, kind)).flatten().unwrap_or_default();
     pb::MeasureValue {
         measure: plan.config.measures[at].name.clone(),
-        count: state.count(),
-        sum: query::sum(state),
-        min: state.min(),
-        max: state.max(),
-        avg: state.mean(),
         quantiles: shown.quantiles.iter().filter_map(quantile).collect(),
-        quantile_relative_error: match state {
-            MeasureState::Histogram(histogram) => Some(histogram.relative_error()),
-            _ => None,
+        quantile_relative_error: match state.distribution() {
+            Some(Distribution::Exponential(histogram)) => Some(histogram.relative_error()),
+            Some(Distribution::Explicit(_)) | None => None,
         },
         buckets: buckets.into_iter().map(bucket).collect(),
+        ..state.stats().publish()
     }
 }
 

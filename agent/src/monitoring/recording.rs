@@ -51,9 +51,9 @@ fn rules(subject: &Subject) -> Vec<(String, String)> {
             ));
         }
     }
-    for measure in subject.extremes() {
+    for (measure, function) in subject.gauges() {
         let (word, family) = (measure.kind.word(), subject.family(measure).name);
-        rules.push((name(measure, word), format!("{word} without ({WITHOUT}) ({family})")));
+        rules.push((name(measure, word), format!("{function} without ({WITHOUT}) ({family})")));
     }
     rules
 }

@@ -1,6 +1,7 @@
 //! What rules and panels are about: an aggregate with its labels and with what its measures mean to a reader.
 
-use crate::config::{Aggregate, Config, Family, Measure, MeasureKind, Source};
+use crate::config::{Aggregate, Config, Family, Measure, Source};
+use crate::measure::{Form, Rules};
 
 /// Labels that hold a status code by their name.
 const STATUS_LABELS: [&str; 5] = ["status", "status_code", "code", "http_status", "response_code"];
@@ -37,12 +38,12 @@ impl<'a> Subject<'a> {
 
     /// The measure that counts every event.
     pub fn count(&self) -> Option<&'a Measure> {
-        self.aggregate.measures.iter().find(|m| m.kind == MeasureKind::Count && m.filter.is_empty())
+        self.counts().find(|measure| measure.filter.is_empty())
     }
 
     /// Measures that count some of the events.
     pub fn shares(&self) -> impl Iterator<Item = &'a Measure> {
-        self.aggregate.measures.iter().filter(|m| m.kind == MeasureKind::Count && !m.filter.is_empty())
+        self.counts().filter(|measure| !measure.filter.is_empty())
     }
 
     /// The share that counts what went wrong.
@@ -50,21 +51,32 @@ impl<'a> Subject<'a> {
         self.shares().find(|measure| ERROR_WORDS.iter().any(|word| measure.name.contains(word)))
     }
 
+    fn counts(&self) -> impl Iterator<Item = &'a Measure> {
+        self.of(|rules| rules.form == Form::Sum && !rules.takes_field)
+    }
+
     pub fn sums(&self) -> impl Iterator<Item = &'a Measure> {
-        self.aggregate.measures.iter().filter(|m| m.kind == MeasureKind::Sum && !m.signed)
+        self.of(|rules| rules.form == Form::Sum && rules.takes_field).filter(|measure| !measure.signed)
     }
 
     pub fn averages(&self) -> impl Iterator<Item = &'a Measure> {
-        self.aggregate.measures.iter().filter(|m| m.kind == MeasureKind::Avg)
+        self.of(|rules| rules.form == Form::Summary)
     }
 
-    pub fn extremes(&self) -> impl Iterator<Item = &'a Measure> {
-        self.aggregate.measures.iter().filter(|m| matches!(m.kind, MeasureKind::Min | MeasureKind::Max))
+    /// Gauges, and PromQL's function that merges them.
+    pub fn gauges(&self) -> impl Iterator<Item = (&'a Measure, &'static str)> {
+        self.aggregate.measures.iter().filter_map(|measure| match measure.kind.rules().form {
+            Form::Gauge(function) => Some((measure, function)),
+            Form::Sum | Form::Summary | Form::Exponential | Form::Explicit => None,
+        })
     }
 
     pub fn histograms(&self) -> impl Iterator<Item = &'a Measure> {
-        let is = |m: &&Measure| matches!(m.kind, MeasureKind::Histogram | MeasureKind::Buckets(_));
-        self.aggregate.measures.iter().filter(is)
+        self.of(|rules| rules.form.is_distribution())
+    }
+
+    fn of(&self, is_meant: impl Fn(&Rules) -> bool) -> impl Iterator<Item = &'a Measure> {
+        self.aggregate.measures.iter().filter(move |measure| is_meant(measure.kind.rules()))
     }
 
     /// The label that holds a status code.

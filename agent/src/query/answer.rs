@@ -3,9 +3,9 @@
 use super::error::QueryError;
 use super::gather::{Gathered, States};
 use super::request::Request;
-use super::value::OrderStat;
+use super::value::value;
 use crate::aggregate::{WindowSpan, is_overflow, labels};
-use crate::config::MeasureKind;
+use crate::measure::{MeasureKind, Stat};
 use prost::Message;
 use std::cmp::Ordering;
 
@@ -28,7 +28,7 @@ pub struct Row {
 #[derive(Clone, Debug)]
 pub struct Order {
     /// Position among the measures gathered, its kind, the stat, and whether the smallest comes first.
-    pub by: Option<(usize, MeasureKind, OrderStat, bool)>,
+    pub by: Option<(usize, MeasureKind, Stat, bool)>,
 }
 
 impl Order {
@@ -44,7 +44,7 @@ impl Order {
         let row = |((group, span), states): ((u32, u32), States)| {
             let key = &groups[group as usize];
             let span = spans.map(|spans| spans[span as usize]);
-            let rank = self.by.as_ref().and_then(|(at, kind, stat, _)| stat.of(&states[*at], kind));
+            let rank = self.by.as_ref().and_then(|(at, kind, stat, _)| value(&states[*at], kind, *stat));
             let values = labels(key).unwrap_or_default().into_iter().map(str::to_owned).collect();
             let closed = span.is_some_and(|span| closed_through.is_some_and(|through| span.end <= through));
             // A measure that is gathered only to order by does not show.

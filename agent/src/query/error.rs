@@ -23,7 +23,7 @@ pub enum QueryError {
          or raise limits.query_cells"
     )]
     TooManyCells { limit: usize },
-    #[error("page_token is not one of this query: ask for the first page again")]
+    #[error("page_token does not belong to this query; ask for the first page again")]
     BadPageToken,
 }
 

@@ -35,7 +35,7 @@ pub use parts::Parts;
 pub use request::{OrderBy, Request, Time};
 pub use serve::{serve, serve_parts};
 pub use status::{Condition, Known, PartitionStatus, Readiness, as_gathered, not_ready};
-pub use value::{buckets, quantile, sum, value};
+pub use value::{buckets, quantile, value};
 pub use wire::status as status_to_proto;
 
 use crate::aggregate::AggregatePlan;

@@ -6,7 +6,7 @@ use super::gather::{Ask, Gathered};
 use super::matcher::{self, Matchers};
 use super::select::{self, Extent, Selection, select};
 use super::status::Known;
-use super::value::OrderStat;
+use super::value::parse_stat;
 use super::{Answer, Closing, Missing, PartitionStatus, Request, Source};
 use crate::aggregate::{AggregatePlan, WindowGrid};
 use std::sync::Arc;
@@ -138,7 +138,7 @@ fn order(request: &Request, plan: &AggregatePlan, asked: &[usize]) -> Result<(Or
     let mut gathered = asked.to_vec();
     let Some(by) = &request.order_by else { return Ok((Order { by: None }, gathered)) };
     let measure = measure_index(&by.measure, plan)?;
-    let stat = OrderStat::parse(&by.stat)?;
+    let stat = parse_stat(&by.stat)?;
     let at = gathered.iter().position(|&index| index == measure).unwrap_or_else(|| {
         gathered.push(measure);
         gathered.len() - 1

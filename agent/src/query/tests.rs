@@ -308,9 +308,9 @@ fn every_kind_of_measure_is_read() {
     let answer = agent.reader.query(&ask("http")).unwrap();
     let states = &answer.rows[0].states;
     let kind = |at: usize| &answer.plan.measures[at].kind;
-    assert_eq!(sum(&states[2]), Some(0.4));
-    assert_eq!(sum(&states[3]), Some(2_500.0));
-    assert_eq!(value(&states[4], kind(4), Stat::Value), Some(0.3));
+    assert_eq!(states[2].stats().of(crate::measure::Known::Sum), Some(0.4));
+    assert_eq!(states[3].stats().of(crate::measure::Known::Sum), Some(2_500.0));
+    assert_eq!(value(&states[4], kind(4), Stat::Own), Some(0.3));
     assert_eq!(buckets(&states[5], kind(5)), Some(vec![(100.0, 0), (1000.0, 1), (f64::INFINITY, 2)]));
     assert_eq!(buckets(&states[2], kind(2)).unwrap().last(), Some(&(f64::INFINITY, 2)));
     let median = quantile(&states[2], kind(2), 0.5).unwrap();

@@ -1,37 +1,22 @@
 //! One number of a measure's state: for ordering rows and for gauges.
 
 use super::error::QueryError;
-use crate::aggregate::{MeasureState, nanos_to_f64};
-use crate::config::{MeasureKind, Stat};
+use crate::measure::{Distribution, Known, MeasureKind, MeasureState, Stat};
 
 /// The number that `stat` is of this state, in the exposed unit; `None` if there is none.
 pub fn value(state: &MeasureState, kind: &MeasureKind, stat: Stat) -> Option<f64> {
     match stat {
-        Stat::Value => match state {
-            MeasureState::Sum(_) => sum(state),
-            MeasureState::Min(_) => state.min(),
-            MeasureState::Max(_) => state.max(),
-            MeasureState::Avg(_) => state.mean(),
-            _ => state.count().map(|count| count as f64),
-        },
-        Stat::Min => state.min(),
-        Stat::Max => state.max(),
-        Stat::Avg => state.mean(),
+        Stat::Own => state.own(),
+        Stat::Known(known) => state.stats().of(known),
         Stat::Quantile(q) => quantile(state, kind, q),
     }
 }
 
-/// Sum in the exposed unit.
-pub fn sum(state: &MeasureState) -> Option<f64> {
-    state.sum_nanos().map(nanos_to_f64)
-}
-
 /// A quantile of a histogram; of one with bounds of its own by linear interpolation, as PromQL's `histogram_quantile`.
 pub fn quantile(state: &MeasureState, kind: &MeasureKind, q: f64) -> Option<f64> {
-    match (state, kind) {
-        (MeasureState::Histogram(histogram), _) => histogram.quantile(q),
-        (MeasureState::Buckets(buckets), MeasureKind::Buckets(bounds)) => interpolated(&buckets.counts, bounds, q),
-        _ => None,
+    match state.distribution()? {
+        Distribution::Exponential(histogram) => histogram.quantile(q),
+        Distribution::Explicit(counts) => interpolated(counts, kind.bounds(), q),
     }
 }
 
@@ -61,61 +46,41 @@ fn interpolated(counts: &[u64], bounds: &[f64], q: f64) -> Option<f64> {
     bounds.last().copied()
 }
 
-/// What a row is ordered by.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum OrderStat {
-    Count,
-    Sum,
-    Stat(Stat),
-}
-
-impl OrderStat {
-    /// # Errors
-    /// If that is no stat.
-    pub fn parse(word: &str) -> Result<OrderStat, QueryError> {
-        let quantile = |digits: &str| digits.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
-        Ok(match word {
-            "" => OrderStat::Stat(Stat::Value),
-            "count" => OrderStat::Count,
-            "sum" => OrderStat::Sum,
-            "min" => OrderStat::Stat(Stat::Min),
-            "max" => OrderStat::Stat(Stat::Max),
-            "avg" => OrderStat::Stat(Stat::Avg),
-            _ => match word.strip_prefix('p').and_then(quantile) {
-                Some(percent) => OrderStat::Stat(Stat::Quantile(percent / 100.0)),
-                None => {
-                    let message =
-                        format!("order_by.stat `{word}`: use count, sum, min, max, avg or a quantile such as p99");
-                    return Err(QueryError::Invalid(message));
-                }
-            },
-        })
+/// What a row is ordered by: nothing for the measure's own number, or `avg`, `p99`.
+///
+/// # Errors
+/// If that is no stat.
+pub fn parse_stat(word: &str) -> Result<Stat, QueryError> {
+    let quantile = |digits: &str| digits.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    if word.is_empty() {
+        return Ok(Stat::Own);
     }
-
-    pub fn of(self, state: &MeasureState, kind: &MeasureKind) -> Option<f64> {
-        match self {
-            OrderStat::Count => state.count().map(|count| count as f64),
-            OrderStat::Sum => sum(state),
-            OrderStat::Stat(stat) => value(state, kind, stat),
+    if let Some(known) = Known::ALL.into_iter().find(|known| known.word() == word) {
+        return Ok(Stat::Known(known));
+    }
+    match word.strip_prefix('p').and_then(quantile) {
+        Some(percent) => Ok(Stat::Quantile(percent / 100.0)),
+        None => {
+            let message = format!("order_by.stat `{word}`: use count, sum, min, max, avg or a quantile such as p99");
+            Err(QueryError::Invalid(message))
         }
     }
 }
 
 /// Upper bounds and cumulative counts of a histogram; the last bound is infinite. `None` for other measures.
 pub fn buckets(state: &MeasureState, kind: &MeasureKind) -> Option<Vec<(f64, u64)>> {
-    match (state, kind) {
-        (MeasureState::Histogram(histogram), _) => {
+    match state.distribution()? {
+        Distribution::Exponential(histogram) => {
             let infinite = (f64::INFINITY, histogram.count());
             Some(histogram.classic_bounds().into_iter().chain([infinite]).collect())
         }
-        (MeasureState::Buckets(buckets), MeasureKind::Buckets(bounds)) => {
-            let cumulative = buckets.counts.iter().scan(0u64, |sum, &count| {
+        Distribution::Explicit(counts) => {
+            let cumulative = counts.iter().scan(0u64, |sum, &count| {
                 *sum = sum.wrapping_add(count);
                 Some(*sum)
             });
-            Some(bounds.iter().copied().chain([f64::INFINITY]).zip(cumulative).collect())
+            Some(kind.bounds().iter().copied().chain([f64::INFINITY]).zip(cumulative).collect())
         }
-        _ => None,
     }
 }
 

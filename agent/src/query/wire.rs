@@ -4,7 +4,8 @@
 use super::gather::{Ask, Gathered, States};
 use super::matcher::{MatchOp, Matcher};
 use super::status::{Condition, Known, PartitionStatus};
-use crate::aggregate::{AggregatePlan, WindowSpan, labels, measure_of, measure_to_proto};
+use crate::aggregate::{AggregatePlan, WindowSpan, labels};
+use crate::measure::MeasureState;
 use crate::state::TaskId;
 use streamgauge_proto::peer::v1 as peer;
 use streamgauge_proto::types::Timestamp;
@@ -123,7 +124,7 @@ pub fn spans(selection: &peer::Selection) -> Option<Vec<WindowSpan>> {
 }
 
 pub fn cell(group: u32, span: u32, states: &States) -> peer::MergedCell {
-    peer::MergedCell { group, span, measures: states.iter().map(measure_to_proto).collect() }
+    peer::MergedCell { group, span, measures: states.iter().map(MeasureState::encode).collect() }
 }
 
 pub fn gathered(known: &[Known], gathered: Gathered) -> peer::ReadResponse {
@@ -172,7 +173,11 @@ pub fn answered(
         if cell.measures.len() != measures.len() {
             return Err("a cell has another number of measures");
         }
-        let states = cell.measures.into_iter().zip(measures).map(|(state, &at)| measure_of(&plan.measures[at], state));
+        let states = cell
+            .measures
+            .into_iter()
+            .zip(measures)
+            .map(|(state, &at)| MeasureState::decode(state).filter(|state| state.fits(&plan.measures[at].kind)));
         let states: Option<States> = states.collect();
         gathered.cells.insert((cell.group, cell.span), states.ok_or("a measure's state cannot be read")?);
     }

@@ -19,7 +19,7 @@ impl Display for Line {
                     "tombstone" => "a tombstone",
                     "where" => "the source's `where` does not hold",
                     "comment" => "a comment",
-                    "no_events" => "there is no event in it",
+                    "no_events" => "it holds no event",
                     other => other,
                 };
                 writeln!(f, ": passes by, {why}")

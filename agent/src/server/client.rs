@@ -74,7 +74,7 @@ impl Access {
         if is_plain && self.tls.is_some() {
             return Err(format!("there are certificates for TLS, but {address} is without; write https://"));
         }
-        let endpoint = Endpoint::from_shared(url).map_err(|error| format!("`{address}` is no address: {error}"))?;
+        let endpoint = Endpoint::from_shared(url).map_err(|error| format!("`{address}` is not an address: {error}"))?;
         match is_plain {
             true => Ok(endpoint),
             false => {

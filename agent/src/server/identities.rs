@@ -76,7 +76,7 @@ fn parse_token(line: &str) -> Result<Hash, String> {
         let pair = std::str::from_utf8(pair).ok();
         *byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or_default();
     }
-    sound.then_some(hash).ok_or_else(|| "`sha256:` is to be followed by 64 hex digits".to_owned())
+    sound.then_some(hash).ok_or_else(|| "`sha256:` must be followed by 64 hex digits".to_owned())
 }
 
 /// What the header `authorization` says.

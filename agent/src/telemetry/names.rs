@@ -159,7 +159,7 @@ names! {
     RebalanceDuration Histogram "streamgauge_rebalance_duration_seconds" [],
         "Time a worker stood still for a change of the assignment";
     ProducerRebuilds Counter "streamgauge_producer_rebuilds" [],
-        "Transactional producers made anew after a fatal error, usually a transaction that timed out";
+        "Transactional producers recreated after a fatal error, usually a transaction that timed out";
     CheckpointFailures Counter "streamgauge_checkpoint_failures" [],
         "Checkpoints that could not be written to a redb file; the changelog still has everything";
     RestoreUnstable Gauge "streamgauge_restore_unstable_seconds" [],

@@ -95,7 +95,7 @@ fn mistakes_are_told_in_one_line() {
     for (text, says) in [
         ("topics: { t: { preset: big } }", "log-events, critical-logs, audit-logs"),
         ("topics: { t: { retention: 7 } }", "has no unit"),
-        ("topics: { 't t': {} }", "no topic name"),
+        ("topics: { 't t': {} }", "not a valid topic name"),
         ("topics: { t: { partition: 7 } }", "partition"),
         ("topics: { t: { replication_factor: 1, configs: { min.insync.replicas: 2 } } }", "nobody could write"),
         ("", ""),

@@ -64,7 +64,7 @@ impl TopicError {
 fn refused(what: &str, topic: &str, code: Code, reason: &str) -> TopicError {
     let (kind, message) = match code {
         Code::TopicAlreadyExists => {
-            (Kind::Exists, format!("topic {topic} is there already; update it, or choose another name"))
+            (Kind::Exists, format!("topic {topic} already exists; update it, or choose another name"))
         }
         Code::UnknownTopicOrPartition | Code::UnknownTopic => {
             (Kind::Missing, format!("there is no topic {topic}; ListTopics (`streamgauge topics list`) has all names"))
@@ -79,7 +79,7 @@ fn refused(what: &str, topic: &str, code: Code, reason: &str) -> TopicError {
             (Kind::Invalid, format!("cannot {what}: {reason}; {advice}"))
         }
         Code::InvalidConfig => {
-            (Kind::Invalid, format!("cannot {what}: {reason}; Kafka's topic settings are told in its documentation"))
+            (Kind::Invalid, format!("cannot {what}: {reason}; Kafka's documentation lists the topic settings"))
         }
         Code::InvalidPartitions => (Kind::Invalid, format!("cannot {what}: {reason}; a topic can only grow")),
         Code::InvalidRequest | Code::InvalidArgument | Code::InvalidReplicaAssignment => {

@@ -176,7 +176,7 @@ impl Topics {
 fn checked(name: &str) -> Result<&str, TopicError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > 249 || !name.chars().all(fits) || matches!(name, "." | "..") {
-        let message = format!("`{name}` is no topic name: use 1 to 249 letters, digits, `.`, `_` and `-`");
+        let message = format!("`{name}` is not a valid topic name: use 1 to 249 letters, digits, `.`, `_` and `-`");
         return Err(TopicError::new(Kind::Invalid, message));
     }
     Ok(name)

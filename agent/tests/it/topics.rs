@@ -50,7 +50,7 @@ fn topics_are_made_changed_grown_and_deleted_and_nothing_happens_when_only_valid
     let topic = answer(&agent, "TopicService/CreateTopic", &create);
     assert_eq!((&topic["partitionCount"], &topic["replicationFactor"]), (&json!(2), &json!(1)));
     assert_eq!(value_of(&topic, "retention.ms"), ("60000".into(), false));
-    refused(&agent, "TopicService/CreateTopic", &create, "AlreadyExists", "is there already");
+    refused(&agent, "TopicService/CreateTopic", &create, "AlreadyExists", "already exists");
 
     // One setting is changed; the others stay.
     let update = |more: Value| {
@@ -108,8 +108,8 @@ fn bad_input_has_the_status_that_fits_and_changes_nothing() {
         (json!({ "replication_factor": 3 }), "at most as many replicas as there are brokers"),
         (json!({ "replication_factor": -2 }), "use 1 or more"),
         (json!({ "partitions": -1 }), "use 1 or more"),
-        (json!({ "name": "no/name" }), "is no topic name"),
-        (json!({ "name": "" }), "is no topic name"),
+        (json!({ "name": "no/name" }), "is not a valid topic name"),
+        (json!({ "name": "" }), "is not a valid topic name"),
         (json!({ "configs": { "retention.ms": "soon" } }), "retention.ms"),
         (json!({ "configs": { "no.such": "1" } }), "no.such"),
     ] {
@@ -202,7 +202,7 @@ fn the_command_line_does_the_same_against_kafka_and_through_an_agent() {
         let (code, out, error) = topics(&create);
         assert!(code == 0 && out.contains("created"), "{out}{error}");
         let (code, _, error) = topics(&create);
-        assert!(code == 1 && error.contains("is there already") && error.lines().count() == 1, "{error}");
+        assert!(code == 1 && error.contains("already exists") && error.lines().count() == 1, "{error}");
         let (_, table, _) = topics(&["list", "--name", &name]);
         assert!(table.starts_with("TOPIC") && table.contains(&name), "{table}");
         let (_, table, _) = topics(&["describe", &name]);

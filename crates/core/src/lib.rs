@@ -6,4 +6,5 @@ pub mod aggregate;
 pub mod config;
 pub mod decode;
 pub mod generate;
+pub mod measure;
 pub mod value;

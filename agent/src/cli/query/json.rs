@@ -1,6 +1,7 @@
 //! Answers as JSON: times in RFC 3339, durations in seconds, what is unknown left out.
 
 use super::time;
+use crate::measure::Known;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use streamgauge_proto::types;
@@ -69,15 +70,13 @@ fn row(row: &pb::Row) -> Value {
 
 fn value(value: &pb::MeasureValue) -> Value {
     let mut object = Map::new();
-    let numbers = [
-        ("count", value.count.map(Value::from)),
-        ("sum", value.sum.map(Value::from)),
-        ("min", value.min.map(Value::from)),
-        ("max", value.max.map(Value::from)),
-        ("avg", value.avg.map(Value::from)),
-        ("quantile_relative_error", value.quantile_relative_error.map(Value::from)),
-    ];
-    object.extend(numbers.into_iter().filter_map(|(name, number)| Some((name.to_owned(), number?))));
+    for known in Known::ALL {
+        // Whole, beyond what a float holds.
+        let count = value.count.filter(|_| known == Known::Count).map(Value::from);
+        let number = count.or_else(|| known.published(value).map(Value::from));
+        object.extend(number.map(|number| (known.word().to_owned(), number)));
+    }
+    object.extend(value.quantile_relative_error.map(|error| ("quantile_relative_error".to_owned(), error.into())));
     if !value.quantiles.is_empty() {
         let quantiles = value.quantiles.iter().map(|q| (q.quantile.to_string(), q.value.into()));
         object.insert("quantiles".into(), Value::Object(quantiles.collect()));

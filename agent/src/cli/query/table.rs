@@ -3,6 +3,7 @@
 use super::{millis, span, time};
 use crate::cli::human;
 use crate::config::format_duration;
+use crate::measure::{Form, Known, MeasureKind};
 use std::time::Duration;
 use streamgauge_proto::v1 as pb;
 
@@ -101,22 +102,26 @@ fn measure_columns(rows: &[pb::Row], at: usize, info: &pb::AggregateInfo) -> Vec
         Column { heading, right: true, cells: cells.collect() }
     };
     let number = |value: Option<f64>| value.map(|value| human::value(value, unit));
-    let count = |value: &pb::MeasureValue| value.count.map(human::count);
-    match kind {
-        "count" => vec![column(name, &count)],
-        "sum" => vec![column(name, &|v| number(v.sum))],
-        "min" => vec![column(name, &|v| number(v.min))],
-        "max" => vec![column(name, &|v| number(v.max))],
-        "avg" => vec![column(name, &|v| number(v.avg))],
-        _ => {
-            let mut columns = vec![column(format!("{name} AVG"), &|v| number(v.avg))];
+    let own = |known: Known| {
+        column(name.clone(), &move |value| match value.count.filter(|_| known == Known::Count) {
+            Some(count) => Some(human::count(count)),
+            None => number(known.published(value)),
+        })
+    };
+    let rules = MeasureKind::ALL.iter().find(|rules| rules.word == kind);
+    match rules.map(|rules| (rules.form, rules.own)) {
+        Some((Form::Sum | Form::Gauge(_) | Form::Summary, known)) => vec![own(known)],
+        // Of a kind that a newer agent has, whatever it has of a distribution is shown.
+        Some((Form::Exponential | Form::Explicit, _)) | None => {
+            let known = |known: Known| move |value: &pb::MeasureValue| number(known.published(value));
+            let mut columns = vec![column(format!("{name} AVG"), &known(Known::Avg))];
             let quantiles = rows.iter().map(|row| &row.values[at].quantiles).max_by_key(|quantiles| quantiles.len());
             for quantile in quantiles.into_iter().flatten().map(|q| q.quantile) {
                 let of =
                     move |v: &pb::MeasureValue| v.quantiles.iter().find(|q| q.quantile == quantile).map(|q| q.value);
                 columns.push(column(format!("P{}", percent(quantile)), &|v| number(of(v))));
             }
-            columns.push(column("MAX".to_owned(), &|v| number(v.max)));
+            columns.push(column("MAX".to_owned(), &known(Known::Max)));
             columns
         }
     }

@@ -2,9 +2,10 @@
 
 use crate::aggregate::{AggregatePlan, EntryKey, Pane, Plan, is_overflow, labels, nanos_to_f64};
 use crate::config::Config;
+use crate::measure::MeasureState;
 use prost::Message;
 use std::sync::Arc;
-use streamgauge_proto::storage::v1::{self as pb, measure_state::State};
+use streamgauge_proto::storage::v1 as pb;
 
 /// Names of a config's aggregates, labels and measures, for ids found in stored state.
 pub struct Names {
@@ -56,25 +57,12 @@ impl Names {
 }
 
 fn text(state: &pb::MeasureState) -> String {
-    let of = |count: u64, sum: Option<&pb::Nanos>| format!("{count} with sum {}", sum.map_or(0.0, nanos));
-    let extreme = |value: &pb::Extreme| value.value.map_or("none".into(), |value| value.to_string());
-    match &state.state {
-        None => "none".into(),
-        Some(State::Count(count)) => count.to_string(),
-        Some(State::Sum(sum)) => nanos(sum).to_string(),
-        Some(State::Min(value) | State::Max(value)) => extreme(value),
-        Some(State::Avg(average)) => of(average.count, average.sum.as_ref()),
-        Some(State::Histogram(histogram)) => {
-            let counts = [&histogram.positive, &histogram.negative].into_iter().flatten().flat_map(|r| &r.counts);
-            of(counts.sum::<u64>() + histogram.zero_count, histogram.sum.as_ref())
-        }
-        Some(State::Buckets(buckets)) => of(buckets.counts.iter().sum(), buckets.sum.as_ref()),
-        #[allow(unreachable_patterns, reason = "a measure that is added is still shown")]
-        Some(_) => "of another kind".into(),
+    let Some(state) = MeasureState::decode(state.clone()) else { return "none".into() };
+    let stats = state.stats();
+    match (stats.count, stats.sum.map(nanos_to_f64)) {
+        (Some(count), Some(sum)) => format!("{count} with sum {sum}"),
+        (Some(count), None) => count.to_string(),
+        (None, Some(sum)) => sum.to_string(),
+        (None, None) => state.own().map_or("none".into(), |value| value.to_string()),
     }
-}
-
-fn nanos(nanos: &pb::Nanos) -> f64 {
-    let zigzag = u128::from(nanos.zigzag_high) << 64 | u128::from(nanos.zigzag_low);
-    nanos_to_f64((zigzag >> 1) as i128 ^ -((zigzag & 1) as i128))
 }

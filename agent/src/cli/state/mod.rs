@@ -95,7 +95,7 @@ fn read_changelog(
             }
             Reading::End { .. } => break,
             Reading::Error(error) if !is_passing(&error) => return Err(error).with_context(name),
-            _ if silent > SILENCES => bail!("{}: nothing comes any more; is Kafka reachable?", name()),
+            _ if silent > SILENCES => bail!("{}: no more data arrives; is Kafka reachable?", name()),
             _ => {}
         }
     }
@@ -116,5 +116,5 @@ fn reader(config: &Config) -> anyhow::Result<PartitionReader> {
 /// The directory that `--dir` or the config names.
 fn directory(dir: Option<&PathBuf>, config: Option<&Config>) -> anyhow::Result<PathBuf> {
     let from_config = || config.map(|config| config.state.dir.clone());
-    dir.cloned().or_else(from_config).context("which directory? name it with --dir, or its config with -c")
+    dir.cloned().or_else(from_config).context("no directory given; name it with --dir, or its config with -c")
 }

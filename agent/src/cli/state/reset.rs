@@ -138,7 +138,7 @@ fn plan(config: &Config, reader: &PartitionReader, from: From) -> anyhow::Result
         }
     }
     if plans.is_empty() {
-        bail!("there is nothing to reset: no changelog of group {} is there yet", config.kafka.group_id);
+        bail!("there is nothing to reset: group {} has no changelog yet", config.kafka.group_id);
     }
     Ok(plans)
 }

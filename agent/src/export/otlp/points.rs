@@ -8,6 +8,7 @@ use crate::aggregate::{
     AggregatePlan, Dense, Histogram, KeyBytes, MeasureState, WindowSpan, is_overflow, labels, nanos_to_f64,
 };
 use crate::config::{Family, FamilyType, MeasureKind, Publish, Window, format_duration};
+use crate::measure::{Distribution, Form, Total};
 use crate::publish::{MergedTotals, Publisher, start_time, task_totals};
 use crate::query::{Source, States};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -103,30 +104,29 @@ fn total<'a>(
     let sum = |state: &MeasureState| state.sum_nanos().map(nanos_to_f64).unwrap_or_default();
     let count = |state: &MeasureState| state.count().unwrap_or_default();
     let since = |since: Option<i64>| nanos(since.unwrap_or(0));
-    let data = match (family.kind, kind) {
-        // A sum that may go down is a gauge for Prometheus; OTLP has a word for it.
-        (FamilyType::Counter, _) | (FamilyType::Gauge, MeasureKind::Sum) => {
-            let point = |(attributes, begun, state): (&Vec<KeyValue>, Option<i64>, &MeasureState)| {
-                let value = match state {
-                    MeasureState::Sum(_) => Value::AsDouble(sum(state)),
-                    _ => Number::Int(count(state)).to_otlp(),
-                };
-                number_point(attributes.clone(), begun.unwrap_or(0), now, value)
-            };
+    let explicit_bounds = kind.bounds();
+    // Each is of the form that its kind has.
+    let data = match kind.rules().form {
+        Form::Sum => {
+            let points = points.filter_map(|(attributes, begun, state)| {
+                let Total::Sum(value) = state.total() else { return None };
+                Some(number_point(attributes.clone(), begun.unwrap_or(0), now, Number::from(value).to_otlp()))
+            });
             Data::Sum(otlp::Sum {
-                data_points: points.map(point).collect(),
+                data_points: points.collect(),
                 aggregation_temporality: cumulative,
+                // A sum that may go down is a gauge for Prometheus; OTLP has a word for it.
                 is_monotonic: family.kind == FamilyType::Counter,
             })
         }
-        (FamilyType::Gauge, _) => {
+        Form::Gauge(_) => {
             let points = points.filter_map(|(attributes, begun, state)| {
-                let value = state.min().or(state.max())?;
-                Some(number_point(attributes.clone(), begun.unwrap_or(0), now, Value::AsDouble(value)))
+                let Total::Gauge(value) = state.total() else { return None };
+                Some(number_point(attributes.clone(), begun.unwrap_or(0), now, Value::AsDouble(value?)))
             });
             Data::Gauge(otlp::Gauge { data_points: points.collect() })
         }
-        (FamilyType::Summary, _) => {
+        Form::Summary => {
             let points = points.map(|(attributes, begun, state)| otlp::SummaryDataPoint {
                 attributes: attributes.clone(),
                 start_time_unix_nano: since(begun),
@@ -137,26 +137,25 @@ fn total<'a>(
             });
             Data::Summary(otlp::Summary { data_points: points.collect() })
         }
-        (FamilyType::Histogram, MeasureKind::Buckets(bounds)) => {
-            let points = points.map(|(attributes, begun, state)| otlp::HistogramDataPoint {
-                attributes: attributes.clone(),
-                start_time_unix_nano: since(begun),
-                time_unix_nano: nanos(now),
-                count: count(state),
-                sum: Some(sum(state)),
-                bucket_counts: if let MeasureState::Buckets(buckets) = state {
-                    buckets.counts.to_vec()
-                } else {
-                    vec![]
-                },
-                explicit_bounds: bounds.clone(),
-                ..Default::default()
+        Form::Explicit => {
+            let points = points.filter_map(|(attributes, begun, state)| {
+                let Total::Distribution(Distribution::Explicit(counts)) = state.total() else { return None };
+                Some(otlp::HistogramDataPoint {
+                    attributes: attributes.clone(),
+                    start_time_unix_nano: since(begun),
+                    time_unix_nano: nanos(now),
+                    count: count(state),
+                    sum: Some(sum(state)),
+                    bucket_counts: counts.to_vec(),
+                    explicit_bounds: explicit_bounds.to_vec(),
+                    ..Default::default()
+                })
             });
             Data::Histogram(otlp::Histogram { data_points: points.collect(), aggregation_temporality: cumulative })
         }
-        (FamilyType::Histogram, _) => {
+        Form::Exponential => {
             let points = points.filter_map(|(attributes, begun, state)| {
-                let MeasureState::Histogram(histogram) = state else { return None };
+                let Total::Distribution(Distribution::Exponential(histogram)) = state.total() else { return None };
                 Some(exponential(attributes.clone(), since(begun), nanos(now), histogram))
             });
             Data::ExponentialHistogram(otlp::ExponentialHistogram {

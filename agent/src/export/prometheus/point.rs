@@ -3,6 +3,7 @@
 use super::format::Format;
 use crate::aggregate::{Histogram, nanos_to_f64};
 use crate::config::Histograms;
+use crate::measure::Exact;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 
 /// How a page is to look.
@@ -38,6 +39,15 @@ impl Number {
             Number::Int(value) => value as f64,
             Number::Float(value) => value,
             Number::Nanos(value) => nanos_to_f64(value),
+        }
+    }
+}
+
+impl From<Exact> for Number {
+    fn from(number: Exact) -> Number {
+        match number {
+            Exact::Int(value) => Number::Int(value),
+            Exact::Nanos(value) => Number::Nanos(value),
         }
     }
 }

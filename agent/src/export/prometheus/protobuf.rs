@@ -176,7 +176,7 @@ mod tests {
         let scaling = Scaling::new(Unit::None);
         let mut histogram = Histogram::default();
         for value in [0.0, 0.0, 1.0, 1.0, 1.001, 1.01, 3.0, 1_000.0, -2.0, -2.5] {
-            histogram.record(scaling.sample(Value::Float(value)).unwrap());
+            histogram.add(scaling.sample(Value::Float(value)).unwrap());
         }
         let mut written = proto::Histogram::default();
         add_native(&mut written, &histogram);

@@ -3,8 +3,9 @@
 use super::page::{Labels, Page};
 use super::point::{Bound, Number, Point};
 use super::{Format, Series};
-use crate::aggregate::{AggregatePlan, Histogram, MeasureState};
-use crate::config::{FamilyType, MeasureKind, Publish};
+use crate::aggregate::{AggregatePlan, Histogram};
+use crate::config::{MeasureKind, Publish};
+use crate::measure::{Distribution, Form, Total};
 use crate::publish::{MergedTotal, MergedTotals, Publisher, start_time, task_totals};
 use crate::query::Source;
 
@@ -21,9 +22,8 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: 
     for (at, measure) in plan.config.measures.iter().enumerate() {
         let family = plan.config.total_family(measure);
         let unit = family.unit;
-        let kind = family.kind;
         page.family(family);
-        write_family(page, (kind, unit), &series, at, &measure.kind);
+        write_family(page, unit, &series, at, &measure.kind);
     }
 }
 
@@ -57,46 +57,35 @@ fn merged(publisher: &Publisher, source: &Source, plan: &AggregatePlan, format: 
     series
 }
 
-fn write_family(
-    page: &mut Page<'_>,
-    (family, unit): (FamilyType, &str),
-    series: &Series,
-    at: usize,
-    kind: &MeasureKind,
-) {
+fn write_family(page: &mut Page<'_>, unit: &str, series: &Series, at: usize, kind: &MeasureKind) {
     let exponents = exponents(unit);
-    let bounds: Vec<Bound> = match kind {
-        MeasureKind::Buckets(bounds) => bounds.iter().copied().map(Bound::new).collect(),
-        _ => exponents.iter().map(|&exponent| Bound::new(f64::from(exponent).exp2())).collect(),
+    let bounds: Vec<Bound> = match kind.rules().form {
+        Form::Explicit => kind.bounds().iter().copied().map(Bound::new).collect(),
+        Form::Sum | Form::Gauge(_) | Form::Summary | Form::Exponential => {
+            exponents.iter().map(|&exponent| Bound::new(f64::from(exponent).exp2())).collect()
+        }
     };
     let mut counts = Vec::new();
     for (labels, shown) in series.iter() {
         let state = &shown.cell.measures[at];
-        let (sum, count) = (Number::Nanos(state.sum_nanos().unwrap_or_default()), state.count().unwrap_or_default());
-        let point = match family {
-            FamilyType::Histogram => {
-                cumulative(state, &exponents, &mut counts);
-                let native =
-                    if let MeasureState::Histogram(histogram) = state { Some(histogram.as_ref()) } else { None };
+        let stats = state.stats();
+        let (sum, count) = (Number::Nanos(stats.sum.unwrap_or_default()), stats.count.unwrap_or_default());
+        let point = match state.total() {
+            Total::Sum(number) => Point::Value(number.into()),
+            Total::Gauge(Some(value)) => Point::Value(Number::Float(value)),
+            // Absent before the first value.
+            Total::Gauge(None) => continue,
+            Total::Summary => Point::Summary { sum, count },
+            Total::Distribution(distribution) => {
+                cumulative(distribution, &exponents, &mut counts);
+                let native = match distribution {
+                    Distribution::Exponential(histogram) => Some(histogram),
+                    Distribution::Explicit(_) => None,
+                };
                 Point::Histogram { bounds: &bounds, counts: &counts, sum, count, native }
             }
-            FamilyType::Summary => Point::Summary { sum, count },
-            FamilyType::Counter => Point::Value(number(state)),
-            // Absent before the first value.
-            FamilyType::Gauge if matches!(state, MeasureState::Sum(_)) => Point::Value(number(state)),
-            FamilyType::Gauge => match state.min().or(state.max()) {
-                Some(value) => Point::Value(Number::Float(value)),
-                None => continue,
-            },
         };
         page.point(labels, shown.since, &point);
-    }
-}
-
-fn number(state: &MeasureState) -> Number {
-    match state {
-        MeasureState::Sum(sum) => Number::Nanos(sum.get()),
-        _ => Number::Int(state.count().unwrap_or_default()),
     }
 }
 
@@ -112,18 +101,17 @@ fn exponents(unit: &str) -> Vec<i32> {
 }
 
 /// How many values are at most each bound.
-fn cumulative(state: &MeasureState, exponents: &[i32], counts: &mut Vec<u64>) {
+fn cumulative(distribution: Distribution<'_>, exponents: &[i32], counts: &mut Vec<u64>) {
     counts.clear();
-    match state {
-        MeasureState::Histogram(histogram) => at_powers_of_two(histogram, exponents, counts),
-        MeasureState::Buckets(buckets) => {
+    match distribution {
+        Distribution::Exponential(histogram) => at_powers_of_two(histogram, exponents, counts),
+        Distribution::Explicit(buckets) => {
             let mut sum = 0u64;
-            counts.extend(buckets.counts.iter().map(|&count| {
+            counts.extend(buckets.iter().map(|&count| {
                 sum = sum.wrapping_add(count);
                 sum
             }));
         }
-        _ => {}
     }
 }
 
@@ -157,7 +145,7 @@ mod tests {
             (0..2_000).map(|i| 0.000_3 * 1.006f64.powi(i) - 0.001).chain([0.0, 0.5, 1.0, 64.0]).collect();
         let mut histogram = Histogram::default();
         let scaling = Scaling::new(Unit::None);
-        values.iter().for_each(|&value| histogram.record(scaling.sample(Value::Float(value)).unwrap()));
+        values.iter().for_each(|&value| histogram.add(scaling.sample(Value::Float(value)).unwrap()));
         assert!(histogram.scale() >= 0);
         let exponents = exponents("seconds");
         let mut counts = Vec::new();

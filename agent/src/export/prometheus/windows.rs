@@ -3,8 +3,9 @@
 use super::page::{Labels, Page};
 use super::point::{Number, Point};
 use super::{Format, Series};
-use crate::aggregate::{AggregatePlan, MeasureState, WindowSpan};
-use crate::config::{Measure, Stat, Window, format_duration};
+use crate::aggregate::{AggregatePlan, WindowSpan};
+use crate::config::{Measure, Window, format_duration};
+use crate::measure::{MeasureState, Stat, Total};
 use crate::publish::{ClosedWindow, Publisher};
 use crate::query::{Source, value};
 
@@ -60,11 +61,10 @@ fn write_measure(page: &mut Page<'_>, plan: &AggregatePlan, windows: &[Closed], 
 
 /// Counts and sums exactly, everything else as a float.
 pub fn number(state: &MeasureState, measure: &Measure, stat: Stat) -> Option<Number> {
-    match (stat, state) {
-        (Stat::Value, MeasureState::Count(count)) => Some(Number::Int(*count)),
-        (Stat::Value, MeasureState::Sum(sum)) => Some(Number::Nanos(sum.get())),
-        _ => value(state, &measure.kind, stat).map(Number::Float),
+    if let (Stat::Own, Total::Sum(number)) = (stat, state.total()) {
+        return Some(number.into());
     }
+    value(state, &measure.kind, stat).map(Number::Float)
 }
 
 fn window_labels(window: &Window, format: Format) -> Labels {

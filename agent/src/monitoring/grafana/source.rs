@@ -121,12 +121,14 @@ fn totals(subject: &Subject) -> Vec<Panel> {
         let panel = Panel::new(Look::Lines, format!("{}, average", capital(&measure.name)), unit(measure), text);
         panels.push(panel.query(format!("{sum} / {count}"), legend(&labels)));
     }
-    for measure in subject.extremes() {
+    for (measure, function) in subject.gauges() {
         let (word, family) = (measure.kind.word(), subject.family(measure).name);
         let text = format!("The {word} of {} of {name} since the state began.", measure.name);
         let panel = Panel::new(Look::Lines, format!("{}, {word}", capital(&measure.name)), unit(measure), text);
         let by = if labels.is_empty() { String::new() } else { format!("by ({}) ", labels.join(", ")) };
-        panels.push(panel.query(format!("{word} {by}({family}{{{}}})", matchers(subject.aggregate)), legend(&labels)));
+        panels.push(
+            panel.query(format!("{function} {by}({family}{{{}}})", matchers(subject.aggregate)), legend(&labels)),
+        );
     }
     panels
 }
@@ -196,12 +198,12 @@ fn windows(subject: &Subject) -> Vec<Panel> {
     let shown = subject.count().into_iter().chain(subject.histograms().take(1));
     for measure in shown {
         let families = aggregate.window_families(measure);
-        let wanted = |stat: &Stat| matches!(stat, Stat::Value | Stat::Quantile(0.99));
+        let wanted = |stat: &Stat| matches!(stat, Stat::Own | Stat::Quantile(0.99));
         for (stat, family) in families.iter().filter(|(stat, _)| wanted(stat)) {
             let word = stat.word();
             let title = format!("{} {} {word} in {window}", aggregate.name, measure.name);
             let text = format!("{} Window {window}.", family.help);
-            let unit = if *stat == Stat::Value { "short" } else { unit(measure) };
+            let unit = if *stat == Stat::Own { "short" } else { unit(measure) };
             let panel = Panel::new(Look::Lines, title.replace("  ", " "), unit, text);
             let selector = format!("{}{{{}, {}}}", family.name, matchers(aggregate), of_window(*window));
             let by = if labels.is_empty() { String::new() } else { format!("by ({}) ", labels.join(", ")) };

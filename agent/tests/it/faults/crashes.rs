@@ -227,7 +227,7 @@ fn sigstop_in_commit(times: u32) -> Row {
         assert!(zombie.terminate().success());
         zombie.set("STREAMGAUGE_FAILPOINTS", Some("commit.offsets_sent=sleep:3000@50"));
         let hits = |zombie: &Agent| said(zombie, "failpoint=\"commit.offsets_sent\"");
-        let rebuilds = |zombie: &Agent| said(zombie, "the transactional producer failed and is made anew");
+        let rebuilds = |zombie: &Agent| said(zombie, "the transactional producer failed and is being recreated");
         let before = (hits(zombie), rebuilds(zombie), said(other, ENDED));
         zombie.restart();
         wait_until("it is in mid-commit", || hits(zombie) > before.0);

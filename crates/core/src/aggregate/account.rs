@@ -5,7 +5,7 @@ use super::extract::Extract;
 use super::key;
 use super::plan::{AggregatePlan, MeasurePlan, Plan};
 use super::reason::{About, Note, Rejection};
-use super::sample::Sample;
+use crate::measure::Sample;
 
 /// What one aggregate makes of one event.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,8 +1,8 @@
 //! What is kept per key and pane: the state of every measure, when the key was last seen, and since when it counts.
 
-use super::measure;
 use super::measures::Measures;
 use super::plan::AggregatePlan;
+use crate::measure::MeasureState;
 
 /// The measures of one key in one pane, or of its total. 72 bytes: there are millions.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +22,8 @@ impl Cell {
 
     /// A cell before its first event.
     pub fn empty(plan: &AggregatePlan) -> Cell {
-        Cell { measures: measure::empty(plan).collect(), last_seen: i64::MIN, since: Cell::NEW }
+        let empty = plan.measures.iter().map(|measure| MeasureState::empty(&measure.kind));
+        Cell { measures: empty.collect(), last_seen: i64::MIN, since: Cell::NEW }
     }
 
     /// The same, of a pane.

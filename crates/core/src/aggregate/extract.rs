@@ -1,10 +1,10 @@
 //! From an event's fields to an aggregate's key and samples, and what of them could not be used.
 
+use crate::measure::Sample;
 use std::io::Write;
 
 use super::plan::{AggregatePlan, LabelPlan, MeasurePlan, Plan};
 use super::reason::{About, Note, Reason};
-use super::sample::Sample;
 use super::span;
 use crate::value::Value;
 

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::measure::MeasureState;
+use crate::measure::{Count, MeasureState};
 
 /// How many measures need no allocation of their own. Most aggregates have no more.
 const FEW: usize = 3;
@@ -17,7 +17,7 @@ enum Held {
     Many(Box<[MeasureState]>),
 }
 
-const NOTHING: MeasureState = MeasureState::Count(0);
+const NOTHING: MeasureState = MeasureState::Count(Count(0));
 
 impl Deref for Measures {
     type Target = [MeasureState];
@@ -94,12 +94,12 @@ mod tests {
     #[test]
     fn as_many_states_as_were_put_in_come_out_in_their_order() {
         for count in 0..9 {
-            let states = || (0..count).map(MeasureState::Count);
+            let states = || (0..count).map(|n| MeasureState::Count(Count(n)));
             let mut measures: Measures = states().collect();
             assert_eq!(measures.to_vec(), states().collect::<Vec<_>>());
             assert_eq!(measures, measures.clone());
             if let Some(last) = measures.last_mut() {
-                *last = MeasureState::Count(100);
+                *last = MeasureState::Count(Count(100));
                 assert_ne!(measures, states().collect());
             }
         }

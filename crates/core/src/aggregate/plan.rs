@@ -187,17 +187,15 @@ impl LabelPlan {
 
 impl MeasurePlan {
     fn new(config: &config::Measure, fields: &mut Fields) -> MeasurePlan {
-        let field = match config.kind {
-            MeasureKind::Count => None,
-            _ => config.field.as_ref().map(|path| fields.slot(path)),
-        };
+        let rules = config.kind.rules();
+        let field = config.field.as_ref().filter(|_| rules.takes_field).map(|path| fields.slot(path));
         MeasurePlan {
             kind: config.kind.clone(),
             field,
             or: config.or.iter().map(|path| fields.slot(path)).collect(),
             scaling: Scaling::new(config.unit),
             since: config.since.as_ref().map(|since| (fields.slot(&since.path), TimeReader::new(&since.format))),
-            refuses_negative: !config.signed && !matches!(config.kind, MeasureKind::Min | MeasureKind::Max),
+            refuses_negative: rules.takes_sign && !config.signed,
             filter: Filter::new(&config.filter, &mut |path| fields.slot(path)),
         }
     }
@@ -284,18 +282,9 @@ impl Canonical {
     }
 
     fn measure(&mut self, measure: &config::Measure) {
-        let kind = match &measure.kind {
-            MeasureKind::Count => "count",
-            MeasureKind::Sum => "sum",
-            MeasureKind::Min => "min",
-            MeasureKind::Max => "max",
-            MeasureKind::Avg => "avg",
-            MeasureKind::Histogram => "histogram",
-            MeasureKind::Buckets(_) => "buckets",
-        };
-        self.add("measure", [measure.name.as_str(), kind]);
-        if let MeasureKind::Buckets(bounds) = &measure.kind {
-            let bounds: Vec<_> = bounds.iter().map(|&bound| number(bound)).collect();
+        self.add("measure", [measure.name.as_str(), measure.kind.word()]);
+        if measure.kind.rules().takes_bounds {
+            let bounds: Vec<_> = measure.kind.bounds().iter().map(|&bound| number(bound)).collect();
             self.add("bounds", bounds.iter().map(String::as_str));
         }
         if let Some(path) = &measure.field {

@@ -1,7 +1,8 @@
 //! Quantities as text has them: `231.02ms`, `1h2m3.5s`, `PT1.5S`, `1.5MiB`.
 
 use super::reason::Reason;
-use super::sample::{Factor, Sample, nanos_to_f64};
+use super::sample::Factor;
+use crate::measure::{Sample, nanos_to_f64};
 use crate::value::Value;
 use crate::value::number::{leading, with_suffix};
 

@@ -1,20 +1,12 @@
 //! One measured number: exactly where possible, rounded once where not.
 
 use super::reason::Reason;
+use crate::measure::Sample;
 use crate::value::Value;
 
 /// Larger magnitudes are rejected, so that sums stay far from their range's end.
 const MAX_MAGNITUDE: f64 = 1e18;
 const NANOS: i64 = 1_000_000_000;
-
-/// One measured number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample {
-    /// In the exposed unit.
-    pub value: f64,
-    /// In billionths of the exposed unit.
-    pub nanos: i128,
-}
 
 /// What a number is multiplied with to be in the exposed unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,12 +81,4 @@ pub(super) fn scale_exactly(value: f64, factor: i64) -> i128 {
         0
     };
     if bits >> 63 == 0 { magnitude } else { -magnitude }
-}
-
-/// A sum of billionths in the exposed unit, rounded.
-pub fn nanos_to_f64(nanos: i128) -> f64 {
-    const NANOS: i128 = 1_000_000_000;
-    let (whole, rest) = (nanos / NANOS, nanos % NANOS);
-    // One division when it is exact enough, so that 0.1 s stays 0.1 s.
-    if nanos.unsigned_abs() < 1 << 53 { nanos as f64 / 1e9 } else { whole as f64 + rest as f64 / 1e9 }
 }

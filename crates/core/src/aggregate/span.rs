@@ -1,7 +1,8 @@
 //! The time between two of an event's fields, to the nanosecond.
 
 use super::reason::Reason;
-use super::sample::{Sample, nanos_to_f64, scale_exactly};
+use super::sample::scale_exactly;
+use crate::measure::{Sample, nanos_to_f64};
 use crate::value::time::TimeReader;
 use crate::value::{Value, number};
 

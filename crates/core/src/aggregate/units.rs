@@ -2,8 +2,9 @@
 
 use super::quantity;
 use super::reason::Reason;
-use super::sample::{Factor, Sample};
+use super::sample::Factor;
 use crate::config::Unit;
+use crate::measure::Sample;
 use crate::value::{Value, number};
 
 /// Conversion from one unit to its base unit.

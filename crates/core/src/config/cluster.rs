@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// The services for the cluster itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cluster {
@@ -28,7 +31,8 @@ impl Default for Topics {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "snake_case")]
 pub enum TopicChange {
     Create,
     Update,
@@ -101,8 +105,10 @@ pub struct ClusterLag {
     pub max_partitions: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Granularity {
+    #[default]
     Partition,
     Topic,
 }

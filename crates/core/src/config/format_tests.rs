@@ -109,6 +109,6 @@ fn a_time_that_the_format_knows_needs_no_words() {
         "    format: combined\n    timestamp: { field: host }",
         "    parse: { log: cri }\n    timestamp: { field: timestamp }",
     ] {
-        assert!(time(lines).is_err_and(|error| error.contains("how this field writes the time")), "{lines}");
+        assert!(time(lines).is_err_and(|error| error.contains("`timestamp.format` is missing")), "{lines}");
     }
 }

@@ -1,5 +1,8 @@
 //! What becomes of events that cannot be used, as the config says it of a source.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::own_topics::dead_letter_topic;
 
 /// What becomes of a source's dead letters.
@@ -26,8 +29,10 @@ impl SourceDeadLetters {
 }
 
 /// What of an event is kept in its dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LetterPayload {
+    #[default]
     Full,
     Truncated,
     None,

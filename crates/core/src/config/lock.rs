@@ -1,5 +1,7 @@
 //! What a door of the agent asks of its callers: TLS, who they are, and what each of them may do.
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -75,7 +77,8 @@ impl fmt::Debug for Hidden {
 }
 
 /// What an identity may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
 pub enum Right {
     /// Metrics, queries, the config in force.
     Read,

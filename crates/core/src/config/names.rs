@@ -4,7 +4,10 @@
 //! A name is `<aggregate>_<measure>`, then the statistic where there is one (`_min`, `_avg`, `_p99`), then the base unit:
 //! `http_duration_seconds`, `http_window_duration_p99_seconds`. A word that the name already ends with is not repeated.
 
-use super::types::{Aggregate, Measure, MeasureKind};
+use super::types::{Aggregate, Measure};
+use crate::measure::Form;
+
+pub use crate::measure::{QUANTILES, Stat};
 
 /// How a family of series behaves, as the expositions declare it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,67 +51,13 @@ impl Family {
     }
 }
 
-/// What a gauge of a closed window shows of its measure.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Stat {
-    /// The count or the sum itself.
-    Value,
-    Min,
-    Max,
-    Avg,
-    /// A quantile in 0..=1.
-    Quantile(f64),
-}
-
-impl Stat {
-    /// The word in the metric's name: `p99`, `avg`; empty for [`Stat::Value`].
-    pub fn word(self) -> String {
+impl Form {
+    fn total_type(self) -> FamilyType {
         match self {
-            Stat::Value => String::new(),
-            Stat::Min => "min".into(),
-            Stat::Max => "max".into(),
-            Stat::Avg => "avg".into(),
-            Stat::Quantile(q) => format!("p{}", (q * 100.0).round()),
-        }
-    }
-}
-
-/// The quantiles that are shown of every closed window.
-pub const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
-
-impl MeasureKind {
-    /// What the gauges of a closed window show of a measure of this kind.
-    pub fn window_stats(&self) -> Vec<Stat> {
-        let quantiles = QUANTILES.map(Stat::Quantile);
-        match self {
-            MeasureKind::Count | MeasureKind::Sum => vec![Stat::Value],
-            MeasureKind::Min => vec![Stat::Min],
-            MeasureKind::Max => vec![Stat::Max],
-            MeasureKind::Avg => vec![Stat::Avg],
-            MeasureKind::Histogram => quantiles.into_iter().chain([Stat::Avg, Stat::Min, Stat::Max]).collect(),
-            MeasureKind::Buckets(_) => quantiles.into_iter().chain([Stat::Avg]).collect(),
-        }
-    }
-
-    /// The word that the config has for it.
-    pub fn word(&self) -> &'static str {
-        match self {
-            MeasureKind::Count => "count",
-            MeasureKind::Sum => "sum",
-            MeasureKind::Min => "min",
-            MeasureKind::Max => "max",
-            MeasureKind::Avg => "avg",
-            MeasureKind::Histogram => "histogram",
-            MeasureKind::Buckets(_) => "buckets",
-        }
-    }
-
-    fn total_type(&self) -> FamilyType {
-        match self {
-            MeasureKind::Count | MeasureKind::Sum => FamilyType::Counter,
-            MeasureKind::Min | MeasureKind::Max => FamilyType::Gauge,
-            MeasureKind::Avg => FamilyType::Summary,
-            MeasureKind::Histogram | MeasureKind::Buckets(_) => FamilyType::Histogram,
+            Form::Sum => FamilyType::Counter,
+            Form::Gauge(_) => FamilyType::Gauge,
+            Form::Summary => FamilyType::Summary,
+            Form::Exponential | Form::Explicit => FamilyType::Histogram,
         }
     }
 }
@@ -116,10 +65,7 @@ impl MeasureKind {
 impl Measure {
     /// The base unit of what is exposed; a count has none, whatever its config says.
     pub fn exposed_unit(&self) -> &'static str {
-        match self.kind {
-            MeasureKind::Count => "",
-            _ => self.unit.base_name(),
-        }
+        if self.kind.rules().takes_field { self.unit.base_name() } else { "" }
     }
 
     /// A name the user chose, without the suffixes that are put after every name.
@@ -138,12 +84,13 @@ impl Aggregate {
             Some(stem) => stem.to_owned(),
             None => format!("{}_{}", self.metric_prefix, measure.name),
         };
-        let kind = match measure.kind.total_type() {
+        let form = measure.kind.rules().form;
+        let kind = match form.total_type() {
             // It goes up and down.
             FamilyType::Counter if measure.signed => FamilyType::Gauge,
             kind => kind,
         };
-        if kind == FamilyType::Gauge && measure.kind != MeasureKind::Sum {
+        if let Form::Gauge(_) = form {
             push_word(&mut name, measure.kind.word());
         }
         push_word(&mut name, measure.exposed_unit());
@@ -161,7 +108,7 @@ impl Aggregate {
     /// The gauges that show this measure in the last closed window: `http_window_requests`,
     /// `http_window_duration_p99_seconds`. All have the labels `window` and `hop` besides the aggregate's own.
     pub fn window_families(&self, measure: &Measure) -> Vec<(Stat, Family)> {
-        measure.kind.window_stats().into_iter().map(|stat| (stat, self.window_family(measure, stat))).collect()
+        measure.kind.rules().window.iter().map(|&stat| (stat, self.window_family(measure, stat))).collect()
     }
 
     fn window_family(&self, measure: &Measure, stat: Stat) -> Family {
@@ -237,6 +184,7 @@ fn push_word(name: &mut String, word: &str) {
 mod tests {
     use std::time::Duration;
 
+    use super::super::types::MeasureKind;
     use super::*;
     use crate::config::types::{Condition, FieldPath, OnLimit, Publish, Test, Unit, Window};
 

@@ -3,8 +3,9 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::cluster::Cluster;
-use super::cluster::Granularity;
 use super::lock::ShownLine;
 use super::secret::MASK;
 use super::types::*;
@@ -23,12 +24,7 @@ impl Config {
         state(&mut out, &self.state);
         out.line(0, "http:");
         out.entry(1, "listen", text(&self.http.listen.to_string()));
-        let histograms = match self.http.histograms {
-            Histograms::Classic => "classic",
-            Histograms::Native => "native",
-            Histograms::Both => "both",
-        };
-        out.entry(1, "histograms", histograms);
+        out.entry(1, "histograms", word(self.http.histograms));
         out.entry(1, "created_series", self.http.created_series);
         shown(&mut out, self.http.lock.shown());
         out.line(0, "grpc:");
@@ -42,11 +38,7 @@ impl Config {
         self.schema_registry.iter().for_each(|each| registry(&mut out, each));
         limits(&mut out, &self.limits);
         out.line(0, "telemetry:");
-        let format = match self.telemetry.log_format {
-            LogFormat::Text => "text",
-            LogFormat::Json => "json",
-        };
-        out.entry(1, "log_format", format);
+        out.entry(1, "log_format", word(self.telemetry.log_format));
         out.entry(1, "log_level", text(&self.telemetry.log_level));
         out.entry(0, "workers", self.workers);
         out.0
@@ -102,21 +94,9 @@ fn kafka(out: &mut Yaml, kafka: &Kafka) {
     }
     out.entry(1, "session_timeout", format_duration(kafka.session_timeout));
     out.entry(1, "transaction_timeout", format_duration(kafka.transaction_timeout));
-    let membership = match kafka.membership {
-        Membership::Static => "static",
-        Membership::Dynamic => "dynamic",
-    };
-    out.entry(1, "membership", membership);
-    let on_shutdown = match kafka.on_shutdown {
-        OnShutdown::Keep => "keep",
-        OnShutdown::Leave => "leave",
-    };
-    out.entry(1, "on_shutdown", on_shutdown);
-    let dead_letters = match kafka.dead_letters {
-        DeadLetters::Stop => "stop",
-        DeadLetters::DropAndCount => "drop_and_count",
-    };
-    out.entry(1, "dead_letters", dead_letters);
+    out.entry(1, "membership", word(kafka.membership));
+    out.entry(1, "on_shutdown", word(kafka.on_shutdown));
+    out.entry(1, "dead_letters", word(kafka.dead_letters));
     out.entry(1, "create_topics", kafka.create_topics);
     if let Some(factor) = kafka.replication_factor {
         out.entry(1, "replication_factor", factor);
@@ -146,11 +126,7 @@ fn source(out: &mut Yaml, source: &Source) {
     out.entry(2, "timestamp", timestamp(&source.timestamp));
     out.entry(2, "max_future", format_duration(source.max_future));
     out.entry(2, "max_lead", format_duration(source.max_lead));
-    let start = match source.start {
-        Start::Earliest => "earliest",
-        Start::Latest => "latest",
-    };
-    out.entry(2, "start", start);
+    out.entry(2, "start", word(source.start));
     if source.strict {
         out.entry(2, "strict", true);
     }
@@ -160,12 +136,7 @@ fn source(out: &mut Yaml, source: &Source) {
         out.line(2, "dead_letters:");
         out.entry(3, "enabled", letters.enabled);
         letters.topic.iter().for_each(|topic| out.entry(3, "topic", text(topic)));
-        let payload = match letters.payload {
-            LetterPayload::Full => "full",
-            LetterPayload::Truncated => "truncated",
-            LetterPayload::None => "none",
-        };
-        out.entry(3, "payload", payload);
+        out.entry(3, "payload", word(letters.payload));
     }
 }
 
@@ -210,15 +181,11 @@ fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
         duration.into_iter().for_each(|duration| out.entry(2, key, format_duration(duration)));
     }
     out.entry(2, "limit", aggregate.key_limit);
-    out.entry(2, "on_limit", aggregate.on_limit.word());
-    let publish = match aggregate.publish {
-        Publish::PerPartition => "per_partition",
-        Publish::Merged => "merged",
-    };
+    out.entry(2, "on_limit", word(aggregate.on_limit));
     if aggregate.backfill {
         out.entry(2, "backfill", "earliest");
     }
-    out.entry(2, "publish", publish);
+    out.entry(2, "publish", word(aggregate.publish));
     let prefix = aggregate.metric_prefix.strip_suffix(&aggregate.name).unwrap_or_default();
     if !prefix.is_empty() {
         out.entry(2, "prefix", text(prefix));
@@ -275,15 +242,15 @@ fn measure(out: &mut Yaml, measure: &Measure) {
     if let Some(since) = &measure.since {
         parts.push(format!("from: {}, format: {}", text(&since.path.to_string()), time_format(&since.format)));
     }
-    if let MeasureKind::Buckets(bounds) = &measure.kind {
-        let bounds: Vec<String> = bounds.iter().map(f64::to_string).collect();
+    if measure.kind.rules().takes_bounds {
+        let bounds: Vec<String> = measure.kind.bounds().iter().map(f64::to_string).collect();
         parts.push(format!("bounds: [{}]", bounds.join(", ")));
     }
     let parts = if parts.is_empty() { "{}".into() } else { format!("{{ {} }}", parts.join(", ")) };
     out.entry(4, measure.kind.word(), parts);
     conditions(out, 4, &measure.filter);
-    if let Some(unit) = unit(measure.unit) {
-        out.entry(4, "unit", unit);
+    if measure.unit != Unit::None {
+        out.entry(4, "unit", word(measure.unit));
     }
     if measure.signed {
         out.entry(4, "signed", true);
@@ -353,35 +320,18 @@ fn test_text(test: &Test) -> String {
     }
 }
 
-fn unit(unit: Unit) -> Option<&'static str> {
-    match unit {
-        Unit::None => None,
-        Unit::Nanoseconds => Some("ns"),
-        Unit::Microseconds => Some("us"),
-        Unit::Milliseconds => Some("ms"),
-        Unit::Seconds => Some("s"),
-        Unit::Bytes => Some("bytes"),
-        Unit::Kilobytes => Some("kB"),
-        Unit::Megabytes => Some("MB"),
-        Unit::Percent => Some("percent"),
-    }
+/// One of several words, as the config spells it.
+fn word(choice: impl Serialize) -> String {
+    // A unit variant is a JSON string of plain letters.
+    serde_json::to_string(&choice).unwrap_or_default().trim_matches('"').to_owned()
 }
 
 fn state(out: &mut Yaml, state: &State) {
     out.line(0, "state:");
     out.entry(1, "dir", text(&state.dir.display().to_string()));
     out.entry(1, "commit_interval", format_duration(state.commit_interval));
-    let guarantee = match state.guarantee {
-        Guarantee::ExactlyOnce => "exactly_once",
-        Guarantee::AtLeastOnce => "at_least_once",
-    };
-    out.entry(1, "processing_guarantee", guarantee);
-    let on_loss = match state.on_loss {
-        OnLoss::Fail => "fail",
-        OnLoss::Earliest => "earliest",
-        OnLoss::Continue => "continue",
-    };
-    out.entry(1, "on_loss", on_loss);
+    out.entry(1, "processing_guarantee", word(state.guarantee));
+    out.entry(1, "on_loss", word(state.on_loss));
     out.entry(1, "cache", format_size(state.cache_bytes));
     out.entry(1, "standby_replicas", state.standby_replicas);
     out.entry(1, "global_view", state.global_view);
@@ -405,11 +355,7 @@ fn cluster(out: &mut Yaml, cluster: &Cluster) {
         ("exclude_topics", &lag.exclude_topics),
     ];
     regexes.iter().filter(|(_, regex)| !regex.is_empty()).for_each(|(key, regex)| out.entry(2, key, text(regex)));
-    let granularity = match lag.granularity {
-        Granularity::Partition => "partition",
-        Granularity::Topic => "topic",
-    };
-    out.entry(2, "granularity", granularity);
+    out.entry(2, "granularity", word(lag.granularity));
     out.entry(2, "max_partitions", lag.max_partitions);
     out.line(1, "probe:");
     out.entry(2, "enabled", watch.probe.enabled);
@@ -434,11 +380,7 @@ fn cluster(out: &mut Yaml, cluster: &Cluster) {
 fn otlp(out: &mut Yaml, otlp: &Otlp) {
     out.line(0, "otlp:");
     out.entry(1, "endpoint", text(&otlp.endpoint));
-    let protocol = match otlp.protocol {
-        OtlpProtocol::Grpc => "grpc",
-        OtlpProtocol::Http => "http/protobuf",
-    };
-    out.entry(1, "protocol", protocol);
+    out.entry(1, "protocol", word(otlp.protocol));
     if !otlp.headers.0.is_empty() {
         out.line(1, "headers:");
     }

@@ -1,10 +1,14 @@
 //! The checked configuration. Whoever holds one of these need not check it again.
 
+pub use crate::measure::MeasureKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::cluster::Cluster;
 use super::ingest::Ingest;
@@ -106,25 +110,31 @@ impl fmt::Debug for Kafka {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Membership {
     /// Stable ids from the state directory: a restart within the session timeout causes no rebalance.
+    #[default]
     Static,
     /// A new member at each start: for pods without a lasting volume.
     Dynamic,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnShutdown {
     /// Keep the membership: the partitions wait for this identity until the session timeout.
+    #[default]
     Keep,
     /// Leave the group: others take over at once.
     Leave,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DeadLetters {
     /// Stop rather than lose an undecodable event.
+    #[default]
     Stop,
     /// Count it and go on.
     DropAndCount,
@@ -160,8 +170,10 @@ impl Source {
     pub const UNPACKED_BYTES: usize = 16 << 20;
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Start {
+    #[default]
     Earliest,
     Latest,
 }
@@ -197,7 +209,8 @@ pub struct Aggregate {
     pub metric_prefix: String,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnLimit {
     /// Its events go to the overflow key.
     #[default]
@@ -206,18 +219,10 @@ pub enum OnLimit {
     ReplaceIdle,
 }
 
-impl OnLimit {
-    /// As the config spells it.
-    pub fn word(self) -> &'static str {
-        match self {
-            OnLimit::Overflow => "overflow",
-            OnLimit::ReplaceIdle => "replace_idle",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Publish {
+    #[default]
     PerPartition,
     Merged,
 }
@@ -286,30 +291,28 @@ pub struct Since {
     pub format: TimeFormat,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub enum MeasureKind {
-    Count,
-    Sum,
-    Min,
-    Max,
-    Avg,
-    /// Base-2 exponential histogram.
-    Histogram,
-    /// Histogram with these upper bounds (ascending, in the exposed unit).
-    Buckets(Vec<f64>),
-}
-
 /// Unit of a measured field. What is exposed is the base unit: seconds, bytes, ratio.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Unit {
+    /// Nothing is said of it.
+    #[default]
+    #[serde(skip)]
     None,
+    #[serde(rename = "ns")]
     Nanoseconds,
+    #[serde(rename = "us")]
     Microseconds,
+    #[serde(rename = "ms")]
     Milliseconds,
+    #[serde(rename = "s", alias = "seconds")]
     Seconds,
+    #[serde(rename = "bytes", alias = "B")]
     Bytes,
+    #[serde(rename = "kB")]
     Kilobytes,
+    #[serde(rename = "MB")]
     Megabytes,
+    #[serde(rename = "percent")]
     Percent,
 }
 
@@ -356,9 +359,11 @@ pub struct State {
 }
 
 /// What is promised of each event, whatever crashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Guarantee {
     /// State and input offsets are committed in one transaction.
+    #[default]
     ExactlyOnce,
     /// They are written one after the other: an event may count twice, and a state need not match its fingerprint.
     AtLeastOnce,
@@ -370,8 +375,10 @@ impl Guarantee {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnLoss {
+    #[default]
     Fail,
     Earliest,
     Continue,
@@ -387,10 +394,12 @@ pub struct Http {
 }
 
 /// Which buckets histograms have in the protobuf exposition. Text knows classic ones only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Histograms {
     Classic,
     Native,
+    #[default]
     Both,
 }
 
@@ -438,10 +447,13 @@ pub struct Otlp {
     pub backlog_age: Duration,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum OtlpProtocol {
+    #[serde(rename = "grpc")]
     Grpc,
     /// Protobuf over HTTP/1.1.
+    #[default]
+    #[serde(rename = "http/protobuf")]
     Http,
 }
 
@@ -478,8 +490,10 @@ pub struct Telemetry {
     pub log_level: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
+    #[default]
     Text,
     Json,
 }

@@ -195,7 +195,7 @@ impl AggregateState {
         cell.last_seen = cell.last_seen.max(seen);
         for ((state, measure), sample) in cell.measures.iter_mut().zip(&plan.measures).zip(&self.extract.samples) {
             if let Some(sample) = sample {
-                state.record(*sample, measure);
+                state.record(*sample, seen, &measure.kind);
             }
         }
         if !*dirty {

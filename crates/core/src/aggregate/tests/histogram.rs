@@ -10,7 +10,7 @@ fn sample(value: f64) -> Sample {
 
 fn histogram(values: &[f64]) -> Histogram {
     let mut histogram = Histogram::default();
-    values.iter().for_each(|&value| histogram.record(sample(value)));
+    values.iter().for_each(|&value| histogram.add(sample(value)));
     histogram
 }
 
@@ -38,7 +38,7 @@ proptest! {
         let [a, b, c] = [a, b, c].map(|values| histogram(&values));
         let merged = |parts: [&Histogram; 2]| {
             let mut merged = parts[0].clone();
-            merged.merge(parts[1]);
+            merged.absorb(parts[1]);
             merged
         };
         prop_assert_eq!(merged([&a, &b]), merged([&b, &a]));

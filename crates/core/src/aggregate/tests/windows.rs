@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use crate::aggregate::samples::*;
 use crate::aggregate::{Cell, MeasureState, Pane, TaskState, WindowGrid, WindowSpan, labels, merge_window};
+use crate::measure::Count;
 
 /// What a recount can say about a window without any of the code under test.
 #[derive(Debug, Default, PartialEq)]
@@ -66,8 +67,8 @@ fn compare(cell: &Cell, expected: &Recount) {
         panic!("eight measures")
     };
     assert_eq!(cell.last_seen, expected.last_seen);
-    assert_eq!(*events, MeasureState::Count(expected.events));
-    assert_eq!(*failures, MeasureState::Count(expected.failures));
+    assert_eq!(*events, MeasureState::Count(Count(expected.events)));
+    assert_eq!(*failures, MeasureState::Count(Count(expected.failures)));
     assert_eq!(time.sum_nanos(), Some(expected.nanos));
     assert_eq!(fastest.min(), Some(smallest));
     assert_eq!(slowest.max(), expected.slowest_failure.map(f64::from_bits));

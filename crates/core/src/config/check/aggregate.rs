@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::super::at::{At, Map, Place};
 use super::super::error::suggest;
 use super::super::names::Family;
-use super::super::raw::{RawAggregate, RawBackfill, RawLabel, RawOnLimit, RawPublish};
-use super::super::types::{Aggregate, LabelField, OnLimit, Publish, Source, Window};
+use super::super::raw::{RawAggregate, RawBackfill, RawLabel};
+use super::super::types::{Aggregate, LabelField, Source, Window};
 use super::super::units::{format_duration, parse_duration};
 use super::{Checker, DAY, HOUR, MILLISECOND, MINUTE, SECOND, condition, label, measure};
 
@@ -73,16 +73,10 @@ fn one(
         retention,
         measures: measure::measures(check, &raw.measures),
         key_limit: check.count(&raw.limit, default_limit, 1..=100_000_000),
-        on_limit: match raw.on_limit {
-            Some(RawOnLimit::ReplaceIdle) => OnLimit::ReplaceIdle,
-            Some(RawOnLimit::Overflow) | None => OnLimit::Overflow,
-        },
+        on_limit: raw.on_limit.unwrap_or_default(),
         key_ttl,
         backfill: matches!(raw.backfill, Some(RawBackfill::Earliest)),
-        publish: match raw.publish {
-            Some(RawPublish::Merged) => Publish::Merged,
-            Some(RawPublish::PerPartition) | None => Publish::PerPartition,
-        },
+        publish: raw.publish.unwrap_or_default(),
         idle_timeout: check.duration(&raw.idle_timeout, MINUTE, SECOND..=30 * DAY),
         metric_prefix: metric_prefix(check, name, &raw.prefix),
     }

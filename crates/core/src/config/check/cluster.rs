@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use regex::Regex;
 
 use super::super::cluster::{Cluster, LoadTests, TopicChange, Topics};
-use super::super::raw::{RawCluster, RawLoadTests, RawTopicChange, RawTopics};
+use super::super::raw::{RawCluster, RawLoadTests, RawTopics};
 use super::watch::watch;
 use super::{Checker, HOUR, MINUTE, SECOND};
 
@@ -26,25 +26,16 @@ fn topics(check: &mut Checker, raw: &RawTopics) -> Topics {
             check.error(pattern.place, format!("`{}` is not a regular expression: {reason}", pattern.value), help);
         }
     }
-    let allow: BTreeSet<TopicChange> = raw.allow.iter().map(|change| change_of(*change)).collect();
+    let allow: BTreeSet<TopicChange> = raw.allow.iter().copied().collect();
     if allow.contains(&TopicChange::Delete) {
         check.warn(
-            "cluster.topics.allow has delete: whoever reaches grpc.listen can delete topics that are not protected",
+            "cluster.topics.allow has delete: anyone who can reach grpc.listen can delete topics that are not protected",
         );
     }
     Topics {
         allow,
         protected: raw.protected.iter().map(|pattern| pattern.value.clone()).collect(),
         timeout: check.duration(&raw.timeout, 10 * SECOND, SECOND..=5 * MINUTE),
-    }
-}
-
-fn change_of(raw: RawTopicChange) -> TopicChange {
-    match raw {
-        RawTopicChange::Create => TopicChange::Create,
-        RawTopicChange::Update => TopicChange::Update,
-        RawTopicChange::Grow => TopicChange::Grow,
-        RawTopicChange::Delete => TopicChange::Delete,
     }
 }
 

@@ -64,7 +64,7 @@ fn tests(check: &mut Checker, place: Place, what: &str, raw: &RawCondition) -> V
     let empty = |test: &Test| matches!(test, Test::In(values) if values.is_empty());
     if tests.is_empty() || tests.iter().any(empty) {
         let help = "write a value, a list of values, or tests such as `{ gte: 400 }`";
-        check.error(place, format!("it is not said what {what} must be"), help);
+        check.error(place, format!("{what} has no condition"), help);
     }
     tests
 }

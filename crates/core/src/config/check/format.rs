@@ -74,11 +74,7 @@ pub fn format(check: &mut Checker, at: Place, raw: &RawFormat) -> Format {
 
 fn columns(check: &mut Checker, place: Place, names: Option<&At<Vec<At<String>>>>) -> Vec<String> {
     let Some(names) = names.filter(|names| !names.value.is_empty()) else {
-        check.error(
-            place,
-            "it is not said which columns there are",
-            "add their names in order: `names: [time, host, status]`",
-        );
+        check.error(place, "`columns` is missing", "add their names in order: `names: [time, host, status]`");
         return Vec::new();
     };
     for (at, name) in names.value.iter().enumerate() {
@@ -94,7 +90,7 @@ fn delimiter(check: &mut Checker, raw: &At<String>) -> char {
     match (characters.next(), characters.next()) {
         (Some(one), None) if !['"', '\n', '\r'].contains(&one) => one,
         _ => {
-            let message = format!("{:?} is no delimiter", raw.value);
+            let message = format!("{:?} is not a delimiter", raw.value);
             check.error(raw.place, message, "one character, and no quote: `\";\"`");
             ','
         }
@@ -103,7 +99,7 @@ fn delimiter(check: &mut Checker, raw: &At<String>) -> char {
 
 fn pattern(check: &mut Checker, place: Place, raw: Option<&At<String>>) -> String {
     let Some(raw) = raw else {
-        check.error(place, "it is not said which pattern", "`{ regex: '^(?<host>\\S+) (?<path>\\S+)$' }`");
+        check.error(place, "the pattern is missing", "`{ regex: '^(?<host>\\S+) (?<path>\\S+)$' }`");
         return String::new();
     };
     let raw = At { value: raw.value.clone(), place: if raw.place.line == 0 { place } else { raw.place } };
@@ -134,7 +130,7 @@ pub fn each(check: &mut Checker, raw: &At<String>, format: &Format) -> Option<Ea
         let Some(names) = path.names() else {
             check.error(
                 raw.place,
-                format!("`{part}` is no path to an array"),
+                format!("`{part}` is not a path to an array"),
                 "names alone lead to it: `detail.Records`",
             );
             return None;
@@ -202,7 +198,7 @@ pub fn enclosing(check: &mut Checker, place: Place, source: &Source, aggregates:
             };
             check.error(place, message, help);
         } else if up > 0 && up == path.steps().len() {
-            check.error(place, format!("`{path}` is no field"), "name one: `^.account`");
+            check.error(place, format!("`{path}` is not a field"), "name one: `^.account`");
         }
     }
 }

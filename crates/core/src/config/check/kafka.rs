@@ -5,9 +5,9 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::super::at::{At, Map, Place};
-use super::super::raw::{RawDeadLetters, RawDuration, RawKafka, RawMembership, RawOnShutdown, RawProperty};
+use super::super::raw::{RawDuration, RawKafka, RawProperty};
 use super::super::secret;
-use super::super::types::{DeadLetters, Kafka, Membership, OnShutdown};
+use super::super::types::Kafka;
 use super::super::units::format_duration;
 use super::{Checker, MINUTE, SECOND};
 
@@ -79,18 +79,9 @@ pub fn kafka(check: &mut Checker, raw: &RawKafka, commit_interval: &At<Duration>
         secrets,
         session_timeout,
         transaction_timeout,
-        membership: match raw.membership {
-            Some(RawMembership::Dynamic) => Membership::Dynamic,
-            Some(RawMembership::Static) | None => Membership::Static,
-        },
-        on_shutdown: match raw.on_shutdown {
-            Some(RawOnShutdown::Leave) => OnShutdown::Leave,
-            Some(RawOnShutdown::Keep) | None => OnShutdown::Keep,
-        },
-        dead_letters: match raw.dead_letters {
-            Some(RawDeadLetters::DropAndCount) => DeadLetters::DropAndCount,
-            Some(RawDeadLetters::Stop) | None => DeadLetters::Stop,
-        },
+        membership: raw.membership.unwrap_or_default(),
+        on_shutdown: raw.on_shutdown.unwrap_or_default(),
+        dead_letters: raw.dead_letters.unwrap_or_default(),
         create_topics: raw.create_topics.unwrap_or(true),
         replication_factor,
     }

@@ -20,12 +20,12 @@ pub fn label(check: &mut Checker, name: &At<String>, raw: &At<RawLabel>) -> Labe
         .collect();
     if paths.is_empty() {
         let help = format!("`{}: FIELD`, or `{}: {{ field: FIELD, … }}`", name.value, name.value);
-        check.error(raw.place, format!("it is not said which field `{}` is made of", name.value), help);
+        check.error(raw.place, format!("the field of `{}` is missing", name.value), help);
         paths.push(FieldPath::default());
     }
     let required = required.unwrap_or(false);
     if let (Some(default), true) = (default, required) {
-        check.error(default.place, "a label that is required has no use for a `default`", "keep one of them");
+        check.error(default.place, "a required label cannot have a `default`", "keep one of them");
     }
     LabelField {
         label: name.value.clone(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::super::at::At;
 use super::super::lock::{ClientAccess, Hidden, Identity, Lock, Right, TlsFiles, is_bcrypt};
-use super::super::raw::{RawClientCertificates, RawIdentities, RawIdentity, RawPeer, RawRight, RawTls};
+use super::super::raw::{RawClientCertificates, RawIdentities, RawIdentity, RawPeer, RawTls};
 use super::Checker;
 
 /// The keys of a listener that belong to its lock.
@@ -67,7 +67,7 @@ pub fn open_beyond_loopback(check: &mut Checker, what: &str, address: SocketAddr
     let asks = !lock.identities.is_empty() || lock.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     match (&lock.tls, asks) {
         (_, false) => check.warn(format!(
-            "{what}.listen is {address}: whoever reaches this machine can use it, without a password; {what}.tls and \
+            "{what}.listen is {address}: anyone who can reach this machine can use it without a password; {what}.tls and \
              {what}.identities lock it (docs/security.md)"
         )),
         (None, true) => check.warn(format!(
@@ -109,25 +109,13 @@ fn identity(
     if let (Some(subject), false) = (&raw.certificate_subject, asks_for_certificates) {
         check.error(subject.place, "clients are not asked for a certificate", "add `tls.client_ca`");
     }
-    let may = raw.may.as_ref().map_or_else(|| vec![usual], |rights| rights.iter().map(right).collect());
+    let may = raw.may.clone().unwrap_or_else(|| vec![usual]);
     Identity {
         name: name.value.clone(),
         token_file: raw.token_file.as_ref().map(|path| file(check, "token_file", path)),
         password_hash: raw.password_hash.as_ref().map(|hash| password_hash(check, hash)),
         certificate_subject: raw.certificate_subject.as_ref().map(|subject| text(check, subject)),
         may,
-    }
-}
-
-fn right(raw: &RawRight) -> Right {
-    match raw {
-        RawRight::Read => Right::Read,
-        RawRight::ClusterRead => Right::ClusterRead,
-        RawRight::Topics => Right::Topics,
-        RawRight::LoadTests => Right::LoadTests,
-        RawRight::Reload => Right::Reload,
-        RawRight::Peer => Right::Peer,
-        RawRight::Ingest => Right::Ingest,
     }
 }
 

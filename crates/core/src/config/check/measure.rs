@@ -2,7 +2,7 @@
 
 use super::super::at::{At, Map, Place};
 use super::super::error::Problem;
-use super::super::raw::{Body, Measured, RawMeasure, RawUnit};
+use super::super::raw::{Body, Measured, RawMeasure};
 use super::super::types::{FieldPath, Measure, MeasureKind, Since, TimeFormat, Unit};
 use super::Checker;
 use super::condition::conditions;
@@ -39,12 +39,12 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
     }
     Measure {
         name: name.value.clone(),
+        signed: signed(check, &kind, body),
         kind,
         field: fields.next(),
         or: fields.collect(),
         since: inner.and_then(|measured| since(check, measured)),
         unit: unit_of(check, body, inner),
-        signed: signed(check, body),
         filter,
         metric: body.name.as_ref().map(|own| own.value.clone()),
         help: body.help.clone(),
@@ -54,23 +54,15 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
 /// The statistic's word and what it is made of; an error unless there is exactly one.
 #[allow(clippy::type_complexity, reason = "used once: what the measure asks for, or a message with its help")]
 fn statistic(body: &Body) -> Result<Option<(&'static str, &At<Measured>)>, (String, String)> {
-    let Body { count, sum, min, max, avg, histogram, buckets, .. } = body;
-    let all = [
-        ("count", count),
-        ("sum", sum),
-        ("min", min),
-        ("max", max),
-        ("avg", avg),
-        ("histogram", histogram),
-        ("buckets", buckets),
-    ];
-    let given: Vec<_> = all.into_iter().filter_map(|(word, measured)| Some((word, measured.as_ref()?))).collect();
-    match given.as_slice() {
+    match body.statistics().as_slice() {
         [one] => Ok(Some(*one)),
         [] => {
-            let help = "give it one of `count`, `sum`, `min`, `max`, `avg`, `histogram`, `buckets`: \
-                        `{ histogram: FIELD, unit: ms }`, `{ count: { where: { … } } }`";
-            Err(("it is not said what this measures".into(), help.into()))
+            let words: Vec<_> = MeasureKind::ALL.iter().map(|rules| format!("`{}`", rules.word)).collect();
+            let help = format!(
+                "give it one of {}: `{{ histogram: FIELD, unit: ms }}`, `{{ count: {{ where: {{ … }} }} }}`",
+                words.join(", ")
+            );
+            Err(("this measure has no statistic".into(), help))
         }
         [(first, _), (second, _), ..] => {
             Err((format!("a measure is one statistic, not `{first}` and `{second}`"), "make two measures of it".into()))
@@ -87,16 +79,11 @@ fn parts<'a>(
 ) -> (MeasureKind, Vec<FieldPath>, Option<&'a Measured>) {
     let measured = &at.value;
     let place = if at.place.line == 0 { name.place } else { at.place };
-    let kind = match word {
-        "sum" => MeasureKind::Sum,
-        "min" => MeasureKind::Min,
-        "max" => MeasureKind::Max,
-        "avg" => MeasureKind::Avg,
-        "histogram" => MeasureKind::Histogram,
-        "buckets" => MeasureKind::Buckets(bounds(check, place, measured)),
-        _ => MeasureKind::Count,
-    };
-    if let (Some(bounds), false) = (&measured.bounds, matches!(kind, MeasureKind::Buckets(_))) {
+    let takes_bounds = MeasureKind::ALL.iter().any(|rules| rules.word == word && rules.takes_bounds);
+    let given = if takes_bounds { bounds(check, word, place, measured) } else { Vec::new() };
+    // The words of the config are those of the kinds.
+    let kind = MeasureKind::of(word, given).unwrap_or(MeasureKind::Count);
+    if let (Some(bounds), false) = (&measured.bounds, takes_bounds) {
         check.error(
             bounds.place,
             format!("`bounds` do not fit a `{word}`"),
@@ -118,9 +105,9 @@ fn fields(check: &mut Checker, kind: &MeasureKind, place: Place, measured: &Meas
     }
     let fields = measured.field.as_ref().map(|fields| fields.value.0.as_slice());
     let fields = fields.unwrap_or(measured.to.as_slice());
-    match (fields, kind) {
-        ([], MeasureKind::Count) => Vec::new(),
-        ([field, ..], MeasureKind::Count) => {
+    match (fields, kind.rules().takes_field) {
+        ([], false) => Vec::new(),
+        ([field, ..], false) => {
             let help = format!(
                 "to count the events that have it, write `count: {{ where: {{ {}: {{ exists: true }} }} }}`",
                 field.value
@@ -128,12 +115,12 @@ fn fields(check: &mut Checker, kind: &MeasureKind, place: Place, measured: &Meas
             check.error(place, "a count has no field", help);
             Vec::new()
         }
-        ([], kind) => {
+        ([], true) => {
             let word = kind.word();
             check.error(place, format!("a `{word}` needs a field"), format!("`{word}: {{ field: FIELD, … }}`"));
             Vec::new()
         }
-        (fields, _) => {
+        (fields, true) => {
             let list = measured.field.as_ref().map(|list| list.place);
             let mut path = |field: &At<String>| {
                 let known = [Some(field.place), list, Some(place)].into_iter().flatten().find(|place| place.line > 0);
@@ -172,7 +159,7 @@ fn since(check: &mut Checker, measured: &Measured) -> Option<Since> {
 
 /// The time between two fields is one, whether or not it is said.
 fn unit_of(check: &mut Checker, body: &Body, inner: Option<&Measured>) -> Unit {
-    let unit = unit(body.unit.as_ref().map(|unit| unit.value));
+    let unit = body.unit.as_ref().map(|unit| unit.value).unwrap_or_default();
     if inner.is_none_or(|measured| measured.from.is_none()) {
         return unit;
     }
@@ -185,21 +172,22 @@ fn unit_of(check: &mut Checker, body: &Body, inner: Option<&Measured>) -> Unit {
     }
 }
 
-fn signed(check: &mut Checker, body: &Body) -> bool {
+fn signed(check: &mut Checker, kind: &MeasureKind, body: &Body) -> bool {
     let Some(at) = body.signed.as_ref().filter(|at| at.value) else { return false };
-    if body.count.is_some() || body.min.is_some() || body.max.is_some() {
+    if !kind.rules().takes_sign {
         check.error(
             at.place,
             "`signed` is for sums, means and distributions",
-            "remove it: the others need not be told",
+            "remove it: the other statistics take negative values anyway",
         );
     }
     true
 }
 
-fn bounds(check: &mut Checker, place: Place, measured: &Measured) -> Vec<f64> {
+fn bounds(check: &mut Checker, word: &str, place: Place, measured: &Measured) -> Vec<f64> {
     let Some(at) = &measured.bounds else {
-        check.error(place, "`buckets` need their upper bounds", "`buckets: { field: FIELD, bounds: [0.1, 0.5, 1] }`");
+        let help = format!("`{word}: {{ field: FIELD, bounds: [0.1, 0.5, 1] }}`");
+        check.error(place, format!("`{word}` need their upper bounds"), help);
         return Vec::new();
     };
     let ascending = at.value.windows(2).all(|pair| matches!(pair, [low, high] if low < high));
@@ -216,19 +204,5 @@ fn own_name(check: &mut Checker, own: &At<String>) {
     if own.value.starts_with("streamgauge_") || own.value.starts_with("__") {
         let help = "metrics of the agent itself begin so: choose another name";
         check.error(own.place, format!("`{}` is a reserved metric name", own.value), help);
-    }
-}
-
-fn unit(raw: Option<RawUnit>) -> Unit {
-    match raw {
-        None => Unit::None,
-        Some(RawUnit::Nanoseconds) => Unit::Nanoseconds,
-        Some(RawUnit::Microseconds) => Unit::Microseconds,
-        Some(RawUnit::Milliseconds) => Unit::Milliseconds,
-        Some(RawUnit::Seconds) => Unit::Seconds,
-        Some(RawUnit::Bytes) => Unit::Bytes,
-        Some(RawUnit::Kilobytes) => Unit::Kilobytes,
-        Some(RawUnit::Megabytes) => Unit::Megabytes,
-        Some(RawUnit::Percent) => Unit::Percent,
     }
 }

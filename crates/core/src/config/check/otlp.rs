@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::super::at::{At, Place};
-use super::super::raw::{RawCompression, RawOtlp, RawProperty, RawProtocol};
+use super::super::raw::{RawCompression, RawOtlp, RawProperty};
 use super::super::types::{ClientCertificate, Otlp, OtlpProtocol, Secrets};
 use super::kafka::from_file;
 use super::{Checker, DAY, HOUR, MILLISECOND, MINUTE, SECOND};
@@ -91,8 +91,8 @@ fn client(check: &mut Checker, raw: &RawOtlp, variables: &Variables<'_>) -> Opti
 
 fn protocol(check: &mut Checker, raw: &RawOtlp, variables: &Variables<'_>) -> OtlpProtocol {
     match (raw.protocol, variables.signal("PROTOCOL")) {
-        (Some(RawProtocol::Grpc), _) => OtlpProtocol::Grpc,
-        (Some(RawProtocol::Http), _) | (None, None) => OtlpProtocol::Http,
+        (Some(protocol), _) => protocol,
+        (None, None) => OtlpProtocol::default(),
         (None, Some((name, value))) => match value.as_str() {
             "grpc" => OtlpProtocol::Grpc,
             "http/protobuf" => OtlpProtocol::Http,
@@ -236,7 +236,7 @@ impl Variables<'_> {
                 None => check.error(
                     Place::default(),
                     format!("{name} is not a list of `key=value`"),
-                    "write `key=value,key=value`; what is no plain character as `%20`",
+                    "write `key=value,key=value`; other characters as `%20`",
                 ),
             }
         }

@@ -9,10 +9,8 @@ use tracing_subscriber::EnvFilter;
 use super::super::at::At;
 use super::super::error::suggest;
 use super::super::lock::{Lock, Right};
-use super::super::raw::{
-    RawGrpc, RawGuarantee, RawHistograms, RawHttp, RawLimits, RawLogFormat, RawOnLoss, RawState, RawTelemetry,
-};
-use super::super::types::{Grpc, Guarantee, Histograms, Http, Limits, LogFormat, OnLoss, State, Telemetry};
+use super::super::raw::{RawGrpc, RawHttp, RawLimits, RawState, RawTelemetry};
+use super::super::types::{Grpc, Http, Limits, State, Telemetry};
 use super::lock::{self, Keys};
 use super::{Checker, DAY, MILLISECOND, SECOND};
 
@@ -33,15 +31,8 @@ pub fn state(check: &mut Checker, raw: &RawState) -> State {
     State {
         dir: PathBuf::from(dir),
         commit_interval: check.duration(&raw.commit_interval, 100 * MILLISECOND, MILLISECOND..=60 * SECOND),
-        guarantee: match raw.processing_guarantee {
-            Some(RawGuarantee::AtLeastOnce) => Guarantee::AtLeastOnce,
-            Some(RawGuarantee::ExactlyOnce) | None => Guarantee::ExactlyOnce,
-        },
-        on_loss: match raw.on_loss {
-            Some(RawOnLoss::Earliest) => OnLoss::Earliest,
-            Some(RawOnLoss::Continue) => OnLoss::Continue,
-            Some(RawOnLoss::Fail) | None => OnLoss::Fail,
-        },
+        guarantee: raw.processing_guarantee.unwrap_or_default(),
+        on_loss: raw.on_loss.unwrap_or_default(),
         cache_bytes: check.size(&raw.cache, 64 * MIB, MIB..=1024 * 1024 * MIB),
         standby_replicas: check.count(&raw.standby_replicas, 0, 0..=16),
         global_view: raw.global_view.unwrap_or(false),
@@ -88,11 +79,7 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         let place = grpc.listen.as_ref().or(http.listen.as_ref()).map(|at| at.place).unwrap_or_default();
         check.error(place, "`http.listen` and `grpc.listen` are the same", "give each a port of its own");
     }
-    let histograms = match http.histograms {
-        Some(RawHistograms::Classic) => Histograms::Classic,
-        Some(RawHistograms::Native) => Histograms::Native,
-        Some(RawHistograms::Both) | None => Histograms::Both,
-    };
+    let histograms = http.histograms.unwrap_or_default();
     let advertise = grpc.advertise.as_ref().and_then(|raw| advertise(check, raw));
     let peer = lock::peer(check, grpc.peer.as_ref());
     let created_series = http.created_series.unwrap_or(true);
@@ -136,10 +123,7 @@ pub fn listen(check: &mut Checker, what: &str, raw: &Option<At<String>>, port: u
 
 pub fn telemetry(check: &mut Checker, raw: &RawTelemetry) -> Telemetry {
     Telemetry {
-        log_format: match raw.log_format {
-            Some(RawLogFormat::Json) => LogFormat::Json,
-            Some(RawLogFormat::Text) | None => LogFormat::Text,
-        },
+        log_format: raw.log_format.unwrap_or_default(),
         log_level: raw.log_level.as_ref().map_or_else(|| "info".into(), |level| log_level(check, level)),
     }
 }

@@ -2,9 +2,9 @@
 
 use super::super::at::{At, Map};
 use super::super::own_topics::{LONGEST_NAME, is_own_topic, is_topic_name, whole_changelog_name};
-use super::super::raw::{RawLetterPayload, RawSource, RawSourceDeadLetters, RawStart};
+use super::super::raw::{RawSource, RawSourceDeadLetters};
 use super::super::selector::TopicSelector;
-use super::super::types::{LetterPayload, Source, SourceDeadLetters, Start};
+use super::super::types::{Source, SourceDeadLetters};
 use super::super::units::format_duration;
 use super::condition::conditions;
 use super::time::Written;
@@ -46,10 +46,7 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
         format: format.clone(),
         max_future,
         max_lead: max_lead(check, raw, max_future),
-        start: match raw.start {
-            Some(RawStart::Latest) => Start::Latest,
-            Some(RawStart::Earliest) | None => Start::Earliest,
-        },
+        start: raw.start.unwrap_or_default(),
         strict: raw.strict.unwrap_or(false),
         dead_letters: dead_letters(check, raw),
         filter: {
@@ -134,11 +131,7 @@ fn dead_letters(check: &mut Checker, raw: &RawSource) -> SourceDeadLetters {
     SourceDeadLetters {
         enabled: enabled.unwrap_or(true),
         topic: topic.as_ref().map(|topic| topic.value.clone()),
-        payload: match payload {
-            Some(RawLetterPayload::Truncated) => LetterPayload::Truncated,
-            Some(RawLetterPayload::None) => LetterPayload::None,
-            Some(RawLetterPayload::Full) | None => LetterPayload::Full,
-        },
+        payload: payload.unwrap_or_default(),
     }
 }
 

@@ -65,7 +65,7 @@ fn one(check: &mut Checker, place: Place, raw: &RawTimestamp, written: &Written<
     if kinds.iter().filter(|is| **is).count() != 1 {
         let message = match kinds.contains(&true) {
             true => "the event time is either in a field, in `seconds` and `nanos`, or the record's own",
-            false => "it is not said where the event time is",
+            false => "the event time is missing",
         };
         check.error(place, message, HELP);
         return Timestamp::Kafka;
@@ -82,7 +82,7 @@ fn one(check: &mut Checker, place: Place, raw: &RawTimestamp, written: &Written<
                 return Timestamp::Field { path, format, part: part.as_ref().map(|part| part.value.clone()) };
             }
             let help = "add `format: unix_ms`, or one of `unix_s`, `unix_us`, `unix_ns`, `rfc3339`, `iso8601`, `clf`, or a pattern";
-            check.error(field.place, "it is not said how this field writes the time", help);
+            check.error(field.place, "`timestamp.format` is missing", help);
             return Timestamp::Kafka;
         };
         let format = self::format(check, format, zone.as_ref());

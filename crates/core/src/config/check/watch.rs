@@ -3,8 +3,8 @@
 use regex::Regex;
 
 use super::super::at::At;
-use super::super::cluster::{ClusterLag, Granularity, Probe, Watch};
-use super::super::raw::{RawCluster, RawClusterLag, RawGranularity, RawProbe};
+use super::super::cluster::{ClusterLag, Probe, Watch};
+use super::super::raw::{RawCluster, RawClusterLag, RawProbe};
 use super::{Checker, HOUR, MILLISECOND, MINUTE, SECOND};
 
 /// `group` is the consumer group, which the probe's topic is named after.
@@ -28,10 +28,7 @@ fn lag(check: &mut Checker, raw: &RawClusterLag) -> ClusterLag {
         exclude_groups: regex(check, &raw.exclude_groups),
         topics: regex(check, &raw.topics),
         exclude_topics: regex(check, &raw.exclude_topics),
-        granularity: match raw.granularity {
-            Some(RawGranularity::Topic) => Granularity::Topic,
-            Some(RawGranularity::Partition) | None => Granularity::Partition,
-        },
+        granularity: raw.granularity.unwrap_or_default(),
         max_partitions: check.count(&raw.max_partitions, default.max_partitions, 0..=10_000_000),
     }
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::at::At;
+use super::super::cluster::{Granularity, TopicChange};
 use super::{RawDuration, RawSize};
 
 /// The Kafka cluster beside the agent: its health, the lag of its consumer groups, topics and load tests.
@@ -34,23 +35,13 @@ pub struct RawCluster {
 pub struct RawTopics {
     /// The changing calls that are answered: `create`, `update` (settings), `grow` (partitions), `delete`. Default: none.
     #[serde(default)]
-    pub allow: Vec<RawTopicChange>,
+    pub allow: Vec<TopicChange>,
     /// Regular expressions; a topic whose whole name matches one never changes. Kafka's own topics and the ones that the
     /// agent keeps its state and its dead letters in are always protected. Default: none.
     #[serde(default)]
     pub protected: Vec<At<String>>,
     /// How long a call waits for the brokers. Default: `10s`.
     pub timeout: Option<At<RawDuration>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "TopicChange")]
-pub enum RawTopicChange {
-    Create,
-    Update,
-    Grow,
-    Delete,
 }
 
 /// The load-test service, and how much a test may ask for.
@@ -88,17 +79,9 @@ pub struct RawClusterLag {
     /// No topics whose whole name matches this.
     pub exclude_topics: Option<At<String>>,
     /// `partition`: series by group, topic and partition. `topic`: sums by group and topic only. Default: `partition`.
-    pub granularity: Option<RawGranularity>,
+    pub granularity: Option<Granularity>,
     /// With more partitions of groups than this only sums are shown. Default: 50000.
     pub max_partitions: Option<At<u64>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "Granularity")]
-pub enum RawGranularity {
-    Partition,
-    Topic,
 }
 
 /// Produces to, and consumes from, each broker: how long that takes, and what is lost.

@@ -1,6 +1,7 @@
 //! The locks of listeners: TLS, identities, rights.
 
 use crate::config::at::{At, Map};
+use crate::config::lock::Right;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -60,18 +61,5 @@ pub struct RawIdentity {
     /// What it may do: `read` (metrics, queries, the config), `cluster_read` (health, groups, topics), `topics` (changing
     /// them), `load_tests`, `reload`, `peer` (what agents ask each other), `ingest` (handing in events). Default: `[read]`;
     /// below `ingest`: `[ingest]`.
-    pub may: Option<Vec<RawRight>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "Right")]
-pub enum RawRight {
-    Read,
-    ClusterRead,
-    Topics,
-    LoadTests,
-    Reload,
-    Peer,
-    Ingest,
+    pub may: Option<Vec<Right>>,
 }

@@ -9,6 +9,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use super::super::at::At;
+use super::super::types::Unit;
 use super::condition::RawWhere;
 use super::label::RawFields;
 
@@ -36,7 +37,7 @@ pub struct Body {
     /// Distribution of a field over upper bounds of your choice: `{ buckets: { field: f, bounds: [0.1, 1] } }`.
     pub buckets: Option<At<Measured>>,
     /// Unit of the field. Metrics are in the base unit (seconds, bytes, ratio), and their names say so. Default: none.
-    pub unit: Option<At<RawUnit>>,
+    pub unit: Option<At<Unit>>,
     /// `true`: negative values are measured too. A sum of them goes up and down, so that its metric is a gauge. Without it a
     /// sum, a mean or a distribution refuses a negative value, and counts that it did. Default: false.
     pub signed: Option<At<bool>>,
@@ -49,25 +50,21 @@ pub struct Body {
     pub help: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[schemars(rename = "Unit")]
-pub enum RawUnit {
-    #[serde(rename = "ns")]
-    Nanoseconds,
-    #[serde(rename = "us")]
-    Microseconds,
-    #[serde(rename = "ms")]
-    Milliseconds,
-    #[serde(rename = "s", alias = "seconds")]
-    Seconds,
-    #[serde(rename = "bytes", alias = "B")]
-    Bytes,
-    #[serde(rename = "kB")]
-    Kilobytes,
-    #[serde(rename = "MB")]
-    Megabytes,
-    #[serde(rename = "percent")]
-    Percent,
+impl Body {
+    /// The statistics that it asks for, by their words.
+    pub fn statistics(&self) -> Vec<(&'static str, &At<Measured>)> {
+        let Body { count, sum, min, max, avg, histogram, buckets, .. } = self;
+        let all = [
+            ("count", count),
+            ("sum", sum),
+            ("min", min),
+            ("max", max),
+            ("avg", avg),
+            ("histogram", histogram),
+            ("buckets", buckets),
+        ];
+        all.into_iter().filter_map(|(word, measured)| Some((word, measured.as_ref()?))).collect()
+    }
 }
 
 /// What a statistic is made of: a field path, or a mapping.

@@ -15,14 +15,14 @@ mod registry;
 mod scalar;
 mod time;
 
-pub use cluster::{RawCluster, RawClusterLag, RawGranularity, RawLoadTests, RawProbe, RawTopicChange, RawTopics};
+pub use cluster::{RawCluster, RawClusterLag, RawLoadTests, RawProbe, RawTopics};
 pub use condition::{RawCondition, RawTerm, RawWhere, Tests};
 pub use format::{Options, RawFormat, RawFormats};
 pub use ingest::{RawDurability, RawIngest};
 pub use label::{Label, RawLabel, RawTemplate};
-pub use lock::{RawClientCertificates, RawIdentities, RawIdentity, RawPeer, RawRight, RawTls};
-pub use measure::{Body, Measured, RawMeasure, RawUnit};
-pub use otlp::{RawCompression, RawOtlp, RawProtocol};
+pub use lock::{RawClientCertificates, RawIdentities, RawIdentity, RawPeer, RawTls};
+pub use measure::{Body, Measured, RawMeasure};
+pub use otlp::{RawCompression, RawOtlp};
 pub use registry::RawSchemaRegistry;
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};
 pub use time::{RawTimes, RawTimestamp};
@@ -31,6 +31,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::{At, Map};
+use super::types::{
+    DeadLetters, Guarantee, Histograms, LetterPayload, LogFormat, Membership, OnLimit, OnLoss, OnShutdown, Publish,
+    Start,
+};
 
 /// Streamgauge: Kafka log topics as exact, durable, event-time metrics.
 ///
@@ -85,41 +89,17 @@ pub struct RawKafka {
     pub transaction_timeout: Option<At<RawDuration>>,
     /// `static`: stable ids from the state directory. `dynamic`: a new member at each start, for pods without a lasting
     /// volume. Default: `static`.
-    pub membership: Option<RawMembership>,
+    pub membership: Option<Membership>,
     /// `keep`: the partitions wait for this agent to come back, until the session timeout. `leave`: others take over at
     /// once. Default: `keep`.
-    pub on_shutdown: Option<RawOnShutdown>,
+    pub on_shutdown: Option<OnShutdown>,
     /// When a dead letter cannot be written: `stop`, or `drop_and_count`. Default: `stop`.
-    pub dead_letters: Option<RawDeadLetters>,
+    pub dead_letters: Option<DeadLetters>,
     /// Create missing changelog and dead-letter topics. `false`: refuse to start, with the command that creates them.
     /// Default: true.
     pub create_topics: Option<bool>,
     /// Replication factor of the topics that are created. Default: the brokers' own.
     pub replication_factor: Option<At<i64>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "Membership")]
-pub enum RawMembership {
-    Static,
-    Dynamic,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "OnShutdown")]
-pub enum RawOnShutdown {
-    Keep,
-    Leave,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "DeadLetters")]
-pub enum RawDeadLetters {
-    Stop,
-    DropAndCount,
 }
 
 /// Topics, their format, and where the event time is.
@@ -157,7 +137,7 @@ pub struct RawSource {
     #[serde(default)]
     pub dead_letters: RawSourceDeadLetters,
     /// Where a partition that was never read begins: `earliest` or `latest`. Default: `earliest`.
-    pub start: Option<RawStart>,
+    pub start: Option<Start>,
     /// `true`: an event that one aggregate cannot use as it is (a label's field missing, a measured one no number) is a
     /// dead letter, and counted by none. `false`: it is counted wherever it can be. Default: false.
     pub strict: Option<bool>,
@@ -177,24 +157,7 @@ pub struct RawSourceDeadLetters {
     /// One topic for all of the source's. Default: `<topic>-dlq` for each.
     pub topic: Option<At<String>>,
     /// What of the event is kept: `full`, `truncated` (its first 1,024 bytes) or `none`. Default: `full`.
-    pub payload: Option<RawLetterPayload>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "LetterPayload")]
-pub enum RawLetterPayload {
-    Full,
-    Truncated,
-    None,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "Start")]
-pub enum RawStart {
-    Earliest,
-    Latest,
+    pub payload: Option<LetterPayload>,
 }
 
 /// Source, labels, windows and measures.
@@ -229,7 +192,7 @@ pub struct RawAggregate {
     /// What becomes of a new label combination at the limit. `overflow`: its events count in one overflow series.
     /// `replace_idle`: the combination that has been unseen for the longest time (event time) gives up its series, and what
     /// that has counted moves to the overflow series. Sums over all series are exact either way. Default: `overflow`.
-    pub on_limit: Option<RawOnLimit>,
+    pub on_limit: Option<OnLimit>,
     /// Drop label combinations that have not been seen for this long (event time), their totals too. Default: never.
     pub key_ttl: Option<At<RawDuration>>,
     /// Where an aggregate begins that is added to a group which has counted already: `now`, or `earliest`: it first reads
@@ -237,7 +200,7 @@ pub struct RawAggregate {
     pub backfill: Option<RawBackfill>,
     /// `per_partition`: totals carry `topic` and `partition`. `merged`: one agent publishes the group's totals without
     /// them. Default: `per_partition`.
-    pub publish: Option<RawPublish>,
+    pub publish: Option<Publish>,
     /// A partition that is silent for this long (wall clock) no longer holds up the closing of windows. Default: `1m`.
     pub idle_timeout: Option<At<RawDuration>>,
     /// Put before the metric names, with `_` between: `prefix: shop` gives `shop_http_requests_total`. Default: none.
@@ -252,22 +215,6 @@ pub enum RawBackfill {
     Earliest,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "OnLimit")]
-pub enum RawOnLimit {
-    Overflow,
-    ReplaceIdle,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "Publish")]
-pub enum RawPublish {
-    PerPartition,
-    Merged,
-}
-
 /// Where and how the state is kept on this machine.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -278,10 +225,10 @@ pub struct RawState {
     /// At least this long between commits. What is not committed is not shown. Default: `100ms`.
     pub commit_interval: Option<At<RawDuration>>,
     /// `exactly_once`, or `at_least_once` for brokers without transactions. Default: `exactly_once`.
-    pub processing_guarantee: Option<RawGuarantee>,
+    pub processing_guarantee: Option<Guarantee>,
     /// When the group has committed offsets but the state is gone: `fail`; `earliest`: count everything again that the
     /// topic still has; `continue`: from the offsets, with empty totals. Default: `fail`.
-    pub on_loss: Option<RawOnLoss>,
+    pub on_loss: Option<OnLoss>,
     /// Page cache of the state files, shared by all partitions. Default: `64MiB`.
     pub cache: Option<At<RawSize>>,
     /// Copies of each partition's state that other agents of the group keep up to date: whoever takes over a partition that
@@ -295,23 +242,6 @@ pub struct RawState {
     pub keep_removed: Option<At<RawDuration>>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "Guarantee")]
-pub enum RawGuarantee {
-    ExactlyOnce,
-    AtLeastOnce,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "OnLoss")]
-pub enum RawOnLoss {
-    Fail,
-    Earliest,
-    Continue,
-}
-
 /// `/metrics`, health and readiness.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -321,7 +251,7 @@ pub struct RawHttp {
     pub listen: Option<At<String>>,
     /// Which buckets histograms have for servers that ask for protobuf (Prometheus with `scrape_native_histograms`):
     /// `classic`, `native` or `both`. Text formats have classic buckets only. Default: `both`.
-    pub histograms: Option<RawHistograms>,
+    pub histograms: Option<Histograms>,
     /// Whether OpenMetrics text has a series `…_created` for each total, which says since when it counts. Servers that do not
     /// know what it is for store it as one more series; protobuf says it without one. Default: `true`.
     pub created_series: Option<bool>,
@@ -333,15 +263,6 @@ pub struct RawHttp {
     pub identities: Option<RawIdentities>,
     /// Whether health and readiness are answered to everybody who gets a connection. Default: `true`.
     pub open_health: Option<bool>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "Histograms")]
-pub enum RawHistograms {
-    Classic,
-    Native,
-    Both,
 }
 
 /// The query service.
@@ -392,15 +313,7 @@ pub struct RawLimits {
 #[schemars(rename = "Telemetry")]
 pub struct RawTelemetry {
     /// `text` or `json`. Default: `text`.
-    pub log_format: Option<RawLogFormat>,
+    pub log_format: Option<LogFormat>,
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `streamgauge=debug,info`. Default: `info`.
     pub log_level: Option<At<String>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "LogFormat")]
-pub enum RawLogFormat {
-    Text,
-    Json,
 }

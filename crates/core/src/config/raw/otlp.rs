@@ -1,5 +1,6 @@
 //! `otlp`: where metrics are pushed.
 
+use super::super::types::OtlpProtocol;
 use super::{RawDuration, RawProperty, RawSize};
 use crate::config::at::{At, Map};
 use schemars::JsonSchema;
@@ -17,7 +18,7 @@ pub struct RawOtlp {
     /// `http://localhost:9090/api/v1/otlp`. Default: port 4318 of this machine, over gRPC 4317.
     pub endpoint: Option<At<String>>,
     /// `http/protobuf` or `grpc`. Default: `http/protobuf`.
-    pub protocol: Option<RawProtocol>,
+    pub protocol: Option<OtlpProtocol>,
     /// Sent with every push; a secret may be read from a file: `authorization: { file: /run/secrets/otlp }`.
     #[serde(default)]
     pub headers: Map<At<RawProperty>>,
@@ -44,15 +45,6 @@ pub struct RawOtlp {
     pub backlog_size: Option<At<RawSize>>,
     /// They are kept for this long. Default: `1d`.
     pub backlog_age: Option<At<RawDuration>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[schemars(rename = "OtlpProtocol")]
-pub enum RawProtocol {
-    #[serde(rename = "grpc")]
-    Grpc,
-    #[serde(rename = "http/protobuf")]
-    Http,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

@@ -114,7 +114,7 @@ pub fn pattern_problem(pattern: &str) -> Option<String> {
         Ok(Some(nanos)) if nanos / 1_000_000_000 == 1_763_657_872 => None,
         Ok(Some(_)) => Some(format!("it does not say all of a time: `{written}` has no seconds, or no day")),
         _ => Some(match strtime::parse(&reader.pattern, &written).and_then(|found| found.to_datetime()) {
-            Ok(_) => format!("`{written}` is no time"),
+            Ok(_) => format!("`{written}` is not a time"),
             Err(error) => error.to_string(),
         }),
     }

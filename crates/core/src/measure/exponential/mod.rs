@@ -10,7 +10,7 @@ mod quantile;
 pub use dense::Dense;
 pub use index::{MAX_SCALE, MIN_SCALE};
 
-use super::sample::Sample;
+use super::number::Sample;
 use dense::{steps_to_fit, union};
 use index::{index, lower_bound};
 
@@ -73,7 +73,7 @@ impl Histogram {
 
     /// Adds one value.
     #[inline]
-    pub fn record(&mut self, sample: Sample) {
+    pub fn add(&mut self, sample: Sample) {
         let value = sample.value;
         self.count = self.count.wrapping_add(1);
         self.sum_nanos = self.sum_nanos.wrapping_add(sample.nanos);
@@ -94,7 +94,7 @@ impl Histogram {
     }
 
     /// Adds all of `other`.
-    pub fn merge(&mut self, other: &Histogram) {
+    pub fn absorb(&mut self, other: &Histogram) {
         let scale = self.scale.min(other.scale);
         let at_scale = |dense: &Dense, own: i32| {
             dense.range().map(|(first, last)| (first >> (own - scale), last >> (own - scale)))

@@ -1,0 +1,57 @@
+//! `avg`: the mean of the values, kept as count and sum of the same ones.
+
+use super::{Form, Known, Nanos, Rules, Sample, Stat, Statistic, Stats, Total};
+use streamgauge_proto::storage::v1 as pb;
+
+/// Count and sum of the same values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Average {
+    count: u64,
+    sum: Nanos,
+}
+
+impl Statistic for Average {
+    type Stored = pb::Average;
+
+    const RULES: Rules = Rules {
+        word: "avg",
+        takes_field: true,
+        takes_bounds: false,
+        takes_sign: true,
+        form: Form::Summary,
+        shows: &[Known::Count, Known::Sum, Known::Avg],
+        own: Known::Avg,
+        window: &[Stat::Known(Known::Avg)],
+    };
+
+    fn empty(_bounds: &[f64]) -> Average {
+        Average::default()
+    }
+
+    #[inline]
+    fn record(&mut self, sample: Sample, _at: i64, _bounds: &[f64]) {
+        self.count = self.count.wrapping_add(1);
+        self.sum.add(sample.nanos);
+    }
+
+    fn merge(&mut self, other: &Average) {
+        self.count = self.count.wrapping_add(other.count);
+        self.sum.add(other.sum.get());
+    }
+
+    fn encode(&self) -> pb::Average {
+        pb::Average { count: self.count, sum: Some(self.sum.encode()) }
+    }
+
+    fn decode(stored: pb::Average) -> Option<Average> {
+        Some(Average { count: stored.count, sum: Nanos::decode(&stored.sum?) })
+    }
+
+    fn stats(&self) -> Stats {
+        Stats { count: Some(self.count), sum: Some(self.sum.get()), ..Stats::default() }
+    }
+
+    fn total(&self) -> Total<'_> {
+        Total::Summary
+    }
+}

@@ -1,0 +1,102 @@
+//! `min` and `max`: the smallest and the largest value.
+
+use super::{Form, Known, Rules, Sample, Stat, Statistic, Stats, Total};
+use streamgauge_proto::storage::v1 as pb;
+
+/// Positive infinity before the first value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Min(f64);
+
+/// Negative infinity before the first value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Max(f64);
+
+fn known(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+impl Statistic for Min {
+    type Stored = pb::Extreme;
+
+    const RULES: Rules = Rules {
+        word: "min",
+        takes_field: true,
+        takes_bounds: false,
+        takes_sign: false,
+        form: Form::Gauge("min"),
+        shows: &[Known::Min],
+        own: Known::Min,
+        window: &[Stat::Known(Known::Min)],
+    };
+
+    fn empty(_bounds: &[f64]) -> Min {
+        Min(f64::INFINITY)
+    }
+
+    #[inline]
+    fn record(&mut self, sample: Sample, _at: i64, _bounds: &[f64]) {
+        self.0 = self.0.min(sample.value);
+    }
+
+    fn merge(&mut self, other: &Min) {
+        self.0 = self.0.min(other.0);
+    }
+
+    fn encode(&self) -> pb::Extreme {
+        pb::Extreme { value: known(self.0) }
+    }
+
+    fn decode(stored: pb::Extreme) -> Option<Min> {
+        Some(Min(stored.value.unwrap_or(f64::INFINITY)))
+    }
+
+    fn stats(&self) -> Stats {
+        Stats { min: known(self.0), ..Stats::default() }
+    }
+
+    fn total(&self) -> Total<'_> {
+        Total::Gauge(known(self.0))
+    }
+}
+
+impl Statistic for Max {
+    type Stored = pb::Extreme;
+
+    const RULES: Rules = Rules {
+        word: "max",
+        form: Form::Gauge("max"),
+        shows: &[Known::Max],
+        own: Known::Max,
+        window: &[Stat::Known(Known::Max)],
+        ..Min::RULES
+    };
+
+    fn empty(_bounds: &[f64]) -> Max {
+        Max(f64::NEG_INFINITY)
+    }
+
+    #[inline]
+    fn record(&mut self, sample: Sample, _at: i64, _bounds: &[f64]) {
+        self.0 = self.0.max(sample.value);
+    }
+
+    fn merge(&mut self, other: &Max) {
+        self.0 = self.0.max(other.0);
+    }
+
+    fn encode(&self) -> pb::Extreme {
+        pb::Extreme { value: known(self.0) }
+    }
+
+    fn decode(stored: pb::Extreme) -> Option<Max> {
+        Some(Max(stored.value.unwrap_or(f64::NEG_INFINITY)))
+    }
+
+    fn stats(&self) -> Stats {
+        Stats { max: known(self.0), ..Stats::default() }
+    }
+
+    fn total(&self) -> Total<'_> {
+        Total::Gauge(known(self.0))
+    }
+}

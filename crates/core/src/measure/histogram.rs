@@ -1,0 +1,74 @@
+//! `histogram`: the distribution of the values over exponential buckets, from which any quantile can be told.
+
+use super::exponential::{Dense, Histogram};
+use super::number::{nanos_from_proto, nanos_to_proto};
+use super::{Distribution, Form, Known, QUANTILES, Rules, Sample, Stat, Statistic, Stats, Total};
+use streamgauge_proto::storage::v1 as pb;
+
+impl Statistic for Histogram {
+    type Stored = pb::Histogram;
+
+    const RULES: Rules = Rules {
+        word: "histogram",
+        takes_field: true,
+        takes_bounds: false,
+        takes_sign: true,
+        form: Form::Exponential,
+        shows: &Known::ALL,
+        own: Known::Count,
+        window: &[
+            Stat::Quantile(QUANTILES[0]),
+            Stat::Quantile(QUANTILES[1]),
+            Stat::Quantile(QUANTILES[2]),
+            Stat::Known(Known::Avg),
+            Stat::Known(Known::Min),
+            Stat::Known(Known::Max),
+        ],
+    };
+
+    fn empty(_bounds: &[f64]) -> Histogram {
+        Histogram::default()
+    }
+
+    #[inline]
+    fn record(&mut self, sample: Sample, _at: i64, _bounds: &[f64]) {
+        self.add(sample);
+    }
+
+    fn merge(&mut self, other: &Histogram) {
+        self.absorb(other);
+    }
+
+    fn encode(&self) -> pb::Histogram {
+        let range = |dense: &Dense| {
+            dense.range().map(|(offset, _)| pb::BucketRange { offset, counts: dense.counts().to_vec() })
+        };
+        pb::Histogram {
+            scale: self.scale(),
+            zero_count: self.zero_count(),
+            positive: range(self.positive()),
+            negative: range(self.negative()),
+            sum: Some(nanos_to_proto(self.sum_nanos())),
+            min: self.min(),
+            max: self.max(),
+        }
+    }
+
+    fn decode(stored: pb::Histogram) -> Option<Histogram> {
+        let dense = |range: Option<pb::BucketRange>| {
+            let pb::BucketRange { offset, counts } = range.unwrap_or_default();
+            Dense::new(offset, counts)
+        };
+        let buckets = [dense(stored.positive)?, dense(stored.negative)?];
+        let sum = nanos_from_proto(&stored.sum?);
+        Histogram::from_parts(stored.scale, stored.zero_count, buckets, sum, stored.min.zip(stored.max))
+    }
+
+    fn stats(&self) -> Stats {
+        Stats { count: Some(self.count()), sum: Some(self.sum_nanos()), min: self.min(), max: self.max() }
+    }
+
+    fn total(&self) -> Total<'_> {
+        Total::Distribution(Distribution::Exponential(self))
+    }
+}

@@ -1,0 +1,241 @@
+//! Measures: what folding adds to, merging unites, and exporters show. Each kind is one file with all that is to be known of
+//! it; the list below names the kinds.
+//!
+//! Pure, and below the config, which spells a kind as its file says.
+
+#![forbid(unsafe_code)]
+
+mod average;
+mod buckets;
+mod count;
+mod exponential;
+mod extremes;
+mod histogram;
+mod number;
+mod rules;
+mod shown;
+mod statistic;
+mod sum;
+
+pub use average::Average;
+pub use buckets::Buckets;
+pub use count::Count;
+pub use exponential::{Dense, Histogram, MAX_SCALE};
+pub use extremes::{Max, Min};
+pub use number::{Nanos, Sample, nanos_to_f64};
+pub use rules::{Form, QUANTILES, Rules, Stat};
+pub use shown::{Distribution, Exact, Known, Stats, Total};
+pub use statistic::Statistic;
+pub use sum::Sum;
+
+use streamgauge_proto::storage::v1::{self as pb, measure_state::State as Stored};
+
+/// The kinds of measures: a name, what the config gives it besides a field, and its state.
+macro_rules! kinds {
+    ($($name:ident $(($bounds:ty))? => $state:ident $(in $box:ident)?,)+) => {
+        /// What a measure of the config is.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum MeasureKind {
+            $($name $(($bounds))?),+
+        }
+
+        /// One measure's state.
+        ///
+        /// Kept to 16 bytes, as there are millions: what is larger is boxed.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum MeasureState {
+            $($name(kinds!(@held $state $($box)?))),+
+        }
+
+        impl MeasureKind {
+            /// What is to be known of each kind, in the order in which they are named to people.
+            pub const ALL: &[Rules] = &[$($state::RULES),+];
+
+            /// What is to be known of this kind.
+            pub fn rules(&self) -> &'static Rules {
+                match self {
+                    $(MeasureKind::$name { .. } => const { &$state::RULES },)+
+                }
+            }
+
+            /// The kind that the config spells so, with these bounds if it takes some.
+            pub fn of(word: &str, bounds: Vec<f64>) -> Option<MeasureKind> {
+                $(if word == $state::RULES.word {
+                    return Some(MeasureKind::$name $(({ let bounds: $bounds = bounds; bounds }))?);
+                })+
+                None
+            }
+        }
+
+        impl MeasureState {
+            /// The state before the first event.
+            pub fn empty(kind: &MeasureKind) -> MeasureState {
+                match kind {
+                    $(MeasureKind::$name { .. } => MeasureState::$name(kinds!(@made $state::empty(kind.bounds()), $($box)?)),)+
+                }
+            }
+
+            /// Adds one value, whose event is of the time `at`.
+            #[inline]
+            pub fn record(&mut self, sample: Sample, at: i64, kind: &MeasureKind) {
+                match self {
+                    $(MeasureState::$name(state) => state.record(sample, at, kind.bounds()),)+
+                }
+            }
+
+            /// Adds all of `other`, which is of the same measure; of another kind it is ignored.
+            pub fn merge(&mut self, other: &MeasureState) {
+                match (self, other) {
+                    $((MeasureState::$name(mine), MeasureState::$name(other)) => mine.merge(other),)+
+                    (mine, other) => debug_assert!(false, "cannot merge {other:?} into {mine:?}"),
+                }
+            }
+
+            /// Its stored form.
+            pub fn encode(&self) -> pb::MeasureState {
+                let state = match self {
+                    $(MeasureState::$name(state) => Stored::$name(state.encode()),)+
+                };
+                pb::MeasureState { state: Some(state) }
+            }
+
+            /// The inverse of [`MeasureState::encode`]; `None` if the message lacks something or contradicts itself.
+            pub fn decode(message: pb::MeasureState) -> Option<MeasureState> {
+                Some(match message.state? {
+                    $(Stored::$name(stored) => MeasureState::$name(kinds!(@made $state::decode(stored)?, $($box)?)),)+
+                })
+            }
+
+            /// Whether this can be a state of that kind.
+            pub fn fits(&self, kind: &MeasureKind) -> bool {
+                match (self, kind) {
+                    $((MeasureState::$name(state), MeasureKind::$name { .. }) => state.fits(kind.bounds()),)+
+                    _ => false,
+                }
+            }
+
+            /// What it knows of its values.
+            pub fn stats(&self) -> Stats {
+                match self {
+                    $(MeasureState::$name(state) => state.stats(),)+
+                }
+            }
+
+            /// What it shows since the state began.
+            pub fn total(&self) -> Total<'_> {
+                match self {
+                    $(MeasureState::$name(state) => state.total(),)+
+                }
+            }
+
+            fn rules(&self) -> &'static Rules {
+                match self {
+                    $(MeasureState::$name(_) => const { &$state::RULES },)+
+                }
+            }
+        }
+    };
+    (@held $state:ident) => { $state };
+    (@held $state:ident $box:ident) => { $box<$state> };
+    (@made $made:expr,) => { $made };
+    (@made $made:expr, $box:ident) => { $box::new($made) };
+}
+
+kinds! {
+    Count => Count,
+    Sum => Sum,
+    Min => Min,
+    Max => Max,
+    Avg => Average in Box,
+    Histogram => Histogram in Box,
+    Buckets(Vec<f64>) => Buckets in Box,
+}
+
+impl MeasureKind {
+    /// As the config spells it.
+    pub fn word(&self) -> &'static str {
+        self.rules().word
+    }
+
+    /// Upper bounds of the buckets, ascending, in the exposed unit; none but for [`MeasureKind::Buckets`].
+    #[inline]
+    pub fn bounds(&self) -> &[f64] {
+        if let MeasureKind::Buckets(bounds) = self { bounds } else { &[] }
+    }
+}
+
+impl MeasureState {
+    /// How many values were measured; `None` for kinds that don't know.
+    pub fn count(&self) -> Option<u64> {
+        self.stats().count
+    }
+
+    /// Exact sum of the values in billionths of the exposed unit; `None` for kinds that don't know.
+    pub fn sum_nanos(&self) -> Option<i128> {
+        self.stats().sum
+    }
+
+    /// Mean of the values in the exposed unit; `None` without values, or for kinds that don't know.
+    pub fn mean(&self) -> Option<f64> {
+        self.stats().mean()
+    }
+
+    /// Smallest value, in the exposed unit.
+    pub fn min(&self) -> Option<f64> {
+        self.stats().min
+    }
+
+    /// Largest value, in the exposed unit.
+    pub fn max(&self) -> Option<f64> {
+        self.stats().max
+    }
+
+    /// The number that a measure of its kind is first of all.
+    pub fn own(&self) -> Option<f64> {
+        self.stats().of(self.rules().own)
+    }
+
+    /// How its values are spread, for kinds that know.
+    pub fn distribution(&self) -> Option<Distribution<'_>> {
+        if let Total::Distribution(distribution) = self.total() { Some(distribution) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_takes_sixteen_bytes() {
+        assert_eq!(size_of::<MeasureState>(), 16);
+    }
+
+    #[test]
+    fn a_kind_is_found_by_its_word_and_shows_what_its_rules_say() {
+        for rules in MeasureKind::ALL {
+            let kind = MeasureKind::of(rules.word, vec![1.0]).unwrap();
+            assert_eq!(kind.word(), rules.word);
+            let mut state = MeasureState::empty(&kind);
+            assert!(state.fits(&kind));
+            state.record(Sample { value: 2.0, nanos: 2_000_000_000 }, 0, &kind);
+            assert_eq!(MeasureState::decode(state.encode()), Some(state.clone()), "{kind:?}");
+            let form = match state.total() {
+                Total::Sum(_) => Form::Sum,
+                Total::Gauge(value) => {
+                    assert_eq!(value, state.own());
+                    rules.form
+                }
+                Total::Summary => Form::Summary,
+                Total::Distribution(Distribution::Exponential(_)) => Form::Exponential,
+                Total::Distribution(Distribution::Explicit(_)) => Form::Explicit,
+            };
+            assert_eq!(rules.form, form);
+            for known in Known::ALL {
+                // A mean is known by whoever knows what it is made of.
+                let shown = rules.shows.contains(&known) || known == Known::Avg;
+                assert!(state.stats().of(known).is_none() || shown, "{kind:?} {known:?}");
+            }
+            assert!(rules.shows.contains(&rules.own) && rules.shows.iter().all(|&k| state.stats().of(k).is_some()));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a state shows, in the agent and over its API.
+
+use super::exponential::Histogram;
+use super::number::nanos_to_f64;
+use streamgauge_proto::v1 as pb;
+
+/// What is known of all values, in the exposed unit; `None`: nothing, or there is no value yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// How many there are.
+    pub count: Option<u64>,
+    /// Their exact sum, in billionths.
+    pub sum: Option<i128>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl Stats {
+    /// `None` without values.
+    pub fn mean(&self) -> Option<f64> {
+        let count = self.count.filter(|&count| count > 0)?;
+        Some(nanos_to_f64(self.sum?) / count as f64)
+    }
+
+    /// As an answer of the API has them; all else in it is left empty.
+    pub fn publish(&self) -> pb::MeasureValue {
+        let Stats { count, min, max, .. } = *self;
+        let of = |known| self.of(known);
+        pb::MeasureValue { count, sum: of(Known::Sum), min, max, avg: of(Known::Avg), ..Default::default() }
+    }
+
+    pub fn of(&self, known: Known) -> Option<f64> {
+        match known {
+            Known::Count => self.count.map(|count| count as f64),
+            Known::Sum => self.sum.map(nanos_to_f64),
+            Known::Avg => self.mean(),
+            Known::Min => self.min,
+            Known::Max => self.max,
+        }
+    }
+}
+
+/// One number that may be known of all values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    Count,
+    Sum,
+    Avg,
+    Min,
+    Max,
+}
+
+impl Known {
+    pub const ALL: [Known; 5] = [Known::Count, Known::Sum, Known::Avg, Known::Min, Known::Max];
+
+    /// As queries and metrics' names spell it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Known::Count => "count",
+            Known::Sum => "sum",
+            Known::Avg => "avg",
+            Known::Min => "min",
+            Known::Max => "max",
+        }
+    }
+
+    /// The number in an answer of the API.
+    pub fn published(self, value: &pb::MeasureValue) -> Option<f64> {
+        match self {
+            Known::Count => value.count.map(|count| count as f64),
+            Known::Sum => value.sum,
+            Known::Avg => value.avg,
+            Known::Min => value.min,
+            Known::Max => value.max,
+        }
+    }
+}
+
+/// A state's total, in the form that its kind has.
+#[derive(Clone, Copy, Debug)]
+pub enum Total<'a> {
+    Sum(Exact),
+    /// In the exposed unit; absent before the first value.
+    Gauge(Option<f64>),
+    /// Of the sum and the count of its statistics.
+    Summary,
+    Distribution(Distribution<'a>),
+}
+
+/// A number without a rounding error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exact {
+    Int(u64),
+    /// Billionths of the exposed unit.
+    Nanos(i128),
+}
+
+/// How values are spread.
+#[derive(Clone, Copy, Debug)]
+pub enum Distribution<'a> {
+    Exponential(&'a Histogram),
+    /// Values in each bucket of the config's bounds (not cumulative), and in one for what exceeds the last.
+    Explicit(&'a [u64]),
+}
