@@ -1,7 +1,7 @@
 //! Streamgauge turns Kafka log topics into exact, durable, event-time metrics. This file is the map of the house.
 //!
 //! Dependencies point one way:
-//! `cli → worker → commit, replica → sources → state → aggregate`, with `decode` under `worker` and `kafka` under `commit`
+//! `cli → app → worker → commit, replica → sources → state → aggregate`, with `decode` under `worker` and `kafka` under `commit`
 //! and `replica`; `grpc, http, export → publish → query → sources`. `audit` shares nothing with what it checks; `monitoring`
 //! turns a config into rules and dashboards. `config`, `telemetry`,
 //! `clock`, `stop` and `failpoint` are known to all and know none.
@@ -13,11 +13,13 @@ pub use streamgauge_core::{aggregate, config, decode, generate, measure, value};
 pub use streamgauge_kafka as kafka;
 pub use streamgauge_runtime::{clock, failpoint, stop};
 
+pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod cluster;
 pub mod commit;
 pub mod draft;
+pub mod env;
 pub mod export;
 pub mod grpc;
 pub mod http;

@@ -1,7 +1,8 @@
 //! `streamgauge run`: the agent, from its config to its last commit.
 
 use super::USAGE;
-use super::serve::{Listeners, Serving, reload_on_sighup, signalled};
+use crate::app::{Agent, Listeners, reload_on_sighup, shutdown_signal};
+use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::failpoint;
 use std::path::PathBuf;
@@ -54,13 +55,13 @@ pub fn run(args: &RunArgs) -> ExitCode {
 
 async fn serve(config: Config, file: PathBuf) -> anyhow::Result<()> {
     let listeners = Listeners::bind(&config).await?;
-    let mut serving = Serving::start(config, Some(file), listeners, false).await?;
-    let reload = serving.reload.clone();
+    let agent = Agent::build(config, listeners, Clock::default())?.reloading(file);
+    let mut running = agent.run()?;
     tokio::select! {
-        () = reload_on_sighup(reload) => {}
-        () = serving.worker_ended() => {}
-        () = signalled() => {}
+        () = reload_on_sighup(running.reload.clone()) => {}
+        () = running.ended() => {}
+        () = shutdown_signal() => {}
     }
     tracing::info!("stopping: committing what was folded");
-    Ok(serving.stop().await?)
+    Ok(running.stop().await?)
 }

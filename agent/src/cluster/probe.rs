@@ -2,7 +2,7 @@
 
 use crate::clock::{BootTime, Clock};
 use crate::config::Probe;
-use crate::kafka::Settings;
+use crate::env::Environment;
 use crate::kafka::cluster::{ClusterClient, LATEST};
 use crate::kafka::probe::{ProbeClient, Report};
 use crate::kafka::{PartitionDescription, TopicPartition};
@@ -75,18 +75,16 @@ impl Prober {
     /// # Errors
     /// If librdkafka refuses the properties.
     pub fn new(
-        settings: &Settings,
+        env: &Environment,
         config: Probe,
-        clock: Clock,
-        metrics: Arc<Metrics>,
         runtime: tokio::runtime::Handle,
     ) -> Result<Self, rdkafka::error::KafkaError> {
         Ok(Prober {
-            client: ClusterClient::create(settings, "probe")?,
-            messages: ProbeClient::create(settings, &config.topic, config.timeout)?,
+            client: ClusterClient::create(&env.kafka, "probe")?,
+            messages: ProbeClient::create(&env.kafka, &config.topic, config.timeout)?,
             config,
-            clock,
-            metrics,
+            clock: env.clock.clone(),
+            metrics: env.metrics.clone(),
             runtime,
             run: rand::random(),
             outstanding: Outstanding::default(),

@@ -2,6 +2,7 @@
 
 use super::{GrpcState, serve};
 use crate::config::Kafka;
+use crate::env::Environment;
 use crate::kafka::Settings;
 use crate::loadtest::{LoadTests, Sources};
 use crate::query::testing::{Agent, MINUTE, T0, event};
@@ -35,7 +36,8 @@ pub fn state(agent: &Agent, readiness: Readiness) -> GrpcState {
     let settings = Settings::new(kafka, "test".into());
     let topics = Topics::new(settings.clone(), &Default::default(), Policy::open());
     let clock = agent.reader.clock.clone();
-    let tests = LoadTests::new(settings, topics.clone(), Default::default(), Sources::default(), clock, None);
+    let env = Environment { clock, metrics: Arc::default(), kafka: settings };
+    let tests = LoadTests::new(env, topics.clone(), Default::default(), Sources::default());
     GrpcState {
         group: Arc::new(GroupReader::alone(agent.reader.clone())),
         monitor: None,

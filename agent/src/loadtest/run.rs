@@ -27,7 +27,7 @@ const LARGEST_LATENCY: u64 = 1 << 30;
 /// What the loop needs from outside.
 pub struct RunContext<'a> {
     pub clock: &'a Clock,
-    pub metrics: Option<&'a Metrics>,
+    pub metrics: &'a Metrics,
     /// 1: stop sending; 2: stop waiting for reports, too.
     pub stop: &'a AtomicU8,
     pub tell: &'a watch::Sender<Snapshot>,
@@ -208,18 +208,18 @@ impl Count {
         Count { acknowledged: 0, failed: 0, error: None, last: Duration::ZERO, histogram, ledger }
     }
 
-    fn take(&mut self, report: Report, now: Duration, metrics: Option<&Metrics>) {
+    fn take(&mut self, report: Report, now: Duration, metrics: &Metrics) {
         self.last = now;
         if let Err(code) = report.result {
             self.failed += 1;
             self.error.get_or_insert_with(|| code.to_string());
-            metrics.into_iter().for_each(Metrics::not_produced);
+            metrics.not_produced();
             return;
         }
         self.acknowledged += 1;
         let micros = tag::micros_until(report.tag, now);
         self.histogram.saturating_record(micros.max(1));
-        metrics.into_iter().for_each(|metrics| metrics.produced(Duration::from_micros(micros)));
+        metrics.produced(Duration::from_micros(micros));
         if let Some(ledger) = &mut self.ledger {
             ledger.acknowledged(tag::number(report.tag));
         }

@@ -4,11 +4,10 @@ use super::report::{Snapshot, State};
 use super::run::{self, Outcome, RunContext};
 use super::spec::Spec;
 use super::verify::Before;
-use crate::clock::Clock;
 use crate::config::{Config, LoadTests as Limits, TopicSelector};
+use crate::env::Environment;
+use crate::kafka::TopicPartition;
 use crate::kafka::load_producer::{LoadOptions, LoadProducer};
-use crate::kafka::{Settings, TopicPartition};
-use crate::telemetry::Metrics;
 use crate::topics::{Kind, TopicError, Topics};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,38 +74,19 @@ impl Test {
 
 /// The load tests of one process.
 pub struct LoadTests {
-    settings: Settings,
+    env: Environment,
     topics: Topics,
     limits: Limits,
     sources: Sources,
-    clock: Clock,
-    metrics: Option<Arc<Metrics>>,
     last: Mutex<Option<Arc<Test>>>,
     totals: Arc<Mutex<Totals>>,
     started: AtomicU64,
 }
 
 impl LoadTests {
-    pub fn new(
-        settings: Settings,
-        topics: Topics,
-        limits: Limits,
-        sources: Sources,
-        clock: Clock,
-        metrics: Option<Arc<Metrics>>,
-    ) -> LoadTests {
-        let totals = Arc::new(Mutex::new(Totals { since: clock.unix_millis(), ..Totals::default() }));
-        LoadTests {
-            settings,
-            topics,
-            limits,
-            sources,
-            clock,
-            metrics,
-            last: Mutex::default(),
-            totals,
-            started: AtomicU64::new(0),
-        }
+    pub fn new(env: Environment, topics: Topics, limits: Limits, sources: Sources) -> LoadTests {
+        let totals = Arc::new(Mutex::new(Totals { since: env.clock.unix_millis(), ..Totals::default() }));
+        LoadTests { env, topics, limits, sources, last: Mutex::default(), totals, started: AtomicU64::new(0) }
     }
 
     /// Starts a test; blocks until its topic is known. `validate_only`: only says whether it could start.
@@ -137,7 +117,7 @@ impl LoadTests {
             topic.partitions.iter().map(|partition| TopicPartition::new(name.clone(), partition.id)).collect();
         let test = Arc::new(Test {
             id: self.new_id(),
-            started: self.clock.unix_millis(),
+            started: self.env.clock.unix_millis(),
             stop: AtomicU8::new(0),
             state: watch::Sender::new(Snapshot::new(spec.event_bytes)),
             spec,
@@ -170,15 +150,13 @@ impl LoadTests {
     /// Eight hexadecimal digits that no earlier test of any agent is likely to have.
     fn new_id(&self) -> String {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let text = format!("{} {} {number}", self.clock.unix_millis(), std::process::id());
+        let text = format!("{} {} {number}", self.env.clock.unix_millis(), std::process::id());
         format!("{:08x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()) as u32)
     }
 
     fn spawn(&self, test: Arc<Test>, partitions: Vec<TopicPartition>) -> Result<(), TopicError> {
         let work = Work {
-            settings: self.settings.clone(),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
+            env: self.env.clone(),
             max_rate: self.limits.max_rate,
             max_duration: self.limits.max_duration,
             max_events: self.limits.max_events,
@@ -216,16 +194,14 @@ impl LoadTests {
 
     pub fn reset(&self) -> Totals {
         let mut totals = self.totals.lock();
-        *totals = Totals { since: self.clock.unix_millis(), ..Totals::default() };
+        *totals = Totals { since: self.env.clock.unix_millis(), ..Totals::default() };
         *totals
     }
 }
 
 /// What the test's thread needs.
 struct Work {
-    settings: Settings,
-    clock: Clock,
-    metrics: Option<Arc<Metrics>>,
+    env: Environment,
     max_rate: u64,
     max_duration: Duration,
     max_events: u64,
@@ -244,16 +220,16 @@ impl Work {
             in_flight: IN_FLIGHT,
         };
         let before = match spec.verify {
-            true => Some(Before::look(&self.settings, self.partitions.clone())?),
+            true => Some(Before::look(&self.env.kafka, self.partitions.clone())?),
             false => None,
         };
-        let mut producer = LoadProducer::create(&self.settings, &spec.topic, &options).map_err(|e| e.to_string())?;
+        let mut producer = LoadProducer::create(&self.env.kafka, &spec.topic, &options).map_err(|e| e.to_string())?;
         producer.prepare(&spec.topic, PREPARE).map_err(|error| {
             format!("no broker tells of the topic: {}", producer.last_error().unwrap_or_else(|| error.to_string()))
         })?;
         let context = RunContext {
-            clock: &self.clock,
-            metrics: self.metrics.as_deref(),
+            clock: &self.env.clock,
+            metrics: &self.env.metrics,
             stop: &test.stop,
             tell: &test.state,
             max_rate: self.max_rate,
@@ -265,7 +241,7 @@ impl Work {
         }
         if let (Some(before), Some(ledger)) = (before, ledger) {
             test.state.send_replace(Snapshot { state: State::Verifying, ..snapshot.clone() });
-            let found = before.verify(&self.settings, &test.id, ledger, &self.clock, &test.stop);
+            let found = before.verify(&self.env.kafka, &test.id, ledger, &self.env.clock, &test.stop);
             match found {
                 Ok(found) => snapshot.verification = Some(found),
                 Err(error) => (snapshot.state, snapshot.error) = (State::Failed, Some(error)),

@@ -88,6 +88,10 @@ impl Lock {
         self.protocol.name()
     }
 
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     /// What of the files has no effect.
     pub fn warnings(&self) -> Vec<String> {
         self.material().warnings.iter().map(|line| format!("{}: {line}", self.door())).collect()
@@ -97,7 +101,9 @@ impl Lock {
     pub fn weakness(&self) -> Option<&'static str> {
         let now = self.material();
         match (now.is_open(), &now.tls) {
-            (true, _) => Some("whoever reaches this machine can use it: it asks for no password, token or certificate"),
+            (true, _) => {
+                Some("anyone who can reach this machine can use it: it asks for no password, token or certificate")
+            }
             (false, None) => Some("tokens and passwords can be read on the way: it has no TLS"),
             (false, Some(_)) => None,
         }

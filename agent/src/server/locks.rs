@@ -1,4 +1,4 @@
-//! The locks of all listeners of a config.
+//! The listeners of a config, and their locks.
 
 use super::listen::Door;
 use super::lock::{Lock, Protocol};
@@ -9,11 +9,31 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
+/// A listener as the config has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Listener<'a> {
+    /// Its name, too.
+    pub protocol: Protocol,
+    pub address: SocketAddr,
+    pub lock: &'a config::Lock,
+}
+
+/// All listeners of a config: the one list of them.
+pub fn listeners(config: &Config) -> Vec<Listener<'_>> {
+    let (http, grpc) = (&config.http, &config.grpc);
+    let mut all = vec![
+        Listener { protocol: Protocol::Http, address: http.listen, lock: &http.lock },
+        Listener { protocol: Protocol::Grpc, address: grpc.listen, lock: &grpc.lock },
+    ];
+    if let Some(ingest) = &config.ingest {
+        all.push(Listener { protocol: Protocol::Ingest, address: ingest.listen, lock: &ingest.lock });
+    }
+    all
+}
+
 /// One for each listener.
 pub struct Locks {
-    http: Arc<Lock>,
-    grpc: Arc<Lock>,
-    ingest: Option<Arc<Lock>>,
+    all: Vec<Arc<Lock>>,
     /// What their files leave to be wished for.
     pub warnings: Vec<String>,
 }
@@ -23,10 +43,10 @@ impl Locks {
     ///
     /// # Errors
     /// One line: what is wrong with which file.
-    pub fn read(config: &Config, metrics: &Arc<Metrics>) -> Result<Locks, String> {
-        let mut warnings = Vec::new();
-        let mut read = |protocol: Protocol, lock: &config::Lock, address: SocketAddr| {
-            let read = Lock::read(protocol, lock, Clock::default(), metrics.clone())?;
+    pub fn read(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Locks, String> {
+        let (mut all, mut warnings) = (Vec::new(), Vec::new());
+        for Listener { protocol, address, lock } in listeners(config) {
+            let read = Lock::read(protocol, lock, clock.clone(), metrics.clone())?;
             warnings.extend(read.warnings());
             // Of all others, the check of the config has told.
             if let (Some(weakness), true, false) =
@@ -34,24 +54,14 @@ impl Locks {
             {
                 warnings.push(format!("{}.listen is {address}: {weakness} (docs/security.md)", protocol.name()));
             }
-            Ok::<_, String>(Arc::new(read))
-        };
-        let http = read(Protocol::Http, &config.http.lock, config.http.listen)?;
-        let grpc = read(Protocol::Grpc, &config.grpc.lock, config.grpc.listen)?;
-        let ingest = config.ingest.as_ref().map(|ingest| read(Protocol::Ingest, &ingest.lock, ingest.listen));
-        Ok(Locks { http, grpc, ingest: ingest.transpose()?, warnings })
+            all.push(Arc::new(read));
+        }
+        Ok(Locks { all, warnings })
     }
 
-    /// The sockets with their locks.
-    pub fn doors(self, http: TcpListener, grpc: TcpListener, ingest: Option<TcpListener>) -> Doors {
-        let ingest = ingest.zip(self.ingest).map(|(listener, lock)| Door::new(listener, lock));
-        Doors { http: Door::new(http, self.http), grpc: Door::new(grpc, self.grpc), ingest }
+    /// The sockets, by their names, with their locks.
+    pub fn doors(&self, sockets: Vec<(&'static str, TcpListener)>) -> Vec<Door> {
+        let lock = |name: &str| self.all.iter().find(|lock| lock.door() == name).cloned();
+        sockets.into_iter().filter_map(|(name, socket)| Some(Door::new(socket, lock(name)?))).collect()
     }
-}
-
-/// One for each listener.
-pub struct Doors {
-    pub http: Door,
-    pub grpc: Door,
-    pub ingest: Option<Door>,
 }

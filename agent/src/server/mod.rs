@@ -29,6 +29,6 @@ pub use client::{Access, Calls, PeerKeys};
 pub use guard::Guard;
 pub use listen::{Connection, Connections, Door};
 pub use lock::{Lock, Need, Protocol};
-pub use locks::{Doors, Locks};
+pub use locks::{Listener, Locks, listeners};
 pub use refused::Refused;
 pub use request::RequestSpans;

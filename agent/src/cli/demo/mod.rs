@@ -14,10 +14,11 @@ use self::producer::{MOCK_BACKLOG, Plan, Producing};
 use self::screen::{Look, Screen};
 use super::human;
 use super::produce::{EventRate, parse_duration, parse_property, parse_rate};
-use super::serve::{Listeners, Serving, signalled};
+use crate::app::{Agent, Listeners, Running, shutdown_signal};
 use crate::clock::{BootTime, Clock};
 use crate::config::{self, Config, Membership, Start, TopicSelector};
 use crate::kafka::event_producer::EventProducer;
+use crate::server::Protocol;
 use anyhow::Context;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -84,9 +85,11 @@ async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let producer = Arc::new(EventProducer::new(&properties, clock.clone())?);
     let partitions = cluster.prepare(&config, &topic, &producer).await?;
     let listeners = Listeners::bind_or_free(&config).await.context("cannot listen on loopback")?;
-    let mut serving = Serving::start(config.clone(), None, listeners, cluster.is_mock()).await?;
-    let result = play(args, &mut serving, producer, (&topic, partitions), cluster.is_mock(), &clock).await;
-    let stopped = serving.stop().await;
+    let agent = Agent::build(config.clone(), listeners, clock.clone())?;
+    let agent = if cluster.is_mock() { agent.with_topics_given() } else { agent };
+    let mut running = agent.run()?;
+    let result = play(args, &mut running, producer, (&topic, partitions), cluster.is_mock(), &clock).await;
+    let stopped = running.stop().await;
     cluster.clean(&config, &topic, args.topic.is_none()).await;
     // Why a worker ended says more than that it ended.
     stopped?;
@@ -97,18 +100,18 @@ async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 /// Produces and shows, from when the agent is ready until all is counted. Returns the events produced and counted.
 async fn play(
     args: &DemoArgs,
-    serving: &mut Serving,
+    running: &mut Running,
     producer: Arc<EventProducer>,
     (topic, partitions): (&str, usize),
     mock: bool,
     clock: &Clock,
 ) -> anyhow::Result<(u64, u64)> {
-    wait_ready(serving, partitions, clock).await?;
-    println!("{}", hints(serving));
+    wait_ready(running, partitions, clock).await?;
+    println!("{}", hints(running));
     let plan = Plan { topic: topic.to_owned(), rate: args.rate, backlog: mock.then_some(MOCK_BACKLOG) };
-    let mut producing = Producing::start(plan, producer, serving.reader.registry.clone(), clock.clone())?;
-    watch(args.duration, serving, &producing, clock).await?;
-    let counted = drain(serving, &producing, clock).await?;
+    let mut producing = Producing::start(plan, producer, running.reader.registry.clone(), clock.clone())?;
+    watch(args.duration, running, &producing, clock).await?;
+    let counted = drain(running, &producing, clock).await?;
     producing.result()?;
     Ok((producing.acknowledged(), counted))
 }
@@ -144,12 +147,12 @@ fn configure(args: &DemoArgs, cluster: &Cluster, home: &Home) -> anyhow::Result<
 }
 
 /// Waits until the agent has all partitions and their state.
-async fn wait_ready(serving: &mut Serving, partitions: usize, clock: &Clock) -> anyhow::Result<()> {
+async fn wait_ready(running: &mut Running, partitions: usize, clock: &Clock) -> anyhow::Result<()> {
     let began = clock.boot_time();
-    let mut interrupted = pin!(signalled());
+    let mut interrupted = pin!(shutdown_signal());
     loop {
-        let reasons = (serving.readiness)();
-        if reasons.is_empty() && serving.reader.registry.tasks().len() == partitions {
+        let reasons = (running.readiness)();
+        if reasons.is_empty() && running.reader.registry.tasks().len() == partitions {
             return Ok(());
         }
         if clock.boot_time().since(began) > START_DEADLINE {
@@ -158,32 +161,33 @@ async fn wait_ready(serving: &mut Serving, partitions: usize, clock: &Clock) -> 
         tokio::select! {
             () = tokio::time::sleep(LOOK_AGAIN) => {}
             () = &mut interrupted => anyhow::bail!("interrupted"),
-            () = serving.worker_ended() => anyhow::bail!("the agent has ended"),
+            () = running.ended() => anyhow::bail!("the agent has ended"),
         }
     }
 }
 
 /// What to try while it runs.
-fn hints(serving: &Serving) -> String {
+fn hints(running: &Running) -> String {
+    let address = |listener| running.address(listener).map_or_else(String::new, |address| address.to_string());
     format!(
         "metrics:  curl -s http://{}/metrics\n\
          query:    streamgauge query http --last 1m --address http://{grpc}\n\
          or:       grpcurl -plaintext -d '{{\"aggregate\": \"http\", \"last\": \"60s\"}}' {grpc} streamgauge.v1.QueryService/Query\n",
-        serving.http,
-        grpc = serving.grpc,
+        address(Protocol::Http),
+        grpc = address(Protocol::Grpc),
     )
 }
 
 /// Shows what is counted, until the time is over or a signal comes.
 async fn watch(
     duration: Option<Duration>,
-    serving: &mut Serving,
+    running: &mut Running,
     producing: &Producing,
     clock: &Clock,
 ) -> anyhow::Result<()> {
     let began = clock.boot_time();
     let mut screen = Screen::new();
-    let mut interrupted = pin!(signalled());
+    let mut interrupted = pin!(shutdown_signal());
     let mut over = pin!(async {
         match duration {
             Some(duration) => tokio::time::sleep(duration).await,
@@ -197,28 +201,28 @@ async fn watch(
             _ = ticks.tick() => {}
             () = &mut over => return Ok(()),
             () = &mut interrupted => return Ok(()),
-            () = serving.worker_ended() => anyhow::bail!("the agent has ended"),
+            () = running.ended() => anyhow::bail!("the agent has ended"),
         }
         if producing.has_failed() {
             return Ok(());
         }
-        screen.show(look(serving, producing, clock, began)?);
+        screen.show(look(running, producing, clock, began)?);
     }
 }
 
-fn look(serving: &Serving, producing: &Producing, clock: &Clock, began: BootTime) -> anyhow::Result<Look> {
+fn look(running: &Running, producing: &Producing, clock: &Clock, began: BootTime) -> anyhow::Result<Look> {
     // In this order, so that what is counted is never ahead of what was produced.
-    let numbers = Numbers::read(&serving.reader)?;
+    let numbers = Numbers::read(&running.reader)?;
     Ok(Look { elapsed: clock.boot_time().since(began), acknowledged: producing.acknowledged(), numbers })
 }
 
 /// Stops producing, and waits until everything is counted or nothing more comes. Returns the events counted.
-async fn drain(serving: &mut Serving, producing: &Producing, clock: &Clock) -> anyhow::Result<u64> {
+async fn drain(running: &mut Running, producing: &Producing, clock: &Clock) -> anyhow::Result<u64> {
     producing.stop();
-    let counted = |serving: &Serving| Numbers::read(&serving.reader).map(|numbers| numbers.all.requests);
-    let mut last = (counted(serving)?, clock.boot_time());
+    let counted = |running: &Running| Numbers::read(&running.reader).map(|numbers| numbers.all.requests);
+    let mut last = (counted(running)?, clock.boot_time());
     loop {
-        let now = (counted(serving)?, clock.boot_time());
+        let now = (counted(running)?, clock.boot_time());
         if producing.is_drained() && now.0 >= producing.acknowledged() {
             break;
         }
@@ -229,11 +233,11 @@ async fn drain(serving: &mut Serving, producing: &Producing, clock: &Clock) -> a
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = serving.worker_ended() => anyhow::bail!("the agent has ended"),
+            () = running.ended() => anyhow::bail!("the agent has ended"),
         }
     }
     tokio::time::sleep(SETTLE).await;
-    Ok(counted(serving)?)
+    Ok(counted(running)?)
 }
 
 fn verdict(produced: u64, counted: u64, mock: bool) -> ExitCode {

@@ -4,12 +4,12 @@ mod show;
 
 use super::client::{self, block_on};
 use super::produce::parse_duration;
-use super::serve::signalled;
 use super::target::{Output, TargetArgs};
+use crate::app::shutdown_signal;
 use crate::clock::Clock;
 use crate::config::{LoadTests as Limits, parse_size};
+use crate::env::Environment;
 use crate::grpc::{LoadTestApi, load_test_request};
-use crate::kafka::Settings;
 use crate::loadtest::{Acks, Compression, LoadTests, Sources, Spec};
 use crate::server::Calls;
 use clap::Args;
@@ -151,8 +151,8 @@ fn here(target: &TargetArgs) -> LoadTestApi {
         max_rate: 100_000_000,
         max_event_size: 16 << 20,
     };
-    let settings: Settings = target.settings();
-    let tests = LoadTests::new(settings, target.topics(), limits, Sources::default(), Clock::System, None);
+    let env = Environment { clock: Clock::System, metrics: Arc::default(), kafka: target.settings() };
+    let tests = LoadTests::new(env, target.topics(), limits, Sources::default());
     LoadTestApi { tests: Arc::new(tests) }
 }
 
@@ -167,7 +167,7 @@ async fn one(server: &Server, spec: &Spec) -> Result<pb::LoadTest, Status> {
                 Some(next) => test = next?,
                 None => break,
             },
-            () = signalled() => server.cancel(&test.id).await?,
+            () = shutdown_signal() => server.cancel(&test.id).await?,
         }
         bar.show(&test);
     }

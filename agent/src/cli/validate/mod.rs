@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::clock::Clock;
 use crate::config::{
     self, Aggregate, Config, FamilyType, Source, TimeFormat, Timestamp, TopicSelector, format_duration,
 };
@@ -37,7 +38,7 @@ pub fn run(args: &ValidateArgs) -> u8 {
     };
     let metrics = Arc::new(Metrics::default());
     let peer = PeerKeys::read(&config.grpc.peer, &metrics);
-    let locks = match peer.and_then(|_| Locks::read(&config, &metrics)) {
+    let locks = match peer.and_then(|_| Locks::read(&config, &Clock::default(), &metrics)) {
         Ok(locks) => locks,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{}: {error}", args.config.display());

@@ -91,5 +91,5 @@ fn a_draft_of_a_topic_is_made_of_its_records_and_counts_them() {
     assert!(whole, "{:#}", account["summary"]);
     assert_eq!(account["summary"]["events"], 40);
     let again = streamgauge(dir.path(), &arguments);
-    assert!(!again.status.success() && said(&again).contains("is there already"), "{}", said(&again));
+    assert!(!again.status.success() && said(&again).contains("already exists"), "{}", said(&again));
 }

@@ -48,7 +48,7 @@ impl Statistic for Average {
     }
 
     fn stats(&self) -> Stats {
-        Stats { count: Some(self.count), sum: Some(self.sum.get()), ..Stats::default() }
+        Stats::counted(self.count, self.sum.get())
     }
 
     fn total(&self) -> Total<'_> {

@@ -61,7 +61,7 @@ impl Statistic for Buckets {
 
     fn stats(&self) -> Stats {
         let count = self.counts.iter().fold(0, |sum: u64, &count| sum.wrapping_add(count));
-        Stats { count: Some(count), sum: Some(self.sum.get()), ..Stats::default() }
+        Stats::counted(count, self.sum.get())
     }
 
     fn total(&self) -> Total<'_> {

@@ -65,7 +65,7 @@ impl Statistic for Histogram {
     }
 
     fn stats(&self) -> Stats {
-        Stats { count: Some(self.count()), sum: Some(self.sum_nanos()), min: self.min(), max: self.max() }
+        Stats { min: self.min(), max: self.max(), ..Stats::counted(self.count(), self.sum_nanos()) }
     }
 
     fn total(&self) -> Total<'_> {

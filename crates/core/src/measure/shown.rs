@@ -16,6 +16,11 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Of values that were counted and summed.
+    pub fn counted(count: u64, sum: i128) -> Stats {
+        Stats { count: Some(count), sum: Some(sum), ..Stats::default() }
+    }
+
     /// `None` without values.
     pub fn mean(&self) -> Option<f64> {
         let count = self.count.filter(|&count| count > 0)?;
