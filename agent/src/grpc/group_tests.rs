@@ -222,7 +222,14 @@ async fn a_window_of_a_group_has_everybodys_keys_however_many_and_whatever_queri
     Arc::get_mut(&mut parts[0].reader).expect("nobody else reads").max_cells = 50;
     let other = serving(&parts[1]).await;
     let publisher = Publisher::new(Arc::new(group(&parts[0], &[(other, &[1])])));
-    let windows = shown(&parts[0], &publisher).await;
+    // Gathering as many keys as this may take longer than a look waits for them, on a busy machine; then the next one has them.
+    let mut windows = Vec::new();
+    for _ in 0..20 {
+        windows = shown(&parts[0], &publisher).await;
+        if !windows.is_empty() {
+            break;
+        }
+    }
     assert_eq!(windows.len(), 1);
     assert!(windows[0].is_whole);
     assert_eq!((windows[0].rows.len(), requests_of(&windows[0])), (KEYS + KEYS / 2, 2 * KEYS as u64));

@@ -14,7 +14,7 @@ impl Statistic for Histogram {
         takes_bounds: false,
         takes_sign: true,
         form: Form::Exponential,
-        shows: &Known::ALL,
+        shows: &[Known::Count, Known::Sum, Known::Avg, Known::Min, Known::Max],
         own: Known::Count,
         window: &[
             Stat::Quantile(QUANTILES[0]),

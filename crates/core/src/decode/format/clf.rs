@@ -48,10 +48,13 @@ impl AccessLog {
     fn fields<'a>(&self, line: &'a str, sink: &mut Sink<'a, '_>) -> Option<()> {
         let names = &self.names;
         let (host, rest) = word(line.trim_start())?;
-        let (identity, rest) = word(rest)?;
-        // A user's name may have spaces.
+        let (identity, behind) = rest.split_at(rest.find(' ')?);
+        let rest = behind.trim_start_matches(' ');
+        let spaces = behind.len() - rest.len();
+        // A user's name may have spaces, or be nothing at all.
         let (user, rest) = match rest.strip_prefix("- [") {
             Some(rest) => ("-", rest),
+            None if spaces > 1 && rest.starts_with('[') => ("", &rest[1..]),
             None => rest.split_once(" [")?,
         };
         let (timestamp, rest) = rest.split_once(']')?;

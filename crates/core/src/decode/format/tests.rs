@@ -83,6 +83,8 @@ fn access_logs_of_apache_and_nginx() {
             r#"h - Jo Doe [10/Oct/2000:13:55:36 +0000] "PRI * HTTP/2.0" 400 157 "-" "x" "10.0.0.1" rt=0.1"#,
             "h|-|Jo Doe|PRI|*|HTTP/2.0|400|157|-|x|PRI * HTTP/2.0",
         ),
+        // A user's name that is nothing, with its two spaces.
+        (r#"h -  [10/Oct/2000:13:55:36 +0000] "GET /" 200 5"#, "h|-||GET|/|-|200|5|-|-|GET /"),
         // What was no request at all.
         (r#"h - - [10/Oct/2000:13:55:36 +0000] "\x16\x03\x01" 400 0 "-" "-""#, r"h|-|-|-|-|-|400|0|-|-|\x16\x03\x01"),
         (r#"h - - [10/Oct/2000:13:55:36 +0000] "-" 408 - "-" "-""#, "h|-|-|-|-|-|408|-|-|-|-"),
