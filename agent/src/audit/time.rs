@@ -36,7 +36,8 @@ pub fn millis(value: &Value, format: &TimeFormat, part: Option<&str>) -> Option<
         Some(whole) => i64::try_from((i128::from(whole) * i128::from(unit)).div_euclid(1_000_000)).ok()?,
         // To the microsecond first: a time with three decimals is not one millisecond less for being a float.
         None if unit == 1_000_000_000 => ((number * 1e6).round() / 1e3).floor() as i64,
-        None => (number * unit as f64 / 1e6).floor() as i64,
+        // Divided once: each rounding of a float may be one too many.
+        None => (number / (1e6 / unit as f64)).floor() as i64,
     };
     let seconds = |unit: i64| number * unit as f64 / 1e9;
     let fits_another =

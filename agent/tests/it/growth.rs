@@ -132,7 +132,10 @@ fn partitions_added_while_the_groups_first_commit_is_undecided_lose_nothing() {
     wait_written(&scene);
     scene.kafka.grow_topic(&scene.topic, 4);
     scene.produce_now(10_000, 1);
-    wait_until("the added partitions are assigned", || agent.log().contains("\", 2)"));
+    wait_until("the added partitions are assigned", || {
+        let added = format!("{}/2", scene.topic);
+        agent.log().lines().any(|line| line.contains("rebalance=Assigned") && line.contains(&added))
+    });
     // Time to ask how the group began.
     std::thread::sleep(Duration::from_secs(1));
     let changelog = format!("streamgauge-{}-{}-changelog", scene.group, scene.topic);

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// One partition of a topic. Shown as `topic/partition`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One partition of a topic. Shown as `topic/partition`, in lists too.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     pub topic: Arc<str>,
     pub partition: i32,
@@ -19,6 +19,12 @@ impl TopicPartition {
     pub fn all_of(topic: &Arc<str>, count: i32) -> impl Iterator<Item = TopicPartition> + use<> {
         let topic = topic.clone();
         (0..count).map(move |partition| TopicPartition { topic: topic.clone(), partition })
+    }
+}
+
+impl fmt::Debug for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -20,6 +20,9 @@ pub const OF_BROKERS: &[&str] = &[
     "streamgauge-kafka: Under-replicated",
 ];
 
+/// The panel for what only a source with a schema registry suffers.
+pub const OF_A_REGISTRY: &str = "streamgauge-agent: Waiting for a schema";
+
 pub fn boards() -> Vec<(String, Value)> {
     let folder = repository().join("grafana/dashboards");
     let mut boards: Vec<(String, Value)> = fs::read_dir(folder)

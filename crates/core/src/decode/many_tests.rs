@@ -323,7 +323,7 @@ fn text() -> impl Strategy<Value = String> {
 #[test]
 fn text_beside_an_empty_array_leads_to_the_same_outcome_alone() {
     let mut decoder = decoder(&["a"], &source(None, &[]));
-    for payload in ["\"a\"\n[]\n", "[]\n\"a\"", "[]\n[]", "\"a\"\n[]\n{\"t\":1}"] {
+    for payload in ["\"a\"\n[],\"a\"", "\"a\"\n[]\n", "[]\n\"a\"", "[]\n[]", "\"a\"\n[]\n{\"t\":1}"] {
         for (index, outcome, alone) in events(&mut decoder, payload) {
             if index.is_some() && !alone.is_empty() {
                 let again = events(&mut decoder, &alone);

@@ -204,9 +204,11 @@ impl Records for Json {
     }
 }
 
-/// What no object is stays an element of an array: by itself it could be several.
+/// An array that is no event stays an element of an array: by itself it could be several. What only begins like one is not
+/// JSON by itself, and could be several in brackets.
 fn bracketed(alone: Vec<u8>) -> Vec<u8> {
-    if alone.first() == Some(&b'[') { [b"[", &alone[..], b"]"].concat() } else { alone }
+    let is_array = alone.first() == Some(&b'[') && serde_json::from_slice::<serde::de::IgnoredAny>(&alone).is_ok();
+    if is_array { [b"[", &alone[..], b"]"].concat() } else { alone }
 }
 
 fn kind(text: &str) -> &'static str {
