@@ -45,8 +45,7 @@ impl Complaints {
         *self.unreachable.lock() = None;
     }
 
-    /// Takes a line of librdkafka's log. It comes at once, whether anybody polls the client or not, and some causes are told
-    /// nowhere else.
+    /// Takes a line of librdkafka's log: some causes are told nowhere else. It comes, like errors, when the client is polled.
     pub fn log(&self, facility: &str, message: &str) {
         if facility == "FAIL"
             && let Some(cause) = self.login.cause(message)
@@ -95,13 +94,31 @@ impl Complaints {
         let found = client.fetch_metadata(topic, timeout.min(UNREACHABLE_AFTER));
         serve();
         let found = match found {
-            Err(_) if timeout > UNREACHABLE_AFTER && self.unreachable().is_none() => {
+            Err(error)
+                if timeout > UNREACHABLE_AFTER
+                    && error.rdkafka_error_code().is_some_and(is_silence)
+                    && self.unreachable().is_none() =>
+            {
                 client.fetch_metadata(topic, timeout.saturating_sub(UNREACHABLE_AFTER))
             }
             found => found,
         };
         found.inspect(|_| self.end())
     }
+}
+
+/// Whether an error says that no broker answered, or not in time.
+pub fn is_silence(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::TimedOutQueue
+            | RDKafkaErrorCode::MessageTimedOut
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::NodeUpdate
+    )
 }
 
 /// What of a client's settings belongs into a sentence about its connections. Never a password.
@@ -165,7 +182,12 @@ impl Login {
             format!(
                 "the certificate of the broker {broker} is not trusted: ssl.ca.location has not the CA that signed it, or it is of another host name"
             )
-        } else if has("PLAINTEXT broker listener") || has("wrong version number") || has("packet length too long") {
+        } else if has("PLAINTEXT broker listener")
+            || has("wrong version number")
+            || has("packet length too long")
+            // The same without librdkafka's guess, when it hears of the end by another call.
+            || has("Disconnected") && has("in state SSL_HANDSHAKE")
+        {
             format!(
                 "the broker {broker} does not speak TLS there: security.protocol is {}, and it is a plain listener",
                 self.protocol
@@ -259,6 +281,11 @@ mod tests {
             (
                 "SSL",
                 "ssl://127.0.0.1:9/bootstrap: SSL handshake failed: Disconnected: SSL connection closed by peer: connecting to a PLAINTEXT broker listener? (after 2ms in state SSL_HANDSHAKE)",
+                "the broker 127.0.0.1:9 does not speak TLS there: security.protocol is SSL, and it is a plain listener",
+            ),
+            (
+                "SSL",
+                "ssl://127.0.0.1:9/bootstrap: Disconnected: SSL connection closed by peer (after 3ms in state SSL_HANDSHAKE)",
                 "the broker 127.0.0.1:9 does not speak TLS there: security.protocol is SSL, and it is a plain listener",
             ),
             (

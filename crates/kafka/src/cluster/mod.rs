@@ -12,7 +12,7 @@ pub use nodes::{Node, Nodes};
 pub use offsets::{EARLIEST, LATEST, LogOffset};
 
 use super::call::{Call, Event};
-use super::cause::Complaints;
+use super::cause::{Complaints, is_silence};
 use super::described::{TopicDescription, all_topics};
 use super::events::MainQueue;
 use super::{Settings, stats};
@@ -42,16 +42,7 @@ impl CallError {
 
     /// No broker answered, or not in time.
     pub fn is_silence(&self) -> bool {
-        matches!(
-            self.code,
-            RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::RequestTimedOut
-                | RDKafkaErrorCode::TimedOutQueue
-                | RDKafkaErrorCode::MessageTimedOut
-                | RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::NodeUpdate
-        )
+        is_silence(self.code)
     }
 
     /// The time was over before an answer came.
