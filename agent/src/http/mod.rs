@@ -11,7 +11,7 @@ use crate::server::{Caller, Door, Guard, Lock, Need, Refused, RequestSpans};
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -78,13 +78,7 @@ fn need(path: &str) -> Need {
 }
 
 fn refuse(refused: &Refused) -> Response {
-    let status = match refused {
-        Refused::Unknown => StatusCode::UNAUTHORIZED,
-        Refused::Forbidden { .. } => StatusCode::FORBIDDEN,
-        Refused::LockedOut => StatusCode::TOO_MANY_REQUESTS,
-    };
-    let asked =
-        (status == StatusCode::UNAUTHORIZED).then_some([(WWW_AUTHENTICATE, "Basic realm=\"streamgauge\", Bearer")]);
+    let (status, asked) = refused.http();
     (status, asked, format!("{refused}\n")).into_response()
 }
 

@@ -13,7 +13,7 @@ use crate::server::{Caller, Door, Guard, Lock, Need, Refused, RequestSpans};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -74,13 +74,7 @@ fn need(path: &str) -> Need {
 }
 
 fn refuse(refused: &Refused) -> Response {
-    let status = match refused {
-        Refused::Unknown => StatusCode::UNAUTHORIZED,
-        Refused::Forbidden { .. } => StatusCode::FORBIDDEN,
-        Refused::LockedOut => StatusCode::TOO_MANY_REQUESTS,
-    };
-    let asked =
-        (status == StatusCode::UNAUTHORIZED).then_some([(WWW_AUTHENTICATE, "Basic realm=\"streamgauge\", Bearer")]);
+    let (status, asked) = refused.http();
     (asked, failure(status, &refused.to_string(), None)).into_response()
 }
 

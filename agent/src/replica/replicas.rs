@@ -123,9 +123,7 @@ impl Replicas {
         let Replicas { settings, .. } = self;
         let group = settings.directory.group();
         let partitions = settings.registry.partitions();
-        let all = partitions
-            .iter()
-            .flat_map(|(topic, &count)| (0..count).map(move |partition| TaskId { topic: topic.clone(), partition }));
+        let all = partitions.iter().flat_map(|(topic, &count)| TaskId::all_of(topic, count));
         all.filter(|id| settings.registry.task(id).is_none() && settings.sources.of_topic(&id.topic).is_some())
             .filter(|id| {
                 let own = settings.directory.own();

@@ -1,6 +1,8 @@
 //! Why a call is refused.
 
 use crate::config::Right;
+use axum::http::StatusCode;
+use axum::http::header::{HeaderName, WWW_AUTHENTICATE};
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +26,17 @@ impl Refused {
             Refused::Unknown => "unauthenticated",
             Refused::LockedOut => "locked_out",
             Refused::Forbidden { .. } => "forbidden",
+        }
+    }
+
+    /// As an HTTP answer says it: the status, and how to authenticate if that would help.
+    pub fn http(&self) -> (StatusCode, Option<[(HeaderName, &'static str); 1]>) {
+        match self {
+            Refused::Unknown => {
+                (StatusCode::UNAUTHORIZED, Some([(WWW_AUTHENTICATE, "Basic realm=\"streamgauge\", Bearer")]))
+            }
+            Refused::Forbidden { .. } => (StatusCode::FORBIDDEN, None),
+            Refused::LockedOut => (StatusCode::TOO_MANY_REQUESTS, None),
         }
     }
 }

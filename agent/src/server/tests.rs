@@ -5,7 +5,6 @@ use crate::clock::Clock;
 use crate::config::{Hidden, Identity, Lock as Config, Right, TlsFiles};
 use crate::telemetry::Metrics;
 use axum::Router;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, KeyPair};
@@ -80,12 +79,7 @@ fn need(path: &str) -> Need {
 }
 
 fn refuse(refused: &Refused) -> Response {
-    let status = match refused {
-        Refused::Unknown => StatusCode::UNAUTHORIZED,
-        Refused::Forbidden { .. } => StatusCode::FORBIDDEN,
-        Refused::LockedOut => StatusCode::TOO_MANY_REQUESTS,
-    };
-    status.into_response()
+    refused.http().0.into_response()
 }
 
 struct Server {

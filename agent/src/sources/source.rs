@@ -103,7 +103,7 @@ impl Source {
         let known = registry.topics();
         let all = self.present(&known).into_iter().flat_map(|(topic, _)| {
             let count = known.by_name.get(&topic).map_or(0, |topic| topic.partitions);
-            (0..count).map(move |partition| TaskId { topic: topic.clone(), partition })
+            TaskId::all_of(&topic, count)
         });
         all.filter(|id| !here.contains(id)).collect()
     }

@@ -46,17 +46,22 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "retention", about: "Kafka deletes records while the agent is away", times: 3, run: retention },
 ];
 
-fn aborted(times: u32) -> Row {
-    let mut stage = Stage::new("input-aborted", Plan { aborting: true, ..PLAIN });
-    let mut agent = stage.agent();
-    stage.begun(&mut [&mut agent]);
-    stage.watch(&[&agent]);
+/// Kills an agent again and again, each time once it has recovered.
+fn kills(stage: &mut Stage, agent: &mut Agent, times: u32) {
     for _ in 0..times {
         stage.sleep(0.5, 2.5);
         agent.kill9();
         agent.restart();
         stage.recovered("kill -9");
     }
+}
+
+fn aborted(times: u32) -> Row {
+    let mut stage = Stage::new("input-aborted", Plan { aborting: true, ..PLAIN });
+    let mut agent = stage.agent();
+    stage.begun(&mut [&mut agent]);
+    stage.watch(&[&agent]);
+    kills(&mut stage, &mut agent, times);
     stage.finish(&[&agent])
 }
 
@@ -160,12 +165,7 @@ fn packed(times: u32) -> Row {
     let mut agent = stage.agent();
     stage.begun(&mut [&mut agent]);
     stage.watch(&[&agent]);
-    for _ in 0..times {
-        stage.sleep(0.5, 2.5);
-        agent.kill9();
-        agent.restart();
-        stage.recovered("kill -9");
-    }
+    kills(&mut stage, &mut agent, times);
     let before = stage.settle(&[&agent]);
     let (kafka, topic) = (&stage.kafka, &stage.topic);
     let mut letters: Vec<u64> = kafka
