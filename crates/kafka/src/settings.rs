@@ -221,6 +221,13 @@ impl Settings {
         config.set("isolation.level", if read_committed { "read_committed" } else { "read_uncommitted" });
         config
     }
+
+    /// A reader that wants one record of each of many partitions.
+    pub fn peeking_reader(&self) -> ClientConfig {
+        let mut config = self.reader(true);
+        config.set("fetch.message.max.bytes", "16384").set("queued.min.messages", "1");
+        config
+    }
 }
 
 fn is_group_only(key: &str) -> bool {
@@ -255,4 +262,43 @@ fn is_producer_only(key: &str) -> bool {
 
 fn is_common(key: &str) -> bool {
     !is_consumer_only(key) && !is_producer_only(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::error::KafkaError;
+    use rdkafka_sys as sys;
+    use std::ffi::CStr;
+    use streamgauge_core::config::LIBRDKAFKA_PROPERTIES;
+
+    #[test]
+    fn the_config_knows_exactly_the_properties_that_librdkafka_has() {
+        for name in LIBRDKAFKA_PROPERTIES {
+            let set = ClientConfig::new().set(name, "?").create_native_config();
+            if let Err(KafkaError::ClientConfig(code, said, ..)) = set {
+                assert_ne!(code, sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_UNKNOWN, "{name}: {said}");
+            }
+        }
+        // SAFETY: a configuration of our own; the list has a name and a value in turn, and is given back.
+        let dumped: Vec<String> = unsafe {
+            let (conf, mut count) = (sys::rd_kafka_conf_new(), 0);
+            let list = sys::rd_kafka_conf_dump(conf, &raw mut count);
+            let texts = std::slice::from_raw_parts(list, count).iter();
+            let names = texts.step_by(2).map(|name| CStr::from_ptr(*name).to_string_lossy().into_owned()).collect();
+            sys::rd_kafka_conf_dump_free(list, count);
+            sys::rd_kafka_conf_destroy(conf);
+            names
+        };
+        assert!(dumped.len() > 80, "{dumped:?}");
+        let not_text =
+            ["builtin.features", "opaque", "enabled_events", "default_topic_conf", "enable_sasl_queue", "log.queue"];
+        let for_its_own_tests = ["client.software.name", "metadata.request.timeout.ms", "enable.sparse.connections"];
+        let missing: Vec<_> = (dumped.iter())
+            .filter(|name| !name.ends_with("_cb") && !name.starts_with("test.mock."))
+            .filter(|name| !not_text.iter().chain(&for_its_own_tests).any(|other| other == name))
+            .filter(|name| !LIBRDKAFKA_PROPERTIES.contains(&name.as_str()))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 }

@@ -112,7 +112,7 @@ const EVERYTHING: &str = r#"
 kafka:
   bootstrap_servers: kafka-1:9092, [::1]:9093
   group_id: shop.eu-1
-  properties: { security.protocol: sasl_ssl, sasl.username: "0123", fetch.wait.max.ms: 20, linger.ms: 0.5, "client.rack": on }
+  properties: { security.protocol: sasl_ssl, sasl.mechanism: PLAIN, sasl.username: "0123", fetch.wait.max.ms: 20, linger.ms: 0.5, "client.rack": on }
   session_timeout: 1m
   transaction_timeout: 30s
   membership: dynamic
@@ -345,6 +345,11 @@ fn errors_of_kafka_and_state_are_told() {
                     "properties:\n    enable.auto.commit: true\n    isolation.level: read_uncommitted\n    transactional.id: x\n    partition.assignment.strategy: range\n    group.id: x",
                 ),
             ),
+            ("misspelled property", kafka("properties:\n    sasl.mechansim: PLAIN")),
+            ("property of Java's clients", kafka("properties:\n    sasl.jaas.config: x")),
+            ("SASL without a mechanism", kafka("properties:\n    security.protocol: sasl_ssl")),
+            ("Kerberos", kafka("properties:\n    security.protocol: SASL_SSL\n    sasl.mechanism: GSSAPI")),
+            ("IAM of MSK", kafka("properties:\n    security.protocol: SASL_SSL\n    sasl.mechanism: AWS_MSK_IAM")),
             ("unreadable secret", kafka("properties:\n    sasl.username: { file: /nonexistent/secret }")),
             ("no directory", format!("{MINIMAL}state: {{ dir: '' }}\n")),
             ("bad size", format!("{MINIMAL}state: {{ cache: 64M }}\n")),

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::super::at::{At, Map, Place};
+use super::super::librdkafka;
 use super::super::raw::{RawDuration, RawKafka, RawProperty};
 use super::super::secret;
 use super::super::types::Kafka;
@@ -160,12 +161,42 @@ fn properties(check: &mut Checker, raw: &Map<At<RawProperty>>) -> (BTreeMap<Stri
             properties.insert(name.clone(), text);
         }
     }
+    sasl(check, raw, &properties);
     (properties, secrets)
 }
 
 fn refuse(check: &mut Checker, key: &At<String>) {
     if let Some((name, reason)) = REFUSED.iter().find(|(name, _)| *name == key.value) {
         check.error(key.place, format!("the property `{name}` cannot be set"), *reason);
+    } else if let Some(help) = librdkafka::unknown(&key.value) {
+        check.error(key.place, format!("librdkafka has no property `{}`", key.value), help);
+    }
+}
+
+/// What librdkafka would say of a mechanism only when a client is made, and in words about how it was compiled.
+fn sasl(check: &mut Checker, raw: &Map<At<RawProperty>>, properties: &BTreeMap<String, String>) {
+    const SUPPORTED: &str = "`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`";
+    let value = |name: &str| properties.get(name).map(|value| value.to_ascii_uppercase());
+    let place = |name: &str| raw.0.iter().find(|(key, _)| key.value == name).map(|(_, value)| value.place);
+    let given = ["sasl.mechanism", "sasl.mechanisms"].into_iter().find(|name| properties.contains_key(*name));
+    match given.and_then(|name| Some((value(name)?, place(name)?))) {
+        Some((mechanism, place)) if mechanism == "GSSAPI" => check.error(
+            place,
+            "Kerberos (`GSSAPI`) is not supported",
+            format!("use {SUPPORTED}, on a listener of the brokers that has it"),
+        ),
+        Some((mechanism, place)) if mechanism == "AWS_MSK_IAM" => check.error(
+            place,
+            "IAM of Amazon MSK is not supported",
+            "switch SASL/SCRAM on in the cluster and use `SCRAM-SHA-512`, or mutual TLS",
+        ),
+        Some(_) => {}
+        None => {
+            let protocol = value("security.protocol").filter(|protocol| protocol.starts_with("SASL_"));
+            if let Some((protocol, place)) = protocol.zip(place("security.protocol")) {
+                check.error(place, format!("`{protocol}` needs `sasl.mechanism`"), format!("it is one of {SUPPORTED}"));
+            }
+        }
     }
 }
 
