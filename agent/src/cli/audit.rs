@@ -2,7 +2,7 @@
 //! has published, cell by cell.
 
 use super::client::{self, Client};
-use super::produce::parse_duration;
+use super::values::parse_duration;
 use super::{USAGE, human};
 use crate::audit::{self, CellId, Check, Comparison, Difference, Published, Recount, SchemaText, Scope};
 use crate::clock::Clock;
@@ -33,7 +33,7 @@ pub struct AuditArgs {
     #[arg(long)]
     all: bool,
     /// The agent's gRPC address [default: grpc.listen of the config].
-    #[arg(long, env = "STREAMGAUGE_ADDRESS")]
+    #[arg(long, visible_alias = "grpc", env = "STREAMGAUGE_ADDRESS")]
     address: Option<String>,
     #[command(flatten)]
     access: client::AccessArgs,

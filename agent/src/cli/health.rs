@@ -15,7 +15,7 @@ const LONGEST_ANSWER: u64 = 64 << 10;
 #[derive(clap::Args)]
 pub struct HealthArgs {
     /// The agent's HTTP address.
-    #[arg(long, env = "STREAMGAUGE_HTTP_ADDRESS", default_value = "http://127.0.0.1:9746")]
+    #[arg(long, visible_alias = "http", env = "STREAMGAUGE_HTTP_ADDRESS", default_value = "http://127.0.0.1:9746")]
     address: String,
     /// Ask only whether the process lives (/-/healthy), not whether it is ready (/-/ready).
     #[arg(long)]

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::produce::parse_property;
+use super::values::parse_property;
 use super::{lines, newest};
 use crate::config::Kafka;
 use crate::draft::{self, Draft, MOST_RECORDS, Subject};

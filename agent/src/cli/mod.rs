@@ -26,6 +26,7 @@ mod stored;
 mod target;
 pub mod topics;
 pub mod validate;
+mod values;
 
 use crate::schemas::SchemaKeeper;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -142,10 +143,15 @@ fn manual() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Wrong usage, or a config that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Wrong(String);
+
 fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
         eprintln!("streamgauge: {error:#}");
-        ExitCode::FAILURE
+        if error.is::<Wrong>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
     })
 }
 

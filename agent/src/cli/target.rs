@@ -1,27 +1,55 @@
 //! Whom the verbs for topics and load tests ask: Kafka itself, or an agent.
 
+use super::Wrong;
 use super::client::AccessArgs;
-use super::produce::{parse_duration, parse_property};
-use crate::config::{Kafka, Topics as TopicsConfig};
+use super::values::{parse_duration, parse_property};
+use crate::config::{self, Kafka, Topics as TopicsConfig};
 use crate::kafka::Settings;
 use crate::topics::{Policy, Topics};
 use clap::{Args, ValueEnum};
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// Which brokers, and how to speak to them.
+#[derive(Args, Clone, Debug)]
+pub struct BrokerArgs {
+    /// Take the brokers, and what it takes to speak to them, from this config file: passwords stay out of the process list.
+    #[arg(short = 'c', long = "config-file", value_name = "FILE", conflicts_with = "properties", global = true)]
+    config_file: Option<PathBuf>,
+    /// Brokers to begin with, host:port, separated by commas, where no config file names them [default: localhost:9092].
+    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", value_name = "SERVERS", global = true)]
+    bootstrap_servers: Option<String>,
+    /// A librdkafka property, such as security.protocol=SASL_SSL. Can be repeated.
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property, global = true)]
+    pub properties: Vec<(String, String)>,
+}
+
+impl BrokerArgs {
+    /// How Kafka is reached.
+    ///
+    /// # Errors
+    /// If the config file cannot be used.
+    pub fn kafka(&self) -> Result<Kafka, Wrong> {
+        let Some(file) = &self.config_file else {
+            let servers = self.bootstrap_servers.as_deref().unwrap_or(DEFAULT_BROKERS);
+            return Ok(Kafka::reaching(servers, self.properties.iter().cloned().collect()));
+        };
+        let kafka = config::load(file).map_err(|error| Wrong(error.to_string()))?.kafka;
+        Ok(Kafka::reaching(&kafka.bootstrap_servers, kafka.properties))
+    }
+}
+
+const DEFAULT_BROKERS: &str = "localhost:9092";
 
 #[derive(Args, Clone, Debug)]
 pub struct TargetArgs {
     /// Ask the agent at this address (its grpc.listen) instead of Kafka; what its config allows is what can be done.
-    #[arg(long, value_name = "HOST:PORT", global = true)]
+    #[arg(long, visible_alias = "grpc", value_name = "HOST:PORT", global = true)]
     pub agent: Option<String>,
     #[command(flatten)]
     pub access: AccessArgs,
-    /// Brokers to begin with, host:port, separated by commas.
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "localhost:9092", global = true)]
-    pub bootstrap_servers: String,
-    /// A librdkafka property, such as security.protocol=SASL_SSL. Can be repeated.
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property, global = true)]
-    pub properties: Vec<(String, String)>,
+    #[command(flatten)]
+    brokers: BrokerArgs,
     /// How long to wait for the brokers' answers.
     #[arg(long, default_value = "10s", value_parser = parse_duration, global = true)]
     pub timeout: Duration,
@@ -36,14 +64,19 @@ pub enum Output {
 
 impl TargetArgs {
     /// Client settings for Kafka itself.
-    pub fn settings(&self) -> Settings {
-        let properties: BTreeMap<String, String> = self.properties.iter().cloned().collect();
-        Settings::new(Kafka::reaching(&self.bootstrap_servers, properties), "streamgauge-cli".into())
+    ///
+    /// # Errors
+    /// If the config file cannot be used.
+    pub fn settings(&self) -> Result<Settings, Wrong> {
+        Ok(Settings::new(self.brokers.kafka()?, "streamgauge-cli".into()))
     }
 
     /// Kafka's topics; what may be changed is for Kafka to say.
-    pub fn topics(&self) -> Topics {
+    ///
+    /// # Errors
+    /// If the config file cannot be used.
+    pub fn topics(&self) -> Result<Topics, Wrong> {
         let config = TopicsConfig { timeout: self.timeout, ..TopicsConfig::default() };
-        Topics::new(self.settings(), &config, Policy::open())
+        Ok(Topics::new(self.settings()?, &config, Policy::open()))
     }
 }

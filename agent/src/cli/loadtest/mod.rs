@@ -3,8 +3,8 @@
 mod show;
 
 use super::client::{self, block_on};
-use super::produce::parse_duration;
 use super::target::{Output, TargetArgs};
+use super::values::parse_duration;
 use crate::app::shutdown_signal;
 use crate::clock::Clock;
 use crate::config::{LoadTests as Limits, parse_size};
@@ -94,7 +94,7 @@ pub fn run(args: &LoadTestArgs) -> anyhow::Result<ExitCode> {
             Some(address) => Server::Agent(Box::new(LoadTestServiceClient::new(
                 client::channel(address, &args.target.access).await?,
             ))),
-            None => Server::Here(here(&args.target)),
+            None => Server::Here(here(&args.target)?),
         };
         let mut tests = Vec::new();
         for spec in steps {
@@ -143,7 +143,7 @@ fn steps(args: &LoadTestArgs) -> Result<Vec<Spec>, String> {
 }
 
 /// The service in this process; the person at the terminal is its only limit.
-fn here(target: &TargetArgs) -> LoadTestApi {
+fn here(target: &TargetArgs) -> anyhow::Result<LoadTestApi> {
     let limits = Limits {
         allow: true,
         max_events: 1_000_000_000,
@@ -151,9 +151,9 @@ fn here(target: &TargetArgs) -> LoadTestApi {
         max_rate: 100_000_000,
         max_event_size: 16 << 20,
     };
-    let env = Environment { clock: Clock::System, metrics: Arc::default(), kafka: target.settings() };
-    let tests = LoadTests::new(env, target.topics(), limits, Sources::default());
-    LoadTestApi { tests: Arc::new(tests) }
+    let env = Environment { clock: Clock::System, metrics: Arc::default(), kafka: target.settings()? };
+    let tests = LoadTests::new(env, target.topics()?, limits, Sources::default());
+    Ok(LoadTestApi { tests: Arc::new(tests) })
 }
 
 /// Starts a test and shows it until it has ended. A signal cancels it; a second one does not wait for its reports.

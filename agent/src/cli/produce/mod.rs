@@ -13,7 +13,10 @@ use clap::{Args, ValueEnum};
 
 use self::report::{Progress, Summary};
 use self::stream::Plan;
+use super::target::BrokerArgs;
+use super::values::parse_duration;
 use crate::clock::Clock;
+use crate::config::Kafka;
 use crate::generate::{EventTime, Generator, Rate};
 use crate::kafka::event_producer::{EventProducer, ProduceError};
 
@@ -23,9 +26,8 @@ const DEFAULT_RATE: u64 = 40_000;
 /// Produce a reproducible stream of HTTP request events.
 #[derive(Args, Clone, Debug)]
 pub struct ProduceArgs {
-    /// Brokers to begin with, host:port, separated by commas.
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "localhost:9092")]
-    pub bootstrap_servers: String,
+    #[command(flatten)]
+    pub brokers: BrokerArgs,
     /// Topic to produce to.
     #[arg(long, default_value = "log-events")]
     pub topic: String,
@@ -50,9 +52,6 @@ pub struct ProduceArgs {
     /// What the events are keyed, and thereby partitioned, by.
     #[arg(long, value_enum, default_value_t = KeyBy::User)]
     pub key: KeyBy,
-    /// A librdkafka property, such as security.protocol=SASL_SSL. Can be repeated.
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
-    pub properties: Vec<(String, String)>,
     /// Share of the events, 0 to 1, that are dated back and so come late and out of order.
     #[arg(long, default_value_t = 0.0, value_parser = parse_fraction)]
     pub late_fraction: f64,
@@ -88,8 +87,8 @@ pub enum KeyBy {
 /// Runs the verb. Exit code 0: every event was acknowledged; 1: some were not; 64: a property is wrong.
 pub fn run(args: ProduceArgs) -> anyhow::Result<ExitCode> {
     let clock = Clock::System;
-    let mut properties: std::collections::BTreeMap<_, _> = args.properties.iter().cloned().collect();
-    properties.entry("bootstrap.servers".to_owned()).or_insert_with(|| args.bootstrap_servers.clone());
+    let Kafka { bootstrap_servers, mut properties, .. } = args.brokers.kafka()?;
+    properties.entry("bootstrap.servers".to_owned()).or_insert(bootstrap_servers);
     let producer = match EventProducer::new(&properties, clock.clone()) {
         Err(error @ ProduceError::Properties(_)) => {
             eprintln!("error: {error}");
@@ -200,18 +199,8 @@ pub(super) fn parse_rate(text: &str) -> Result<EventRate, String> {
     }
 }
 
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration = text.parse().map_err(|_| "give a time such as 500ms, 30s or 5m")?;
-    Duration::try_from(duration).map_err(|_| "the time is negative".into())
-}
-
 fn parse_fraction(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or("give a number from 0 to 1".into())
-}
-
-pub(super) fn parse_property(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("give it as name=value")?;
-    Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

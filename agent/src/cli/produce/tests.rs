@@ -62,5 +62,5 @@ fn wrong_values_are_refused() {
 #[test]
 fn properties_are_split_at_the_first_equals_sign() {
     let args = parse(&["--property", "sasl.password=a=b", "--property", "linger.ms=5"]).unwrap();
-    assert_eq!(args.properties, [("sasl.password".into(), "a=b".into()), ("linger.ms".into(), "5".to_owned())]);
+    assert_eq!(args.brokers.properties, [("sasl.password".into(), "a=b".into()), ("linger.ms".into(), "5".to_owned())]);
 }

@@ -4,7 +4,7 @@ mod json;
 mod table;
 
 use super::client;
-use super::produce::parse_duration;
+use super::values::parse_duration;
 use anyhow::Context;
 use clap::ValueEnum;
 use std::io::Write;
@@ -59,7 +59,7 @@ pub struct QueryArgs {
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
     /// The agent's gRPC address.
-    #[arg(long, env = "STREAMGAUGE_ADDRESS", default_value = client::GRPC)]
+    #[arg(long, visible_alias = "grpc", env = "STREAMGAUGE_ADDRESS", default_value = client::GRPC)]
     address: String,
     #[command(flatten)]
     access: client::AccessArgs,

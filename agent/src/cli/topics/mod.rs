@@ -54,7 +54,7 @@ enum Verb {
         #[arg(long, default_value_t = 0)]
         replication_factor: i32,
         /// A topic setting, such as retention.ms=86400000. Can be repeated.
-        #[arg(long = "config", value_name = "NAME=VALUE", value_parser = super::produce::parse_property)]
+        #[arg(long = "config", value_name = "NAME=VALUE", value_parser = super::values::parse_property)]
         configs: Vec<(String, String)>,
         /// Only ask whether it could be created.
         #[arg(long)]
@@ -111,7 +111,7 @@ pub fn run(args: TopicsArgs) -> anyhow::Result<ExitCode> {
             Some(address) => {
                 Server::Agent(TopicServiceClient::new(client::channel(address, &args.target.access).await?))
             }
-            None => Server::Kafka(TopicApi { topics: args.target.topics() }),
+            None => Server::Kafka(TopicApi { topics: args.target.topics()? }),
         };
         match args.verb {
             Verb::List { name, internal } => list(&server, name, internal, args.output).await,
