@@ -5,9 +5,9 @@ use super::check;
 use super::collect::{self, Collected};
 use super::filter::Filter;
 use super::health::{Health, Status};
-use super::history::History;
 use super::lag::GroupLag;
 use super::probe::Prober;
+use super::seen::Seen;
 use crate::clock::{BootTime, Clock};
 use crate::config::Watch;
 use crate::kafka::GroupDescription;
@@ -52,7 +52,7 @@ pub struct Monitor {
     filter: Filter,
     health: Topic<Health>,
     lag: Topic<Result<Collected, CallError>>,
-    history: Mutex<History>,
+    seen: Mutex<Seen>,
     demand: Semaphore,
     stop: Stop,
 }
@@ -113,7 +113,7 @@ impl Monitor {
             config,
             health: Topic::new(Health::default()),
             lag: Topic::new(Ok(Collected::default())),
-            history: Mutex::default(),
+            seen: Mutex::default(),
             demand: Semaphore::new(AT_ONCE),
             stop: Stop::new(),
         }
@@ -214,7 +214,7 @@ impl Monitor {
         let _permit = permit.ok().and_then(Result::ok).ok_or(Refused::Deadline)?;
         let (monitor, group) = (self.clone(), name.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
-            collect::one(&monitor.client, &monitor.clock, &group, &monitor.history, monitor.config.timeout)
+            collect::one(&monitor.client, &monitor.clock, &group, &monitor.seen, monitor.config.timeout)
         });
         asked.await.map_err(|_| Refused::Deadline)??.ok_or_else(unknown)
     }
@@ -269,7 +269,7 @@ impl Monitor {
 
     fn collect(&self) {
         let number = self.lag.begin();
-        let found = collect::collect(&self.client, &self.clock, &self.filter, &self.history, self.config.timeout);
+        let found = collect::collect(&self.client, &self.clock, &self.filter, &self.seen, self.config.timeout);
         if let Err(error) = &found
             && self.lag.read().is_ok()
         {

@@ -101,12 +101,28 @@ pub fn group(group: &GroupLag, partitions: bool) -> pb::ConsumerGroup {
         lag_messages: group.lag(),
         lag_seconds: group.seconds().map(rounded),
         topics: group.topics.iter().map(topic).collect(),
+        r#type: group.kind.to_string(),
+        lag_unknown_because: if group.without_offsets { without_offsets(&group.kind) } else { String::new() },
         ..Default::default()
+    }
+}
+
+fn without_offsets(kind: &str) -> String {
+    match kind {
+        "other" => {
+            "it is a share group, or a streams group that has committed nothing; the client library can ask for \
+                    neither: see kafka-share-groups.sh and kafka-streams-groups.sh"
+                .to_owned()
+        }
+        kind => format!("a group of type {kind} is not one of consumers"),
     }
 }
 
 /// With the sums of the topics that are left.
 pub fn with_sums(mut group: pb::ConsumerGroup) -> pb::ConsumerGroup {
+    if !group.lag_unknown_because.is_empty() {
+        return group;
+    }
     group.lag_messages = group.topics.iter().map(|topic| topic.lag_messages).sum();
     group.lag_seconds = group.topics.iter().try_fold(0.0, |worst: f64, topic| Some(worst.max(topic.lag_seconds?)));
     group
@@ -139,6 +155,8 @@ fn partition(lag: &PartitionLag) -> pb::PartitionLag {
         lag_messages: lag.lag,
         lag_seconds: lag.seconds.map(rounded),
         member: String::new(),
+        lost_messages: lag.lost,
+        beyond_end: lag.beyond_end,
     }
 }
 

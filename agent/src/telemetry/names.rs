@@ -195,14 +195,20 @@ names! {
     GroupOffsetSum Gauge "kafka_consumergroup_current_offset_sum" ["consumergroup", "topic"],
         "Sum of the offsets that the group has committed";
     GroupLag Gauge "kafka_consumergroup_lag" ["consumergroup", "topic", "partition"],
-        "Messages that the group has not committed";
+        "Messages that the group has left to read; 0 where only markers of transactions are left, absent beyond the log's end";
+    GroupLost Gauge "kafka_consumergroup_lost_records" ["consumergroup", "topic", "partition"],
+        "Messages that were deleted before the group committed them: its offset is before the log's start";
+    GroupBeyondEnd Gauge "kafka_consumergroup_beyond_end" ["consumergroup", "topic", "partition"],
+        "1 if the group's offset is beyond the log's end: the topic was made again, or has lost its end";
+    GroupInfo Gauge "kafka_consumergroup_info" ["consumergroup", "type", "state"],
+        "1 for each group; of a type other than classic and consumer the lag is known only if it has committed offsets";
     GroupLagSum Gauge "kafka_consumergroup_lag_sum" ["consumergroup", "topic"],
-        "Messages of all partitions that the group has not committed; absent when one of them is unknown";
+        "Messages of all partitions that the group has left to read; absent when one of them is unknown";
     GroupLagSeconds Gauge "kafka_consumergroup_lag_seconds" ["consumergroup", "topic", "partition"],
         "Age of the oldest message that the group has not committed; without `partition` at topic granularity";
     GroupMembers Gauge "kafka_consumergroup_members" ["consumergroup"], "Members of the group";
     ConsumerLag Gauge "kafka_consumer_lag" ["group"],
-        "Messages of all topics that the group has not committed; absent when a partition is unknown";
+        "Messages of all topics that the group has left to read; absent when a partition is unknown";
     ClusterReachable Gauge "streamgauge_cluster_reachable" [], "1 if a broker answered the last health check";
     ClusterHealthy Gauge "streamgauge_cluster_healthy" [], "1 if the last health check found nothing wrong";
     ClusterChecked Gauge "streamgauge_cluster_checked_timestamp_seconds" [], "When the last health check ended";

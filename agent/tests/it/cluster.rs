@@ -1,6 +1,7 @@
 //! The cluster beside the agent, on three real brokers: what is said of it equals what Kafka's own tools say.
 
 mod faults;
+mod groups;
 mod otel;
 mod scene;
 mod tools;

@@ -85,6 +85,13 @@ impl PartitionReader {
         Ok(PartitionReader { consumer, assigned: Vec::new() })
     }
 
+    /// One of committed records that is to take as little as the brokers give of each partition.
+    pub(super) fn create_peeking(settings: &Settings) -> KafkaResult<Self> {
+        let config = settings.peeking_reader();
+        let consumer = config.create_with_context(Context::of(&config))?;
+        Ok(PartitionReader { consumer, assigned: Vec::new() })
+    }
+
     /// Ends of the partitions that are read, from the client's last statistics.
     pub fn watermarks(&self) -> HashMap<TopicPartition, Watermarks> {
         self.consumer.context().watermarks()

@@ -1,9 +1,10 @@
 //! Asking the brokers themselves, or an agent.
 
 use super::Target;
+use crate::cli::Wrong;
 use crate::cli::client;
 use crate::clock::Clock;
-use crate::cluster::{self, Filter, Health, History};
+use crate::cluster::{self, Filter, Health, Seen};
 use crate::config::{self, Kafka};
 use crate::grpc::cluster_translate as translate;
 use crate::kafka::Settings;
@@ -16,11 +17,6 @@ use streamgauge_proto::v1 as pb;
 use streamgauge_proto::v1::cluster_service_client::ClusterServiceClient;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Wrong usage, or a config that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Wrong(String);
 
 pub enum Asker {
     Agent(Box<ClusterServiceClient<Calls>>),
@@ -35,7 +31,7 @@ pub struct Direct {
     filter: Filter,
     timeout: Duration,
     health: Health,
-    history: Mutex<History>,
+    seen: Mutex<Seen>,
 }
 
 impl Asker {
@@ -66,7 +62,7 @@ impl Asker {
             filter,
             timeout: target.timeout.unwrap_or(timeout),
             health: Health::default(),
-            history: Mutex::default(),
+            seen: Mutex::default(),
         })))
     }
 
@@ -133,7 +129,7 @@ impl Direct {
         if topics.is_some() {
             filter.topics.include = topics.clone();
         }
-        let found = cluster::collect(&self.client, &self.clock, &filter, &self.history, self.timeout)
+        let found = cluster::collect(&self.client, &self.clock, &filter, &self.seen, self.timeout)
             .map_err(|error| self.explain(&error))?;
         for (group, why) in &found.refused {
             eprintln!("group {group}: {why}");

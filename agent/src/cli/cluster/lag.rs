@@ -77,11 +77,16 @@ fn table(groups: &[pb::ConsumerGroup], by: By) -> String {
         match by {
             By::Group => rows.push(vec![
                 group.name.clone(),
+                group.r#type.clone(),
                 group.state.clone(),
                 members,
                 messages(group.lag_messages),
                 age(group.lag_seconds),
             ]),
+            By::Topic if !group.lag_unknown_because.is_empty() => {
+                let name = [group.name.clone(), group.state.clone(), members, "-".to_owned()];
+                rows.push(name.into_iter().chain(["-", "?", "?"].map(str::to_owned)).collect());
+            }
             By::Topic => {
                 for topic in &group.topics {
                     rows.push(vec![
@@ -107,20 +112,32 @@ fn table(groups: &[pb::ConsumerGroup], by: By) -> String {
                         if unused { "-".to_owned() } else { messages(p.lag_messages) },
                         if unused { "-".to_owned() } else { age(p.lag_seconds) },
                         p.member.clone(),
+                        note(p),
                     ]);
                 }
             }
         }
     }
     let (head, right): (&[&str], &[usize]) = match by {
-        By::Group => (&["GROUP", "STATE", "MEMBERS", "LAG", "BEHIND"], &[2, 3, 4]),
+        By::Group => (&["GROUP", "TYPE", "STATE", "MEMBERS", "LAG", "BEHIND"], &[3, 4, 5]),
         By::Topic => (&["GROUP", "STATE", "MEMBERS", "TOPIC", "PARTITIONS", "LAG", "BEHIND"], &[2, 4, 5, 6]),
         By::Partition => {
-            (&["GROUP", "TOPIC", "PARTITION", "OFFSET", "END", "LAG", "BEHIND", "MEMBER"], &[2, 3, 4, 5, 6])
+            (&["GROUP", "TOPIC", "PARTITION", "OFFSET", "END", "LAG", "BEHIND", "MEMBER", "NOTE"], &[2, 3, 4, 5, 6])
         }
     };
     rows.insert(0, head.iter().map(|text| text.to_string()).collect());
-    columns(&rows, right)
+    let unknown = groups.iter().filter(|group| !group.lag_unknown_because.is_empty());
+    let unknown = unknown.map(|group| format!("{}: lag unknown: {}\n", group.name, group.lag_unknown_because));
+    columns(&rows, right) + &unknown.collect::<String>()
+}
+
+/// What is wrong with a group's offset in a partition; empty: nothing.
+fn note(partition: &pb::PartitionLag) -> String {
+    match partition {
+        pb::PartitionLag { beyond_end: true, .. } => "beyond the log's end: was the topic made again?".to_owned(),
+        pb::PartitionLag { lost_messages: 0, .. } => String::new(),
+        pb::PartitionLag { lost_messages, .. } => format!("{} deleted unread", human::count(*lost_messages)),
+    }
 }
 
 /// What is not known is null.
@@ -129,6 +146,7 @@ fn value(group: &pb::ConsumerGroup, by: By) -> Value {
         json!({
             "partition": p.partition, "current_offset": p.current_offset, "log_end_offset": p.log_end_offset,
             "lag_messages": p.lag_messages, "lag_seconds": p.lag_seconds, "member": p.member,
+            "lost_messages": p.lost_messages, "beyond_end": p.beyond_end,
         })
     };
     let topic = |topic: &pb::TopicLag| {
@@ -142,9 +160,12 @@ fn value(group: &pb::ConsumerGroup, by: By) -> Value {
         value
     };
     let mut value = json!({
-        "group": group.name, "state": group.state, "members": group.member_count,
+        "group": group.name, "type": group.r#type, "state": group.state, "members": group.member_count,
         "lag_messages": group.lag_messages, "lag_seconds": group.lag_seconds,
     });
+    if !group.lag_unknown_because.is_empty() {
+        value["lag_unknown_because"] = group.lag_unknown_because.as_str().into();
+    }
     if by != By::Group {
         value["topics"] = group.topics.iter().map(topic).collect();
     }

@@ -5,9 +5,9 @@ mod ask;
 mod health;
 mod lag;
 
-use super::{USAGE, client};
-use crate::cli::produce::{parse_duration, parse_property};
-use ask::{Asker, Wrong};
+use super::client;
+use crate::cli::values::{parse_duration, parse_property};
+use ask::Asker;
 use clap::{Args, Subcommand, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;
@@ -33,10 +33,10 @@ pub struct Target {
     #[arg(long, value_name = "SERVERS", conflicts_with_all = ["config", "agent"])]
     bootstrap_servers: Option<String>,
     /// Ask the brokers of this config file.
-    #[arg(short, long, value_name = "FILE", conflicts_with = "agent")]
+    #[arg(short, long, visible_alias = "config-file", value_name = "FILE", conflicts_with = "agent")]
     config: Option<PathBuf>,
     /// Ask this agent's gRPC address.
-    #[arg(long, env = "STREAMGAUGE_ADDRESS", default_value = client::GRPC)]
+    #[arg(long, visible_alias = "grpc", env = "STREAMGAUGE_ADDRESS", default_value = client::GRPC)]
     agent: String,
     #[command(flatten)]
     access: client::AccessArgs,
@@ -97,10 +97,7 @@ pub fn run(verb: ClusterVerb) -> ExitCode {
             print(show.output, shown, false);
             if well { ExitCode::SUCCESS } else { ExitCode::from(NOT_WELL) }
         }
-        Err(error) => {
-            eprintln!("streamgauge: {error:#}");
-            if error.is::<Wrong>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
-        }
+        Err(error) => super::finish(Err(error)),
     }
 }
 

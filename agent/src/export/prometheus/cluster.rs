@@ -128,6 +128,11 @@ fn write_lag(page: &mut Page<'_>, found: &Collected, config: &ClusterLag) {
     }
     by_topic(page, &found.groups, Name::GroupOffsetSum, &|t| u64::try_from(t.offset_sum()).ok().map(Number::Int));
     by_topic(page, &found.groups, Name::GroupLagSum, &|t| t.lag().map(Number::Int));
+    page.family(family(Name::GroupInfo));
+    for group in &found.groups {
+        let labels = [("consumergroup", group.name.as_str()), ("type", &*group.kind), ("state", &*group.state)];
+        point(page, &labels, Number::Int(1));
+    }
     by_group(page, &found.groups, Name::GroupMembers, "consumergroup", &|g| g.members.map(int));
     by_group(page, &found.groups, Name::ConsumerLag, "group", &|g| g.lag().map(Number::Int));
 }
@@ -172,6 +177,8 @@ fn write_partitions(page: &mut Page<'_>, groups: &[GroupLag]) {
     };
     each(Name::GroupOffset, &|p| p.committed.and_then(|offset| u64::try_from(offset).ok()).map(Number::Int));
     each(Name::GroupLag, &|p| p.lag.map(Number::Int));
+    each(Name::GroupLost, &|p| (p.lost > 0).then_some(Number::Int(p.lost)));
+    each(Name::GroupBeyondEnd, &|p| p.beyond_end.then_some(Number::Int(1)));
     each(Name::GroupLagSeconds, &|p| p.seconds.map(age));
 }
 

@@ -1,4 +1,4 @@
-//! Consumer groups: which there are, who is in them, what they have committed.
+//! Groups: which there are and of which kind, who is in them, what they have committed.
 
 use super::super::TopicPartition;
 use super::super::call::{Aim, Call, Event, Names, Operation, code, elements, partitions, words};
@@ -6,12 +6,15 @@ use super::super::described::{GroupDescription, groups_in};
 use super::{CallError, ClusterClient, answer};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::Producer;
 use rdkafka_sys as sys;
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The kind of a group of a protocol that librdkafka does not know.
+const OTHER: &str = "other";
 /// Groups whose offsets are asked for at a time: bounds what is in memory at once.
 const AT_ONCE: usize = 16;
 
@@ -22,9 +25,34 @@ const OFFSETS: &str = "list a group's offsets";
 /// The groups of the brokers that answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupsListed {
-    pub names: Vec<String>,
+    /// By name.
+    pub groups: Vec<GroupListed>,
     /// Brokers did not answer: there may be more groups.
     pub incomplete: bool,
+}
+
+/// A group as the brokers list it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupListed {
+    pub name: String,
+    /// `classic` or `consumer`, as Kafka calls the two protocols of consumers; `unknown` from brokers that do not tell them
+    /// apart; another protocol, such as `connect`; or `other`: a share group or a streams group, which librdkafka does not
+    /// tell apart.
+    pub kind: Arc<str>,
+    /// Kafka's word; `Unknown` where it is not told.
+    pub state: String,
+}
+
+impl GroupListed {
+    /// Whether it is one of consumers, which librdkafka can describe.
+    pub fn is_of_consumers(&self) -> bool {
+        matches!(&*self.kind, "classic" | "consumer" | "unknown")
+    }
+
+    /// Whether it may have committed offsets: a streams group has.
+    pub fn may_have_offsets(&self) -> bool {
+        self.is_of_consumers() || &*self.kind == OTHER
+    }
 }
 
 /// Where a group goes on in one partition.
@@ -53,19 +81,65 @@ impl ClusterClient {
         unsafe {
             let of = sys::rd_kafka_event_ListConsumerGroups_result;
             let found = event.list(of, sys::rd_kafka_ListConsumerGroups_result_valid).iter();
-            let mut names: Vec<_> =
-                found.map(|group| words(sys::rd_kafka_ConsumerGroupListing_group_id(*group))).collect();
+            let mut groups: Vec<_> = found
+                .map(|group| GroupListed {
+                    name: words(sys::rd_kafka_ConsumerGroupListing_group_id(*group)),
+                    kind: kind(sys::rd_kafka_ConsumerGroupListing_type(*group)).into(),
+                    state: words(sys::rd_kafka_consumer_group_state_name(sys::rd_kafka_ConsumerGroupListing_state(
+                        *group,
+                    ))),
+                })
+                .collect();
             let result = of(event.raw());
             if result.is_null() {
                 return Err(CallError::new(LIST, RDKafkaErrorCode::Fail));
             }
             let refused = elements(sys::rd_kafka_ListConsumerGroups_result_errors(result, &mut errors), errors);
-            if let (Some(error), true) = (refused.first(), names.is_empty()) {
+            if let (Some(error), true) = (refused.first(), groups.is_empty()) {
                 return Err(CallError::new(LIST, code(*error)));
             }
-            names.sort();
-            names.dedup();
-            Ok(GroupsListed { names, incomplete: !refused.is_empty() })
+            groups.sort_by(|a, b| a.name.cmp(&b.name));
+            groups.dedup_by(|a, b| a.name == b.name);
+            Ok(GroupsListed { groups, incomplete: !refused.is_empty() })
+        }
+    }
+
+    /// The groups that [`ClusterClient::groups`] leaves out: share groups, streams groups, Connect's workers. librdkafka
+    /// lists them by its old call alone, which also has every classic group described: not for each collection. Those of
+    /// `consumers`, by name, are left out.
+    ///
+    /// # Errors
+    /// If not all brokers answer within `timeout`.
+    pub fn other_groups(&self, consumers: &[GroupListed], timeout: Duration) -> Result<Vec<GroupListed>, CallError> {
+        let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        let mut list: *const sys::rd_kafka_group_list = std::ptr::null();
+        // SAFETY: the client is valid, and there is a place for the answer, which is copied and destroyed here.
+        unsafe {
+            let code =
+                sys::rd_kafka_list_groups(self.producer.client().native_ptr(), std::ptr::null(), &raw mut list, millis);
+            let code = RDKafkaErrorCode::from(code);
+            if list.is_null() {
+                return Err(CallError::new(LIST, code));
+            }
+            let count = usize::try_from((*list).group_cnt).unwrap_or(0);
+            let found = if count == 0 { &[] } else { std::slice::from_raw_parts((*list).groups, count) };
+            let groups = found.iter().map(|group| (words(group.protocol_type), words(group.group), words(group.state)));
+            // A group that the question for its description does not know comes without a protocol, and as a dead one.
+            let mut groups: Vec<_> = groups
+                .filter(|(protocol, ..)| protocol != "consumer")
+                .map(|(protocol, name, state)| GroupListed {
+                    name,
+                    kind: if protocol.is_empty() { OTHER.into() } else { protocol.into() },
+                    state: if matches!(state.as_str(), "Dead" | "") { "Unknown".to_owned() } else { state },
+                })
+                .filter(|group| consumers.binary_search_by(|known| known.name.cmp(&group.name)).is_err())
+                .collect();
+            sys::rd_kafka_group_list_destroy(list);
+            groups.sort_by(|a, b| a.name.cmp(&b.name));
+            match code {
+                RDKafkaErrorCode::NoError => Ok(groups),
+                code => Err(CallError::new(LIST, code)),
+            }
         }
     }
 
@@ -177,6 +251,16 @@ impl ClusterClient {
         for at in left {
             each(at, Err(CallError::new(OFFSETS, RDKafkaErrorCode::OperationTimedOut)));
         }
+    }
+}
+
+/// Kafka's word for how the members of a group of consumers share out its partitions.
+fn kind(kind: sys::rd_kafka_consumer_group_type_t) -> &'static str {
+    use sys::rd_kafka_consumer_group_type_t as Kind;
+    match kind {
+        Kind::RD_KAFKA_CONSUMER_GROUP_TYPE_CONSUMER => "consumer",
+        Kind::RD_KAFKA_CONSUMER_GROUP_TYPE_CLASSIC => "classic",
+        _ => "unknown",
     }
 }
 

@@ -6,10 +6,12 @@ mod coordinators;
 mod groups;
 mod nodes;
 mod offsets;
+mod rest;
 
-pub use groups::{Committed, GroupsListed};
+pub use groups::{Committed, GroupListed, GroupsListed};
 pub use nodes::{Node, Nodes};
 pub use offsets::{EARLIEST, LATEST, LogOffset};
+pub use rest::Rest;
 
 use super::call::{Call, Event};
 use super::cause::{Complaints, is_silence};
@@ -86,6 +88,7 @@ pub struct ClusterClient {
     queue: MainQueue,
     producer: BaseProducer<ClusterContext>,
     coordinators: Coordinators,
+    settings: Settings,
 }
 
 impl ClusterClient {
@@ -107,7 +110,8 @@ impl ClusterClient {
         let client = settings.clients().client(name);
         let context = ClusterContext { client, complaints: Complaints::of(&config), ..Default::default() };
         let producer: BaseProducer<ClusterContext> = config.create_with_context(context)?;
-        Ok(ClusterClient { queue: MainQueue::of(producer.client())?, producer, coordinators })
+        let queue = MainQueue::of(producer.client())?;
+        Ok(ClusterClient { queue, producer, coordinators, settings: settings.clone() })
     }
 
     /// Lets the client tell what it noticed by itself; to be called now and then. Waits up to `wait` for the first of it.
