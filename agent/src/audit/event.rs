@@ -8,6 +8,7 @@ use super::tree::number;
 use crate::config::{
     Condition, FieldPath, LabelField, Measure, RecordField, Scalar, Source, Test, TimeFormat, Timestamp, Unit,
 };
+use crate::measure::Takes;
 use regex::Regex;
 use serde_json::Value;
 
@@ -168,13 +169,23 @@ impl Event {
         Some(kept)
     }
 
-    /// What a measure measures of it, in the exposed unit: `Ok(None)` if its filter does not hold.
-    pub fn measured(&self, measure: &Measure) -> Result<Option<f64>, Unusable> {
+    /// What a measure measures of it: `Ok(None)` if its filter does not hold.
+    pub fn measured(&self, measure: &Measure) -> Result<Option<Measured>, Unusable> {
         if !self.passes(&measure.filter) {
             return Ok(None);
         }
         // Events are counted, whatever is in them.
-        let Some(path) = &measure.field else { return Ok(Some(0.0)) };
+        let Some(path) = &measure.field else { return Ok(Some(Measured::default())) };
+        if measure.kind.rules().takes == Takes::Item {
+            let paths = [path].into_iter().chain(&measure.or);
+            let item = paths.filter_map(|path| self.text(path)).find(|text| !text.is_empty()).ok_or(Unusable)?;
+            return Ok(Some(Measured { item, ..Measured::default() }));
+        }
+        self.number(measure, path).map(|value| Some(Measured { value, ..Measured::default() }))
+    }
+
+    /// The measured number, in the exposed unit.
+    fn number(&self, measure: &Measure, path: &FieldPath) -> Result<f64, Unusable> {
         let value = match &measure.since {
             Some(since) => {
                 let (from, to) = (self.instant(&since.path, &since.format)?, self.instant(path, &since.format)?);
@@ -191,7 +202,7 @@ impl Event {
             }
         };
         let grows = measure.kind.rules().takes_sign && !measure.signed;
-        if value < 0.0 && grows { Err(Unusable) } else { Ok(Some(value)) }
+        if value < 0.0 && grows { Err(Unusable) } else { Ok(value) }
     }
 
     /// Unix milliseconds: the first time that is there. One that cannot be read may be read another way.
@@ -274,6 +285,15 @@ impl Event {
             Test::Not(tests) => !tests.iter().all(|test| self.passes_test(path, test)),
         }
     }
+}
+
+/// What one measure has of one event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// In the exposed unit.
+    pub value: f64,
+    /// What is told apart, if anything is.
+    pub item: String,
 }
 
 /// A field has no value that can be measured: it is missing, no number, too large, or negative where that is refused.

@@ -1,6 +1,6 @@
 //! Counting again: every event, into every cell it belongs to.
 
-use super::event::{Envelope, Event};
+use super::event::{Envelope, Event, Measured};
 use super::published::{CellId, Published, around};
 use super::registered::SchemaTexts;
 use super::tally::Tally;
@@ -41,7 +41,7 @@ pub struct Check {
 struct Held {
     seen: i64,
     /// Time, stream time with it, and what is measured.
-    events: Vec<(i64, i64, Vec<Option<f64>>)>,
+    events: Vec<(i64, i64, Vec<Option<Measured>>)>,
 }
 
 impl Check {
@@ -66,7 +66,7 @@ impl Check {
         labels: &[String],
         time: i64,
         stream_time: i64,
-        values: &[Option<f64>],
+        values: &[Option<Measured>],
     ) {
         let held = self.held.entry(partition.clone()).or_default();
         if !held.contains_key(labels) && held.len() >= self.aggregate.key_limit {
@@ -97,7 +97,7 @@ impl Check {
     }
 
     /// Counts one event of a partition. `late_at`: the partition's stream time, with this event in it.
-    fn add(&mut self, key: &CellId, time: i64, late_at: i64, values: &[Option<f64>]) {
+    fn add(&mut self, key: &CellId, time: i64, late_at: i64, values: &[Option<Measured>]) {
         self.events += 1;
         let (window, from) = match self.scope {
             Scope::Totals => return self.count(key.clone(), time, values),
@@ -115,7 +115,7 @@ impl Check {
         }
     }
 
-    fn count(&mut self, id: CellId, time: i64, values: &[Option<f64>]) {
+    fn count(&mut self, id: CellId, time: i64, values: &[Option<Measured>]) {
         let (aggregate, published) = (&self.aggregate, &self.published);
         let tallies = self.cells.entry(id.clone()).or_insert_with(|| {
             let bounds = |name: &str| bounds(published.cells.get(&id).and_then(|values| values.get(name)));
@@ -123,7 +123,7 @@ impl Check {
         });
         for (tally, value) in tallies.iter_mut().zip(values) {
             if let Some(value) = value {
-                tally.add(*value, time);
+                tally.add(value, time);
             }
         }
     }
@@ -261,7 +261,7 @@ impl Partition {
     }
 }
 
-type Read = (Vec<String>, Vec<Option<f64>>);
+type Read = (Vec<String>, Vec<Option<Measured>>);
 
 /// Labels and measured values; `None`: it is not the aggregate's.
 fn read(event: &Event, aggregate: &Aggregate, label_bytes: usize) -> Option<Read> {

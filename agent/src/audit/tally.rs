@@ -1,8 +1,10 @@
 //! What a naive recount knows of a measure in one cell, and what of the published numbers is not that.
 
+use super::event::Measured;
 use super::published::{TOLERANCE, around};
-use crate::config::Measure;
+use crate::config::{Measure, MeasureKind};
 use crate::measure::Known;
+use std::collections::BTreeMap;
 use streamgauge_proto::v1 as pb;
 
 /// A measure's values in one cell. Numbers that depend on the values' distribution are asked for in the form "how many
@@ -16,7 +18,15 @@ pub struct Tally {
     pub max: f64,
     /// Bounds and how many values were at most that.
     pub at_most: Vec<(f64, u64)>,
+    /// The smallest value of the earliest event time, and the largest of the latest.
+    pub first: Option<(i64, f64)>,
+    pub last: Option<(i64, f64)>,
+    /// How often there was what.
+    pub items: BTreeMap<String, u64>,
 }
+
+/// An estimate further away than this many standard errors is wrong: of a billion right ones, two are.
+const SIGMAS: f64 = 6.0;
 
 /// What differs: what of a measure, published, recounted.
 pub type Unequal = (String, String, String);
@@ -24,17 +34,36 @@ pub type Unequal = (String, String, String);
 impl Tally {
     pub fn new(bounds: Vec<f64>) -> Tally {
         let at_most = bounds.into_iter().map(|bound| (bound, 0)).collect();
-        Tally { count: 0, nanos: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, at_most }
+        Tally {
+            count: 0,
+            nanos: 0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            at_most,
+            first: None,
+            last: None,
+            items: BTreeMap::new(),
+        }
     }
 
     /// Adds a value, whose event is of this time.
-    pub fn add(&mut self, value: f64, _time: i64) {
+    pub fn add(&mut self, measured: &Measured, time: i64) {
+        let value = measured.value;
         self.count += 1;
         self.nanos += (value * 1e9).round() as i128;
         self.min = self.min.min(value);
         self.max = self.max.max(value);
         for (bound, count) in &mut self.at_most {
             *count += u64::from(value <= *bound);
+        }
+        if self.first.is_none_or(|first| (time, value) < first) {
+            self.first = Some((time, value));
+        }
+        if self.last.is_none_or(|last| (time, value) > last) {
+            self.last = Some((time, value));
+        }
+        if !measured.item.is_empty() {
+            *self.items.entry(measured.item.clone()).or_default() += 1;
         }
     }
 
@@ -43,11 +72,11 @@ impl Tally {
         let rules = measure.kind.rules();
         // A mean that is not all a measure is of follows from its sum and its count.
         let compared = rules.shows.iter().filter(|&&known| known != Known::Avg || rules.own == Known::Avg);
-        let known = compared.filter_map(|&known| self.differs(known, value));
+        let known = compared.filter_map(|&known| self.differs(known, measure, value));
         known.chain(distribution(value, self)).collect()
     }
 
-    fn differs(&self, known: Known, value: &pb::MeasureValue) -> Option<Unequal> {
+    fn differs(&self, known: Known, measure: &Measure, value: &pb::MeasureValue) -> Option<Unequal> {
         let published = known.published(value);
         let sum = self.nanos as f64 / 1e9;
         let (recounted, same) = match known {
@@ -64,9 +93,31 @@ impl Tally {
             }
             Known::Min => (finite(self.min), published == finite(self.min)),
             Known::Max => (finite(self.max), published == finite(self.max)),
+            Known::Value => {
+                let recounted = self.value(&measure.kind);
+                let off = published.zip(recounted).map(|(published, recounted)| (published - recounted).abs());
+                let error = value.value_relative_error.unwrap_or_default() * SIGMAS;
+                // Seconds since 1970 with their thousandths.
+                let rounding = if measure.kind == MeasureKind::LastSeen { 1e-6 } else { 0.0 };
+                let close = off.is_some_and(|off| off <= error * recounted.unwrap_or_default() + rounding);
+                (recounted, close || published == recounted)
+            }
         };
         let text = |number: Option<f64>, without: &str| number.map_or(without.to_owned(), |number| number.to_string());
         (!same).then(|| (known.word().to_owned(), text(published, "missing"), text(recounted, "none")))
+    }
+}
+
+impl Tally {
+    /// What only this kind knows.
+    fn value(&self, kind: &MeasureKind) -> Option<f64> {
+        match kind {
+            MeasureKind::First => self.first.map(|(_, value)| value),
+            MeasureKind::Last => self.last.map(|(_, value)| value),
+            MeasureKind::LastSeen => self.last.map(|(time, _)| time as f64 / 1_000.0),
+            MeasureKind::Distinct(_) => Some(self.items.len() as f64),
+            _ => None,
+        }
     }
 }
 

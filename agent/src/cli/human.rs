@@ -24,6 +24,12 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
+/// Unix seconds as people write a time.
+fn time(seconds: f64) -> String {
+    jiff::Timestamp::from_millisecond((seconds * 1e3).round() as i64)
+        .map_or(seconds.to_string(), |time| time.to_string())
+}
+
 /// Bytes in units of a thousand: `1.5 MB`.
 pub fn bytes(bytes: f64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];
@@ -36,12 +42,13 @@ pub fn bytes(bytes: f64) -> String {
     format!("{} {}", three_digits(value), units[unit])
 }
 
-/// A value in an exposed unit: seconds, bytes, ratio, or none.
+/// A value in an exposed unit: seconds, bytes, ratio, Unix time, or none.
 pub fn value(value: f64, unit: &str) -> String {
     match unit {
         _ if !value.is_finite() => value.to_string(),
         "seconds" => seconds(value),
         "bytes" => bytes(value),
+        "timestamp_seconds" => time(value),
         "ratio" => format!("{} %", three_digits(value * 100.0)),
         _ if value.fract() == 0.0 && value.abs() < 1e15 => {
             let sign = if value < 0.0 { "-" } else { "" };

@@ -1,7 +1,7 @@
 //! What rules and panels are about: an aggregate with its labels and with what its measures mean to a reader.
 
 use crate::config::{Aggregate, Config, Family, Measure, Source};
-use crate::measure::{Form, Rules};
+use crate::measure::{Form, Rules, Takes};
 
 /// Labels that hold a status code by their name.
 const STATUS_LABELS: [&str; 5] = ["status", "status_code", "code", "http_status", "response_code"];
@@ -52,11 +52,11 @@ impl<'a> Subject<'a> {
     }
 
     fn counts(&self) -> impl Iterator<Item = &'a Measure> {
-        self.of(|rules| rules.form == Form::Sum && !rules.takes_field)
+        self.of(|rules| rules.form == Form::Sum && rules.takes == Takes::Nothing)
     }
 
     pub fn sums(&self) -> impl Iterator<Item = &'a Measure> {
-        self.of(|rules| rules.form == Form::Sum && rules.takes_field).filter(|measure| !measure.signed)
+        self.of(|rules| rules.form == Form::Sum && rules.takes == Takes::Number).filter(|measure| !measure.signed)
     }
 
     pub fn averages(&self) -> impl Iterator<Item = &'a Measure> {
@@ -66,9 +66,14 @@ impl<'a> Subject<'a> {
     /// Gauges, and PromQL's function that merges them.
     pub fn gauges(&self) -> impl Iterator<Item = (&'a Measure, &'static str)> {
         self.aggregate.measures.iter().filter_map(|measure| match measure.kind.rules().form {
-            Form::Gauge(function) => Some((measure, function)),
-            Form::Sum | Form::Summary | Form::Exponential | Form::Explicit => None,
+            Form::Gauge(function) => Some((measure, function?)),
+            Form::Sum | Form::Estimate | Form::Summary | Form::Exponential | Form::Explicit => None,
         })
+    }
+
+    /// Gauges that no function merges: those of partitions, and of keys, stand side by side.
+    pub fn unmerged(&self) -> impl Iterator<Item = &'a Measure> {
+        self.of(|rules| matches!(rules.form, Form::Gauge(None) | Form::Estimate))
     }
 
     pub fn histograms(&self) -> impl Iterator<Item = &'a Measure> {

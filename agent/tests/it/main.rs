@@ -45,6 +45,7 @@ mod scene;
 mod smoke;
 mod sources;
 mod state_verbs;
+mod statistics;
 mod tidy;
 mod topics;
 mod truncated;

@@ -77,6 +77,7 @@ fn value(value: &pb::MeasureValue) -> Value {
         object.extend(number.map(|number| (known.word().to_owned(), number)));
     }
     object.extend(value.quantile_relative_error.map(|error| ("quantile_relative_error".to_owned(), error.into())));
+    object.extend(value.value_relative_error.map(|error| ("value_relative_error".to_owned(), error.into())));
     if !value.quantiles.is_empty() {
         let quantiles = value.quantiles.iter().map(|q| (q.quantile.to_string(), q.value.into()));
         object.insert("quantiles".into(), Value::Object(quantiles.collect()));

@@ -110,7 +110,7 @@ fn measure_columns(rows: &[pb::Row], at: usize, info: &pb::AggregateInfo) -> Vec
     };
     let rules = MeasureKind::ALL.iter().find(|rules| rules.word == kind);
     match rules.map(|rules| (rules.form, rules.own)) {
-        Some((Form::Sum | Form::Gauge(_) | Form::Summary, known)) => vec![own(known)],
+        Some((Form::Sum | Form::Gauge(_) | Form::Estimate | Form::Summary, known)) => vec![own(known)],
         // Of a kind that a newer agent has, whatever it has of a distribution is shown.
         Some((Form::Exponential | Form::Explicit, _)) | None => {
             let known = |known: Known| move |value: &pb::MeasureValue| number(known.published(value));

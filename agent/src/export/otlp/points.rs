@@ -119,7 +119,7 @@ fn total<'a>(
                 is_monotonic: family.kind == FamilyType::Counter,
             })
         }
-        Form::Gauge(_) => {
+        Form::Gauge(_) | Form::Estimate => {
             let points = points.filter_map(|(attributes, begun, state)| {
                 let Total::Gauge(value) = state.total() else { return None };
                 Some(number_point(attributes.clone(), begun.unwrap_or(0), now, Value::AsDouble(value?)))

@@ -61,7 +61,7 @@ fn write_family(page: &mut Page<'_>, unit: &str, series: &Series, at: usize, kin
     let exponents = exponents(unit);
     let bounds: Vec<Bound> = match kind.rules().form {
         Form::Explicit => kind.bounds().iter().copied().map(Bound::new).collect(),
-        Form::Sum | Form::Gauge(_) | Form::Summary | Form::Exponential => {
+        Form::Sum | Form::Gauge(_) | Form::Estimate | Form::Summary | Form::Exponential => {
             exponents.iter().map(|&exponent| Bound::new(f64::from(exponent).exp2())).collect()
         }
     };

@@ -123,12 +123,17 @@ fn totals(subject: &Subject) -> Vec<Panel> {
     }
     for (measure, function) in subject.gauges() {
         let (word, family) = (measure.kind.word(), subject.family(measure).name);
+        let by = if labels.is_empty() { String::new() } else { format!("by ({}) ", labels.join(", ")) };
+        let gauge = format!("{function} {by}({family}{{{}}})", matchers(subject.aggregate));
+        if measure.exposed_unit() == "timestamp_seconds" {
+            let text = format!("How long ago the latest event of {name} was, by its own time.");
+            let panel = Panel::new(Look::Lines, format!("{}, ago", capital(&measure.name)), "s", text);
+            panels.push(panel.query(format!("time() - {gauge}"), legend(&labels)));
+            continue;
+        }
         let text = format!("The {word} of {} of {name} since the state began.", measure.name);
         let panel = Panel::new(Look::Lines, format!("{}, {word}", capital(&measure.name)), unit(measure), text);
-        let by = if labels.is_empty() { String::new() } else { format!("by ({}) ", labels.join(", ")) };
-        panels.push(
-            panel.query(format!("{function} {by}({family}{{{}}})", matchers(subject.aggregate)), legend(&labels)),
-        );
+        panels.push(panel.query(gauge, legend(&labels)));
     }
     panels
 }
@@ -195,7 +200,7 @@ fn windows(subject: &Subject) -> Vec<Panel> {
     let Some(window) = aggregate.windows.first() else { return Vec::new() };
     let labels = subject.labels();
     let mut panels = Vec::new();
-    let shown = subject.count().into_iter().chain(subject.histograms().take(1));
+    let shown = subject.count().into_iter().chain(subject.histograms().take(1)).chain(subject.unmerged());
     for measure in shown {
         let families = aggregate.window_families(measure);
         let wanted = |stat: &Stat| matches!(stat, Stat::Own | Stat::Quantile(0.99));
@@ -203,8 +208,7 @@ fn windows(subject: &Subject) -> Vec<Panel> {
             let word = stat.word();
             let title = format!("{} {} {word} in {window}", aggregate.name, measure.name);
             let text = format!("{} Window {window}.", family.help);
-            let unit = if *stat == Stat::Own { "short" } else { unit(measure) };
-            let panel = Panel::new(Look::Lines, title.replace("  ", " "), unit, text);
+            let panel = Panel::new(Look::Lines, title.replace("  ", " "), unit(measure), text);
             let selector = format!("{}{{{}, {}}}", family.name, matchers(aggregate), of_window(*window));
             let by = if labels.is_empty() { String::new() } else { format!("by ({}) ", labels.join(", ")) };
             panels.push(panel.query(format!("max {by}({selector})"), legend(&labels)));

@@ -3,7 +3,7 @@
 use crate::measure::Sample;
 use std::io::Write;
 
-use super::plan::{AggregatePlan, LabelPlan, MeasurePlan, Plan};
+use super::plan::{AggregatePlan, ItemPlan, LabelPlan, MeasurePlan, Plan};
 use super::reason::{About, Note, Reason};
 use super::span;
 use crate::value::Value;
@@ -15,6 +15,8 @@ pub(super) struct Extract {
     pub key: Vec<u8>,
     /// One per measure; `None` where its filter does not hold, or where there is no usable value.
     pub samples: Vec<Option<Sample>>,
+    /// The items of the measures that take some; empty if the aggregate has none of those.
+    pub items: Items,
     /// Whether the event is the aggregate's at all.
     pub taken: bool,
     /// What could not be used as it was. Mostly nothing.
@@ -48,7 +50,25 @@ impl Extract {
             };
             self.samples.push(sample);
         }
+        if aggregate.takes_items {
+            self.read_items(aggregate, values);
+        }
         self.taken = true;
+    }
+
+    /// Reads the items of measures that have a sample; one without an item has none.
+    #[inline(never)]
+    fn read_items(&mut self, aggregate: &AggregatePlan, values: &[Value<'_>]) {
+        self.items.clear();
+        for (at, measure) in aggregate.measures.iter().enumerate() {
+            if let (Some(item), Some(Some(_))) = (&measure.item, self.samples.get(at))
+                && let Err(reason) = self.items.push(item.value(values))
+            {
+                self.samples[at] = None;
+                self.note(About::Measure(at), item.slot, reason);
+            }
+            self.items.end();
+        }
     }
 
     #[cold]
@@ -181,6 +201,49 @@ impl Extract {
     }
 }
 
+/// The items of one event, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Items {
+    text: Vec<u8>,
+    /// Where the item of each measure ends.
+    ends: Vec<usize>,
+}
+
+impl Items {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    /// Appends a value as the text that a label would be.
+    fn push(&mut self, value: Value<'_>) -> Result<(), Reason> {
+        // Writing to a Vec cannot fail.
+        let _ = match value {
+            Value::Missing | Value::Null | Value::Str("") => return Err(Reason::MissingValue),
+            Value::Composite => return Err(Reason::ValueType),
+            Value::Str(text) | Value::Digits(text) => self.text.write_all(text.as_bytes()),
+            Value::Int(number) => write!(self.text, "{number}"),
+            Value::Float(number) => write!(self.text, "{number}"),
+            Value::Bool(truth) => write!(self.text, "{truth}"),
+        };
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.ends.push(self.text.len());
+    }
+
+    /// The item of each measure, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let item = self.text.get(start..end).unwrap_or_default();
+            start = end;
+            item
+        })
+    }
+}
+
 /// The CRC-32 that zlib and PNG have, so that anyone can compute a cut label.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &byte| {
@@ -204,6 +267,12 @@ fn sample(measure: &MeasurePlan, values: &[Value<'_>]) -> Result<Option<Sample>,
 impl LabelPlan {
     /// The value of its field, or of the first of the others that has one.
     #[inline]
+    fn value<'a>(&self, values: &[Value<'a>]) -> Value<'a> {
+        first(values, self.slot, &self.or)
+    }
+}
+
+impl ItemPlan {
     fn value<'a>(&self, values: &[Value<'a>]) -> Value<'a> {
         first(values, self.slot, &self.or)
     }

@@ -15,6 +15,7 @@ use crate::config::{
     self, Aggregate, Condition, FieldPath, LabelField, LabelMaking, MeasureKind, Scalar, Source, Template, Test,
     Timestamp,
 };
+use crate::measure::Takes;
 use crate::value::time::TimeReader;
 
 /// Largest label value a plan takes unless told otherwise, bytes.
@@ -52,6 +53,8 @@ pub struct AggregatePlan {
     pub labels: Vec<LabelPlan>,
     /// In the config's order.
     pub measures: Vec<MeasurePlan>,
+    /// Whether one of them takes an item.
+    pub(super) takes_items: bool,
     /// Events that come later than this many panes enter no window any more; `None`: there are no windows.
     pub max_late: Option<u16>,
 }
@@ -76,7 +79,7 @@ pub struct LabelPlan {
 #[derive(Debug)]
 pub struct MeasurePlan {
     pub kind: MeasureKind,
-    /// Slot of the measured field.
+    /// Slot of the field that holds the measured number.
     pub field: Option<usize>,
     /// Slots to look at where that one has no value.
     pub(super) or: Box<[usize]>,
@@ -87,6 +90,16 @@ pub struct MeasurePlan {
     /// A negative value would make what only grows go down.
     pub refuses_negative: bool,
     pub filter: Filter,
+    /// Where the item is, for kinds that take one.
+    pub(super) item: Option<ItemPlan>,
+}
+
+/// Where the item of an event is.
+#[derive(Debug)]
+pub(super) struct ItemPlan {
+    pub slot: usize,
+    /// Slots to look at where that one has no value.
+    pub or: Box<[usize]>,
 }
 
 impl Plan {
@@ -148,6 +161,8 @@ impl Plan {
 impl AggregatePlan {
     fn new(source: &Source, config: &Aggregate, fields: &mut Fields) -> AggregatePlan {
         let pane_ms = millis(config.pane).max(1);
+        let labels = config.by.iter().map(|label| LabelPlan::new(label, fields)).collect();
+        let measures: Vec<_> = config.measures.iter().map(|measure| MeasurePlan::new(measure, fields)).collect();
         let largest = config.windows.iter().map(|window| millis(window.size) / pane_ms).max();
         AggregatePlan {
             id: id(source, config),
@@ -156,8 +171,9 @@ impl AggregatePlan {
             retention_ms: millis(config.retention),
             ahead_ms: millis(source.max_future.saturating_sub(source.max_lead)),
             key_ttl_ms: config.key_ttl.map(millis),
-            labels: config.by.iter().map(|label| LabelPlan::new(label, fields)).collect(),
-            measures: config.measures.iter().map(|measure| MeasurePlan::new(measure, fields)).collect(),
+            labels,
+            takes_items: measures.iter().any(|measure| measure.item.is_some()),
+            measures,
             filter: Filter::new(&config.filter, &mut |path| fields.slot(path)),
             max_late: largest.map(|panes| u16::try_from((panes - 1).max(0)).unwrap_or(u16::MAX)),
             config: config.clone(),
@@ -188,11 +204,17 @@ impl LabelPlan {
 impl MeasurePlan {
     fn new(config: &config::Measure, fields: &mut Fields) -> MeasurePlan {
         let rules = config.kind.rules();
-        let field = config.field.as_ref().filter(|_| rules.takes_field).map(|path| fields.slot(path));
+        let field = config.field.as_ref().filter(|_| rules.takes.a_field()).map(|path| fields.slot(path));
+        let or: Box<[usize]> = config.or.iter().map(|path| fields.slot(path)).collect();
+        let (field, or, item) = match (rules.takes, field) {
+            (Takes::Item, Some(slot)) => (None, Box::default(), Some(ItemPlan { slot, or })),
+            (_, field) => (field, or, None),
+        };
         MeasurePlan {
             kind: config.kind.clone(),
             field,
-            or: config.or.iter().map(|path| fields.slot(path)).collect(),
+            or,
+            item,
             scaling: Scaling::new(config.unit),
             since: config.since.as_ref().map(|since| (fields.slot(&since.path), TimeReader::new(&since.format))),
             refuses_negative: rules.takes_sign && !config.signed,
@@ -283,9 +305,13 @@ impl Canonical {
 
     fn measure(&mut self, measure: &config::Measure) {
         self.add("measure", [measure.name.as_str(), measure.kind.word()]);
-        if measure.kind.rules().takes_bounds {
-            let bounds: Vec<_> = measure.kind.bounds().iter().map(|&bound| number(bound)).collect();
-            self.add("bounds", bounds.iter().map(String::as_str));
+        match &measure.kind {
+            MeasureKind::Buckets(bounds) => {
+                let bounds: Vec<_> = bounds.iter().map(|&bound| number(bound)).collect();
+                self.add("bounds", bounds.iter().map(String::as_str));
+            }
+            MeasureKind::Distinct(precision) => self.add("registers", [precision.registers().to_string().as_str()]),
+            _ => {}
         }
         if let Some(path) = &measure.field {
             self.place("field", &[], path);

@@ -10,6 +10,7 @@ use crate::config::{
     Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, OnLimit, Publish, Scalar, Source,
     SourceDeadLetters, Start, Test, Timestamp, TopicSelector, Unit, Window,
 };
+use crate::measure::Precision;
 
 /// Wall time of every freeze that does not matter.
 pub const NOW: i64 = 1_763_657_472_123;
@@ -54,6 +55,11 @@ pub fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<C
     }
 }
 
+/// With so few registers that events of a test fill them.
+pub fn distinct() -> MeasureKind {
+    Precision::with_error(0.13).map(MeasureKind::Distinct).unwrap()
+}
+
 /// Every kind of measure.
 pub fn measures() -> Vec<Measure> {
     let failed = || vec![Condition::Field { path: path("ok"), test: Test::Eq(Scalar::Bool(false)) }];
@@ -66,6 +72,10 @@ pub fn measures() -> Vec<Measure> {
         measure("mean", MeasureKind::Avg, Some("ms"), vec![]),
         measure("duration", MeasureKind::Histogram, Some("ms"), vec![]),
         measure("coarse", MeasureKind::Buckets(vec![-1.0, 0.0, 0.5, 10.0]), Some("ms"), vec![]),
+        measure("opening", MeasureKind::First, Some("ms"), vec![]),
+        measure("closing", MeasureKind::Last, Some("ms"), failed()),
+        measure("seen", MeasureKind::LastSeen, None, vec![]),
+        measure("different", distinct(), Some("ms"), vec![]),
     ]
 }
 

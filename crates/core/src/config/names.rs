@@ -5,7 +5,7 @@
 //! `http_duration_seconds`, `http_window_duration_p99_seconds`. A word that the name already ends with is not repeated.
 
 use super::types::{Aggregate, Measure};
-use crate::measure::Form;
+use crate::measure::{Form, MeasureKind, Takes};
 
 pub use crate::measure::{QUANTILES, Stat};
 
@@ -55,7 +55,7 @@ impl Form {
     fn total_type(self) -> FamilyType {
         match self {
             Form::Sum => FamilyType::Counter,
-            Form::Gauge(_) => FamilyType::Gauge,
+            Form::Gauge(_) | Form::Estimate => FamilyType::Gauge,
             Form::Summary => FamilyType::Summary,
             Form::Exponential | Form::Explicit => FamilyType::Histogram,
         }
@@ -63,9 +63,13 @@ impl Form {
 }
 
 impl Measure {
-    /// The base unit of what is exposed; a count has none, whatever its config says.
+    /// The base unit of what is exposed; what is no measured number has none, whatever its config says.
     pub fn exposed_unit(&self) -> &'static str {
-        if self.kind.rules().takes_field { self.unit.base_name() } else { "" }
+        match self.kind.rules().takes {
+            Takes::Number => self.unit.base_name(),
+            Takes::Time => "timestamp_seconds",
+            Takes::Nothing | Takes::Item => "",
+        }
     }
 
     /// A name the user chose, without the suffixes that are put after every name.
@@ -102,7 +106,7 @@ impl Aggregate {
             Some(help) => help.clone(),
             None => format!("{} since the state began.", self.describe(measure, measure.kind.word())),
         };
-        Family { name, kind, unit: measure.exposed_unit(), help }
+        Family { name, kind, unit: family_unit(measure), help }
     }
 
     /// The gauges that show this measure in the last closed window: `http_window_requests`,
@@ -116,7 +120,10 @@ impl Aggregate {
             Some(stem) => format!("{stem}_window"),
             None => format!("{}_window_{}", self.metric_prefix, measure.name),
         };
-        push_word(&mut name, &stat.word());
+        match (stat, measure.kind.rules().form) {
+            (Stat::Own, Form::Gauge(_)) => push_word(&mut name, measure.kind.word()),
+            _ => push_word(&mut name, &stat.word()),
+        }
         push_word(&mut name, measure.exposed_unit());
         let help = match (&measure.help, stat.word().as_str()) {
             (Some(help), "") => format!("{}, in the last closed window.", help.trim_end_matches('.')),
@@ -124,7 +131,7 @@ impl Aggregate {
             (None, "") => format!("{}, in the last closed window.", self.describe(measure, measure.kind.word())),
             (None, word) => format!("{}, in the last closed window.", self.describe(measure, word)),
         };
-        Family { name, kind: FamilyType::Gauge, unit: measure.exposed_unit(), help }
+        Family { name, kind: FamilyType::Gauge, unit: family_unit(measure), help }
     }
 
     /// When the last closed window ended: `http_window_end_timestamp_seconds`.
@@ -159,15 +166,32 @@ impl Aggregate {
 
     /// `Count of http events`, `P99 of response_time_ms in http events that match its filter`.
     fn describe(&self, measure: &Measure, statistic: &str) -> String {
-        let of = match &measure.field {
-            Some(path) => format!("{statistic} of {path} in {} events", self.name),
-            None => format!("{statistic} of {} events", self.name),
+        let of = match (&measure.kind, &measure.field) {
+            (MeasureKind::Distinct(precision), Some(path)) => {
+                let error = (precision.error() * 1_000.0).round() / 10.0;
+                let exact = precision.most_hashes();
+                format!(
+                    "different values of {path} in {} events (exact up to {exact}, then with a standard error of {error} %)",
+                    self.name
+                )
+            }
+            (MeasureKind::LastSeen, _) => format!("time of the latest of {} events", self.name),
+            (_, Some(path)) => format!("{statistic} of {path} in {} events", self.name),
+            (_, None) => format!("{statistic} of {} events", self.name),
         };
         let mut text = if measure.filter.is_empty() { of } else { format!("{of} that match its filter") };
         if let Some(first) = text.get_mut(..1) {
             first.make_ascii_uppercase();
         }
         text
+    }
+}
+
+/// What OpenMetrics calls the unit: the name ends with it.
+fn family_unit(measure: &Measure) -> &'static str {
+    match measure.exposed_unit() {
+        "timestamp_seconds" => "seconds",
+        unit => unit,
     }
 }
 
@@ -252,6 +276,39 @@ mod tests {
         let aggregate = http(vec![]);
         assert_eq!(aggregate.window_end_family().name, "http_window_end_timestamp_seconds");
         assert_eq!(aggregate.window_complete_family().name, "http_window_complete");
+    }
+
+    #[test]
+    fn what_is_told_by_time_says_which_and_an_estimate_is_only_its_name() {
+        check(
+            measure("temperature", MeasureKind::Last, Unit::None),
+            &["http_temperature_last"],
+            &["http_window_temperature_last"],
+        );
+        check(
+            measure("start", MeasureKind::First, Unit::Milliseconds),
+            &["http_start_first_seconds"],
+            &["http_window_start_first_seconds"],
+        );
+        for name in ["seen", "last_seen"] {
+            let stem = if name == "seen" { "seen_last_seen" } else { name };
+            check(
+                measure(name, MeasureKind::LastSeen, Unit::None),
+                &[&format!("http_{stem}_timestamp_seconds")],
+                &[&format!("http_window_{stem}_timestamp_seconds")],
+            );
+        }
+        let users = MeasureKind::of("distinct").unwrap();
+        check(measure("users", users.clone(), Unit::None), &["http_users"], &["http_window_users"]);
+        let family = http(vec![]).total_family(&measure("users", users, Unit::None));
+        let help = "Different values of f in http events (exact up to 256, then with a standard error of 1.6 %) since the state \
+                    began.";
+        assert_eq!((family.kind, family.help.as_str()), (FamilyType::Gauge, help));
+        let seen = http(vec![]).total_family(&measure("seen", MeasureKind::LastSeen, Unit::None));
+        assert_eq!(
+            (seen.unit, seen.help.as_str()),
+            ("seconds", "Time of the latest of http events since the state began.")
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::lock::ShownLine;
 use super::secret::MASK;
 use super::types::*;
 use super::units::{format_duration, format_size};
+use crate::measure::Precision;
 
 impl Config {
     /// The config as it is in force, as YAML in the format of the config file, without secrets.
@@ -242,9 +243,15 @@ fn measure(out: &mut Yaml, measure: &Measure) {
     if let Some(since) = &measure.since {
         parts.push(format!("from: {}, format: {}", text(&since.path.to_string()), time_format(&since.format)));
     }
-    if measure.kind.rules().takes_bounds {
-        let bounds: Vec<String> = measure.kind.bounds().iter().map(f64::to_string).collect();
-        parts.push(format!("bounds: [{}]", bounds.join(", ")));
+    match &measure.kind {
+        MeasureKind::Buckets(bounds) => {
+            let bounds: Vec<String> = bounds.iter().map(f64::to_string).collect();
+            parts.push(format!("bounds: [{}]", bounds.join(", ")));
+        }
+        MeasureKind::Distinct(precision) if *precision != Precision::default() => {
+            parts.push(format!("error: {}", precision.error()));
+        }
+        _ => {}
     }
     let parts = if parts.is_empty() { "{}".into() } else { format!("{{ {} }}", parts.join(", ")) };
     out.entry(4, measure.kind.word(), parts);

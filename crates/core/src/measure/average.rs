@@ -1,6 +1,6 @@
 //! `avg`: the mean of the values, kept as count and sum of the same ones.
 
-use super::{Form, Known, Nanos, Rules, Sample, Stat, Statistic, Stats, Total};
+use super::{Form, Known, Nanos, Occurrence, Rules, Stat, Statistic, Stats, Takes, Total};
 use streamgauge_proto::storage::v1 as pb;
 
 /// Count and sum of the same values.
@@ -12,11 +12,11 @@ pub struct Average {
 
 impl Statistic for Average {
     type Stored = pb::Average;
+    type Given = ();
 
     const RULES: Rules = Rules {
         word: "avg",
-        takes_field: true,
-        takes_bounds: false,
+        takes: Takes::Number,
         takes_sign: true,
         form: Form::Summary,
         shows: &[Known::Count, Known::Sum, Known::Avg],
@@ -24,12 +24,12 @@ impl Statistic for Average {
         window: &[Stat::Known(Known::Avg)],
     };
 
-    fn empty(_bounds: &[f64]) -> Average {
+    fn empty((): &()) -> Average {
         Average::default()
     }
 
     #[inline]
-    fn record(&mut self, sample: Sample, _at: i64, _bounds: &[f64]) {
+    fn record(&mut self, Occurrence { sample, .. }: Occurrence<'_>, (): &()) {
         self.count = self.count.wrapping_add(1);
         self.sum.add(sample.nanos);
     }

@@ -1,6 +1,6 @@
 //! `buckets`: the distribution of the values over bounds of the config.
 
-use super::{Distribution, Form, Known, Nanos, QUANTILES, Rules, Sample, Stat, Statistic, Stats, Total};
+use super::{Distribution, Form, Known, Nanos, Occurrence, QUANTILES, Rules, Stat, Statistic, Stats, Takes, Total};
 use streamgauge_proto::storage::v1 as pb;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,11 +12,11 @@ pub struct Buckets {
 
 impl Statistic for Buckets {
     type Stored = pb::Buckets;
+    type Given = Vec<f64>;
 
     const RULES: Rules = Rules {
         word: "buckets",
-        takes_field: true,
-        takes_bounds: true,
+        takes: Takes::Number,
         takes_sign: true,
         form: Form::Explicit,
         shows: &[Known::Count, Known::Sum, Known::Avg],
@@ -29,12 +29,12 @@ impl Statistic for Buckets {
         ],
     };
 
-    fn empty(bounds: &[f64]) -> Buckets {
+    fn empty(bounds: &Vec<f64>) -> Buckets {
         Buckets { counts: vec![0; bounds.len() + 1].into_boxed_slice(), sum: Nanos::default() }
     }
 
     #[inline]
-    fn record(&mut self, sample: Sample, _at: i64, bounds: &[f64]) {
+    fn record(&mut self, Occurrence { sample, .. }: Occurrence<'_>, bounds: &Vec<f64>) {
         let at = bounds.partition_point(|&bound| bound < sample.value);
         if let Some(count) = self.counts.get_mut(at) {
             *count = count.wrapping_add(1);
@@ -55,7 +55,7 @@ impl Statistic for Buckets {
         Some(Buckets { sum: Nanos::decode(&stored.sum?), counts: stored.counts.into_boxed_slice() })
     }
 
-    fn fits(&self, bounds: &[f64]) -> bool {
+    fn fits(&self, bounds: &Vec<f64>) -> bool {
         self.counts.len() == bounds.len() + 1
     }
 

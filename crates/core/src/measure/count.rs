@@ -1,17 +1,17 @@
 //! `count`: how many events there were.
 
-use super::{Exact, Form, Known, Rules, Sample, Stat, Statistic, Stats, Total};
+use super::{Exact, Form, Known, Occurrence, Rules, Stat, Statistic, Stats, Takes, Total};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count(pub u64);
 
 impl Statistic for Count {
     type Stored = u64;
+    type Given = ();
 
     const RULES: Rules = Rules {
         word: "count",
-        takes_field: false,
-        takes_bounds: false,
+        takes: Takes::Nothing,
         takes_sign: false,
         form: Form::Sum,
         shows: &[Known::Count],
@@ -19,12 +19,12 @@ impl Statistic for Count {
         window: &[Stat::Own],
     };
 
-    fn empty(_bounds: &[f64]) -> Count {
+    fn empty((): &()) -> Count {
         Count(0)
     }
 
     #[inline]
-    fn record(&mut self, _sample: Sample, _at: i64, _bounds: &[f64]) {
+    fn record(&mut self, _event: Occurrence<'_>, (): &()) {
         self.0 = self.0.wrapping_add(1);
     }
 

@@ -1,6 +1,6 @@
 //! `min` and `max`: the smallest and the largest value.
 
-use super::{Form, Known, Rules, Sample, Stat, Statistic, Stats, Total};
+use super::{Form, Known, Occurrence, Rules, Stat, Statistic, Stats, Takes, Total};
 use streamgauge_proto::storage::v1 as pb;
 
 /// Positive infinity before the first value.
@@ -17,24 +17,24 @@ fn known(value: f64) -> Option<f64> {
 
 impl Statistic for Min {
     type Stored = pb::Extreme;
+    type Given = ();
 
     const RULES: Rules = Rules {
         word: "min",
-        takes_field: true,
-        takes_bounds: false,
+        takes: Takes::Number,
         takes_sign: false,
-        form: Form::Gauge("min"),
+        form: Form::Gauge(Some("min")),
         shows: &[Known::Min],
         own: Known::Min,
         window: &[Stat::Known(Known::Min)],
     };
 
-    fn empty(_bounds: &[f64]) -> Min {
+    fn empty((): &()) -> Min {
         Min(f64::INFINITY)
     }
 
     #[inline]
-    fn record(&mut self, sample: Sample, _at: i64, _bounds: &[f64]) {
+    fn record(&mut self, Occurrence { sample, .. }: Occurrence<'_>, (): &()) {
         self.0 = self.0.min(sample.value);
     }
 
@@ -61,22 +61,23 @@ impl Statistic for Min {
 
 impl Statistic for Max {
     type Stored = pb::Extreme;
+    type Given = ();
 
     const RULES: Rules = Rules {
         word: "max",
-        form: Form::Gauge("max"),
+        form: Form::Gauge(Some("max")),
         shows: &[Known::Max],
         own: Known::Max,
         window: &[Stat::Known(Known::Max)],
         ..Min::RULES
     };
 
-    fn empty(_bounds: &[f64]) -> Max {
+    fn empty((): &()) -> Max {
         Max(f64::NEG_INFINITY)
     }
 
     #[inline]
-    fn record(&mut self, sample: Sample, _at: i64, _bounds: &[f64]) {
+    fn record(&mut self, Occurrence { sample, .. }: Occurrence<'_>, (): &()) {
         self.0 = self.0.max(sample.value);
     }
 

@@ -2,16 +2,16 @@
 
 use super::exponential::{Dense, Histogram};
 use super::number::{nanos_from_proto, nanos_to_proto};
-use super::{Distribution, Form, Known, QUANTILES, Rules, Sample, Stat, Statistic, Stats, Total};
+use super::{Distribution, Form, Known, Occurrence, QUANTILES, Rules, Stat, Statistic, Stats, Takes, Total};
 use streamgauge_proto::storage::v1 as pb;
 
 impl Statistic for Histogram {
     type Stored = pb::Histogram;
+    type Given = ();
 
     const RULES: Rules = Rules {
         word: "histogram",
-        takes_field: true,
-        takes_bounds: false,
+        takes: Takes::Number,
         takes_sign: true,
         form: Form::Exponential,
         shows: &[Known::Count, Known::Sum, Known::Avg, Known::Min, Known::Max],
@@ -26,12 +26,12 @@ impl Statistic for Histogram {
         ],
     };
 
-    fn empty(_bounds: &[f64]) -> Histogram {
+    fn empty((): &()) -> Histogram {
         Histogram::default()
     }
 
     #[inline]
-    fn record(&mut self, sample: Sample, _at: i64, _bounds: &[f64]) {
+    fn record(&mut self, Occurrence { sample, .. }: Occurrence<'_>, (): &()) {
         self.add(sample);
     }
 

@@ -8,6 +8,7 @@
 mod average;
 mod buckets;
 mod count;
+mod distinct;
 mod exponential;
 mod extremes;
 mod histogram;
@@ -16,27 +17,30 @@ mod rules;
 mod shown;
 mod statistic;
 mod sum;
+mod timed;
 
 pub use average::Average;
 pub use buckets::Buckets;
 pub use count::Count;
+pub use distinct::{Distinct, Precision};
 pub use exponential::{Dense, Histogram, MAX_SCALE};
 pub use extremes::{Max, Min};
 pub use number::{Nanos, Sample, nanos_to_f64};
-pub use rules::{Form, QUANTILES, Rules, Stat};
+pub use rules::{Form, QUANTILES, Rules, Stat, Takes};
 pub use shown::{Distribution, Exact, Known, Stats, Total};
-pub use statistic::Statistic;
+pub use statistic::{Occurrence, Statistic};
 pub use sum::Sum;
+pub use timed::{First, Last, LastSeen};
 
 use streamgauge_proto::storage::v1::{self as pb, measure_state::State as Stored};
 
 /// The kinds of measures: a name, what the config gives it besides a field, and its state.
 macro_rules! kinds {
-    ($($name:ident $(($bounds:ty))? => $state:ident $(in $box:ident)?,)+) => {
+    ($($name:ident $(($given:ident: $type:ty))? => $state:ident $(in $box:ident)?,)+) => {
         /// What a measure of the config is.
         #[derive(Clone, Debug, PartialEq)]
         pub enum MeasureKind {
-            $($name $(($bounds))?),+
+            $($name $(($type))?),+
         }
 
         /// One measure's state.
@@ -58,10 +62,10 @@ macro_rules! kinds {
                 }
             }
 
-            /// The kind that the config spells so, with these bounds if it takes some.
-            pub fn of(word: &str, bounds: Vec<f64>) -> Option<MeasureKind> {
+            /// The kind that the config spells so, with nothing given to it.
+            pub fn of(word: &str) -> Option<MeasureKind> {
                 $(if word == $state::RULES.word {
-                    return Some(MeasureKind::$name $(({ let bounds: $bounds = bounds; bounds }))?);
+                    return Some(MeasureKind::$name $((<$type>::default()))?);
                 })+
                 None
             }
@@ -71,15 +75,20 @@ macro_rules! kinds {
             /// The state before the first event.
             pub fn empty(kind: &MeasureKind) -> MeasureState {
                 match kind {
-                    $(MeasureKind::$name { .. } => MeasureState::$name(kinds!(@made $state::empty(kind.bounds()), $($box)?)),)+
+                    $(MeasureKind::$name $(($given))? => {
+                        MeasureState::$name(kinds!(@made $state::empty(kinds!(@given $($given)?)), $($box)?))
+                    })+
                 }
             }
 
-            /// Adds one value, whose event is of the time `at`.
+            /// Adds one event.
             #[inline]
-            pub fn record(&mut self, sample: Sample, at: i64, kind: &MeasureKind) {
-                match self {
-                    $(MeasureState::$name(state) => state.record(sample, at, kind.bounds()),)+
+            pub fn record(&mut self, event: Occurrence<'_>, kind: &MeasureKind) {
+                match (self, kind) {
+                    $((MeasureState::$name(state), MeasureKind::$name $(($given))?) => {
+                        state.record(event, kinds!(@given $($given)?));
+                    })+
+                    (state, kind) => debug_assert!(false, "cannot record {kind:?} in {state:?}"),
                 }
             }
 
@@ -109,7 +118,7 @@ macro_rules! kinds {
             /// Whether this can be a state of that kind.
             pub fn fits(&self, kind: &MeasureKind) -> bool {
                 match (self, kind) {
-                    $((MeasureState::$name(state), MeasureKind::$name { .. }) => state.fits(kind.bounds()),)+
+                    $((MeasureState::$name(state), MeasureKind::$name $(($given))?) => state.fits(kinds!(@given $($given)?)),)+
                     _ => false,
                 }
             }
@@ -135,6 +144,8 @@ macro_rules! kinds {
             }
         }
     };
+    (@given) => { &() };
+    (@given $given:ident) => { $given };
     (@held $state:ident) => { $state };
     (@held $state:ident $box:ident) => { $box<$state> };
     (@made $made:expr,) => { $made };
@@ -148,7 +159,11 @@ kinds! {
     Max => Max,
     Avg => Average in Box,
     Histogram => Histogram in Box,
-    Buckets(Vec<f64>) => Buckets in Box,
+    Buckets(bounds: Vec<f64>) => Buckets in Box,
+    First => First in Box,
+    Last => Last in Box,
+    LastSeen => LastSeen,
+    Distinct(precision: Precision) => Distinct in Box,
 }
 
 impl MeasureKind {
@@ -213,11 +228,12 @@ mod tests {
     #[test]
     fn a_kind_is_found_by_its_word_and_shows_what_its_rules_say() {
         for rules in MeasureKind::ALL {
-            let kind = MeasureKind::of(rules.word, vec![1.0]).unwrap();
+            let kind = MeasureKind::of(rules.word).unwrap();
             assert_eq!(kind.word(), rules.word);
             let mut state = MeasureState::empty(&kind);
             assert!(state.fits(&kind));
-            state.record(Sample { value: 2.0, nanos: 2_000_000_000 }, 0, &kind);
+            let sample = Sample { value: 2.0, nanos: 2_000_000_000 };
+            state.record(Occurrence { sample, at: 0, item: b"2" }, &kind);
             assert_eq!(MeasureState::decode(state.encode()), Some(state.clone()), "{kind:?}");
             let form = match state.total() {
                 Total::Sum(_) => Form::Sum,

@@ -5,12 +5,9 @@ use super::shown::Known;
 /// What the config and exporters have to know of a kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
-    /// As the config spells it; it ends the names of gauges, too.
+    /// As the config spells it; it ends the names of gauges whose form does not say otherwise.
     pub word: &'static str,
-    /// Whether it measures a field, rather than events.
-    pub takes_field: bool,
-    /// Whether the config gives it upper bounds.
-    pub takes_bounds: bool,
+    pub takes: Takes,
     /// Whether negative values are refused unless the config says `signed`, which means nothing to other kinds.
     pub takes_sign: bool,
     /// What its total is to Prometheus and OpenTelemetry.
@@ -23,13 +20,34 @@ pub struct Rules {
     pub window: &'static [Stat],
 }
 
+/// What a kind measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Events, whatever is in them.
+    Nothing,
+    /// When events were.
+    Time,
+    /// A field that holds a number.
+    Number,
+    /// A field that tells one thing from another, whatever it holds.
+    Item,
+}
+
+impl Takes {
+    pub fn a_field(self) -> bool {
+        matches!(self, Takes::Number | Takes::Item)
+    }
+}
+
 /// What a total is to whoever shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// A number that only grows, unless the measure is signed.
     Sum,
-    /// A number that goes up and down; series of it are merged by this function of PromQL.
-    Gauge(&'static str),
+    /// A number that goes up and down; series of it are merged by this function of PromQL, if there is one that does.
+    Gauge(Option<&'static str>),
+    /// As `Gauge`, of a number that is all that its measure's name says: the kind's word is not in its metrics' names.
+    Estimate,
     /// A sum and a count.
     Summary,
     /// Buckets that a histogram finds by itself.

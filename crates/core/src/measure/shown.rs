@@ -13,6 +13,10 @@ pub struct Stats {
     pub sum: Option<i128>,
     pub min: Option<f64>,
     pub max: Option<f64>,
+    /// What a kind knows that is none of these.
+    pub value: Option<f64>,
+    /// Standard error of `value`, as a fraction of it; `None`: it is exact.
+    pub error: Option<f64>,
 }
 
 impl Stats {
@@ -29,9 +33,18 @@ impl Stats {
 
     /// As an answer of the API has them; all else in it is left empty.
     pub fn publish(&self) -> pb::MeasureValue {
-        let Stats { count, min, max, .. } = *self;
+        let Stats { count, min, max, value, error, .. } = *self;
         let of = |known| self.of(known);
-        pb::MeasureValue { count, sum: of(Known::Sum), min, max, avg: of(Known::Avg), ..Default::default() }
+        pb::MeasureValue {
+            count,
+            sum: of(Known::Sum),
+            min,
+            max,
+            avg: of(Known::Avg),
+            value,
+            value_relative_error: error,
+            ..Default::default()
+        }
     }
 
     pub fn of(&self, known: Known) -> Option<f64> {
@@ -41,6 +54,7 @@ impl Stats {
             Known::Avg => self.mean(),
             Known::Min => self.min,
             Known::Max => self.max,
+            Known::Value => self.value,
         }
     }
 }
@@ -53,10 +67,12 @@ pub enum Known {
     Avg,
     Min,
     Max,
+    /// What only one kind knows: the last value, how many different items.
+    Value,
 }
 
 impl Known {
-    pub const ALL: [Known; 5] = [Known::Count, Known::Sum, Known::Avg, Known::Min, Known::Max];
+    pub const ALL: [Known; 6] = [Known::Count, Known::Sum, Known::Avg, Known::Min, Known::Max, Known::Value];
 
     /// As queries and metrics' names spell it.
     pub const fn word(self) -> &'static str {
@@ -66,6 +82,7 @@ impl Known {
             Known::Avg => "avg",
             Known::Min => "min",
             Known::Max => "max",
+            Known::Value => "value",
         }
     }
 
@@ -77,6 +94,7 @@ impl Known {
             Known::Avg => value.avg,
             Known::Min => value.min,
             Known::Max => value.max,
+            Known::Value => value.value,
         }
     }
 }

@@ -4,19 +4,32 @@ use super::number::Sample;
 use super::rules::Rules;
 use super::shown::{Stats, Total};
 
+/// What one event gives a measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Occurrence<'a> {
+    /// Zero for kinds that measure no number.
+    pub sample: Sample,
+    /// The event's time, Unix milliseconds.
+    pub at: i64,
+    /// The field's text, for kinds that tell items apart; empty for others.
+    pub item: &'a [u8],
+}
+
 /// A kind's state. Merging is associative and commutative to the bit.
 pub trait Statistic: Sized {
     /// Its stored form.
     type Stored;
+    /// What the config gives it besides a field; `()` for most.
+    type Given;
 
     /// What the config and exporters have to know of the kind.
     const RULES: Rules;
 
-    /// The state before the first event; `bounds` are the config's, for kinds that take them.
-    fn empty(bounds: &[f64]) -> Self;
+    /// The state before the first event.
+    fn empty(given: &Self::Given) -> Self;
 
-    /// Adds one value, whose event is of the time `at`, Unix milliseconds.
-    fn record(&mut self, sample: Sample, at: i64, bounds: &[f64]);
+    /// Adds one event.
+    fn record(&mut self, event: Occurrence<'_>, given: &Self::Given);
 
     /// Adds all of `other`.
     fn merge(&mut self, other: &Self);
@@ -26,8 +39,8 @@ pub trait Statistic: Sized {
     /// The inverse of `encode`; `None` if what is stored lacks something or contradicts itself.
     fn decode(stored: Self::Stored) -> Option<Self>;
 
-    /// Whether this can be a state of a measure with these bounds.
-    fn fits(&self, _bounds: &[f64]) -> bool {
+    /// Whether this can be a state of a measure that is given this.
+    fn fits(&self, _given: &Self::Given) -> bool {
         true
     }
 

@@ -1,6 +1,6 @@
 //! `sum`: the sum of the values, exact in any order.
 
-use super::{Exact, Form, Known, Nanos, Rules, Sample, Stat, Statistic, Stats, Total};
+use super::{Exact, Form, Known, Nanos, Occurrence, Rules, Stat, Statistic, Stats, Takes, Total};
 use streamgauge_proto::storage::v1 as pb;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,11 +8,11 @@ pub struct Sum(pub Nanos);
 
 impl Statistic for Sum {
     type Stored = pb::Nanos;
+    type Given = ();
 
     const RULES: Rules = Rules {
         word: "sum",
-        takes_field: true,
-        takes_bounds: false,
+        takes: Takes::Number,
         takes_sign: true,
         form: Form::Sum,
         shows: &[Known::Sum],
@@ -20,12 +20,12 @@ impl Statistic for Sum {
         window: &[Stat::Own],
     };
 
-    fn empty(_bounds: &[f64]) -> Sum {
+    fn empty((): &()) -> Sum {
         Sum::default()
     }
 
     #[inline]
-    fn record(&mut self, sample: Sample, _at: i64, _bounds: &[f64]) {
+    fn record(&mut self, Occurrence { sample, .. }: Occurrence<'_>, (): &()) {
         self.0.add(sample.nanos);
     }
 

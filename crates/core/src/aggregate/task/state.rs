@@ -11,6 +11,7 @@ use crate::aggregate::key::{EntryKey, KeyBytes, Pane, is_overflow, overflow_key}
 use crate::aggregate::plan::AggregatePlan;
 use crate::aggregate::reason::Tally;
 use crate::config::OnLimit;
+use crate::measure::Occurrence;
 
 /// Where a cell that changed stands. Sixteen bytes, as a first commit may hold millions.
 #[derive(Clone, Copy, Debug)]
@@ -121,10 +122,10 @@ impl AggregateState {
             Some(number) => number,
             None => self.new_key(seen),
         };
-        self.add(number, Pane::TOTAL, seen);
+        self.add(number, Pane::TOTAL, time, seen);
         if let Some(pane) = pane {
             self.lowest_end = self.lowest_end.min(pane.end);
-            self.add(number, pane, seen);
+            self.add(number, pane, time, seen);
         }
     }
 
@@ -187,15 +188,24 @@ impl AggregateState {
     }
 
     #[inline]
-    fn add(&mut self, number: u32, pane: Pane, seen: i64) {
+    fn add(&mut self, number: u32, pane: Pane, at: i64, seen: i64) {
         let plan = &self.plan;
         let (cell, dirty) = self.table.record_mut(number).cell_mut(pane, || empty(plan, pane));
         // The committed view and the committer share this cell: the first touch in an epoch copies it.
         let cell = Arc::make_mut(cell);
         cell.last_seen = cell.last_seen.max(seen);
-        for ((state, measure), sample) in cell.measures.iter_mut().zip(&plan.measures).zip(&self.extract.samples) {
-            if let Some(sample) = sample {
-                state.record(*sample, seen, &measure.kind);
+        let states = cell.measures.iter_mut().zip(&plan.measures).zip(&self.extract.samples);
+        if plan.takes_items {
+            for (((state, measure), sample), item) in states.zip(self.extract.items.iter()) {
+                if let Some(sample) = sample {
+                    state.record(Occurrence { sample: *sample, at, item }, &measure.kind);
+                }
+            }
+        } else {
+            for ((state, measure), sample) in states {
+                if let Some(sample) = sample {
+                    state.record(Occurrence { sample: *sample, at, item: &[] }, &measure.kind);
+                }
             }
         }
         if !*dirty {

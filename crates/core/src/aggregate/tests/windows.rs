@@ -17,6 +17,9 @@ struct Recount {
     slowest_failure: Option<u64>,
     nanos: i128,
     last_seen: i64,
+    /// Times and values of all, and of failures.
+    dated: Vec<(i64, u64)>,
+    dated_failures: Vec<(i64, u64)>,
 }
 
 /// Kafka Streams: stream time advances with the event (as far as that may move it); each window that holds the event takes
@@ -41,9 +44,11 @@ fn add(window: &mut Recount, sent: &Sent, stream_time: i64) {
     window.last_seen = if window.events == 0 { seen } else { window.last_seen.max(seen) };
     window.events += 1;
     window.values.push(bits);
+    window.dated.push((sent.time, bits));
     window.nanos += (sent.ms * 1e6).round() as i128;
     if !sent.ok {
         window.failures += 1;
+        window.dated_failures.push((sent.time, bits));
         let slowest = window.slowest_failure.map_or(f64::NEG_INFINITY, f64::from_bits);
         window.slowest_failure = Some(slowest.max(f64::from_bits(bits)).to_bits());
     }
@@ -51,7 +56,7 @@ fn add(window: &mut Recount, sent: &Sent, stream_time: i64) {
 
 /// Whole milliseconds keep the recount's plain arithmetic exact.
 fn whole(events: Vec<Sent>) -> Vec<Sent> {
-    events.into_iter().map(|sent| Sent { ms: sent.ms.clamp(-1e6, 1e6).trunc(), ..sent }).collect()
+    events.into_iter().map(|sent| Sent { ms: sent.ms.clamp(-1e6, 1e6).trunc() + 0.0, ..sent }).collect()
 }
 
 fn read(task: &TaskState, label: &str, span: WindowSpan) -> Option<Cell> {
@@ -63,8 +68,10 @@ fn read(task: &TaskState, label: &str, span: WindowSpan) -> Option<Cell> {
 fn compare(cell: &Cell, expected: &Recount) {
     let values: Vec<f64> = expected.values.iter().map(|&bits| f64::from_bits(bits)).collect();
     let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let [events, failures, time, fastest, slowest, mean, duration, coarse] = &cell.measures[..] else {
-        panic!("eight measures")
+    let [events, failures, time, fastest, slowest, mean, duration, coarse, opening, closing, seen, different] =
+        &cell.measures[..]
+    else {
+        panic!("twelve measures")
     };
     assert_eq!(cell.last_seen, expected.last_seen);
     assert_eq!(*events, MeasureState::Count(Count(expected.events)));
@@ -75,6 +82,19 @@ fn compare(cell: &Cell, expected: &Recount) {
     assert_eq!((mean.count(), mean.sum_nanos()), (Some(expected.events), Some(expected.nanos)));
     assert_eq!((duration.count(), duration.sum_nanos()), (Some(expected.events), Some(expected.nanos)));
     assert_eq!(duration.min(), Some(smallest));
+    let by_time = |dated: &[(i64, u64)]| {
+        let mut dated: Vec<_> = dated.iter().map(|&(at, bits)| (at, f64::from_bits(bits))).collect();
+        dated.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        dated
+    };
+    let (all, failures) = (by_time(&expected.dated), by_time(&expected.dated_failures));
+    assert_eq!(opening.own(), all.first().map(|(_, value)| *value));
+    assert_eq!(closing.own(), failures.last().map(|(_, value)| *value));
+    assert_eq!(seen.own(), all.last().map(|(at, _)| *at as f64 / 1_000.0));
+    let items = expected.values.iter().collect::<std::collections::BTreeSet<_>>().len() as f64;
+    let estimate = different.own().unwrap();
+    // Four are exact; beyond that six times the standard error.
+    assert!((estimate - items).abs() <= if items > 4.0 { 0.13 * 6.0 * items } else { 0.0 }, "{estimate} of {items}");
     let MeasureState::Buckets(buckets) = coarse else { panic!("buckets") };
     let mut below = 0;
     for (bound, count) in [-1.0, 0.0, 0.5, 10.0, f64::INFINITY].into_iter().zip(&buckets.counts) {

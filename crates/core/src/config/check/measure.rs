@@ -6,6 +6,7 @@ use super::super::raw::{Body, Measured, RawMeasure};
 use super::super::types::{FieldPath, Measure, MeasureKind, Since, TimeFormat, Unit};
 use super::Checker;
 use super::condition::conditions;
+use crate::measure::{Precision, Takes};
 
 const MOST_BOUNDS: usize = 200;
 
@@ -31,8 +32,8 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
     let mut filter = Vec::new();
     inner.into_iter().for_each(|measured| conditions(check, &measured.filter, &mut filter));
     conditions(check, &body.filter, &mut filter);
-    if let (Some(unit), Some(_)) = (&body.unit, &body.count) {
-        check.error(unit.place, "a count has no unit", "remove `unit`");
+    if let (Some(unit), true) = (&body.unit, kind.rules().takes != Takes::Number) {
+        check.error(unit.place, format!("a `{}` has no unit", kind.word()), "remove `unit`");
     }
     if let Some(own) = &body.name {
         own_name(check, own);
@@ -79,19 +80,45 @@ fn parts<'a>(
 ) -> (MeasureKind, Vec<FieldPath>, Option<&'a Measured>) {
     let measured = &at.value;
     let place = if at.place.line == 0 { name.place } else { at.place };
-    let takes_bounds = MeasureKind::ALL.iter().any(|rules| rules.word == word && rules.takes_bounds);
-    let given = if takes_bounds { bounds(check, word, place, measured) } else { Vec::new() };
     // The words of the config are those of the kinds.
-    let kind = MeasureKind::of(word, given).unwrap_or(MeasureKind::Count);
-    if let (Some(bounds), false) = (&measured.bounds, takes_bounds) {
-        check.error(
-            bounds.place,
-            format!("`bounds` do not fit a `{word}`"),
-            "use `buckets: { field: …, bounds: […] }`",
-        );
-    }
+    let mut kind = MeasureKind::of(word).unwrap_or(MeasureKind::Count);
+    given(check, &mut kind, place, measured);
     let fields = fields(check, &kind, place, measured);
     (kind, fields, Some(measured))
+}
+
+/// What the config gives the kind besides fields.
+fn given(check: &mut Checker, kind: &mut MeasureKind, place: Place, measured: &Measured) {
+    let word = kind.word();
+    let (mut takes_bounds, mut takes_error) = (false, false);
+    match kind {
+        MeasureKind::Buckets(given) => {
+            takes_bounds = true;
+            *given = bounds(check, word, place, measured);
+        }
+        MeasureKind::Distinct(precision) => {
+            takes_error = true;
+            *precision = estimated(check, measured);
+        }
+        _ => {}
+    }
+    if let (Some(bounds), false) = (&measured.bounds, takes_bounds) {
+        let help = "use `buckets: { field: …, bounds: […] }`";
+        check.error(bounds.place, format!("`bounds` do not fit a `{word}`"), help);
+    }
+    if let (Some(error), false) = (&measured.error, takes_error) {
+        check.error(error.place, format!("`error` does not fit a `{word}`"), "it is for `distinct`: remove it");
+    }
+}
+
+fn estimated(check: &mut Checker, measured: &Measured) -> Precision {
+    let Some(error) = &measured.error else { return Precision::default() };
+    let precision = Precision::with_error(error.value).filter(|_| error.value < 1.0);
+    precision.unwrap_or_else(|| {
+        let help = "0.004 to 0.13, such as 0.01 for one percent: half the error takes four times the memory";
+        check.error(error.place, format!("no estimate has an error of {}", error.value), help);
+        Precision::default()
+    })
 }
 
 /// The fields that are measured: the first that has a value. One for all but counts.
@@ -105,14 +132,21 @@ fn fields(check: &mut Checker, kind: &MeasureKind, place: Place, measured: &Meas
     }
     let fields = measured.field.as_ref().map(|fields| fields.value.0.as_slice());
     let fields = fields.unwrap_or(measured.to.as_slice());
-    match (fields, kind.rules().takes_field) {
+    let takes = kind.rules().takes;
+    if let (Some(from), false) = (&measured.from, takes == Takes::Number) {
+        let word = kind.word();
+        check.error(from.place, format!("a `{word}` is not measured between two times"), "remove `from` and `to`");
+        return Vec::new();
+    }
+    match (fields, takes.a_field()) {
         ([], false) => Vec::new(),
         ([field, ..], false) => {
+            let word = kind.word();
             let help = format!(
-                "to count the events that have it, write `count: {{ where: {{ {}: {{ exists: true }} }} }}`",
+                "for the events that have it, write `{word}: {{ where: {{ {}: {{ exists: true }} }} }}`",
                 field.value
             );
-            check.error(place, "a count has no field", help);
+            check.error(place, format!("a {word} has no field"), help);
             Vec::new()
         }
         ([], true) => {

@@ -13,11 +13,12 @@ use super::super::types::Unit;
 use super::condition::RawWhere;
 use super::label::RawFields;
 
-/// `count`, or the long form.
+/// `count` or `last_seen`, or the long form.
 #[derive(Debug)]
 pub struct RawMeasure(pub Body);
 
-/// One statistic: exactly one of `count`, `sum`, `min`, `max`, `avg`, `histogram` and `buckets`.
+/// One statistic: exactly one of `count`, `sum`, `min`, `max`, `avg`, `histogram`, `buckets`, `first`, `last`, `last_seen` and
+/// `distinct`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Measure")]
@@ -36,6 +37,15 @@ pub struct Body {
     pub histogram: Option<At<Measured>>,
     /// Distribution of a field over upper bounds of your choice: `{ buckets: { field: f, bounds: [0.1, 1] } }`.
     pub buckets: Option<At<Measured>>,
+    /// Value of a field in the earliest event, by event time.
+    pub first: Option<At<Measured>>,
+    /// Value of a field in the latest event, by event time.
+    pub last: Option<At<Measured>>,
+    /// Time of the latest event: `last_seen`, or `{ last_seen: { where: … } }`.
+    pub last_seen: Option<At<Measured>>,
+    /// How many different values a field had, such as users: `{ distinct: user_id }`. Exact while they are few, an estimate
+    /// beyond that.
+    pub distinct: Option<At<Measured>>,
     /// Unit of the field. Metrics are in the base unit (seconds, bytes, ratio), and their names say so. Default: none.
     pub unit: Option<At<Unit>>,
     /// `true`: negative values are measured too. A sum of them goes up and down, so that its metric is a gauge. Without it a
@@ -53,7 +63,7 @@ pub struct Body {
 impl Body {
     /// The statistics that it asks for, by their words.
     pub fn statistics(&self) -> Vec<(&'static str, &At<Measured>)> {
-        let Body { count, sum, min, max, avg, histogram, buckets, .. } = self;
+        let Body { count, sum, min, max, avg, histogram, buckets, first, last, last_seen, distinct, .. } = self;
         let all = [
             ("count", count),
             ("sum", sum),
@@ -62,6 +72,10 @@ impl Body {
             ("avg", avg),
             ("histogram", histogram),
             ("buckets", buckets),
+            ("first", first),
+            ("last", last),
+            ("last_seen", last_seen),
+            ("distinct", distinct),
         ];
         all.into_iter().filter_map(|(word, measured)| Some((word, measured.as_ref()?))).collect()
     }
@@ -77,6 +91,7 @@ pub struct Measured {
     pub to: Option<At<String>>,
     pub format: Option<At<String>>,
     pub zone: Option<At<String>>,
+    pub error: Option<At<f64>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -86,6 +101,8 @@ struct LongMeasured {
     /// Path of the field, such as `bytes` or `response.time_ms`: a number, or text such as `12.5`, `231ms` or `1.5MiB`, with a
     /// suffix where `unit` is one of its kind. Or a list of paths: the first that has a value.
     field: Option<At<RawFields>>,
+    /// The same as `field`.
+    of: Option<At<RawFields>>,
     /// Measure only events for which all of these hold.
     #[serde(default, rename = "where")]
     filter: RawWhere,
@@ -98,6 +115,9 @@ struct LongMeasured {
     format: Option<At<String>>,
     /// Their zone, if they do not say it. Default: `UTC`.
     zone: Option<At<String>>,
+    /// Standard error of the estimate, as a fraction: 0.004 to 0.13. A smaller one takes more memory. Only for `distinct`.
+    /// Default: 0.016.
+    error: Option<At<f64>>,
 }
 
 impl<'de> Deserialize<'de> for RawMeasure {
@@ -108,15 +128,16 @@ impl<'de> Deserialize<'de> for RawMeasure {
             type Value = RawMeasure;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("`count` or a mapping such as `{ histogram: FIELD, unit: ms }`")
+                f.write_str("`count`, `last_seen`, or a mapping such as `{ histogram: FIELD, unit: ms }`")
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<RawMeasure, E> {
-                if text != "count" {
-                    return Err(E::invalid_value(Unexpected::Str(text), &self));
+                let plain = Some(At { value: Measured::default(), place: Default::default() });
+                match text {
+                    "count" => Ok(RawMeasure(Body { count: plain, ..Body::default() })),
+                    "last_seen" => Ok(RawMeasure(Body { last_seen: plain, ..Body::default() })),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
                 }
-                let count = At { value: Measured::default(), place: Default::default() };
-                Ok(RawMeasure(Body { count: Some(count), ..Body::default() }))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawMeasure, A::Error> {
@@ -138,7 +159,7 @@ impl JsonSchema for RawMeasure {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "const": "count" }, generator.subschema_for::<Body>()] })
+        json_schema!({ "anyOf": [{ "enum": ["count", "last_seen"] }, generator.subschema_for::<Body>()] })
     }
 }
 
@@ -166,9 +187,12 @@ impl<'de> Deserialize<'de> for Measured {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Measured, A::Error> {
-                let LongMeasured { field, filter, bounds, from, to, format, zone } =
+                let LongMeasured { field, of, filter, bounds, from, to, format, zone, error } =
                     LongMeasured::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Measured { field, filter, bounds, from, to, format, zone })
+                if field.is_some() && of.is_some() {
+                    return Err(A::Error::custom("`field` and `of` say the same: keep one of them"));
+                }
+                Ok(Measured { field: field.or(of), filter, bounds, from, to, format, zone, error })
             }
         }
 

@@ -1,0 +1,168 @@
+//! Statistics beyond counts and sums, on a real Kafka: after a kill, over all partitions, in totals and in windows, each equals
+//! the audit's recount, and a recount here that shares nothing with either.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::agent::Agent;
+use crate::calls::answer;
+use crate::kafka::{Kafka, shared, unique, wait_until};
+use crate::scene::{number, unix_millis};
+
+const MINUTE: i64 = 60_000;
+const PARTITIONS: i32 = 3;
+
+fn config(topic: &str) -> String {
+    format!(
+        "kafka:\n  bootstrap_servers: ${{KAFKA_BOOTSTRAP_SERVERS}}\n  group_id: group-of-{topic}\n  session_timeout: 6s\n\
+         sources:\n  actions:\n    topics: [{topic}]\n    timestamp: {{ field: at, format: unix_ms }}\n\
+         aggregates:\n  actions:\n    source: actions\n    by: {{ page: page }}\n    windows: [1m, 5m/1m]\n    grace: 10s\n    \
+         retention: 3h\n    idle_timeout: 2s\n    measures:\n      \
+         events: count\n      \
+         users: {{ distinct: user }}\n      \
+         addresses: {{ distinct: {{ of: address, error: 0.05 }} }}\n      \
+         opening: {{ first: load }}\n      \
+         load: {{ last: {{ field: load, where: {{ ok: true }} }} }}\n      \
+         seen: last_seen\n"
+    )
+}
+
+/// One thing that somebody did.
+#[derive(Clone, Debug)]
+struct Action {
+    partition: i32,
+    at: i64,
+    page: String,
+    user: u64,
+    address: u64,
+    load: i64,
+    ok: bool,
+}
+
+impl Action {
+    fn json(&self) -> String {
+        let Action { at, page, user, address, load, ok, .. } = self;
+        json!({ "at": at, "page": page, "user": user, "address": format!("10.{address}"), "load": load, "ok": ok })
+            .to_string()
+    }
+}
+
+/// Always the same ones: ten minutes of event time, not quite in order, the last page rare.
+fn actions(start: i64, count: u64) -> Vec<Action> {
+    let mut random = 88_172_645_463_325_252u64;
+    let mut next = |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    let action = |n: u64| {
+        let page = if next(500) == 0 { "rare".to_owned() } else { format!("page-{}", next(2)) };
+        Action {
+            partition: next(PARTITIONS as u64) as i32,
+            at: start + (n * 10 * MINUTE as u64 / count) as i64 - next(2_000) as i64,
+            page,
+            user: next(40),
+            address: next(5_000),
+            load: next(1_000) as i64 - 200,
+            ok: next(4) > 0,
+        }
+    };
+    (0..count).map(action).collect()
+}
+
+fn produce(kafka: &Kafka, topic: &str, actions: &[Action]) {
+    for partition in 0..PARTITIONS {
+        let texts: Vec<String> =
+            actions.iter().filter(|action| action.partition == partition).map(Action::json).collect();
+        kafka.produce(topic, partition, texts.iter().map(|text| ("", text.as_str())));
+    }
+}
+
+fn by_page(actions: &[Action]) -> BTreeMap<&str, Vec<&Action>> {
+    let mut pages: BTreeMap<&str, Vec<&Action>> = BTreeMap::new();
+    actions.iter().for_each(|action| pages.entry(&action.page).or_default().push(action));
+    pages
+}
+
+fn different(actions: &[&Action], what: fn(&Action) -> u64) -> f64 {
+    actions.iter().map(|action| what(action)).collect::<BTreeSet<_>>().len() as f64
+}
+
+/// The values of one page's totals, by measure, over all partitions.
+fn totals(agent: &Agent, page: &str) -> BTreeMap<String, Value> {
+    let matcher = json!({ "label": "page", "op": "OPERATOR_EQUAL", "value": page });
+    let answer = answer(agent, "QueryService/Query", &json!({ "aggregate": "actions", "matchers": [matcher] }));
+    let rows = answer["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 1, "{answer}");
+    let values = rows[0]["values"].as_array().expect("values");
+    values.iter().map(|value| (value["measure"].as_str().expect("its name").to_owned(), value.clone())).collect()
+}
+
+#[test]
+fn statistics_equal_a_recount_after_a_kill_and_over_partitions() {
+    let (kafka, topic) = (shared(), unique("statistics"));
+    kafka.create_topic(&topic, PARTITIONS, &[]);
+    let start = (unix_millis() - 30 * MINUTE) / MINUTE * MINUTE;
+    let actions = actions(start, 60_000);
+    let mut agent = Agent::start(kafka.bootstrap(), &config(&topic));
+    agent.wait_ready();
+    produce(kafka, &topic, &actions[..30_000]);
+    wait_until("much is counted", || number(&agent.scrape(), "actions_events_total", &[]) > 10_000.0);
+    agent.kill9();
+    agent.restart();
+    agent.wait_ready();
+    produce(kafka, &topic, &actions[30_000..]);
+    wait_until("all is counted", || number(&agent.scrape(), "actions_events_total", &[]) == 60_000.0);
+    let wall = agent.verb(&["audit", "--all", "--address", &format!("http://{}", agent.grpc())]);
+    let text = String::from_utf8_lossy(&wall.stdout).into_owned();
+    assert!(wall.status.success(), "{text}{}", String::from_utf8_lossy(&wall.stderr));
+    for scope in ["totals: 3 rows", "windows of 1m: ", "windows of 5m/1m: "] {
+        assert!(text.lines().any(|line| line.contains(scope) && line.ends_with(": the same")), "{scope}: {text}");
+    }
+    for (page, actions) in by_page(&actions) {
+        let values = totals(&agent, page);
+        let value = |measure: &str| values[measure]["value"].as_f64().expect("a value");
+        assert_eq!(value("users"), different(&actions, |action| action.user), "{page}");
+        assert!(values["users"].get("valueRelativeError").is_none_or(Value::is_null), "{}", values["users"]);
+        let addresses = different(&actions, |action| action.address);
+        let error = values["addresses"]["valueRelativeError"].as_f64().unwrap_or_default();
+        assert!(if page == "rare" { error <= 0.05 } else { error > 0.02 && error <= 0.05 }, "{error}");
+        assert!((value("addresses") - addresses).abs() <= 5.0 * error * addresses, "{page}: {addresses}");
+        let key = |action: &&&Action| (action.at, action.load);
+        assert_eq!(value("opening"), actions.iter().min_by_key(key).expect("one").load as f64, "{page}");
+        let good = actions.iter().filter(|action| action.ok);
+        assert_eq!(value("load"), good.max_by_key(key).expect("one").load as f64, "{page}");
+        let seen = actions.iter().map(|action| action.at).max().expect("one");
+        assert_eq!(value("seen"), seen as f64 / 1_000.0, "{page}");
+    }
+    // Every partition shows its own; what the group shows once are windows.
+    let one = |action: &&Action| action.page == "page-1" && action.partition == 0;
+    let users = different(&actions.iter().filter(one).collect::<Vec<_>>(), |action| action.user);
+    let page = agent.scrape();
+    assert_eq!(number(&page, "actions_users", &[("page", "page-1"), ("partition", "0")]), users);
+    assert_window_is_shown(&agent, &actions);
+}
+
+/// The closed window on the page against the actions of its minute.
+fn assert_window_is_shown(agent: &Agent, actions: &[Action]) {
+    let minute = [("window", "1m"), ("hop", "1m")];
+    // The last action may be in a minute of its own; the one before has closed, as no more comes.
+    wait_until("a window has closed", || {
+        number(&agent.scrape(), "actions_window_end_timestamp_seconds", &minute) > 0.0
+    });
+    let page = agent.scrape();
+    let end = (number(&page, "actions_window_end_timestamp_seconds", &minute) * 1_000.0) as i64;
+    let within: Vec<&Action> =
+        actions.iter().filter(|a| a.page == "page-0" && a.at >= end - MINUTE && a.at < end).collect();
+    let shown = |name: &str| number(&page, name, &[minute[0], minute[1], ("page", "page-0")]);
+    assert_eq!(shown("actions_window_events"), within.len() as f64);
+    assert_eq!(shown("actions_window_users"), different(&within, |action| action.user));
+    let seen = within.iter().map(|action| action.at).max().expect("some") as f64 / 1_000.0;
+    assert_eq!(shown("actions_window_seen_last_seen_timestamp_seconds"), seen);
+    let key = |action: &&&Action| (action.at, action.load);
+    assert_eq!(shown("actions_window_opening_first"), within.iter().min_by_key(key).expect("one").load as f64);
+    let good = within.iter().filter(|action| action.ok);
+    assert_eq!(shown("actions_window_load_last"), good.max_by_key(key).expect("one").load as f64);
+}
