@@ -8,7 +8,7 @@ use super::tree::number;
 use crate::config::{
     Condition, FieldPath, LabelField, Measure, RecordField, Scalar, Source, Test, TimeFormat, Timestamp, Unit,
 };
-use crate::measure::Takes;
+use crate::measure::{Form, Takes};
 use regex::Regex;
 use serde_json::Value;
 
@@ -151,26 +151,11 @@ impl Event {
             None => by.default.clone().unwrap_or_default(),
             Some(text) => text,
         };
-        if text.len() <= most_bytes {
-            return Some(text);
-        }
-        let mut crc = flate2::Crc::new();
-        crc.update(text.as_bytes());
-        let mark = format!("~{:08x}", crc.sum());
-        let mut kept = String::new();
-        for character in text.chars() {
-            if kept.len() + character.len_utf8() + mark.len() > most_bytes {
-                break;
-            }
-            kept.push(character);
-        }
-        kept.push_str(&mark);
-        kept.truncate(most_bytes);
-        Some(kept)
+        Some(cut(text, most_bytes))
     }
 
     /// What a measure measures of it: `Ok(None)` if its filter does not hold.
-    pub fn measured(&self, measure: &Measure) -> Result<Option<Measured>, Unusable> {
+    pub fn measured(&self, measure: &Measure, most_bytes: usize) -> Result<Option<Measured>, Unusable> {
         if !self.passes(&measure.filter) {
             return Ok(None);
         }
@@ -179,7 +164,10 @@ impl Event {
         if measure.kind.rules().takes == Takes::Item {
             let paths = [path].into_iter().chain(&measure.or);
             let item = paths.filter_map(|path| self.text(path)).find(|text| !text.is_empty()).ok_or(Unusable)?;
-            return Ok(Some(Measured { item, ..Measured::default() }));
+            // What is shown is cut as labels are; what is only counted is not.
+            let item = if measure.kind.rules().form == Form::Ranking { cut(item, most_bytes) } else { item };
+            let value = measure.weight.as_ref().map_or(Ok(0.0), |weight| self.number(measure, weight))?;
+            return Ok(Some(Measured { value, item }));
         }
         self.number(measure, path).map(|value| Some(Measured { value, ..Measured::default() }))
     }
@@ -201,7 +189,7 @@ impl Event {
                 self.quantity(path, measure.unit)?
             }
         };
-        let grows = measure.kind.rules().takes_sign && !measure.signed;
+        let grows = (measure.kind.rules().takes_sign && !measure.signed) || measure.weight.is_some();
         if value < 0.0 && grows { Err(Unusable) } else { Ok(value) }
     }
 
@@ -285,6 +273,26 @@ impl Event {
             Test::Not(tests) => !tests.iter().all(|test| self.passes_test(path, test)),
         }
     }
+}
+
+/// The text, if it is not longer than that; else as much of it as leaves room for its checksum.
+fn cut(text: String, most_bytes: usize) -> String {
+    if text.len() <= most_bytes {
+        return text;
+    }
+    let mut crc = flate2::Crc::new();
+    crc.update(text.as_bytes());
+    let mark = format!("~{:08x}", crc.sum());
+    let mut kept = String::new();
+    for character in text.chars() {
+        if kept.len() + character.len_utf8() + mark.len() > most_bytes {
+            break;
+        }
+        kept.push(character);
+    }
+    kept.push_str(&mark);
+    kept.truncate(most_bytes);
+    kept
 }
 
 /// What one measure has of one event.

@@ -269,7 +269,10 @@ fn read(event: &Event, aggregate: &Aggregate, label_bytes: usize) -> Option<Read
         return None;
     }
     let labels = aggregate.by.iter().map(|by| event.label(by, label_bytes)).collect::<Option<_>>()?;
-    Some((labels, aggregate.measures.iter().map(|measure| event.measured(measure).unwrap_or(None)).collect()))
+    Some((
+        labels,
+        aggregate.measures.iter().map(|measure| event.measured(measure, label_bytes).unwrap_or(None)).collect(),
+    ))
 }
 
 /// Whether an aggregate can use all of the event as it is.
@@ -279,5 +282,5 @@ fn is_sound(event: &Event, aggregate: &Aggregate, limits: &Limits) -> bool {
     let there = |by: &LabelField| by.default.is_some() || event.has_label(by);
     aggregate.by.iter().zip(&labels).all(whole)
         && aggregate.by.iter().all(there)
-        && aggregate.measures.iter().all(|measure| event.measured(measure).is_ok())
+        && aggregate.measures.iter().all(|measure| event.measured(measure, limits.label_bytes).is_ok())
 }

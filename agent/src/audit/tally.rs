@@ -21,8 +21,8 @@ pub struct Tally {
     /// The smallest value of the earliest event time, and the largest of the latest.
     pub first: Option<(i64, f64)>,
     pub last: Option<(i64, f64)>,
-    /// How often there was what.
-    pub items: BTreeMap<String, u64>,
+    /// How often there was what, and the sum of what was measured then.
+    pub items: BTreeMap<String, (u64, i128)>,
 }
 
 /// An estimate further away than this many standard errors is wrong: of a billion right ones, two are.
@@ -63,7 +63,9 @@ impl Tally {
             self.last = Some((time, value));
         }
         if !measured.item.is_empty() {
-            *self.items.entry(measured.item.clone()).or_default() += 1;
+            let (count, nanos) = self.items.entry(measured.item.clone()).or_default();
+            *count += 1;
+            *nanos += (value * 1e9).round() as i128;
         }
     }
 
@@ -73,7 +75,7 @@ impl Tally {
         // A mean that is not all a measure is of follows from its sum and its count.
         let compared = rules.shows.iter().filter(|&&known| known != Known::Avg || rules.own == Known::Avg);
         let known = compared.filter_map(|&known| self.differs(known, measure, value));
-        known.chain(distribution(value, self)).collect()
+        known.chain(distribution(value, self)).chain(self.ranking(measure, value)).collect()
     }
 
     fn differs(&self, known: Known, measure: &Measure, value: &pb::MeasureValue) -> Option<Unequal> {
@@ -109,6 +111,35 @@ impl Tally {
 }
 
 impl Tally {
+    /// What of the items that had most cannot be so.
+    fn ranking(&self, measure: &Measure, value: &pb::MeasureValue) -> Vec<Unequal> {
+        let MeasureKind::Top(ranking) = measure.kind else { return Vec::new() };
+        let weight = |&(count, nanos): &(u64, i128)| if ranking.sums { nanos as f64 / 1e9 } else { count as f64 };
+        let error = value.top_error.unwrap_or_default();
+        let all: f64 = self.items.values().map(weight).sum();
+        let slack = TOLERANCE * (all + self.count as f64);
+        let mut found = Vec::new();
+        if error > all / (f64::from(ranking.kept()) + 1.0) + slack {
+            found.push(("top error".to_owned(), error.to_string(), format!("{all} of all items")));
+        }
+        if value.top.len() < self.items.len().min(ranking.k as usize) && value.top_error == Some(0.0) {
+            found.push(("top".to_owned(), format!("{} items", value.top.len()), format!("{} items", self.items.len())));
+        }
+        for item in &value.top {
+            let has = self.items.get(&item.item).map(weight).unwrap_or_default();
+            if item.value > has + slack || has > item.value + error + slack {
+                found.push((format!("top {}", item.item), item.value.to_string(), has.to_string()));
+            }
+        }
+        let least = value.top.last().map_or(0.0, |item| item.value) + error + slack;
+        let missing = |(item, _): &(&String, _)| value.top.iter().all(|top| top.item != **item);
+        let others = self.items.iter().filter(missing).map(|(item, has)| (item, weight(has)));
+        for (item, has) in others.filter(|(_, has)| *has > least) {
+            found.push((format!("top {item}"), "missing".to_owned(), has.to_string()));
+        }
+        found
+    }
+
     /// What only this kind knows.
     fn value(&self, kind: &MeasureKind) -> Option<f64> {
         match kind {

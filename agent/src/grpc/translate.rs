@@ -2,7 +2,7 @@
 
 use crate::aggregate::AggregatePlan;
 use crate::config::QUANTILES;
-use crate::measure::{Distribution, MeasureState};
+use crate::measure::{Distribution, MeasureState, Ranked, Total};
 use crate::query::{self, MatchOp, Matcher, Source, Time};
 use crate::state::Registry;
 use std::time::Duration;
@@ -139,7 +139,17 @@ fn value(state: &MeasureState, plan: &AggregatePlan, at: usize, shown: &Shown) -
     let quantile = |&q: &f64| query::quantile(state, kind, q).map(|value| pb::QuantileValue { quantile: q, value });
     let bucket = |(upper_bound, count)| pb::Bucket { upper_bound, count };
     let buckets = shown.buckets.then(|| query::buckets(state, kind)).flatten().unwrap_or_default();
+    let (top, top_error) = match state.total() {
+        Total::Ranking(top) => {
+            let (ranked, error) = top.ranked();
+            let item = |ranked: Ranked| pb::TopItem { item: ranked.item, value: ranked.weight.to_f64() };
+            (ranked.into_iter().map(item).collect(), Some(error.to_f64()))
+        }
+        _ => (Vec::new(), None),
+    };
     pb::MeasureValue {
+        top,
+        top_error,
         measure: plan.config.measures[at].name.clone(),
         quantiles: shown.quantiles.iter().filter_map(quantile).collect(),
         quantile_relative_error: match state.distribution() {

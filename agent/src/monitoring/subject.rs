@@ -67,13 +67,18 @@ impl<'a> Subject<'a> {
     pub fn gauges(&self) -> impl Iterator<Item = (&'a Measure, &'static str)> {
         self.aggregate.measures.iter().filter_map(|measure| match measure.kind.rules().form {
             Form::Gauge(function) => Some((measure, function?)),
-            Form::Sum | Form::Estimate | Form::Summary | Form::Exponential | Form::Explicit => None,
+            Form::Sum | Form::Estimate | Form::Ranking | Form::Summary | Form::Exponential | Form::Explicit => None,
         })
     }
 
     /// Gauges that no function merges: those of partitions, and of keys, stand side by side.
     pub fn unmerged(&self) -> impl Iterator<Item = &'a Measure> {
         self.of(|rules| matches!(rules.form, Form::Gauge(None) | Form::Estimate))
+    }
+
+    /// Measures of items, which closed windows show.
+    pub fn rankings(&self) -> impl Iterator<Item = &'a Measure> {
+        self.of(|rules| rules.form == Form::Ranking)
     }
 
     pub fn histograms(&self) -> impl Iterator<Item = &'a Measure> {

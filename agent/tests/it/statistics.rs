@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::agent::Agent;
 use crate::calls::answer;
 use crate::kafka::{Kafka, shared, unique, wait_until};
+use crate::oracle::parse_page;
 use crate::scene::{number, unix_millis};
 
 const MINUTE: i64 = 60_000;
@@ -21,6 +22,8 @@ fn config(topic: &str) -> String {
          retention: 3h\n    idle_timeout: 2s\n    measures:\n      \
          events: count\n      \
          users: {{ distinct: user }}\n      \
+         elements: {{ top: {{ of: element, k: 5, label: element }} }}\n      \
+         heavy: {{ top: {{ of: element, k: 3, by: {{ sum: bytes }} }}, unit: kB }}\n      \
          addresses: {{ distinct: {{ of: address, error: 0.05 }} }}\n      \
          opening: {{ first: load }}\n      \
          load: {{ last: {{ field: load, where: {{ ok: true }} }} }}\n      \
@@ -38,12 +41,15 @@ struct Action {
     address: u64,
     load: i64,
     ok: bool,
+    element: u64,
+    bytes: u64,
 }
 
 impl Action {
     fn json(&self) -> String {
-        let Action { at, page, user, address, load, ok, .. } = self;
-        json!({ "at": at, "page": page, "user": user, "address": format!("10.{address}"), "load": load, "ok": ok })
+        let Action { at, page, user, address, load, ok, element, bytes, .. } = self;
+        let element = format!("#e{element}");
+        json!({ "element": element, "bytes": bytes, "at": at, "page": page, "user": user, "address": format!("10.{address}"), "load": load, "ok": ok })
             .to_string()
     }
 }
@@ -67,6 +73,9 @@ fn actions(start: i64, count: u64) -> Vec<Action> {
             address: next(5_000),
             load: next(1_000) as i64 - 200,
             ok: next(4) > 0,
+            // A few are frequent, and there are more than are kept.
+            element: next(1_000) * next(1_000) / 1_000 * next(1_000) / 1_000,
+            bytes: next(5_000),
         }
     };
     (0..count).map(action).collect()
@@ -130,6 +139,8 @@ fn statistics_equal_a_recount_after_a_kill_and_over_partitions() {
         let error = values["addresses"]["valueRelativeError"].as_f64().unwrap_or_default();
         assert!(if page == "rare" { error <= 0.05 } else { error > 0.02 && error <= 0.05 }, "{error}");
         assert!((value("addresses") - addresses).abs() <= 5.0 * error * addresses, "{page}: {addresses}");
+        assert_top(&values["elements"], &actions, 5, |_| 1.0);
+        assert_top(&values["heavy"], &actions, 3, |action| action.bytes as f64 * 1_000.0);
         let key = |action: &&&Action| (action.at, action.load);
         assert_eq!(value("opening"), actions.iter().min_by_key(key).expect("one").load as f64, "{page}");
         let good = actions.iter().filter(|action| action.ok);
@@ -143,6 +154,24 @@ fn statistics_equal_a_recount_after_a_kill_and_over_partitions() {
     let page = agent.scrape();
     assert_eq!(number(&page, "actions_users", &[("page", "page-1"), ("partition", "0")]), users);
     assert_window_is_shown(&agent, &actions);
+}
+
+/// The items of an answer against what each truly has.
+fn assert_top(value: &Value, actions: &[&Action], k: usize, weight: fn(&Action) -> f64) {
+    let mut truth: BTreeMap<String, f64> = BTreeMap::new();
+    actions.iter().for_each(|a| *truth.entry(format!("#e{}", a.element)).or_default() += weight(a));
+    let error = value["topError"].as_f64().expect("its error");
+    let top = value["top"].as_array().expect("its items");
+    assert_eq!(top.len(), truth.len().min(k), "{value}");
+    assert!(error <= truth.values().sum::<f64>() / 65.0, "{error}");
+    let item =
+        |item: &Value| (item["item"].as_str().expect("text").to_owned(), item["value"].as_f64().expect("a number"));
+    let top: BTreeMap<String, f64> = top.iter().map(item).collect();
+    for (item, has) in &top {
+        assert!(*has <= truth[item] && truth[item] <= has + error, "{item}: {has} + {error} for {}", truth[item]);
+    }
+    let least = top.values().copied().fold(f64::INFINITY, f64::min) + error;
+    assert!(truth.iter().all(|(item, has)| top.contains_key(item) || *has <= least), "{value} of {truth:?}");
 }
 
 /// The closed window on the page against the actions of its minute.
@@ -159,6 +188,20 @@ fn assert_window_is_shown(agent: &Agent, actions: &[Action]) {
     let shown = |name: &str| number(&page, name, &[minute[0], minute[1], ("page", "page-0")]);
     assert_eq!(shown("actions_window_events"), within.len() as f64);
     assert_eq!(shown("actions_window_users"), different(&within, |action| action.user));
+    let mut elements: BTreeMap<String, f64> = BTreeMap::new();
+    within.iter().for_each(|a| *elements.entry(format!("#e{}", a.element)).or_default() += 1.0);
+    let shown_top = parse_page(&page).expect("a sound page");
+    let shown_top = shown_top.iter().filter(|s| {
+        let is = |label: &str, value: &str| s.labels.get(label).is_some_and(|v| v == value);
+        s.name == "actions_window_elements" && is("window", "1m") && is("page", "page-0")
+    });
+    let shown_top: Vec<_> = shown_top.map(|s| (&s.labels["element"], s.value)).collect();
+    assert_eq!(shown_top.len(), 5);
+    let error = within.len() as f64 / 65.0;
+    assert!(
+        shown_top.iter().all(|(e, v)| *v <= elements[*e] && elements[*e] <= v + error),
+        "{shown_top:?} {elements:?}"
+    );
     let seen = within.iter().map(|action| action.at).max().expect("some") as f64 / 1_000.0;
     assert_eq!(shown("actions_window_seen_last_seen_timestamp_seconds"), seen);
     let key = |action: &&&Action| (action.at, action.load);

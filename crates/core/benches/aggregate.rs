@@ -26,6 +26,8 @@ fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<Condi
         field: field.map(path),
         or: vec![],
         since: None,
+        weight: None,
+        label: "item".into(),
         unit: Unit::Milliseconds,
         signed: false,
         filter,

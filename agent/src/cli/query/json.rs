@@ -78,6 +78,11 @@ fn value(value: &pb::MeasureValue) -> Value {
     }
     object.extend(value.quantile_relative_error.map(|error| ("quantile_relative_error".to_owned(), error.into())));
     object.extend(value.value_relative_error.map(|error| ("value_relative_error".to_owned(), error.into())));
+    if let Some(error) = value.top_error {
+        let items = value.top.iter().map(|top| json!({ "item": top.item, "value": top.value }));
+        object.insert("top".into(), items.collect());
+        object.insert("top_error".into(), error.into());
+    }
     if !value.quantiles.is_empty() {
         let quantiles = value.quantiles.iter().map(|q| (q.quantile.to_string(), q.value.into()));
         object.insert("quantiles".into(), Value::Object(quantiles.collect()));

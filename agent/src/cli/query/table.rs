@@ -110,6 +110,7 @@ fn measure_columns(rows: &[pb::Row], at: usize, info: &pb::AggregateInfo) -> Vec
     };
     let rules = MeasureKind::ALL.iter().find(|rules| rules.word == kind);
     match rules.map(|rules| (rules.form, rules.own)) {
+        Some((Form::Ranking, _)) => vec![column(name.clone(), &|value| items(value, unit))],
         Some((Form::Sum | Form::Gauge(_) | Form::Estimate | Form::Summary, known)) => vec![own(known)],
         // Of a kind that a newer agent has, whatever it has of a distribution is shown.
         Some((Form::Exponential | Form::Explicit, _)) | None => {
@@ -125,6 +126,14 @@ fn measure_columns(rows: &[pb::Row], at: usize, info: &pb::AggregateInfo) -> Vec
             columns
         }
     }
+}
+
+/// The first items, each with its number: `/cart 12, / 7`.
+fn items(value: &pb::MeasureValue, unit: &str) -> Option<String> {
+    const SHOWN: usize = 3;
+    let shown = value.top.iter().take(SHOWN).map(|top| format!("{} {}", top.item, human::value(top.value, unit)));
+    let more = if value.top.len() > SHOWN { ", …" } else { "" };
+    (!value.top.is_empty()).then(|| shown.collect::<Vec<_>>().join(", ") + more)
 }
 
 /// `0.999` as `99.9`.

@@ -8,7 +8,7 @@ use crate::aggregate::{
     AggregatePlan, Dense, Histogram, KeyBytes, MeasureState, WindowSpan, is_overflow, labels, nanos_to_f64,
 };
 use crate::config::{Family, FamilyType, MeasureKind, Publish, Window, format_duration};
-use crate::measure::{Distribution, Form, Total};
+use crate::measure::{Distribution, Form, Ranked, Total};
 use crate::publish::{MergedTotals, Publisher, start_time, task_totals};
 use crate::query::{Source, States};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -30,11 +30,21 @@ pub fn windows(plan: &AggregatePlan, window: &Window, rows: &[WindowRow<'_>]) ->
     let mut metrics = Vec::new();
     for (at, measure) in plan.config.measures.iter().enumerate() {
         for (stat, family) in plan.config.window_families(measure) {
-            let points = rows.iter().filter_map(|row| {
-                let value = window_number(&row.states[at], measure, stat)?;
-                Some(number_point(attributes(plan, row.key, &more), row.span.start, row.span.end, value.to_otlp()))
-            });
-            metrics.push(gauge(&family, points.collect()));
+            let mut points = Vec::new();
+            for row in rows {
+                let mut point = |more: &[KeyValue], value: Number| {
+                    let attributes = attributes(plan, row.key, more);
+                    points.push(number_point(attributes, row.span.start, row.span.end, value.to_otlp()));
+                };
+                if let Total::Ranking(top) = row.states[at].total() {
+                    for Ranked { item, weight } in top.ranked().0 {
+                        point(&[&more[..], &[attribute(&measure.label, &item)]].concat(), weight.into());
+                    }
+                } else if let Some(value) = window_number(&row.states[at], measure, stat) {
+                    point(&more, value);
+                }
+            }
+            metrics.push(gauge(&family, points));
         }
     }
     metrics
@@ -83,14 +93,17 @@ pub fn totals(publisher: &Publisher, source: &Source, plan: &AggregatePlan, now:
             rows.extend(merged.into_iter().map(|row| (attributes(plan, &row.key, &[]), row.since, row.states)));
         }
     }
-    let metric = |(at, measure): (usize, &crate::config::Measure)| {
-        let family = plan.config.total_family(measure);
+    let metric = |(at, measure, family): (usize, &crate::config::Measure, Family)| {
         // None begins after its own time, even if a commit came in between.
         let since = |since: &Option<i64>| since.map(|since| since.min(now));
         let points = rows.iter().map(|(attributes, begun, states)| (attributes, since(begun), &states[at]));
         total(&family, &measure.kind, points, now)
     };
-    let metrics = plan.config.measures.iter().enumerate().map(metric);
+    let families = plan.config.measures.iter().enumerate().flat_map(|(at, measure)| {
+        let families = plan.config.total_families(measure).into_iter();
+        families.map(move |(_, family)| (at, measure, family))
+    });
+    let metrics = families.map(metric);
     if rows.is_empty() { Vec::new() } else { metrics.collect() }
 }
 
@@ -119,7 +132,7 @@ fn total<'a>(
                 is_monotonic: family.kind == FamilyType::Counter,
             })
         }
-        Form::Gauge(_) | Form::Estimate => {
+        Form::Gauge(_) | Form::Estimate | Form::Ranking => {
             let points = points.filter_map(|(attributes, begun, state)| {
                 let Total::Gauge(value) = state.total() else { return None };
                 Some(number_point(attributes.clone(), begun.unwrap_or(0), now, Value::AsDouble(value?)))

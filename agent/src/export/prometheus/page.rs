@@ -32,6 +32,13 @@ impl Labels {
         all
     }
 
+    /// A series' labels, written already, and one more.
+    pub fn with(format: Format, written: &[u8], (name, value): (&str, &str)) -> Labels {
+        let mut labels = Labels { bytes: written.to_vec(), format, start: 0 };
+        labels.push(name, value);
+        labels
+    }
+
     pub fn push(&mut self, name: &str, value: &str) {
         let first = self.bytes.len() == self.start;
         match self.format {

@@ -20,10 +20,11 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: 
         return;
     }
     for (at, measure) in plan.config.measures.iter().enumerate() {
-        let family = plan.config.total_family(measure);
-        let unit = family.unit;
-        page.family(family);
-        write_family(page, unit, &series, at, &measure.kind);
+        for (_, family) in plan.config.total_families(measure) {
+            let unit = family.unit;
+            page.family(family);
+            write_family(page, unit, &series, at, &measure.kind);
+        }
     }
 }
 
@@ -61,7 +62,7 @@ fn write_family(page: &mut Page<'_>, unit: &str, series: &Series, at: usize, kin
     let exponents = exponents(unit);
     let bounds: Vec<Bound> = match kind.rules().form {
         Form::Explicit => kind.bounds().iter().copied().map(Bound::new).collect(),
-        Form::Sum | Form::Gauge(_) | Form::Estimate | Form::Summary | Form::Exponential => {
+        Form::Sum | Form::Gauge(_) | Form::Estimate | Form::Ranking | Form::Summary | Form::Exponential => {
             exponents.iter().map(|&exponent| Bound::new(f64::from(exponent).exp2())).collect()
         }
     };
@@ -73,8 +74,8 @@ fn write_family(page: &mut Page<'_>, unit: &str, series: &Series, at: usize, kin
         let point = match state.total() {
             Total::Sum(number) => Point::Value(number.into()),
             Total::Gauge(Some(value)) => Point::Value(Number::Float(value)),
-            // Absent before the first value.
-            Total::Gauge(None) => continue,
+            // Absent before the first value; items are shown of windows.
+            Total::Gauge(None) | Total::Ranking(_) => continue,
             Total::Summary => Point::Summary { sum, count },
             Total::Distribution(distribution) => {
                 cumulative(distribution, &exponents, &mut counts);

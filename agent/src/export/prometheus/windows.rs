@@ -5,7 +5,7 @@ use super::point::{Number, Point};
 use super::{Format, Series};
 use crate::aggregate::{AggregatePlan, WindowSpan};
 use crate::config::{Measure, Window, format_duration};
-use crate::measure::{MeasureState, Stat, Total};
+use crate::measure::{MeasureState, Ranked, Stat, Total};
 use crate::publish::{ClosedWindow, Publisher};
 use crate::query::{Source, value};
 
@@ -51,6 +51,13 @@ fn write_measure(page: &mut Page<'_>, plan: &AggregatePlan, windows: &[Closed], 
     for (stat, family) in plan.config.window_families(measure) {
         page.family(family);
         for (labels, shown) in windows.iter().flat_map(|window| window.series.iter()) {
+            if let Total::Ranking(top) = shown.cell.measures[at].total() {
+                for Ranked { item, weight } in top.ranked().0 {
+                    let labels = Labels::with(page.style.format, labels, (&measure.label, &item));
+                    page.point(&labels.bytes, None, &Point::Value(weight.into()));
+                }
+                continue;
+            }
             // A key without a value of this measure has no sample, rather than a made-up one.
             if let Some(number) = number(&shown.cell.measures[at], measure, stat) {
                 page.point(labels, None, &Point::Value(number));

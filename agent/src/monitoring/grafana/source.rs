@@ -214,6 +214,17 @@ fn windows(subject: &Subject) -> Vec<Panel> {
             panels.push(panel.query(format!("max {by}({selector})"), legend(&labels)));
         }
     }
+    for measure in subject.rankings() {
+        for (_, family) in aggregate.window_families(measure) {
+            let text = format!("{} Window {window}.", family.help);
+            let bars =
+                Panel::new(Look::Bars, format!("{} {} in {window}", aggregate.name, measure.name), unit(measure), text);
+            let labels: Vec<&str> = labels.iter().copied().chain([measure.label.as_str()]).collect();
+            let selector = format!("{}{{{}, {}}}", family.name, matchers(aggregate), of_window(*window));
+            let top = format!("sort_desc(topk(20, max by ({}) ({selector})))", labels.join(", "));
+            panels.push(bars.query(top, legend(&labels)));
+        }
+    }
     let text = "Time since the end of the last closed window: its length, the hop and the grace are normal.";
     let age = Panel::new(Look::Lines, format!("{}: age of the closed window", aggregate.name), "s", text);
     let end = aggregate.window_end_family().name;

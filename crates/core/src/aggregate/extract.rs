@@ -1,6 +1,6 @@
 //! From an event's fields to an aggregate's key and samples, and what of them could not be used.
 
-use crate::measure::Sample;
+use crate::measure::{MeasureKind, Sample};
 use std::io::Write;
 
 use super::plan::{AggregatePlan, ItemPlan, LabelPlan, MeasurePlan, Plan};
@@ -51,14 +51,14 @@ impl Extract {
             self.samples.push(sample);
         }
         if aggregate.takes_items {
-            self.read_items(aggregate, values);
+            self.read_items(aggregate, values, plan.label_bytes);
         }
         self.taken = true;
     }
 
     /// Reads the items of measures that have a sample; one without an item has none.
     #[inline(never)]
-    fn read_items(&mut self, aggregate: &AggregatePlan, values: &[Value<'_>]) {
+    fn read_items(&mut self, aggregate: &AggregatePlan, values: &[Value<'_>], limit: usize) {
         self.items.clear();
         for (at, measure) in aggregate.measures.iter().enumerate() {
             if let (Some(item), Some(Some(_))) = (&measure.item, self.samples.get(at))
@@ -66,6 +66,9 @@ impl Extract {
             {
                 self.samples[at] = None;
                 self.note(About::Measure(at), item.slot, reason);
+            }
+            if let MeasureKind::Top(_) = measure.kind {
+                self.items.cut(limit);
             }
             self.items.end();
         }
@@ -97,7 +100,7 @@ impl Extract {
         }
         let begins = start + 4;
         if self.key.len() - begins > limit {
-            self.cut(begins, limit);
+            cut(&mut self.key, begins, limit);
             self.note(About::Label(at), label.slot, Reason::LabelTooLong);
         }
         let length = (self.key.len() - begins) as u32;
@@ -165,20 +168,6 @@ impl Extract {
         true
     }
 
-    /// Cuts the label that begins there to the limit, on a character boundary. What is cut off leaves a mark that tells
-    /// long labels apart: `~` and the CRC-32 of the whole.
-    #[cold]
-    fn cut(&mut self, begins: usize, limit: usize) {
-        let mark = format!("~{:08x}", crc32(&self.key[begins..]));
-        let mut end = begins + limit.saturating_sub(mark.len());
-        // A byte that continues a character is 10xxxxxx.
-        while end > begins && self.key[end] & 0xc0 == 0x80 {
-            end -= 1;
-        }
-        self.key.truncate(end);
-        self.key.extend(mark.bytes().take(limit));
-    }
-
     /// As `write!` does it, which took a tenth of folding: integers are the most usual labels after text.
     #[inline]
     fn push_digits(&mut self, number: i64) {
@@ -199,6 +188,20 @@ impl Extract {
         }
         self.key.extend_from_slice(&digits[at..]);
     }
+}
+
+/// Cuts the label that begins there to the limit, on a character boundary. What is cut off leaves a mark that tells
+/// long labels apart: `~` and the CRC-32 of the whole.
+#[cold]
+fn cut(text: &mut Vec<u8>, begins: usize, limit: usize) {
+    let mark = format!("~{:08x}", crc32(&text[begins..]));
+    let mut end = begins + limit.saturating_sub(mark.len());
+    // A byte that continues a character is 10xxxxxx.
+    while end > begins && text[end] & 0xc0 == 0x80 {
+        end -= 1;
+    }
+    text.truncate(end);
+    text.extend(mark.bytes().take(limit));
 }
 
 /// The items of one event, one after the other.
@@ -227,6 +230,14 @@ impl Items {
             Value::Bool(truth) => write!(self.text, "{truth}"),
         };
         Ok(())
+    }
+
+    /// Cuts the item that has not ended, as a label is.
+    fn cut(&mut self, limit: usize) {
+        let begins = self.ends.last().copied().unwrap_or_default();
+        if self.text.len() - begins > limit {
+            cut(&mut self.text, begins, limit);
+        }
     }
 
     fn end(&mut self) {

@@ -207,7 +207,10 @@ impl MeasurePlan {
         let field = config.field.as_ref().filter(|_| rules.takes.a_field()).map(|path| fields.slot(path));
         let or: Box<[usize]> = config.or.iter().map(|path| fields.slot(path)).collect();
         let (field, or, item) = match (rules.takes, field) {
-            (Takes::Item, Some(slot)) => (None, Box::default(), Some(ItemPlan { slot, or })),
+            (Takes::Item, Some(slot)) => {
+                let weight = config.weight.as_ref().map(|path| fields.slot(path));
+                (weight, Box::default(), Some(ItemPlan { slot, or }))
+            }
             (_, field) => (field, or, None),
         };
         MeasurePlan {
@@ -217,7 +220,7 @@ impl MeasurePlan {
             item,
             scaling: Scaling::new(config.unit),
             since: config.since.as_ref().map(|since| (fields.slot(&since.path), TimeReader::new(&since.format))),
-            refuses_negative: rules.takes_sign && !config.signed,
+            refuses_negative: (rules.takes_sign && !config.signed) || config.weight.is_some(),
             filter: Filter::new(&config.filter, &mut |path| fields.slot(path)),
         }
     }
@@ -310,6 +313,7 @@ impl Canonical {
                 let bounds: Vec<_> = bounds.iter().map(|&bound| number(bound)).collect();
                 self.add("bounds", bounds.iter().map(String::as_str));
             }
+            MeasureKind::Top(ranking) => self.add("top", [ranking.k.to_string().as_str()]),
             MeasureKind::Distinct(precision) => self.add("registers", [precision.registers().to_string().as_str()]),
             _ => {}
         }
@@ -318,6 +322,7 @@ impl Canonical {
             let (numerator, denominator) = measure.unit.factor();
             self.add("unit", [measure.unit.base_name(), &numerator.to_string(), &denominator.to_string()]);
             measure.or.iter().for_each(|path| self.place("or", &[], path));
+            measure.weight.iter().for_each(|path| self.place("sum of", &[], path));
             if let Some(since) = &measure.since {
                 self.place("since", &[since.format.name()], &since.path);
                 self.add_if("zone", since.format.zone());

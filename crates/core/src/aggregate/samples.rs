@@ -10,7 +10,7 @@ use crate::config::{
     Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, OnLimit, Publish, Scalar, Source,
     SourceDeadLetters, Start, Test, Timestamp, TopicSelector, Unit, Window,
 };
-use crate::measure::Precision;
+use crate::measure::{Precision, Ranking};
 
 /// Wall time of every freeze that does not matter.
 pub const NOW: i64 = 1_763_657_472_123;
@@ -47,6 +47,8 @@ pub fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<C
         field: field.map(path),
         or: vec![],
         since: None,
+        weight: None,
+        label: "item".into(),
         unit: Unit::Milliseconds,
         signed: true,
         filter,
@@ -58,6 +60,10 @@ pub fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<C
 /// With so few registers that events of a test fill them.
 pub fn distinct() -> MeasureKind {
     Precision::with_error(0.13).map(MeasureKind::Distinct).unwrap()
+}
+
+pub fn top(sums: bool) -> MeasureKind {
+    MeasureKind::Top(Ranking { k: 3, sums })
 }
 
 /// Every kind of measure.
@@ -76,6 +82,8 @@ pub fn measures() -> Vec<Measure> {
         measure("closing", MeasureKind::Last, Some("ms"), failed()),
         measure("seen", MeasureKind::LastSeen, None, vec![]),
         measure("different", distinct(), Some("ms"), vec![]),
+        Measure { weight: Some(path("weight")), ..measure("heaviest", top(true), Some("name"), vec![]) },
+        measure("frequent", top(false), Some("ms"), failed()),
     ]
 }
 
@@ -146,6 +154,8 @@ pub fn fold(task: &mut TaskState, sent: &Sent) {
             "name" => Value::Str(&label),
             "ms" => Value::Float(sent.ms),
             "ok" => Value::Bool(sent.ok),
+            // Of what `top` sums nothing is negative, and its sums stay exact.
+            "weight" => Value::Int(sent.ms.abs().min(1e9) as i64),
             other => panic!("no field {other}"),
         })
         .collect();

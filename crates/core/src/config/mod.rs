@@ -16,6 +16,7 @@ mod letters;
 mod librdkafka;
 mod lock;
 mod making;
+mod measures;
 mod names;
 mod own_topics;
 mod parser;

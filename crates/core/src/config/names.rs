@@ -55,7 +55,7 @@ impl Form {
     fn total_type(self) -> FamilyType {
         match self {
             Form::Sum => FamilyType::Counter,
-            Form::Gauge(_) | Form::Estimate => FamilyType::Gauge,
+            Form::Gauge(_) | Form::Estimate | Form::Ranking => FamilyType::Gauge,
             Form::Summary => FamilyType::Summary,
             Form::Exponential | Form::Explicit => FamilyType::Histogram,
         }
@@ -68,6 +68,7 @@ impl Measure {
         match self.kind.rules().takes {
             Takes::Number => self.unit.base_name(),
             Takes::Time => "timestamp_seconds",
+            Takes::Item if self.weight.is_some() => self.unit.base_name(),
             Takes::Nothing | Takes::Item => "",
         }
     }
@@ -107,6 +108,11 @@ impl Aggregate {
             None => format!("{} since the state began.", self.describe(measure, measure.kind.word())),
         };
         Family { name, kind, unit: family_unit(measure), help }
+    }
+
+    /// Every family that carries this measure since the state began: most have one, some have none.
+    pub fn total_families(&self, measure: &Measure) -> Vec<(Stat, Family)> {
+        measure.kind.rules().totals.iter().map(|&stat| (stat, self.total_family(measure))).collect()
     }
 
     /// The gauges that show this measure in the last closed window: `http_window_requests`,
@@ -156,7 +162,7 @@ impl Aggregate {
 
     /// Every family of this aggregate, totals first; no window families if it has no windows.
     pub fn families(&self) -> Vec<Family> {
-        let totals = self.measures.iter().map(|measure| self.total_family(measure));
+        let totals = self.measures.iter().flat_map(|measure| self.total_families(measure)).map(|(_, family)| family);
         if self.windows.is_empty() {
             return totals.collect();
         }
@@ -172,6 +178,14 @@ impl Aggregate {
                 let exact = precision.most_hashes();
                 format!(
                     "different values of {path} in {} events (exact up to {exact}, then with a standard error of {error} %)",
+                    self.name
+                )
+            }
+            (MeasureKind::Top(ranking), Some(path)) => {
+                let by = measure.weight.as_ref().map_or("events".to_owned(), |weight| weight.to_string());
+                let (k, kept) = (ranking.k, ranking.kept() + 1);
+                format!(
+                    "{by} of the top {k} of {path} in {} events (each at least this, and at most 1/{kept} of all more)",
                     self.name
                 )
             }
@@ -220,6 +234,8 @@ mod tests {
             field,
             or: vec![],
             since: None,
+            weight: None,
+            label: "item".into(),
             unit,
             signed: false,
             filter: vec![],
@@ -309,6 +325,17 @@ mod tests {
             (seen.unit, seen.help.as_str()),
             ("seconds", "Time of the latest of http events since the state began.")
         );
+    }
+
+    #[test]
+    fn items_are_shown_of_windows_only() {
+        let pages = measure("pages", MeasureKind::of("top").unwrap(), Unit::None);
+        assert_eq!(http(vec![]).total_families(&pages), []);
+        let windows = http(vec![]).window_families(&pages);
+        let names: Vec<_> = windows.iter().map(|(_, family)| (family.name.as_str(), family.help.as_str())).collect();
+        let help = "Events of the top 10 of f in http events (each at least this, and at most 1/81 of all more), in the last closed \
+                    window.";
+        assert_eq!(names, [("http_window_pages", help)]);
     }
 
     #[test]

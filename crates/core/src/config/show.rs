@@ -251,6 +251,10 @@ fn measure(out: &mut Yaml, measure: &Measure) {
         MeasureKind::Distinct(precision) if *precision != Precision::default() => {
             parts.push(format!("error: {}", precision.error()));
         }
+        MeasureKind::Top(ranking) => {
+            parts.push(format!("k: {}, label: {}", ranking.k, text(&measure.label)));
+            parts.extend(measure.weight.iter().map(|path| format!("by: {{ sum: {} }}", text(&path.to_string()))));
+        }
         _ => {}
     }
     let parts = if parts.is_empty() { "{}".into() } else { format!("{{ {} }}", parts.join(", ")) };

@@ -1,6 +1,5 @@
 //! The checked configuration. Whoever holds one of these need not check it again.
 
-pub use crate::measure::MeasureKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,6 +19,7 @@ pub use super::conditions::{Condition, Scalar, Test};
 pub use super::format::{Each, Format, FormatKind, Parse};
 pub use super::letters::{LetterPayload, SourceDeadLetters};
 pub use super::making::{LabelMaking, Template};
+pub use super::measures::{Measure, MeasureKind, Since, Unit};
 pub use super::path::{BadPath, FieldPath, RecordField, Step};
 pub use super::registry::{Credentials, SchemaRegistry};
 pub use super::times::Timestamp;
@@ -259,85 +259,6 @@ impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&format_duration(self.size))?;
         if self.is_tumbling() { Ok(()) } else { write!(f, "/{}", format_duration(self.hop)) }
-    }
-}
-
-/// One mergeable statistic.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Measure {
-    pub name: String,
-    pub kind: MeasureKind,
-    /// The field that is measured; `None` only for counts.
-    pub field: Option<FieldPath>,
-    /// Fields to look at, in this order, where that one has no value.
-    pub or: Vec<FieldPath>,
-    /// What is measured is the time from here to the field.
-    pub since: Option<Since>,
-    /// Unit of the field's values.
-    pub unit: Unit,
-    /// Negative values are measured too.
-    pub signed: bool,
-    /// Only events for which all of these hold are measured.
-    pub filter: Vec<Condition>,
-    /// A metric name the user chose, instead of `<aggregate>_<measure>…`.
-    pub metric: Option<String>,
-    pub help: Option<String>,
-}
-
-/// Where a measured stretch of time begins, and how both its ends are written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Since {
-    pub path: FieldPath,
-    pub format: TimeFormat,
-}
-
-/// Unit of a measured field. What is exposed is the base unit: seconds, bytes, ratio.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Unit {
-    /// Nothing is said of it.
-    #[default]
-    #[serde(skip)]
-    None,
-    #[serde(rename = "ns")]
-    Nanoseconds,
-    #[serde(rename = "us")]
-    Microseconds,
-    #[serde(rename = "ms")]
-    Milliseconds,
-    #[serde(rename = "s", alias = "seconds")]
-    Seconds,
-    #[serde(rename = "bytes", alias = "B")]
-    Bytes,
-    #[serde(rename = "kB")]
-    Kilobytes,
-    #[serde(rename = "MB")]
-    Megabytes,
-    #[serde(rename = "percent")]
-    Percent,
-}
-
-impl Unit {
-    /// Base units per unit, as a fraction `numerator / denominator`.
-    pub fn factor(self) -> (i64, i64) {
-        match self {
-            Unit::None | Unit::Seconds | Unit::Bytes => (1, 1),
-            Unit::Nanoseconds => (1, 1_000_000_000),
-            Unit::Microseconds => (1, 1_000_000),
-            Unit::Milliseconds => (1, 1_000),
-            Unit::Kilobytes => (1_000, 1),
-            Unit::Megabytes => (1_000_000, 1),
-            Unit::Percent => (1, 100),
-        }
-    }
-
-    /// The base unit as it stands in a metric's name; empty if there is none.
-    pub fn base_name(self) -> &'static str {
-        match self {
-            Unit::None => "",
-            Unit::Nanoseconds | Unit::Microseconds | Unit::Milliseconds | Unit::Seconds => "seconds",
-            Unit::Bytes | Unit::Kilobytes | Unit::Megabytes => "bytes",
-            Unit::Percent => "ratio",
-        }
     }
 }
 

@@ -21,6 +21,7 @@ impl Statistic for Average {
         form: Form::Summary,
         shows: &[Known::Count, Known::Sum, Known::Avg],
         own: Known::Avg,
+        totals: &[Stat::Own],
         window: &[Stat::Known(Known::Avg)],
     };
 

@@ -21,6 +21,7 @@ impl Statistic for Buckets {
         form: Form::Explicit,
         shows: &[Known::Count, Known::Sum, Known::Avg],
         own: Known::Count,
+        totals: &[Stat::Own],
         window: &[
             Stat::Quantile(QUANTILES[0]),
             Stat::Quantile(QUANTILES[1]),

@@ -16,6 +16,7 @@ impl Statistic for Count {
         form: Form::Sum,
         shows: &[Known::Count],
         own: Known::Count,
+        totals: &[Stat::Own],
         window: &[Stat::Own],
     };
 

@@ -175,6 +175,7 @@ impl Statistic for Distinct {
         form: Form::Estimate,
         shows: &[Known::Value],
         own: Known::Value,
+        totals: &[Stat::Own],
         window: &[Stat::Own],
     };
 

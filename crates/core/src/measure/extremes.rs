@@ -26,6 +26,7 @@ impl Statistic for Min {
         form: Form::Gauge(Some("min")),
         shows: &[Known::Min],
         own: Known::Min,
+        totals: &[Stat::Own],
         window: &[Stat::Known(Known::Min)],
     };
 
@@ -68,6 +69,7 @@ impl Statistic for Max {
         form: Form::Gauge(Some("max")),
         shows: &[Known::Max],
         own: Known::Max,
+        totals: &[Stat::Own],
         window: &[Stat::Known(Known::Max)],
         ..Min::RULES
     };

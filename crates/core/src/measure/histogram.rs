@@ -16,6 +16,7 @@ impl Statistic for Histogram {
         form: Form::Exponential,
         shows: &[Known::Count, Known::Sum, Known::Avg, Known::Min, Known::Max],
         own: Known::Count,
+        totals: &[Stat::Own],
         window: &[
             Stat::Quantile(QUANTILES[0]),
             Stat::Quantile(QUANTILES[1]),

@@ -13,11 +13,13 @@ mod exponential;
 mod extremes;
 mod histogram;
 mod number;
+mod ranking;
 mod rules;
 mod shown;
 mod statistic;
 mod sum;
 mod timed;
+mod top;
 
 pub use average::Average;
 pub use buckets::Buckets;
@@ -25,9 +27,10 @@ pub use count::Count;
 pub use distinct::{Distinct, Precision};
 pub use exponential::{Dense, Histogram, MAX_SCALE};
 pub use extremes::{Max, Min};
-pub use number::{Nanos, Sample, nanos_to_f64};
+pub use number::{Exact, Nanos, Sample, nanos_to_f64};
+pub use ranking::{Ranked, Ranking, Top};
 pub use rules::{Form, QUANTILES, Rules, Stat, Takes};
-pub use shown::{Distribution, Exact, Known, Stats, Total};
+pub use shown::{Distribution, Known, Stats, Total};
 pub use statistic::{Occurrence, Statistic};
 pub use sum::Sum;
 pub use timed::{First, Last, LastSeen};
@@ -164,6 +167,7 @@ kinds! {
     Last => Last in Box,
     LastSeen => LastSeen,
     Distinct(precision: Precision) => Distinct in Box,
+    Top(ranking: Ranking) => Top in Box,
 }
 
 impl MeasureKind {
@@ -242,6 +246,7 @@ mod tests {
                     rules.form
                 }
                 Total::Summary => Form::Summary,
+                Total::Ranking(_) => Form::Ranking,
                 Total::Distribution(Distribution::Exponential(_)) => Form::Exponential,
                 Total::Distribution(Distribution::Explicit(_)) => Form::Explicit,
             };

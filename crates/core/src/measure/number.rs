@@ -51,6 +51,23 @@ impl Nanos {
     }
 }
 
+/// A number without a rounding error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exact {
+    Int(u64),
+    /// Billionths of the exposed unit.
+    Nanos(i128),
+}
+
+impl Exact {
+    pub fn to_f64(self) -> f64 {
+        match self {
+            Exact::Int(number) => number as f64,
+            Exact::Nanos(nanos) => nanos_to_f64(nanos),
+        }
+    }
+}
+
 /// A sum of billionths in the exposed unit, rounded.
 pub fn nanos_to_f64(nanos: i128) -> f64 {
     const NANOS: i128 = 1_000_000_000;

@@ -16,6 +16,8 @@ pub struct Rules {
     pub shows: &'static [Known],
     /// Of these the one that it is first of all.
     pub own: Known,
+    /// What is shown of it since the state began.
+    pub totals: &'static [Stat],
     /// What gauges of closed windows show of it.
     pub window: &'static [Stat],
 }
@@ -54,6 +56,8 @@ pub enum Form {
     Exponential,
     /// Buckets with bounds of the config.
     Explicit,
+    /// Items with a number each.
+    Ranking,
 }
 
 impl Form {

@@ -1,7 +1,8 @@
 //! What a state shows, in the agent and over its API.
 
 use super::exponential::Histogram;
-use super::number::nanos_to_f64;
+use super::number::{Exact, nanos_to_f64};
+use super::ranking::Top;
 use streamgauge_proto::v1 as pb;
 
 /// What is known of all values, in the exposed unit; `None`: nothing, or there is no value yet.
@@ -108,14 +109,7 @@ pub enum Total<'a> {
     /// Of the sum and the count of its statistics.
     Summary,
     Distribution(Distribution<'a>),
-}
-
-/// A number without a rounding error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exact {
-    Int(u64),
-    /// Billionths of the exposed unit.
-    Nanos(i128),
+    Ranking(&'a Top),
 }
 
 /// How values are spread.

@@ -17,6 +17,7 @@ impl Statistic for Sum {
         form: Form::Sum,
         shows: &[Known::Sum],
         own: Known::Sum,
+        totals: &[Stat::Own],
         window: &[Stat::Own],
     };
 

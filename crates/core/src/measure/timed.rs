@@ -67,6 +67,7 @@ impl Statistic for First {
         form: Form::Gauge(None),
         shows: &[Known::Value],
         own: Known::Value,
+        totals: &[Stat::Own],
         window: &[Stat::Own],
     };
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::aggregate::samples::*;
 use crate::aggregate::{Cell, MeasureState, Pane, TaskState, WindowGrid, WindowSpan, labels, merge_window};
-use crate::measure::Count;
+use crate::measure::{Count, Total};
 
 /// What a recount can say about a window without any of the code under test.
 #[derive(Debug, Default, PartialEq)]
@@ -68,11 +68,10 @@ fn read(task: &TaskState, label: &str, span: WindowSpan) -> Option<Cell> {
 fn compare(cell: &Cell, expected: &Recount) {
     let values: Vec<f64> = expected.values.iter().map(|&bits| f64::from_bits(bits)).collect();
     let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let [events, failures, time, fastest, slowest, mean, duration, coarse, opening, closing, seen, different] =
-        &cell.measures[..]
-    else {
-        panic!("twelve measures")
+    let [events, failures, time, fastest, slowest, mean, duration, coarse, rest @ ..] = &cell.measures[..] else {
+        panic!("many measures")
     };
+    let [opening, closing, seen, different, heaviest, frequent] = rest else { panic!("as many") };
     assert_eq!(cell.last_seen, expected.last_seen);
     assert_eq!(*events, MeasureState::Count(Count(expected.events)));
     assert_eq!(*failures, MeasureState::Count(Count(expected.failures)));
@@ -91,6 +90,14 @@ fn compare(cell: &Cell, expected: &Recount) {
     assert_eq!(opening.own(), all.first().map(|(_, value)| *value));
     assert_eq!(closing.own(), failures.last().map(|(_, value)| *value));
     assert_eq!(seen.own(), all.last().map(|(at, _)| *at as f64 / 1_000.0));
+    let Total::Ranking(top) = heaviest.total() else { panic!("a ranking") };
+    let heavy: u64 = expected.values.iter().map(|&bits| (f64::from_bits(bits) * 1000.0).round().abs() as u64).sum();
+    let (ranked, error) = top.ranked();
+    assert_eq!((ranked.len(), ranked[0].weight.to_f64(), error.to_f64()), (1, heavy as f64 / 1000.0, 0.0));
+    let Total::Ranking(top) = frequent.total() else { panic!("a ranking") };
+    let counted = |(_, bits): &(i64, u64)| failures.iter().filter(|(_, value)| value.to_bits() == *bits).count();
+    let most = expected.dated_failures.iter().map(counted).max().unwrap_or_default();
+    assert_eq!(top.ranked().0.first().map_or(0.0, |ranked| ranked.weight.to_f64()), most as f64);
     let items = expected.values.iter().collect::<std::collections::BTreeSet<_>>().len() as f64;
     let estimate = different.own().unwrap();
     // Four are exact; beyond that six times the standard error.

@@ -11,10 +11,7 @@ use super::super::raw::{RawAggregate, RawBackfill, RawLabel};
 use super::super::types::{Aggregate, LabelField, Source, Window};
 use super::super::units::{format_duration, parse_duration};
 use super::{Checker, DAY, HOUR, MILLISECOND, MINUTE, SECOND, condition, label, measure};
-
-/// Labels that the metrics or Prometheus itself put on.
-const RESERVED_LABELS: [&str; 9] =
-    ["le", "quantile", "window", "hop", "topic", "partition", "job", "instance", "otel_metric_overflow"];
+use crate::measure::Form;
 
 /// More panes than this per key deserve a warning: every one of them is an entry of the state.
 const MANY_PANES: u128 = 20_000;
@@ -32,6 +29,7 @@ pub fn aggregates(
     let aggregates: Vec<Aggregate> =
         raw.value.0.iter().map(|(name, raw)| one(check, name, raw, sources, default_limit)).collect();
     names_are_unique(check, &raw.value, &aggregates);
+    raw.value.0.iter().zip(&aggregates).for_each(|((_, raw), aggregate)| items_have_labels(check, raw, aggregate));
     for source in sources.iter().filter(|source| aggregates.iter().all(|aggregate| aggregate.source != source.name)) {
         check.warn(format!("source `{}` is used by no aggregate: its topics are not read", source.name));
     }
@@ -85,15 +83,27 @@ fn one(
 fn labels(check: &mut Checker, raw: &Map<At<RawLabel>>) -> Vec<LabelField> {
     let mut labels = Vec::new();
     for (label, raw) in &raw.0 {
-        if RESERVED_LABELS.contains(&label.value.as_str()) || label.value.starts_with("__") {
-            let help = format!("choose another name, such as `event_{}`", label.value.trim_start_matches('_'));
-            check.error(label.place, format!("the label `{}` is reserved", label.value), help);
-        } else {
-            check.identifier(label.place, &label.value, "a label");
-        }
+        label::name(check, label);
         labels.push(label::label(check, label, raw));
     }
     labels
+}
+
+/// Series of items have the aggregate's labels and one more; and only closed windows have them.
+fn items_have_labels(check: &mut Checker, raw: &RawAggregate, aggregate: &Aggregate) {
+    let places = raw.measures.value.0.iter().map(|(name, _)| name.place);
+    let rankings = aggregate.measures.iter().zip(places).filter(|(m, _)| m.kind.rules().form == Form::Ranking);
+    for (measure, place) in rankings {
+        let (name, label) = (&measure.name, &measure.label);
+        if aggregate.by.iter().any(|by| by.label == *label) {
+            let help = format!("choose another label for the items: `label: {name}_{label}`");
+            check.error(place, format!("`{name}` has its items in the label `{label}`, which `by` has, too"), help);
+        }
+        if aggregate.windows.is_empty() {
+            let shown = "metrics show the items of closed windows, and the aggregate has no windows";
+            check.warn(format!("`{}.{name}` is in queries only: {shown}", aggregate.name));
+        }
+    }
 }
 
 /// The prefix that the user chose, and the aggregate's name.
@@ -217,7 +227,8 @@ fn names_are_unique(check: &mut Checker, raw: &Map<RawAggregate>, aggregates: &[
     for ((name, raw), aggregate) in raw.0.iter().zip(aggregates) {
         let places = raw.measures.value.0.iter().map(|(name, _)| name.place);
         for (measure, place) in aggregate.measures.iter().zip(places) {
-            let mut families = vec![aggregate.total_family(measure)];
+            let mut families: Vec<_> =
+                aggregate.total_families(measure).into_iter().map(|(_, family)| family).collect();
             if !aggregate.windows.is_empty() {
                 families.extend(aggregate.window_families(measure).into_iter().map(|(_, family)| family));
             }

@@ -8,6 +8,20 @@ use super::Checker;
 /// More names, routes or fields than this are a table, not a label.
 const MOST: usize = 1_000;
 
+/// Labels that the metrics or Prometheus itself put on.
+const RESERVED_LABELS: [&str; 9] =
+    ["le", "quantile", "window", "hop", "topic", "partition", "job", "instance", "otel_metric_overflow"];
+
+/// An error unless series can have a label of that name.
+pub fn name(check: &mut Checker, label: &At<String>) {
+    if RESERVED_LABELS.contains(&label.value.as_str()) || label.value.starts_with("__") {
+        let help = format!("choose another name, such as `event_{}`", label.value.trim_start_matches('_'));
+        check.error(label.place, format!("the label `{}` is reserved", label.value), help);
+    } else {
+        check.identifier(label.place, &label.value, "a label");
+    }
+}
+
 /// One label; its name has been checked.
 pub fn label(check: &mut Checker, name: &At<String>, raw: &At<RawLabel>) -> LabelField {
     let Label { field, default, required, .. } = &raw.value.0;

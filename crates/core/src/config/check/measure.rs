@@ -2,11 +2,11 @@
 
 use super::super::at::{At, Map, Place};
 use super::super::error::Problem;
-use super::super::raw::{Body, Measured, RawMeasure};
+use super::super::raw::{Body, Measured, RawMeasure, RawRankedBy};
 use super::super::types::{FieldPath, Measure, MeasureKind, Since, TimeFormat, Unit};
 use super::Checker;
 use super::condition::conditions;
-use crate::measure::{Precision, Takes};
+use crate::measure::{Precision, Ranking, Takes};
 
 const MOST_BOUNDS: usize = 200;
 
@@ -32,7 +32,9 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
     let mut filter = Vec::new();
     inner.into_iter().for_each(|measured| conditions(check, &measured.filter, &mut filter));
     conditions(check, &body.filter, &mut filter);
-    if let (Some(unit), true) = (&body.unit, kind.rules().takes != Takes::Number) {
+    let weight = inner.and_then(|measured| weight(check, measured));
+    let has_number = kind.rules().takes == Takes::Number || weight.is_some() || inner.is_none();
+    if let (Some(unit), false) = (&body.unit, has_number) {
         check.error(unit.place, format!("a `{}` has no unit", kind.word()), "remove `unit`");
     }
     if let Some(own) = &body.name {
@@ -45,6 +47,8 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
         field: fields.next(),
         or: fields.collect(),
         since: inner.and_then(|measured| since(check, measured)),
+        weight,
+        label: label(check, inner),
         unit: unit_of(check, body, inner),
         filter,
         metric: body.name.as_ref().map(|own| own.value.clone()),
@@ -90,7 +94,7 @@ fn parts<'a>(
 /// What the config gives the kind besides fields.
 fn given(check: &mut Checker, kind: &mut MeasureKind, place: Place, measured: &Measured) {
     let word = kind.word();
-    let (mut takes_bounds, mut takes_error) = (false, false);
+    let (mut takes_bounds, mut takes_error, mut takes_rank) = (false, false, false);
     match kind {
         MeasureKind::Buckets(given) => {
             takes_bounds = true;
@@ -99,6 +103,10 @@ fn given(check: &mut Checker, kind: &mut MeasureKind, place: Place, measured: &M
         MeasureKind::Distinct(precision) => {
             takes_error = true;
             *precision = estimated(check, measured);
+        }
+        MeasureKind::Top(ranking) => {
+            takes_rank = true;
+            *ranking = ranked(check, measured);
         }
         _ => {}
     }
@@ -109,6 +117,33 @@ fn given(check: &mut Checker, kind: &mut MeasureKind, place: Place, measured: &M
     if let (Some(error), false) = (&measured.error, takes_error) {
         check.error(error.place, format!("`error` does not fit a `{word}`"), "it is for `distinct`: remove it");
     }
+    let places = [measured.k.as_ref().map(|k| k.place), measured.by.as_ref().map(|by| by.place)];
+    let places = places.into_iter().chain([measured.label.as_ref().map(|label| label.place)]).flatten();
+    for place in places.filter(|_| !takes_rank) {
+        check.error(place, format!("`k`, `by` and `label` do not fit a `{word}`"), "they are for `top`: remove them");
+    }
+}
+
+fn ranked(check: &mut Checker, measured: &Measured) -> Ranking {
+    let k = measured.k.as_ref().map_or(Ranking::default().k, |k| k.value);
+    if let Some(at) = measured.k.as_ref().filter(|_| !(1..=Ranking::MOST).contains(&k)) {
+        check.error(at.place, format!("`k: {k}` does not fit"), format!("show 1 to {} items", Ranking::MOST));
+        return Ranking::default();
+    }
+    let sums = matches!(measured.by, Some(At { value: RawRankedBy::Sum(_), .. }));
+    Ranking { k, sums }
+}
+
+/// What items are ranked by the sum of.
+fn weight(check: &mut Checker, measured: &Measured) -> Option<FieldPath> {
+    let Some(At { value: RawRankedBy::Sum(field), .. }) = &measured.by else { return None };
+    Some(check.field_path(field.place, &field.value))
+}
+
+fn label(check: &mut Checker, measured: Option<&Measured>) -> String {
+    let Some(label) = measured.and_then(|measured| measured.label.as_ref()) else { return "item".to_owned() };
+    super::label::name(check, label);
+    label.value.clone()
 }
 
 fn estimated(check: &mut Checker, measured: &Measured) -> Precision {

@@ -17,8 +17,8 @@ use super::label::RawFields;
 #[derive(Debug)]
 pub struct RawMeasure(pub Body);
 
-/// One statistic: exactly one of `count`, `sum`, `min`, `max`, `avg`, `histogram`, `buckets`, `first`, `last`, `last_seen` and
-/// `distinct`.
+/// One statistic: exactly one of `count`, `sum`, `min`, `max`, `avg`, `histogram`, `buckets`, `first`, `last`, `last_seen`,
+/// `distinct` and `top`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Measure")]
@@ -46,6 +46,8 @@ pub struct Body {
     /// How many different values a field had, such as users: `{ distinct: user_id }`. Exact while they are few, an estimate
     /// beyond that.
     pub distinct: Option<At<Measured>>,
+    /// Which values a field had most often: `{ top: { of: element_id, k: 20 } }`, or most of something: `by: { sum: bytes }`.
+    pub top: Option<At<Measured>>,
     /// Unit of the field. Metrics are in the base unit (seconds, bytes, ratio), and their names say so. Default: none.
     pub unit: Option<At<Unit>>,
     /// `true`: negative values are measured too. A sum of them goes up and down, so that its metric is a gauge. Without it a
@@ -63,7 +65,7 @@ pub struct Body {
 impl Body {
     /// The statistics that it asks for, by their words.
     pub fn statistics(&self) -> Vec<(&'static str, &At<Measured>)> {
-        let Body { count, sum, min, max, avg, histogram, buckets, first, last, last_seen, distinct, .. } = self;
+        let Body { count, sum, min, max, avg, histogram, buckets, first, last, last_seen, distinct, top, .. } = self;
         let all = [
             ("count", count),
             ("sum", sum),
@@ -76,6 +78,7 @@ impl Body {
             ("last", last),
             ("last_seen", last_seen),
             ("distinct", distinct),
+            ("top", top),
         ];
         all.into_iter().filter_map(|(word, measured)| Some((word, measured.as_ref()?))).collect()
     }
@@ -92,6 +95,9 @@ pub struct Measured {
     pub format: Option<At<String>>,
     pub zone: Option<At<String>>,
     pub error: Option<At<f64>>,
+    pub k: Option<At<u32>>,
+    pub by: Option<At<RawRankedBy>>,
+    pub label: Option<At<String>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -118,6 +124,69 @@ struct LongMeasured {
     /// Standard error of the estimate, as a fraction: 0.004 to 0.13. A smaller one takes more memory. Only for `distinct`.
     /// Default: 0.016.
     error: Option<At<f64>>,
+    /// So many items are shown, at most 100. Only for `top`. Default: 10.
+    k: Option<At<u32>>,
+    /// `count`, or `{ sum: FIELD }`. Only for `top`. Default: `count`.
+    by: Option<At<RawRankedBy>>,
+    /// The label that the series of closed windows have the item in. Only for `top`. Default: `item`.
+    label: Option<At<String>>,
+}
+
+/// What items are ranked by.
+#[derive(Debug)]
+pub enum RawRankedBy {
+    Count,
+    Sum(At<String>),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RankedBySum")]
+struct RankedBySum {
+    /// Path of the field that is summed.
+    sum: At<String>,
+}
+
+impl<'de> Deserialize<'de> for RawRankedBy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RankedByVisitor;
+
+        impl<'de> Visitor<'de> for RankedByVisitor {
+            type Value = RawRankedBy;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("`count` or `{ sum: FIELD }`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawRankedBy, E> {
+                if text == "count" {
+                    Ok(RawRankedBy::Count)
+                } else {
+                    Err(E::invalid_value(Unexpected::Str(text), &self))
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawRankedBy, A::Error> {
+                RankedBySum::deserialize(MapAccessDeserializer::new(map)).map(|by| RawRankedBy::Sum(by.sum))
+            }
+        }
+
+        deserializer.deserialize_any(RankedByVisitor)
+    }
+}
+
+impl JsonSchema for RawRankedBy {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "RankedBy".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "const": "count" }, generator.subschema_for::<RankedBySum>()] })
+    }
 }
 
 impl<'de> Deserialize<'de> for RawMeasure {
@@ -187,12 +256,13 @@ impl<'de> Deserialize<'de> for Measured {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Measured, A::Error> {
-                let LongMeasured { field, of, filter, bounds, from, to, format, zone, error } =
+                let LongMeasured { field, of, filter, bounds, from, to, format, zone, error, k, by, label } =
                     LongMeasured::deserialize(MapAccessDeserializer::new(map))?;
                 if field.is_some() && of.is_some() {
                     return Err(A::Error::custom("`field` and `of` say the same: keep one of them"));
                 }
-                Ok(Measured { field: field.or(of), filter, bounds, from, to, format, zone, error })
+                let field = field.or(of);
+                Ok(Measured { field, filter, bounds, from, to, format, zone, error, k, by, label })
             }
         }
 

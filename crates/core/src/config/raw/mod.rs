@@ -21,7 +21,7 @@ pub use format::{Options, RawFormat, RawFormats};
 pub use ingest::{RawDurability, RawIngest};
 pub use label::{Label, RawLabel, RawTemplate};
 pub use lock::{RawClientCertificates, RawIdentities, RawIdentity, RawPeer, RawTls};
-pub use measure::{Body, Measured, RawMeasure};
+pub use measure::{Body, Measured, RawMeasure, RawRankedBy};
 pub use otlp::{RawCompression, RawOtlp};
 pub use registry::RawSchemaRegistry;
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};
