@@ -2,6 +2,7 @@
 
 use super::published::CellId;
 use super::recount::{Check, Scope};
+use crate::config::{MeasureKind, OnLimit};
 use std::collections::BTreeSet;
 use streamgauge_proto::v1 as pb;
 
@@ -108,7 +109,11 @@ fn compare_cell(check: &Check, id: &CellId, differences: &mut Vec<Difference>) {
         });
         return;
     };
-    for (measure, tally) in check.aggregate.measures.iter().zip(recounted) {
+    // Where a key begins anew, or its beginning was not read, it is not known what had been usual for it.
+    let begins_anew = check.aggregate.key_ttl.is_some() || check.aggregate.on_limit == OnLimit::ReplaceIdle;
+    let judged = check.keys_known && !begins_anew;
+    let measures = check.aggregate.measures.iter().zip(recounted);
+    for (measure, tally) in measures.filter(|(m, _)| judged || !matches!(m.kind, MeasureKind::Anomaly(_))) {
         let absent = pb::MeasureValue::default();
         let value = published.get(&measure.name).unwrap_or(&absent);
         for (what, published, recounted) in tally.differing(measure, value) {

@@ -156,6 +156,11 @@ impl Event {
 
     /// What a measure measures of it: `Ok(None)` if its filter does not hold.
     pub fn measured(&self, measure: &Measure, most_bytes: usize) -> Result<Option<Measured>, Unusable> {
+        if let Some(of) = &measure.ratio {
+            let (part, whole) = (self.passes(&of.filter), self.passes(&measure.filter));
+            let measured = Measured { value: f64::from(u8::from(part)), uncounted: !whole, ..Measured::default() };
+            return Ok((part || whole).then_some(measured));
+        }
         if !self.passes(&measure.filter) {
             return Ok(None);
         }
@@ -167,7 +172,7 @@ impl Event {
             // What is shown is cut as labels are; what is only counted is not.
             let item = if measure.kind.rules().form == Form::Ranking { cut(item, most_bytes) } else { item };
             let value = measure.weight.as_ref().map_or(Ok(0.0), |weight| self.number(measure, weight))?;
-            return Ok(Some(Measured { value, item }));
+            return Ok(Some(Measured { value, item, ..Measured::default() }));
         }
         self.number(measure, path).map(|value| Some(Measured { value, ..Measured::default() }))
     }
@@ -302,6 +307,8 @@ pub struct Measured {
     pub value: f64,
     /// What is told apart, if anything is.
     pub item: String,
+    /// It is of a ratio's part, and not of the whole.
+    pub uncounted: bool,
 }
 
 /// A field has no value that can be measured: it is missing, no number, too large, or negative where that is refused.

@@ -23,6 +23,7 @@ mod tally;
 mod texts;
 mod time;
 mod tree;
+mod usual;
 
 #[cfg(test)]
 mod tests;

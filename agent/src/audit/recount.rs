@@ -4,7 +4,8 @@ use super::event::{Envelope, Event, Measured};
 use super::published::{CellId, Published, around};
 use super::registered::SchemaTexts;
 use super::tally::Tally;
-use crate::config::{Aggregate, Config, LabelField, Limits, OnLimit, Source, Window};
+use super::usual::Usual;
+use crate::config::{Aggregate, Config, LabelField, Limits, Measure, MeasureKind, OnLimit, Source, Window};
 use crate::kafka::TopicPartition;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -119,7 +120,15 @@ impl Check {
         let (aggregate, published) = (&self.aggregate, &self.published);
         let tallies = self.cells.entry(id.clone()).or_insert_with(|| {
             let bounds = |name: &str| bounds(published.cells.get(&id).and_then(|values| values.get(name)));
-            aggregate.measures.iter().map(|measure| Tally::new(bounds(&measure.name))).collect()
+            let tally = |measure: &Measure| {
+                let target = if let MeasureKind::Apdex(target) = measure.kind {
+                    vec![target.0, 4.0 * target.0]
+                } else {
+                    Vec::new()
+                };
+                Tally::new([bounds(&measure.name), target].concat())
+            };
+            aggregate.measures.iter().map(tally).collect()
         });
         for (tally, value) in tallies.iter_mut().zip(values) {
             if let Some(value) = value {
@@ -156,6 +165,8 @@ struct Partition {
     stream_time: Option<i64>,
     /// Keys seen, by aggregate: beyond the limit, new ones count as overflow.
     keys: BTreeMap<String, BTreeSet<Vec<String>>>,
+    /// What is usual for which key.
+    usual: Usual,
 }
 
 impl<'a> Recount<'a> {
@@ -213,7 +224,7 @@ impl<'a> Recount<'a> {
     fn event(&mut self, envelope: &Envelope, offset: i64, event: &Event) {
         let id = TopicPartition::new(envelope.topic.as_str(), envelope.partition);
         let read = |aggregate: &&Aggregate| read(event, aggregate, self.limits.label_bytes);
-        let all: Vec<Option<Read>> = self.aggregates.iter().map(read).collect();
+        let mut all: Vec<Option<Read>> = self.aggregates.iter().map(read).collect();
         // One aggregate that cannot use it as it is makes it a strict source's dead letter, for all.
         if self.source.strict && self.aggregates.iter().any(|aggregate| !is_sound(event, aggregate, self.limits)) {
             return;
@@ -224,6 +235,11 @@ impl<'a> Recount<'a> {
         let keys = self.aggregates.iter().zip(&all);
         let keys: Vec<Option<CellId>> =
             keys.map(|(aggregate, read)| read.as_ref().map(|(labels, _)| state.key(aggregate, labels))).collect();
+        for ((aggregate, read), key) in self.aggregates.iter().zip(&mut all).zip(&keys) {
+            if let (Some((_, values)), Some(key)) = (read, key) {
+                state.usual.judge(aggregate, key, event.time, values);
+            }
+        }
         for check in &mut self.checks {
             let Some(at) = self.aggregates.iter().position(|a| a.name == check.aggregate.name) else { continue };
             if check.published.as_of.get(&id).is_none_or(|&end| offset >= end) {

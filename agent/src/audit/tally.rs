@@ -14,6 +14,9 @@ pub struct Tally {
     pub count: u64,
     /// Billionths of the exposed unit.
     pub nanos: i128,
+    /// Values above zero and below: verdicts, where these are the values.
+    pub above: u64,
+    pub below: u64,
     pub min: f64,
     pub max: f64,
     /// Bounds and how many values were at most that.
@@ -37,6 +40,8 @@ impl Tally {
         Tally {
             count: 0,
             nanos: 0,
+            above: 0,
+            below: 0,
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
             at_most,
@@ -49,7 +54,9 @@ impl Tally {
     /// Adds a value, whose event is of this time.
     pub fn add(&mut self, measured: &Measured, time: i64) {
         let value = measured.value;
-        self.count += 1;
+        self.count += u64::from(!measured.uncounted);
+        self.above += u64::from(value > 0.0);
+        self.below += u64::from(value < 0.0);
         self.nanos += (value * 1e9).round() as i128;
         self.min = self.min.min(value);
         self.max = self.max.max(value);
@@ -95,12 +102,15 @@ impl Tally {
             }
             Known::Min => (finite(self.min), published == finite(self.min)),
             Known::Max => (finite(self.max), published == finite(self.max)),
+            Known::Above => (Some(self.above as f64), value.above == Some(self.above)),
+            Known::Below => (Some(self.below as f64), value.below == Some(self.below)),
             Known::Value => {
                 let recounted = self.value(&measure.kind);
                 let off = published.zip(recounted).map(|(published, recounted)| (published - recounted).abs());
                 let error = value.value_relative_error.unwrap_or_default() * SIGMAS;
                 // Seconds since 1970 with their thousandths.
-                let rounding = if measure.kind == MeasureKind::LastSeen { 1e-6 } else { 0.0 };
+                let rounds = matches!(measure.kind, MeasureKind::LastSeen | MeasureKind::Apdex(_) | MeasureKind::Ratio);
+                let rounding = if rounds { 1e-6 } else { 0.0 };
                 let close = off.is_some_and(|off| off <= error * recounted.unwrap_or_default() + rounding);
                 (recounted, close || published == recounted)
             }
@@ -146,6 +156,13 @@ impl Tally {
             MeasureKind::First => self.first.map(|(_, value)| value),
             MeasureKind::Last => self.last.map(|(_, value)| value),
             MeasureKind::LastSeen => self.last.map(|(time, _)| time as f64 / 1_000.0),
+            MeasureKind::Anomaly(_) => Some((self.above + self.below) as f64),
+            MeasureKind::Apdex(target) => {
+                let at_most = |bound: f64| self.at_most.iter().find(|(b, _)| *b == bound).map_or(0, |(_, n)| *n) as f64;
+                let (satisfied, patient) = (at_most(target.0), at_most(4.0 * target.0));
+                (self.count > 0).then(|| (satisfied + patient) / 2.0 / self.count as f64)
+            }
+            MeasureKind::Ratio => (self.count > 0).then(|| self.nanos as f64 / 1e9 / self.count as f64),
             MeasureKind::Distinct(_) => Some(self.items.len() as f64),
             _ => None,
         }

@@ -115,6 +115,97 @@ fn every_number_that_is_wrong_is_found_and_nothing_else() {
     }
 }
 
+const STATISTICS: &str = "
+kafka: { bootstrap_servers: 'localhost:9092' }
+sources:
+  actions: { topics: [t], timestamp: { field: at, format: unix_ms } }
+aggregates:
+  actions:
+    source: actions
+    measures:
+      events: count
+      failures: { count: { where: { ok: false } } }
+      failure: { ratio: { part: failures, of: events } }
+      users: { distinct: user }
+      pages: { top: { of: page, k: 2 } }
+      heavy: { top: { of: page, k: 1, by: { sum: ms } }, unit: ms }
+      opening: { first: ms }
+      closing: { last: ms }
+      seen: last_seen
+      patience: { apdex: { of: ms, target: 0.2 }, unit: ms }
+      slow: { anomaly: { of: ms, sigma: 2, min_count: 4 } }
+";
+
+/// What an agent that counted right answers of nine events: the seventh is far from those before it, the ninth is the first
+/// by its time.
+fn statistics() -> (Vec<serde_json::Value>, pb::QueryResponse) {
+    let of = [(10, 100), (20, 110), (30, 90), (40, 100), (50, 110), (60, 90), (70, 900), (80, 100), (5, 300)];
+    let event = |(n, (at, ms)): (usize, (i64, i64))| {
+        let page = ["/a", "/a", "/b"][n % 3];
+        serde_json::json!({ "at": at, "ms": ms, "user": n % 4, "page": page, "ok": n % 3 > 0 })
+    };
+    let value = |name: &str| pb::MeasureValue { measure: name.into(), ..Default::default() };
+    let count = |name: &str, count| pb::MeasureValue { count: Some(count), ..value(name) };
+    let one = |name: &str, one| pb::MeasureValue { value: Some(one), ..value(name) };
+    let item = |item: &str, value| pb::TopItem { item: item.into(), value };
+    let top = |name: &str, top: Vec<pb::TopItem>| pb::MeasureValue { top, top_error: Some(0.0), ..count(name, 9) };
+    let values = vec![
+        count("events", 9),
+        count("failures", 3),
+        pb::MeasureValue { value: Some(1.0 / 3.0), ..count("failure", 9) },
+        one("users", 4.0),
+        top("pages", vec![item("/a", 6.0), item("/b", 3.0)]),
+        top("heavy", vec![item("/a", 1.42)]),
+        one("opening", 300.0),
+        one("closing", 100.0),
+        one("seen", 0.08),
+        // Seven are satisfied, one waits up to four times as long.
+        pb::MeasureValue { value: Some(7.5 / 9.0), ..count("patience", 9) },
+        pb::MeasureValue { value: Some(1.0), above: Some(1), below: Some(0), ..count("slow", 9) },
+    ];
+    let row = pb::Row { values, ..Default::default() };
+    let status = pb::PartitionStatus { topic: "t".into(), partition: 0, next_offset: 9, ..Default::default() };
+    let answer = pb::QueryResponse { rows: vec![row], as_of: vec![status], ..Default::default() };
+    (of.into_iter().enumerate().map(event).collect(), answer)
+}
+
+fn statistics_that_differ(doctor: impl Fn(&mut Vec<pb::MeasureValue>)) -> Vec<String> {
+    let config = config::parse(STATISTICS, "test.yaml", &|_| None).unwrap();
+    let (events, mut answer) = statistics();
+    doctor(&mut answer.rows[0].values);
+    let check = Check::new(config.aggregates[0].clone(), Scope::Totals, Published::new(&answer, &[]));
+    let mut recount = Recount::new(&config, &config.sources[0], vec![check]);
+    for (offset, event) in (0..).zip(&events) {
+        recount.record(&envelope(100), offset, Some(event.to_string().as_bytes()));
+    }
+    compare(&recount.finish()[0]).differences.into_iter().map(|difference| difference.what).collect()
+}
+
+#[test]
+fn a_statistic_that_is_wrong_is_found_and_nothing_else() {
+    assert_eq!(statistics_that_differ(|_| ()), Vec::<String>::new());
+    type Doctor = fn(&mut Vec<pb::MeasureValue>);
+    let wrong: [(Doctor, &[&str]); 14] = [
+        (|values| values[2].value = Some(0.34), &["failure value"]),
+        (|values| values[2].count = Some(8), &["failure count"]),
+        (|values| values[3].value = Some(5.0), &["users value"]),
+        (|values| values[4].top[0].value = 7.0, &["pages top /a"]),
+        (|values| values[4].top[1].value = 2.0, &["pages top /b"]),
+        (|values| values[4].top[1].item = "/c".into(), &["pages top /c"]),
+        (|values| values[5].top[0].item = "/b".into(), &["heavy top /b"]),
+        (|values| values[5].top_error = Some(9.0), &["heavy top error"]),
+        (|values| values[6].value = Some(100.0), &["opening value"]),
+        (|values| values[7].value = Some(300.0), &["closing value"]),
+        (|values| values[8].value = Some(0.07), &["seen value"]),
+        (|values| values[9].value = None, &["patience value"]),
+        (|values| values[10].above = Some(0), &["slow above"]),
+        (|values| values[10].below = None, &["slow below"]),
+    ];
+    for (doctor, expected) in wrong {
+        assert_eq!(statistics_that_differ(doctor), expected);
+    }
+}
+
 #[test]
 fn a_window_that_every_partition_has_passed_and_that_is_not_published_is_missing() {
     let nothing = pb::QueryResponse { rows: Vec::new(), ..answer(5, false) };

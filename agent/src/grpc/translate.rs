@@ -1,7 +1,6 @@
 //! Between the wire's messages and the read side's types.
 
 use crate::aggregate::AggregatePlan;
-use crate::config::QUANTILES;
 use crate::measure::{Distribution, MeasureState, Ranked, Total};
 use crate::query::{self, MatchOp, Matcher, Source, Time};
 use crate::state::Registry;
@@ -15,6 +14,7 @@ const MAX_QUANTILES: usize = 32;
 
 /// What to show of histograms.
 pub struct Shown {
+    /// Empty: those of the measure.
     quantiles: Vec<f64>,
     buckets: bool,
 }
@@ -22,7 +22,6 @@ pub struct Shown {
 impl Shown {
     pub fn of(request: &pb::QueryRequest) -> Result<Shown, Status> {
         let quantiles = match request.quantiles.as_slice() {
-            [] => QUANTILES.to_vec(),
             asked if asked.len() > MAX_QUANTILES => {
                 return Err(Status::invalid_argument(format!("quantiles: at most {MAX_QUANTILES}")));
             }
@@ -137,6 +136,8 @@ pub fn answer(answer: query::Answer, shown: &Shown) -> pb::QueryResponse {
 fn value(state: &MeasureState, plan: &AggregatePlan, at: usize, shown: &Shown) -> pb::MeasureValue {
     let kind = &plan.measures[at].kind;
     let quantile = |&q: &f64| query::quantile(state, kind, q).map(|value| pb::QuantileValue { quantile: q, value });
+    let own = plan.config.measures[at].quantiles();
+    let quantiles = if shown.quantiles.is_empty() { own } else { &shown.quantiles };
     let bucket = |(upper_bound, count)| pb::Bucket { upper_bound, count };
     let buckets = shown.buckets.then(|| query::buckets(state, kind)).flatten().unwrap_or_default();
     let (top, top_error) = match state.total() {
@@ -151,7 +152,7 @@ fn value(state: &MeasureState, plan: &AggregatePlan, at: usize, shown: &Shown) -
         top,
         top_error,
         measure: plan.config.measures[at].name.clone(),
-        quantiles: shown.quantiles.iter().filter_map(quantile).collect(),
+        quantiles: quantiles.iter().filter_map(quantile).collect(),
         quantile_relative_error: match state.distribution() {
             Some(Distribution::Exponential(histogram)) => Some(histogram.relative_error()),
             Some(Distribution::Explicit(_)) | None => None,

@@ -4,7 +4,7 @@
 
 use super::rule::{Group, Rule};
 use super::subject::{Subject, WITHOUT, rate};
-use crate::config::{Measure, QUANTILES, Stat};
+use crate::config::{Measure, Stat};
 
 /// Range of all rates that are recorded.
 pub const RANGE: &str = "5m";
@@ -43,7 +43,7 @@ fn rules(subject: &Subject) -> Vec<(String, String)> {
     }
     for measure in subject.histograms() {
         let buckets = rate(&format!("{}_bucket", subject.family(measure).name), RANGE);
-        for quantile in QUANTILES {
+        for &quantile in measure.quantiles() {
             let word = Stat::Quantile(quantile).word();
             rules.push((
                 name(measure, &format!("{word}_rate{RANGE}")),

@@ -67,13 +67,24 @@ impl<'a> Subject<'a> {
     pub fn gauges(&self) -> impl Iterator<Item = (&'a Measure, &'static str)> {
         self.aggregate.measures.iter().filter_map(|measure| match measure.kind.rules().form {
             Form::Gauge(function) => Some((measure, function?)),
-            Form::Sum | Form::Estimate | Form::Ranking | Form::Summary | Form::Exponential | Form::Explicit => None,
+            Form::Sum
+            | Form::Counters
+            | Form::Estimate
+            | Form::Ranking
+            | Form::Summary
+            | Form::Exponential
+            | Form::Explicit => None,
         })
     }
 
     /// Gauges that no function merges: those of partitions, and of keys, stand side by side.
     pub fn unmerged(&self) -> impl Iterator<Item = &'a Measure> {
         self.of(|rules| matches!(rules.form, Form::Gauge(None) | Form::Estimate))
+    }
+
+    /// Measures that count what is unusual.
+    pub fn anomalies(&self) -> impl Iterator<Item = &'a Measure> {
+        self.of(|rules| rules.form == Form::Counters)
     }
 
     /// Measures of items, which closed windows show.

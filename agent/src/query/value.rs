@@ -61,8 +61,9 @@ pub fn parse_stat(word: &str) -> Result<Stat, QueryError> {
     match word.strip_prefix('p').and_then(quantile) {
         Some(percent) => Ok(Stat::Quantile(percent / 100.0)),
         None => {
-            let message =
-                format!("order_by.stat `{word}`: use count, sum, min, max, avg, value or a quantile such as p99");
+            let message = format!(
+                "order_by.stat `{word}`: use count, sum, min, max, avg, value, above, below or a quantile such as p99"
+            );
             Err(QueryError::Invalid(message))
         }
     }

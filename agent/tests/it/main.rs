@@ -18,6 +18,7 @@ mod docs;
 mod doors;
 mod early;
 mod exactly_once;
+mod examples;
 mod expiry;
 mod faults;
 mod formats;

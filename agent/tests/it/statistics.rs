@@ -21,6 +21,11 @@ fn config(topic: &str) -> String {
          aggregates:\n  actions:\n    source: actions\n    by: {{ page: page }}\n    windows: [1m, 5m/1m]\n    grace: 10s\n    \
          retention: 3h\n    idle_timeout: 2s\n    measures:\n      \
          events: count\n      \
+         failures: {{ count: {{ where: {{ ok: false }} }} }}\n      \
+         failure: {{ ratio: {{ part: failures, of: events }} }}\n      \
+         wait: {{ histogram: {{ field: ms, error: 0.01 }}, unit: ms, quantiles: [0.5, 0.9, 0.999] }}\n      \
+         patience: {{ apdex: {{ of: ms, target: 0.3 }}, unit: ms }}\n      \
+         slow: {{ anomaly: {{ of: ms, sigma: 3, min_count: 50, half_life: 2m }} }}\n      \
          users: {{ distinct: user }}\n      \
          elements: {{ top: {{ of: element, k: 5, label: element }} }}\n      \
          heavy: {{ top: {{ of: element, k: 3, by: {{ sum: bytes }} }}, unit: kB }}\n      \
@@ -43,13 +48,14 @@ struct Action {
     ok: bool,
     element: u64,
     bytes: u64,
+    ms: u64,
 }
 
 impl Action {
     fn json(&self) -> String {
-        let Action { at, page, user, address, load, ok, element, bytes, .. } = self;
+        let Action { at, page, user, address, load, ok, element, bytes, ms, .. } = self;
         let element = format!("#e{element}");
-        json!({ "element": element, "bytes": bytes, "at": at, "page": page, "user": user, "address": format!("10.{address}"), "load": load, "ok": ok })
+        json!({ "element": element, "bytes": bytes, "ms": ms, "at": at, "page": page, "user": user, "address": format!("10.{address}"), "load": load, "ok": ok })
             .to_string()
     }
 }
@@ -76,6 +82,8 @@ fn actions(start: i64, count: u64) -> Vec<Action> {
             // A few are frequent, and there are more than are kept.
             element: next(1_000) * next(1_000) / 1_000 * next(1_000) / 1_000,
             bytes: next(5_000),
+            // One of a thousand is far from the others.
+            ms: if next(1_000) == 0 { 9_000 + next(3) } else { 100 + next(300) + next(300) },
         }
     };
     (0..count).map(action).collect()
@@ -139,6 +147,16 @@ fn statistics_equal_a_recount_after_a_kill_and_over_partitions() {
         let error = values["addresses"]["valueRelativeError"].as_f64().unwrap_or_default();
         assert!(if page == "rare" { error <= 0.05 } else { error > 0.02 && error <= 0.05 }, "{error}");
         assert!((value("addresses") - addresses).abs() <= 5.0 * error * addresses, "{page}: {addresses}");
+        let failures = actions.iter().filter(|action| !action.ok).count() as f64;
+        assert_eq!(value("failure"), failures / actions.len() as f64, "{page}");
+        let at_most = |ms: u64| actions.iter().filter(|action| action.ms <= ms).count() as f64;
+        assert_eq!(value("patience"), (at_most(300) + at_most(1_200)) / 2.0 / actions.len() as f64, "{page}");
+        assert_quantiles(&values["wait"], &actions);
+        // Each of those that are far away is unusual; the others are not, but for the first after many of them.
+        let far = actions.iter().filter(|action| action.ms >= 9_000).count() as f64;
+        let above: f64 = values["slow"]["above"].as_str().expect("a count").parse().expect("a number");
+        assert!(page == "rare" || (above >= 0.8 * far && above <= far), "{above} of {far}");
+        assert_eq!(number(&agent.scrape(), "actions_slow_above_total", &[("page", page)]), above);
         assert_top(&values["elements"], &actions, 5, |_| 1.0);
         assert_top(&values["heavy"], &actions, 3, |action| action.bytes as f64 * 1_000.0);
         let key = |action: &&&Action| (action.at, action.load);
@@ -154,6 +172,21 @@ fn statistics_equal_a_recount_after_a_kill_and_over_partitions() {
     let page = agent.scrape();
     assert_eq!(number(&page, "actions_users", &[("page", "page-1"), ("partition", "0")]), users);
     assert_window_is_shown(&agent, &actions);
+}
+
+/// The config's quantiles, within its error.
+fn assert_quantiles(value: &Value, actions: &[&Action]) {
+    assert!(value["quantileRelativeError"].as_f64().is_some_and(|error| error <= 0.01), "{value}");
+    let mut waits: Vec<f64> = actions.iter().map(|action| action.ms as f64 / 1_000.0).collect();
+    waits.sort_by(f64::total_cmp);
+    let quantiles = value["quantiles"].as_array().expect("quantiles");
+    let asked: Vec<_> = quantiles.iter().map(|q| q["quantile"].as_f64().expect("a fraction")).collect();
+    assert_eq!(asked, [0.5, 0.9, 0.999]);
+    for (q, quantile) in asked.iter().zip(quantiles) {
+        let rank = ((q * waits.len() as f64).ceil() as usize).clamp(1, waits.len());
+        let (exact, told) = (waits[rank - 1], quantile["value"].as_f64().expect("a number"));
+        assert!((told - exact).abs() <= 0.01 * exact, "{q}: {told} for {exact}");
+    }
 }
 
 /// The items of an answer against what each truly has.
@@ -206,6 +239,12 @@ fn assert_window_is_shown(agent: &Agent, actions: &[Action]) {
     assert_eq!(shown("actions_window_seen_last_seen_timestamp_seconds"), seen);
     let key = |action: &&&Action| (action.at, action.load);
     assert_eq!(shown("actions_window_opening_first"), within.iter().min_by_key(key).expect("one").load as f64);
+    let failures = within.iter().filter(|action| !action.ok).count() as f64;
+    assert_eq!(shown("actions_window_failure_ratio"), failures / within.len() as f64);
+    assert!(shown("actions_window_wait_p999_seconds") >= shown("actions_window_wait_p90_seconds"));
+    assert!(shown("actions_window_patience_apdex") > 0.5);
+    let far = within.iter().filter(|action| action.ms >= 9_000).count() as f64;
+    assert!(shown("actions_window_slow_above") <= far, "{far}");
     let good = within.iter().filter(|action| action.ok);
     assert_eq!(shown("actions_window_load_last"), good.max_by_key(key).expect("one").load as f64);
 }

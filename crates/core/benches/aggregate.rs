@@ -28,6 +28,8 @@ fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<Condi
         since: None,
         weight: None,
         label: "item".into(),
+        quantiles: vec![],
+        ratio: None,
         unit: Unit::Milliseconds,
         signed: false,
         filter,
@@ -79,7 +81,7 @@ fn example() -> Arc<Plan> {
     plan(vec![
         measure("requests", MeasureKind::Count, None, vec![]),
         measure("errors", MeasureKind::Count, None, failed),
-        measure("duration", MeasureKind::Histogram, Some("response_time_ms"), vec![]),
+        measure("duration", MeasureKind::Histogram(Default::default()), Some("response_time_ms"), vec![]),
     ])
 }
 
@@ -88,6 +90,21 @@ fn plain() -> Arc<Plan> {
         measure("requests", MeasureKind::Count, None, vec![]),
         measure("time", MeasureKind::Sum, Some("response_time_ms"), vec![]),
         measure("slowest", MeasureKind::Max, Some("response_time_ms"), vec![]),
+    ])
+}
+
+fn counting() -> Arc<Plan> {
+    plan(vec![measure("requests", MeasureKind::Count, None, vec![])])
+}
+
+/// Who, what most, and what was unusual, beside how many.
+fn statistics() -> Arc<Plan> {
+    let kind = |word| MeasureKind::of(word).unwrap_or(MeasureKind::Count);
+    plan(vec![
+        measure("requests", MeasureKind::Count, None, vec![]),
+        measure("users", kind("distinct"), Some("response_time_ms"), vec![]),
+        measure("times", kind("top"), Some("response_time_ms"), vec![]),
+        measure("slow", kind("anomaly"), Some("response_time_ms"), vec![]),
     ])
 }
 
@@ -118,7 +135,12 @@ fn labels(count: usize) -> Vec<String> {
 fn fold(c: &mut Criterion) {
     let mut group = c.benchmark_group("fold");
     group.throughput(Throughput::Elements(BATCH as u64));
-    for (name, plan, keys) in [("8 keys, histogram", example(), 8), ("100,000 keys, plain", plain(), 100_000)] {
+    for (name, plan, keys) in [
+        ("8 keys, histogram", example(), 8),
+        ("100,000 keys, plain", plain(), 100_000),
+        ("100,000 keys, count", counting(), 100_000),
+        ("100,000 keys, count, distinct, top, anomaly", statistics(), 100_000),
+    ] {
         let labels = labels(keys);
         let mut task = TaskState::new(plan);
         (0..50).for_each(|round| fold_batch(&mut task, &labels, round));

@@ -8,7 +8,7 @@ use crate::aggregate::{
     AggregatePlan, Dense, Histogram, KeyBytes, MeasureState, WindowSpan, is_overflow, labels, nanos_to_f64,
 };
 use crate::config::{Family, FamilyType, MeasureKind, Publish, Window, format_duration};
-use crate::measure::{Distribution, Form, Ranked, Total};
+use crate::measure::{Distribution, Form, Ranked, Stat, Total};
 use crate::publish::{MergedTotals, Publisher, start_time, task_totals};
 use crate::query::{Source, States};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -93,15 +93,15 @@ pub fn totals(publisher: &Publisher, source: &Source, plan: &AggregatePlan, now:
             rows.extend(merged.into_iter().map(|row| (attributes(plan, &row.key, &[]), row.since, row.states)));
         }
     }
-    let metric = |(at, measure, family): (usize, &crate::config::Measure, Family)| {
+    let metric = |(at, measure, stat, family): (usize, &crate::config::Measure, Stat, Family)| {
         // None begins after its own time, even if a commit came in between.
         let since = |since: &Option<i64>| since.map(|since| since.min(now));
         let points = rows.iter().map(|(attributes, begun, states)| (attributes, since(begun), &states[at]));
-        total(&family, &measure.kind, points, now)
+        total(&family, &measure.kind, stat, points, now)
     };
     let families = plan.config.measures.iter().enumerate().flat_map(|(at, measure)| {
         let families = plan.config.total_families(measure).into_iter();
-        families.map(move |(_, family)| (at, measure, family))
+        families.map(move |(stat, family)| (at, measure, stat, family))
     });
     let metrics = families.map(metric);
     if rows.is_empty() { Vec::new() } else { metrics.collect() }
@@ -110,6 +110,7 @@ pub fn totals(publisher: &Publisher, source: &Source, plan: &AggregatePlan, now:
 fn total<'a>(
     family: &Family,
     kind: &MeasureKind,
+    stat: Stat,
     points: impl Iterator<Item = (&'a Vec<KeyValue>, Option<i64>, &'a MeasureState)>,
     now: i64,
 ) -> otlp::Metric {
@@ -120,9 +121,9 @@ fn total<'a>(
     let explicit_bounds = kind.bounds();
     // Each is of the form that its kind has.
     let data = match kind.rules().form {
-        Form::Sum => {
+        Form::Sum | Form::Counters => {
             let points = points.filter_map(|(attributes, begun, state)| {
-                let Total::Sum(value) = state.total() else { return None };
+                let Total::Sum(value) = state.total_of(stat) else { return None };
                 Some(number_point(attributes.clone(), begun.unwrap_or(0), now, Number::from(value).to_otlp()))
             });
             Data::Sum(otlp::Sum {

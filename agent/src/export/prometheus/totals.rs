@@ -5,7 +5,7 @@ use super::point::{Bound, Number, Point};
 use super::{Format, Series};
 use crate::aggregate::{AggregatePlan, Histogram};
 use crate::config::{MeasureKind, Publish};
-use crate::measure::{Distribution, Form, Total};
+use crate::measure::{Distribution, Form, Stat, Total};
 use crate::publish::{MergedTotal, MergedTotals, Publisher, start_time, task_totals};
 use crate::query::Source;
 
@@ -20,10 +20,10 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: 
         return;
     }
     for (at, measure) in plan.config.measures.iter().enumerate() {
-        for (_, family) in plan.config.total_families(measure) {
+        for (stat, family) in plan.config.total_families(measure) {
             let unit = family.unit;
             page.family(family);
-            write_family(page, unit, &series, at, &measure.kind);
+            write_family(page, unit, &series, (at, stat), &measure.kind);
         }
     }
 }
@@ -58,20 +58,24 @@ fn merged(publisher: &Publisher, source: &Source, plan: &AggregatePlan, format: 
     series
 }
 
-fn write_family(page: &mut Page<'_>, unit: &str, series: &Series, at: usize, kind: &MeasureKind) {
+fn write_family(page: &mut Page<'_>, unit: &str, series: &Series, (at, stat): (usize, Stat), kind: &MeasureKind) {
     let exponents = exponents(unit);
     let bounds: Vec<Bound> = match kind.rules().form {
         Form::Explicit => kind.bounds().iter().copied().map(Bound::new).collect(),
-        Form::Sum | Form::Gauge(_) | Form::Estimate | Form::Ranking | Form::Summary | Form::Exponential => {
-            exponents.iter().map(|&exponent| Bound::new(f64::from(exponent).exp2())).collect()
-        }
+        Form::Sum
+        | Form::Counters
+        | Form::Gauge(_)
+        | Form::Estimate
+        | Form::Ranking
+        | Form::Summary
+        | Form::Exponential => exponents.iter().map(|&exponent| Bound::new(f64::from(exponent).exp2())).collect(),
     };
     let mut counts = Vec::new();
     for (labels, shown) in series.iter() {
         let state = &shown.cell.measures[at];
         let stats = state.stats();
         let (sum, count) = (Number::Nanos(stats.sum.unwrap_or_default()), stats.count.unwrap_or_default());
-        let point = match state.total() {
+        let point = match state.total_of(stat) {
             Total::Sum(number) => Point::Value(number.into()),
             Total::Gauge(Some(value)) => Point::Value(Number::Float(value)),
             // Absent before the first value; items are shown of windows.

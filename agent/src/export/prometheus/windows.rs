@@ -68,7 +68,7 @@ fn write_measure(page: &mut Page<'_>, plan: &AggregatePlan, windows: &[Closed], 
 
 /// Counts and sums exactly, everything else as a float.
 pub fn number(state: &MeasureState, measure: &Measure, stat: Stat) -> Option<Number> {
-    if let (Stat::Own, Total::Sum(number)) = (stat, state.total()) {
+    if let Total::Sum(number) = state.total_of(stat) {
         return Some(number.into());
     }
     value(state, &measure.kind, stat).map(Number::Float)

@@ -121,6 +121,15 @@ fn totals(subject: &Subject) -> Vec<Panel> {
         let panel = Panel::new(Look::Lines, format!("{}, average", capital(&measure.name)), unit(measure), text);
         panels.push(panel.query(format!("{sum} / {count}"), legend(&labels)));
     }
+    for measure in subject.anomalies() {
+        let text = format!("Values of {} of {name} that were unusual for their key, per second.", measure.name);
+        let panel = Panel::new(Look::Lines, format!("{}, unusual", capital(&measure.name)), "cps", text);
+        let families = subject.aggregate.total_families(measure);
+        panels.push(families.iter().fold(panel, |panel, (stat, family)| {
+            let legend = format!("{} {}", legend(&labels), stat.word());
+            panel.query(rate(subject, &family.sample_names().concat(), &labels), legend)
+        }));
+    }
     for (measure, function) in subject.gauges() {
         let (word, family) = (measure.kind.word(), subject.family(measure).name);
         let by = if labels.is_empty() { String::new() } else { format!("by ({}) ", labels.join(", ")) };

@@ -1,6 +1,6 @@
 //! From an event's fields to an aggregate's key and samples, and what of them could not be used.
 
-use crate::measure::{MeasureKind, Sample};
+use crate::measure::{MeasureKind, Ratio, Sample};
 use std::io::Write;
 
 use super::plan::{AggregatePlan, ItemPlan, LabelPlan, MeasurePlan, Plan};
@@ -265,9 +265,15 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[inline]
 fn sample(measure: &MeasurePlan, values: &[Value<'_>]) -> Result<Option<Sample>, Reason> {
     if !measure.filter.holds(values) {
-        return Ok(None);
+        let is_part = measure.part.as_ref().is_some_and(|part| part.holds(values));
+        return Ok(is_part.then(|| Ratio::sample(true, false)));
     }
-    let Some(slot) = measure.field else { return Ok(Some(Sample { value: 0.0, nanos: 0 })) };
+    let Some(slot) = measure.field else {
+        return Ok(Some(match &measure.part {
+            Some(part) => Ratio::sample(part.holds(values), true),
+            None => Sample { value: 0.0, nanos: 0 },
+        }));
+    };
     let sample = match &measure.since {
         None => measure.scaling.sample(first(values, slot, &measure.or))?,
         Some((from, times)) => span::between(value(values, *from), value(values, slot), times)?,

@@ -55,6 +55,8 @@ pub struct AggregatePlan {
     pub measures: Vec<MeasurePlan>,
     /// Whether one of them takes an item.
     pub(super) takes_items: bool,
+    /// Whether one of them judges values by the key's earlier ones.
+    pub(super) judges: bool,
     /// Events that come later than this many panes enter no window any more; `None`: there are no windows.
     pub max_late: Option<u16>,
 }
@@ -92,6 +94,8 @@ pub struct MeasurePlan {
     pub filter: Filter,
     /// Where the item is, for kinds that take one.
     pub(super) item: Option<ItemPlan>,
+    /// Of a ratio: which events are of the part. `filter` has those of the whole.
+    pub(super) part: Option<Filter>,
 }
 
 /// Where the item of an event is.
@@ -173,6 +177,7 @@ impl AggregatePlan {
             key_ttl_ms: config.key_ttl.map(millis),
             labels,
             takes_items: measures.iter().any(|measure| measure.item.is_some()),
+            judges: measures.iter().any(|measure| matches!(measure.kind, MeasureKind::Anomaly(_))),
             measures,
             filter: Filter::new(&config.filter, &mut |path| fields.slot(path)),
             max_late: largest.map(|panes| u16::try_from((panes - 1).max(0)).unwrap_or(u16::MAX)),
@@ -218,6 +223,7 @@ impl MeasurePlan {
             field,
             or,
             item,
+            part: config.ratio.as_ref().map(|of| Filter::new(&of.filter, &mut |path| fields.slot(path))),
             scaling: Scaling::new(config.unit),
             since: config.since.as_ref().map(|since| (fields.slot(&since.path), TimeReader::new(&since.format))),
             refuses_negative: (rules.takes_sign && !config.signed) || config.weight.is_some(),
@@ -314,6 +320,14 @@ impl Canonical {
                 self.add("bounds", bounds.iter().map(String::as_str));
             }
             MeasureKind::Top(ranking) => self.add("top", [ranking.k.to_string().as_str()]),
+            MeasureKind::Histogram(resolution) => {
+                self.add_if("finest", resolution.asked().map(|scale| scale.to_string()).as_deref());
+            }
+            MeasureKind::Anomaly(usual) => {
+                let parts = [number(usual.sigma), usual.min_count.to_string(), usual.half_life_ms.to_string()];
+                self.add("usual", parts.iter().map(String::as_str));
+            }
+            MeasureKind::Apdex(target) => self.add("target", [number(target.0).as_str()]),
             MeasureKind::Distinct(precision) => self.add("registers", [precision.registers().to_string().as_str()]),
             _ => {}
         }
@@ -332,6 +346,11 @@ impl Canonical {
             }
         }
         self.conditions(&measure.filter);
+        if let Some(of) = &measure.ratio {
+            self.add("part", []);
+            self.conditions(&of.filter);
+            self.add("end", []);
+        }
     }
 
     fn time(&mut self, timestamp: &Timestamp) {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::aggregate::{Cell, EntryKey, Event, Plan, TaskState, Value};
+use crate::aggregate::{Cell, EntryKey, Event, MeasureState, Plan, TaskState, Value};
 use crate::config::{
-    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, OnLimit, Publish, Scalar, Source,
+    Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, OnLimit, Publish, RatioOf, Scalar, Source,
     SourceDeadLetters, Start, Test, Timestamp, TopicSelector, Unit, Window,
 };
-use crate::measure::{Precision, Ranking};
+use crate::measure::{Precision, Ranking, Resolution, Target, Usual};
 
 /// Wall time of every freeze that does not matter.
 pub const NOW: i64 = 1_763_657_472_123;
@@ -49,6 +49,8 @@ pub fn measure(name: &str, kind: MeasureKind, field: Option<&str>, filter: Vec<C
         since: None,
         weight: None,
         label: "item".into(),
+        quantiles: vec![],
+        ratio: None,
         unit: Unit::Milliseconds,
         signed: true,
         filter,
@@ -66,6 +68,21 @@ pub fn top(sums: bool) -> MeasureKind {
     MeasureKind::Top(Ranking { k: 3, sums })
 }
 
+/// Judged soon, so that short tests have some.
+pub fn unusual() -> MeasureKind {
+    MeasureKind::Anomaly(Usual { sigma: 1.0, min_count: 3, half_life_ms: 50 })
+}
+
+/// All but what depends on the order of the events by its nature: what is judged by those before it.
+pub fn without_order(cell: &Cell) -> Vec<MeasureState> {
+    cell.measures.iter().filter(|state| !matches!(state, MeasureState::Anomaly(_))).cloned().collect()
+}
+
+fn failures() -> RatioOf {
+    let failed = Condition::Field { path: path("ok"), test: Test::Eq(Scalar::Bool(false)) };
+    RatioOf { part: "failures".into(), whole: "events".into(), filter: vec![failed] }
+}
+
 /// Every kind of measure.
 pub fn measures() -> Vec<Measure> {
     let failed = || vec![Condition::Field { path: path("ok"), test: Test::Eq(Scalar::Bool(false)) }];
@@ -76,7 +93,7 @@ pub fn measures() -> Vec<Measure> {
         measure("fastest", MeasureKind::Min, Some("ms"), vec![]),
         measure("slowest", MeasureKind::Max, Some("ms"), failed()),
         measure("mean", MeasureKind::Avg, Some("ms"), vec![]),
-        measure("duration", MeasureKind::Histogram, Some("ms"), vec![]),
+        measure("duration", MeasureKind::Histogram(Default::default()), Some("ms"), vec![]),
         measure("coarse", MeasureKind::Buckets(vec![-1.0, 0.0, 0.5, 10.0]), Some("ms"), vec![]),
         measure("opening", MeasureKind::First, Some("ms"), vec![]),
         measure("closing", MeasureKind::Last, Some("ms"), failed()),
@@ -84,6 +101,10 @@ pub fn measures() -> Vec<Measure> {
         measure("different", distinct(), Some("ms"), vec![]),
         Measure { weight: Some(path("weight")), ..measure("heaviest", top(true), Some("name"), vec![]) },
         measure("frequent", top(false), Some("ms"), failed()),
+        measure("unusual", unusual(), Some("ms"), vec![]),
+        measure("patience", MeasureKind::Apdex(Target(0.5)), Some("ms"), vec![]),
+        Measure { ratio: Some(failures()), ..measure("failed", MeasureKind::Ratio, None, vec![]) },
+        measure("fine", MeasureKind::Histogram(Resolution::with_error(0.01).unwrap()), Some("ms"), vec![]),
     ]
 }
 

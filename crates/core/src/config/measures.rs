@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::conditions::Condition;
 use super::path::FieldPath;
 pub use crate::measure::MeasureKind;
+use crate::measure::QUANTILES;
 use crate::value::time::TimeFormat;
 
 /// One mergeable statistic.
@@ -23,6 +24,10 @@ pub struct Measure {
     pub weight: Option<FieldPath>,
     /// The label that series of items have the item in.
     pub label: String,
+    /// What is shown of a distribution; empty: [`crate::measure::QUANTILES`].
+    pub quantiles: Vec<f64>,
+    /// Of a ratio: what it is of, whose conditions are those of the whole.
+    pub ratio: Option<RatioOf>,
     /// Unit of the measured numbers.
     pub unit: Unit,
     /// Negative values are measured too.
@@ -32,6 +37,21 @@ pub struct Measure {
     /// A metric name the user chose, instead of `<aggregate>_<measure>…`.
     pub metric: Option<String>,
     pub help: Option<String>,
+}
+
+/// The two counts that a ratio is of, by their measures' names, and the conditions of the part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RatioOf {
+    pub part: String,
+    pub whole: String,
+    pub filter: Vec<Condition>,
+}
+
+impl Measure {
+    /// The quantiles that are shown of it, if it is a distribution.
+    pub fn quantiles(&self) -> &[f64] {
+        if self.quantiles.is_empty() { &QUANTILES } else { &self.quantiles }
+    }
 }
 
 /// Where a measured stretch of time begins, and how both its ends are written.

@@ -5,7 +5,7 @@
 //! `http_duration_seconds`, `http_window_duration_p99_seconds`. A word that the name already ends with is not repeated.
 
 use super::types::{Aggregate, Measure};
-use crate::measure::{Form, MeasureKind, Takes};
+use crate::measure::{Form, Known, MeasureKind};
 
 pub use crate::measure::{QUANTILES, Stat};
 
@@ -54,7 +54,7 @@ impl Family {
 impl Form {
     fn total_type(self) -> FamilyType {
         match self {
-            Form::Sum => FamilyType::Counter,
+            Form::Sum | Form::Counters => FamilyType::Counter,
             Form::Gauge(_) | Form::Estimate | Form::Ranking => FamilyType::Gauge,
             Form::Summary => FamilyType::Summary,
             Form::Exponential | Form::Explicit => FamilyType::Histogram,
@@ -65,12 +65,7 @@ impl Form {
 impl Measure {
     /// The base unit of what is exposed; what is no measured number has none, whatever its config says.
     pub fn exposed_unit(&self) -> &'static str {
-        match self.kind.rules().takes {
-            Takes::Number => self.unit.base_name(),
-            Takes::Time => "timestamp_seconds",
-            Takes::Item if self.weight.is_some() => self.unit.base_name(),
-            Takes::Nothing | Takes::Item => "",
-        }
+        self.kind.rules().unit.unwrap_or(self.unit.base_name())
     }
 
     /// A name the user chose, without the suffixes that are put after every name.
@@ -85,6 +80,10 @@ impl Measure {
 impl Aggregate {
     /// The family that carries this measure since the state began: `http_requests` (counter), `http_duration_seconds`.
     pub fn total_family(&self, measure: &Measure) -> Family {
+        self.total_family_of(measure, Stat::Own)
+    }
+
+    fn total_family_of(&self, measure: &Measure, stat: Stat) -> Family {
         let mut name = match measure.own_stem() {
             Some(stem) => stem.to_owned(),
             None => format!("{}_{}", self.metric_prefix, measure.name),
@@ -95,8 +94,9 @@ impl Aggregate {
             FamilyType::Counter if measure.signed => FamilyType::Gauge,
             kind => kind,
         };
-        if let Form::Gauge(_) = form {
-            push_word(&mut name, measure.kind.word());
+        match (stat, form) {
+            (Stat::Own, Form::Gauge(_)) => push_word(&mut name, measure.kind.word()),
+            _ => push_word(&mut name, &stat.word()),
         }
         push_word(&mut name, measure.exposed_unit());
         if kind == FamilyType::Counter {
@@ -105,20 +105,25 @@ impl Aggregate {
         }
         let help = match &measure.help {
             Some(help) => help.clone(),
-            None => format!("{} since the state began.", self.describe(measure, measure.kind.word())),
+            None => format!("{} since the state began.", self.describe(measure, stat, measure.kind.word())),
         };
         Family { name, kind, unit: family_unit(measure), help }
     }
 
     /// Every family that carries this measure since the state began: most have one, some have none.
     pub fn total_families(&self, measure: &Measure) -> Vec<(Stat, Family)> {
-        measure.kind.rules().totals.iter().map(|&stat| (stat, self.total_family(measure))).collect()
+        measure.kind.rules().totals.iter().map(|&stat| (stat, self.total_family_of(measure, stat))).collect()
     }
 
     /// The gauges that show this measure in the last closed window: `http_window_requests`,
     /// `http_window_duration_p99_seconds`. All have the labels `window` and `hop` besides the aggregate's own.
     pub fn window_families(&self, measure: &Measure) -> Vec<(Stat, Family)> {
-        measure.kind.rules().window.iter().map(|&stat| (stat, self.window_family(measure, stat))).collect()
+        let rules = measure.kind.rules();
+        let is_quantile = |stat: &&Stat| matches!(stat, Stat::Quantile(_));
+        // Those of the rules are the ones that are shown without a choice.
+        let chosen = measure.quantiles().iter().map(|&q| Stat::Quantile(q)).filter(|_| rules.form.is_distribution());
+        let rest = rules.window.iter().filter(|stat| !is_quantile(stat)).copied();
+        chosen.chain(rest).map(|stat| (stat, self.window_family(measure, stat))).collect()
     }
 
     fn window_family(&self, measure: &Measure, stat: Stat) -> Family {
@@ -134,8 +139,8 @@ impl Aggregate {
         let help = match (&measure.help, stat.word().as_str()) {
             (Some(help), "") => format!("{}, in the last closed window.", help.trim_end_matches('.')),
             (Some(help), word) => format!("{}, in the last closed window: {word}.", help.trim_end_matches('.')),
-            (None, "") => format!("{}, in the last closed window.", self.describe(measure, measure.kind.word())),
-            (None, word) => format!("{}, in the last closed window.", self.describe(measure, word)),
+            (None, "") => format!("{}, in the last closed window.", self.describe(measure, stat, measure.kind.word())),
+            (None, word) => format!("{}, in the last closed window.", self.describe(measure, stat, word)),
         };
         Family { name, kind: FamilyType::Gauge, unit: family_unit(measure), help }
     }
@@ -171,7 +176,7 @@ impl Aggregate {
     }
 
     /// `Count of http events`, `P99 of response_time_ms in http events that match its filter`.
-    fn describe(&self, measure: &Measure, statistic: &str) -> String {
+    fn describe(&self, measure: &Measure, stat: Stat, statistic: &str) -> String {
         let of = match (&measure.kind, &measure.field) {
             (MeasureKind::Distinct(precision), Some(path)) => {
                 let error = (precision.error() * 1_000.0).round() / 10.0;
@@ -189,11 +194,29 @@ impl Aggregate {
                     self.name
                 )
             }
+            (MeasureKind::Anomaly(usual), Some(path)) => {
+                let side = if stat == Stat::Known(Known::Below) { "below" } else { "above" };
+                let (sigma, name) = (usual.sigma, &self.name);
+                format!(
+                    "values of {path} in {name} events more than {sigma} standard deviations {side} their key's mean so far"
+                )
+            }
+            (MeasureKind::Apdex(target), Some(path)) => {
+                format!("apdex of {path} in {} events for a target of {}", self.name, target.0)
+            }
             (MeasureKind::LastSeen, _) => format!("time of the latest of {} events", self.name),
             (_, Some(path)) => format!("{statistic} of {path} in {} events", self.name),
             (_, None) => format!("{statistic} of {} events", self.name),
         };
-        let mut text = if measure.filter.is_empty() { of } else { format!("{of} that match its filter") };
+        let of = match &measure.ratio {
+            Some(ratio) => format!("ratio of {} to {} of {}", ratio.part, ratio.whole, self.name),
+            None => of,
+        };
+        let mut text = if measure.filter.is_empty() || measure.ratio.is_some() {
+            of
+        } else {
+            format!("{of} that match its filter")
+        };
         if let Some(first) = text.get_mut(..1) {
             first.make_ascii_uppercase();
         }
@@ -224,7 +247,7 @@ mod tests {
 
     use super::super::types::MeasureKind;
     use super::*;
-    use crate::config::types::{Condition, FieldPath, OnLimit, Publish, Test, Unit, Window};
+    use crate::config::types::{Condition, FieldPath, OnLimit, Publish, RatioOf, Test, Unit, Window};
 
     fn measure(name: &str, kind: MeasureKind, unit: Unit) -> Measure {
         let field = (kind != MeasureKind::Count).then(|| FieldPath::keys(["f"]));
@@ -236,6 +259,8 @@ mod tests {
             since: None,
             weight: None,
             label: "item".into(),
+            quantiles: vec![],
+            ratio: None,
             unit,
             signed: false,
             filter: vec![],
@@ -278,7 +303,7 @@ mod tests {
     fn names_are_the_ones_that_dashboards_rely_on() {
         check(measure("requests", MeasureKind::Count, Unit::None), &["http_requests_total"], &["http_window_requests"]);
         check(
-            measure("duration", MeasureKind::Histogram, Unit::Milliseconds),
+            measure("duration", MeasureKind::Histogram(Default::default()), Unit::Milliseconds),
             &["http_duration_seconds_bucket", "http_duration_seconds_sum", "http_duration_seconds_count"],
             &[
                 "http_window_duration_p50_seconds",
@@ -336,6 +361,37 @@ mod tests {
         let help = "Events of the top 10 of f in http events (each at least this, and at most 1/81 of all more), in the last closed \
                     window.";
         assert_eq!(names, [("http_window_pages", help)]);
+    }
+
+    #[test]
+    fn the_quantiles_of_a_measure_are_its_own_choice() {
+        let kind = MeasureKind::of("histogram").unwrap();
+        let duration = Measure { quantiles: vec![0.05, 0.5, 0.999], ..measure("duration", kind, Unit::Seconds) };
+        let families = http(vec![]).window_families(&duration);
+        let names: Vec<_> = families.iter().map(|(_, family)| family.name.as_str()).collect();
+        let words = ["p5", "p50", "p999", "avg", "min", "max"];
+        assert_eq!(names, words.map(|word| format!("http_window_duration_{word}_seconds")));
+    }
+
+    #[test]
+    fn what_is_unusual_is_counted_on_both_sides_and_scores_have_no_unit_of_their_field() {
+        let slow = measure("slow", MeasureKind::of("anomaly").unwrap(), Unit::Milliseconds);
+        let names: Vec<_> = http(vec![]).total_families(&slow).iter().flat_map(|(_, f)| f.sample_names()).collect();
+        assert_eq!(names, ["http_slow_above_total", "http_slow_below_total"]);
+        let windows = http(vec![]).window_families(&slow);
+        assert_eq!(
+            windows.iter().map(|(_, f)| f.name.as_str()).collect::<Vec<_>>(),
+            ["http_window_slow_above", "http_window_slow_below"]
+        );
+        let apdex = measure("apdex", MeasureKind::of("apdex").unwrap(), Unit::Milliseconds);
+        check(apdex, &["http_apdex"], &["http_window_apdex"]);
+        let ratio = RatioOf { part: "errors".into(), whole: "requests".into(), filter: vec![] };
+        let ratio = Measure { ratio: Some(ratio), ..measure("error", MeasureKind::Ratio, Unit::None) };
+        assert_eq!(
+            http(vec![]).total_family(&ratio).help,
+            "Ratio of errors to requests of http since the state began."
+        );
+        check(ratio, &["http_error_ratio"], &["http_window_error_ratio"]);
     }
 
     #[test]

@@ -251,15 +251,33 @@ fn measure(out: &mut Yaml, measure: &Measure) {
         MeasureKind::Distinct(precision) if *precision != Precision::default() => {
             parts.push(format!("error: {}", precision.error()));
         }
+        MeasureKind::Histogram(resolution) if resolution.asked().is_some() => {
+            parts.push(format!("error: {}", resolution.error()));
+        }
+        MeasureKind::Anomaly(usual) => {
+            parts.push(format!("sigma: {}, min_count: {}", usual.sigma, usual.min_count));
+            if usual.half_life_ms > 0 {
+                let half_life = Duration::from_millis(usual.half_life_ms.unsigned_abs());
+                parts.push(format!("half_life: {}", format_duration(half_life)));
+            }
+        }
+        MeasureKind::Apdex(target) => parts.push(format!("target: {}", target.0)),
         MeasureKind::Top(ranking) => {
             parts.push(format!("k: {}, label: {}", ranking.k, text(&measure.label)));
             parts.extend(measure.weight.iter().map(|path| format!("by: {{ sum: {} }}", text(&path.to_string()))));
         }
         _ => {}
     }
+    parts.extend(measure.ratio.iter().map(|of| format!("part: {}, of: {}", text(&of.part), text(&of.whole))));
     let parts = if parts.is_empty() { "{}".into() } else { format!("{{ {} }}", parts.join(", ")) };
     out.entry(4, measure.kind.word(), parts);
-    conditions(out, 4, &measure.filter);
+    if measure.ratio.is_none() {
+        conditions(out, 4, &measure.filter);
+    }
+    if !measure.quantiles.is_empty() {
+        let quantiles: Vec<String> = measure.quantiles.iter().map(f64::to_string).collect();
+        out.entry(4, "quantiles", format!("[{}]", quantiles.join(", ")));
+    }
     if measure.unit != Unit::None {
         out.entry(4, "unit", word(measure.unit));
     }

@@ -87,7 +87,7 @@ fn the_example_is_the_topology_that_it_describes() {
     let status = FieldPath::keys(["status"]);
     assert_eq!(errors.kind, MeasureKind::Count);
     assert_eq!(errors.filter, [Condition::Field { path: status, test: Test::Gte(400.0) }]);
-    assert_eq!((&duration.kind, duration.unit), (&MeasureKind::Histogram, Unit::Milliseconds));
+    assert_eq!((&duration.kind, duration.unit), (&MeasureKind::Histogram(Default::default()), Unit::Milliseconds));
     assert_eq!(duration.field, Some(FieldPath::keys(["response_time_ms"])));
 }
 

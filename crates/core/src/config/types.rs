@@ -19,7 +19,7 @@ pub use super::conditions::{Condition, Scalar, Test};
 pub use super::format::{Each, Format, FormatKind, Parse};
 pub use super::letters::{LetterPayload, SourceDeadLetters};
 pub use super::making::{LabelMaking, Template};
-pub use super::measures::{Measure, MeasureKind, Since, Unit};
+pub use super::measures::{Measure, MeasureKind, RatioOf, Since, Unit};
 pub use super::path::{BadPath, FieldPath, RecordField, Step};
 pub use super::registry::{Credentials, SchemaRegistry};
 pub use super::times::Timestamp;

@@ -18,6 +18,7 @@ impl Statistic for Average {
         word: "avg",
         takes: Takes::Number,
         takes_sign: true,
+        unit: None,
         form: Form::Summary,
         shows: &[Known::Count, Known::Sum, Known::Avg],
         own: Known::Avg,

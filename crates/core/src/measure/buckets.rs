@@ -18,6 +18,7 @@ impl Statistic for Buckets {
         word: "buckets",
         takes: Takes::Number,
         takes_sign: true,
+        unit: None,
         form: Form::Explicit,
         shows: &[Known::Count, Known::Sum, Known::Avg],
         own: Known::Count,

@@ -13,6 +13,7 @@ impl Statistic for Count {
         word: "count",
         takes: Takes::Nothing,
         takes_sign: false,
+        unit: Some(""),
         form: Form::Sum,
         shows: &[Known::Count],
         own: Known::Count,

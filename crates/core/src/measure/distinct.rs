@@ -172,6 +172,7 @@ impl Statistic for Distinct {
         word: "distinct",
         takes: Takes::Item,
         takes_sign: false,
+        unit: Some(""),
         form: Form::Estimate,
         shows: &[Known::Value],
         own: Known::Value,

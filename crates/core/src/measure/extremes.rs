@@ -23,6 +23,7 @@ impl Statistic for Min {
         word: "min",
         takes: Takes::Number,
         takes_sign: false,
+        unit: None,
         form: Form::Gauge(Some("min")),
         shows: &[Known::Min],
         own: Known::Min,

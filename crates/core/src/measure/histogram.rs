@@ -1,18 +1,19 @@
 //! `histogram`: the distribution of the values over exponential buckets, from which any quantile can be told.
 
-use super::exponential::{Dense, Histogram};
+use super::exponential::{Dense, Histogram, Resolution};
 use super::number::{nanos_from_proto, nanos_to_proto};
 use super::{Distribution, Form, Known, Occurrence, QUANTILES, Rules, Stat, Statistic, Stats, Takes, Total};
 use streamgauge_proto::storage::v1 as pb;
 
 impl Statistic for Histogram {
     type Stored = pb::Histogram;
-    type Given = ();
+    type Given = Resolution;
 
     const RULES: Rules = Rules {
         word: "histogram",
         takes: Takes::Number,
         takes_sign: true,
+        unit: None,
         form: Form::Exponential,
         shows: &[Known::Count, Known::Sum, Known::Avg, Known::Min, Known::Max],
         own: Known::Count,
@@ -27,12 +28,12 @@ impl Statistic for Histogram {
         ],
     };
 
-    fn empty((): &()) -> Histogram {
-        Histogram::default()
+    fn empty(resolution: &Resolution) -> Histogram {
+        Histogram::new(*resolution)
     }
 
     #[inline]
-    fn record(&mut self, Occurrence { sample, .. }: Occurrence<'_>, (): &()) {
+    fn record(&mut self, Occurrence { sample, .. }: Occurrence<'_>, _: &Resolution) {
         self.add(sample);
     }
 
@@ -52,6 +53,7 @@ impl Statistic for Histogram {
             sum: Some(nanos_to_proto(self.sum_nanos())),
             min: self.min(),
             max: self.max(),
+            finest_scale: self.resolution().asked(),
         }
     }
 
@@ -62,7 +64,12 @@ impl Statistic for Histogram {
         };
         let buckets = [dense(stored.positive)?, dense(stored.negative)?];
         let sum = nanos_from_proto(&stored.sum?);
-        Histogram::from_parts(stored.scale, stored.zero_count, buckets, sum, stored.min.zip(stored.max))
+        let resolution = Resolution::of_stored(stored.finest_scale)?;
+        Histogram::from_parts(resolution, stored.scale, stored.zero_count, buckets, sum, stored.min.zip(stored.max))
+    }
+
+    fn fits(&self, resolution: &Resolution) -> bool {
+        self.resolution() == *resolution
     }
 
     fn stats(&self) -> Stats {

@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+mod anomaly;
+mod apdex;
 mod average;
 mod buckets;
 mod count;
@@ -14,6 +16,7 @@ mod extremes;
 mod histogram;
 mod number;
 mod ranking;
+mod ratio;
 mod rules;
 mod shown;
 mod statistic;
@@ -21,14 +24,17 @@ mod sum;
 mod timed;
 mod top;
 
+pub use anomaly::{Anomaly, Usual};
+pub use apdex::{Apdex, Target};
 pub use average::Average;
 pub use buckets::Buckets;
 pub use count::Count;
 pub use distinct::{Distinct, Precision};
-pub use exponential::{Dense, Histogram, MAX_SCALE};
+pub use exponential::{Dense, Histogram, MAX_SCALE, Resolution};
 pub use extremes::{Max, Min};
 pub use number::{Exact, Nanos, Sample, nanos_to_f64};
 pub use ranking::{Ranked, Ranking, Top};
+pub use ratio::Ratio;
 pub use rules::{Form, QUANTILES, Rules, Stat, Takes};
 pub use shown::{Distribution, Known, Stats, Total};
 pub use statistic::{Occurrence, Statistic};
@@ -161,13 +167,16 @@ kinds! {
     Min => Min,
     Max => Max,
     Avg => Average in Box,
-    Histogram => Histogram in Box,
+    Histogram(resolution: Resolution) => Histogram in Box,
     Buckets(bounds: Vec<f64>) => Buckets in Box,
     First => First in Box,
     Last => Last in Box,
     LastSeen => LastSeen,
     Distinct(precision: Precision) => Distinct in Box,
     Top(ranking: Ranking) => Top in Box,
+    Anomaly(usual: Usual) => Anomaly in Box,
+    Apdex(target: Target) => Apdex in Box,
+    Ratio => Ratio in Box,
 }
 
 impl MeasureKind {
@@ -214,6 +223,13 @@ impl MeasureState {
         self.stats().of(self.rules().own)
     }
 
+    /// What it shows since the state began of one of its totals.
+    pub fn total_of(&self, stat: Stat) -> Total<'_> {
+        let Stat::Known(known) = stat else { return self.total() };
+        let stats = self.stats();
+        stats.exact(known).map_or(Total::Gauge(stats.of(known)), Total::Sum)
+    }
+
     /// How its values are spread, for kinds that know.
     pub fn distribution(&self) -> Option<Distribution<'_>> {
         if let Total::Distribution(distribution) = self.total() { Some(distribution) } else { None }
@@ -238,9 +254,13 @@ mod tests {
             assert!(state.fits(&kind));
             let sample = Sample { value: 2.0, nanos: 2_000_000_000 };
             state.record(Occurrence { sample, at: 0, item: b"2" }, &kind);
+            assert!(
+                rules.totals.iter().all(|&stat| stat == Stat::Own || matches!(state.total_of(stat), Total::Sum(_)))
+            );
             assert_eq!(MeasureState::decode(state.encode()), Some(state.clone()), "{kind:?}");
             let form = match state.total() {
-                Total::Sum(_) => Form::Sum,
+                Total::Sum(_) if rules.totals == [Stat::Own] => Form::Sum,
+                Total::Sum(_) => Form::Counters,
                 Total::Gauge(value) => {
                     assert_eq!(value, state.own());
                     rules.form

@@ -10,6 +10,8 @@ pub struct Rules {
     pub takes: Takes,
     /// Whether negative values are refused unless the config says `signed`, which means nothing to other kinds.
     pub takes_sign: bool,
+    /// What it is shown in, whatever the unit of its field; `None`: the base unit of that.
+    pub unit: Option<&'static str>,
     /// What its total is to Prometheus and OpenTelemetry.
     pub form: Form,
     /// What is known of its values.
@@ -46,6 +48,8 @@ impl Takes {
 pub enum Form {
     /// A number that only grows, unless the measure is signed.
     Sum,
+    /// Several such numbers, one for each of [`Rules::totals`].
+    Counters,
     /// A number that goes up and down; series of it are merged by this function of PromQL, if there is one that does.
     Gauge(Option<&'static str>),
     /// As `Gauge`, of a number that is all that its measure's name says: the kind's word is not in its metrics' names.
@@ -82,7 +86,8 @@ impl Stat {
         match self {
             Stat::Own => String::new(),
             Stat::Known(known) => known.word().to_owned(),
-            Stat::Quantile(q) => format!("p{}", (q * 100.0).round()),
+            // A percentage without its point: p50, p999.
+            Stat::Quantile(q) => format!("p{}", (q * 1e6).round() / 1e4).replace('.', ""),
         }
     }
 }

@@ -18,6 +18,9 @@ pub struct Stats {
     pub value: Option<f64>,
     /// Standard error of `value`, as a fraction of it; `None`: it is exact.
     pub error: Option<f64>,
+    /// How many values were unusual on either side.
+    pub above: Option<u64>,
+    pub below: Option<u64>,
 }
 
 impl Stats {
@@ -34,7 +37,7 @@ impl Stats {
 
     /// As an answer of the API has them; all else in it is left empty.
     pub fn publish(&self) -> pb::MeasureValue {
-        let Stats { count, min, max, value, error, .. } = *self;
+        let Stats { count, min, max, value, error, above, below, .. } = *self;
         let of = |known| self.of(known);
         pb::MeasureValue {
             count,
@@ -44,6 +47,8 @@ impl Stats {
             avg: of(Known::Avg),
             value,
             value_relative_error: error,
+            above,
+            below,
             ..Default::default()
         }
     }
@@ -56,6 +61,19 @@ impl Stats {
             Known::Min => self.min,
             Known::Max => self.max,
             Known::Value => self.value,
+            Known::Above => self.above.map(|count| count as f64),
+            Known::Below => self.below.map(|count| count as f64),
+        }
+    }
+
+    /// The same without a rounding error, for what is counted or summed.
+    pub fn exact(&self, known: Known) -> Option<Exact> {
+        match known {
+            Known::Count => self.count.map(Exact::Int),
+            Known::Sum => self.sum.map(Exact::Nanos),
+            Known::Above => self.above.map(Exact::Int),
+            Known::Below => self.below.map(Exact::Int),
+            Known::Avg | Known::Min | Known::Max | Known::Value => None,
         }
     }
 }
@@ -70,10 +88,14 @@ pub enum Known {
     Max,
     /// What only one kind knows: the last value, how many different items.
     Value,
+    /// Values that were unusual for their key.
+    Above,
+    Below,
 }
 
 impl Known {
-    pub const ALL: [Known; 6] = [Known::Count, Known::Sum, Known::Avg, Known::Min, Known::Max, Known::Value];
+    pub const ALL: [Known; 8] =
+        [Known::Count, Known::Sum, Known::Avg, Known::Min, Known::Max, Known::Value, Known::Above, Known::Below];
 
     /// As queries and metrics' names spell it.
     pub const fn word(self) -> &'static str {
@@ -84,6 +106,8 @@ impl Known {
             Known::Min => "min",
             Known::Max => "max",
             Known::Value => "value",
+            Known::Above => "above",
+            Known::Below => "below",
         }
     }
 
@@ -96,6 +120,8 @@ impl Known {
             Known::Min => value.min,
             Known::Max => value.max,
             Known::Value => value.value,
+            Known::Above => value.above.map(|count| count as f64),
+            Known::Below => value.below.map(|count| count as f64),
         }
     }
 }

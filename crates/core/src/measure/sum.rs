@@ -14,6 +14,7 @@ impl Statistic for Sum {
         word: "sum",
         takes: Takes::Number,
         takes_sign: true,
+        unit: None,
         form: Form::Sum,
         shows: &[Known::Sum],
         own: Known::Sum,

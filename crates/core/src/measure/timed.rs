@@ -64,6 +64,7 @@ impl Statistic for First {
         word: "first",
         takes: Takes::Number,
         takes_sign: false,
+        unit: None,
         form: Form::Gauge(None),
         shows: &[Known::Value],
         own: Known::Value,
@@ -141,8 +142,13 @@ impl Statistic for LastSeen {
     type Stored = pb::Instant;
     type Given = ();
 
-    const RULES: Rules =
-        Rules { word: "last_seen", takes: Takes::Time, form: Form::Gauge(Some("max")), ..First::RULES };
+    const RULES: Rules = Rules {
+        word: "last_seen",
+        takes: Takes::Time,
+        unit: Some("timestamp_seconds"),
+        form: Form::Gauge(Some("max")),
+        ..First::RULES
+    };
 
     fn empty((): &()) -> LastSeen {
         LastSeen(i64::MIN)

@@ -20,6 +20,7 @@ impl Statistic for Top {
         word: "top",
         takes: Takes::Item,
         takes_sign: false,
+        unit: None,
         form: Form::Ranking,
         shows: &[Known::Count],
         own: Known::Count,

@@ -11,7 +11,7 @@ use crate::aggregate::key::{EntryKey, KeyBytes, Pane, is_overflow, overflow_key}
 use crate::aggregate::plan::AggregatePlan;
 use crate::aggregate::reason::Tally;
 use crate::config::OnLimit;
-use crate::measure::Occurrence;
+use crate::measure::{MeasureKind, MeasureState, Occurrence};
 
 /// Where a cell that changed stands. Sixteen bytes, as a first commit may hold millions.
 #[derive(Clone, Copy, Debug)]
@@ -122,10 +122,27 @@ impl AggregateState {
             Some(number) => number,
             None => self.new_key(seen),
         };
+        if self.plan.judges {
+            self.judge(number, time);
+        }
         self.add(number, Pane::TOTAL, time, seen);
         if let Some(pane) = pane {
             self.lowest_end = self.lowest_end.min(pane.end);
             self.add(number, pane, time, seen);
+        }
+    }
+
+    /// Judges values by the key's earlier ones, which its total has: what is added then is the verdict.
+    fn judge(&mut self, number: u32, time: i64) {
+        let plan = &self.plan;
+        let (cell, _) = self.table.record_mut(number).cell_mut(Pane::TOTAL, || empty(plan, Pane::TOTAL));
+        let states = Arc::make_mut(cell).measures.iter_mut().zip(&plan.measures);
+        for ((state, measure), sample) in states.zip(&mut self.extract.samples) {
+            if let (MeasureState::Anomaly(state), MeasureKind::Anomaly(usual), Some(sample)) =
+                (state, &measure.kind, sample)
+            {
+                *sample = state.judge(sample.value, time, usual);
+            }
         }
     }
 

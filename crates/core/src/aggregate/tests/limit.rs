@@ -126,9 +126,10 @@ proptest! {
         }
         let unlimited = folded(&plan(aggregate()), &events);
         let whole = |task: &TaskState, pane: Pane| {
-            let cells = live(task).into_iter().filter(|(entry, _)| entry.pane == pane).map(|(_, cell)| cell.measures);
+            let cells = live(task).into_iter().filter(|(entry, _)| entry.pane == pane);
+            let cells = cells.map(|(_, cell)| without_order(&cell));
             cells.reduce(|mut a, b| {
-                a.iter_mut().zip(b.iter()).for_each(|(a, b)| a.merge(b));
+                a.iter_mut().zip(&b).for_each(|(a, b)| a.merge(b));
                 a
             })
         };

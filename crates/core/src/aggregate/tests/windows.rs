@@ -71,7 +71,9 @@ fn compare(cell: &Cell, expected: &Recount) {
     let [events, failures, time, fastest, slowest, mean, duration, coarse, rest @ ..] = &cell.measures[..] else {
         panic!("many measures")
     };
-    let [opening, closing, seen, different, heaviest, frequent] = rest else { panic!("as many") };
+    let [opening, closing, seen, different, heaviest, frequent, unusual, patience, failed, fine] = rest else {
+        panic!("as many")
+    };
     assert_eq!(cell.last_seen, expected.last_seen);
     assert_eq!(*events, MeasureState::Count(Count(expected.events)));
     assert_eq!(*failures, MeasureState::Count(Count(expected.failures)));
@@ -86,16 +88,22 @@ fn compare(cell: &Cell, expected: &Recount) {
         dated.sort_by(|a, b| a.partial_cmp(b).unwrap());
         dated
     };
-    let (all, failures) = (by_time(&expected.dated), by_time(&expected.dated_failures));
+    let (all, failing) = (by_time(&expected.dated), by_time(&expected.dated_failures));
     assert_eq!(opening.own(), all.first().map(|(_, value)| *value));
-    assert_eq!(closing.own(), failures.last().map(|(_, value)| *value));
+    assert_eq!(closing.own(), failing.last().map(|(_, value)| *value));
     assert_eq!(seen.own(), all.last().map(|(at, _)| *at as f64 / 1_000.0));
+    assert_eq!(unusual.count(), Some(expected.events));
+    let satisfied = values.iter().filter(|&&value| value <= 0.5).count() as f64;
+    let tolerating = values.iter().filter(|&&value| value > 0.5 && value <= 2.0).count() as f64;
+    assert_eq!(patience.own(), Some((satisfied + tolerating / 2.0) / values.len() as f64));
+    assert_eq!(failed.own(), Some(expected.failures as f64 / expected.events as f64));
+    assert_eq!(fine.sum_nanos(), Some(expected.nanos));
     let Total::Ranking(top) = heaviest.total() else { panic!("a ranking") };
     let heavy: u64 = expected.values.iter().map(|&bits| (f64::from_bits(bits) * 1000.0).round().abs() as u64).sum();
     let (ranked, error) = top.ranked();
     assert_eq!((ranked.len(), ranked[0].weight.to_f64(), error.to_f64()), (1, heavy as f64 / 1000.0, 0.0));
     let Total::Ranking(top) = frequent.total() else { panic!("a ranking") };
-    let counted = |(_, bits): &(i64, u64)| failures.iter().filter(|(_, value)| value.to_bits() == *bits).count();
+    let counted = |(_, bits): &(i64, u64)| failing.iter().filter(|(_, value)| value.to_bits() == *bits).count();
     let most = expected.dated_failures.iter().map(counted).max().unwrap_or_default();
     assert_eq!(top.ranked().0.first().map_or(0.0, |ranked| ranked.weight.to_f64()), most as f64);
     let items = expected.values.iter().collect::<std::collections::BTreeSet<_>>().len() as f64;

@@ -2,19 +2,26 @@
 
 use super::super::at::{At, Map, Place};
 use super::super::error::Problem;
-use super::super::raw::{Body, Measured, RawMeasure, RawRankedBy};
+use super::super::raw::{Body, Measured, RawMeasure};
 use super::super::types::{FieldPath, Measure, MeasureKind, Since, TimeFormat, Unit};
-use super::Checker;
 use super::condition::conditions;
-use crate::measure::{Precision, Ranking, Takes};
-
-const MOST_BOUNDS: usize = 200;
+use super::{Checker, given};
+use crate::measure::Takes;
 
 pub fn measures(check: &mut Checker, raw: &At<Map<At<RawMeasure>>>) -> Vec<Measure> {
     if raw.value.0.is_empty() {
         check.error(raw.place, "an aggregate needs at least one measure", "`measures: { requests: count }`");
     }
-    raw.value.0.iter().map(|(name, raw)| measure(check, name, raw)).collect()
+    let mut measures: Vec<Measure> = raw.value.0.iter().map(|(name, raw)| measure(check, name, raw)).collect();
+    for (at, (name, raw)) in raw.value.0.iter().enumerate() {
+        if let (MeasureKind::Ratio, Some(ratio)) = (&measures[at].kind, &raw.value.0.ratio) {
+            let of = given::ratio(check, name.place, &ratio.value, &measures);
+            if let Some((of, whole)) = of {
+                (measures[at].filter, measures[at].ratio) = (whole, Some(of));
+            }
+        }
+    }
+    measures
 }
 
 fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Measure {
@@ -32,7 +39,7 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
     let mut filter = Vec::new();
     inner.into_iter().for_each(|measured| conditions(check, &measured.filter, &mut filter));
     conditions(check, &body.filter, &mut filter);
-    let weight = inner.and_then(|measured| weight(check, measured));
+    let weight = inner.and_then(|measured| given::weight(check, measured));
     let has_number = kind.rules().takes == Takes::Number || weight.is_some() || inner.is_none();
     if let (Some(unit), false) = (&body.unit, has_number) {
         check.error(unit.place, format!("a `{}` has no unit", kind.word()), "remove `unit`");
@@ -43,16 +50,18 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
     Measure {
         name: name.value.clone(),
         signed: signed(check, &kind, body),
-        kind,
         field: fields.next(),
         or: fields.collect(),
         since: inner.and_then(|measured| since(check, measured)),
         weight,
-        label: label(check, inner),
+        label: given::label(check, inner),
+        quantiles: given::quantiles(check, &kind, body),
+        ratio: None,
         unit: unit_of(check, body, inner),
         filter,
         metric: body.name.as_ref().map(|own| own.value.clone()),
         help: body.help.clone(),
+        kind,
     }
 }
 
@@ -86,74 +95,9 @@ fn parts<'a>(
     let place = if at.place.line == 0 { name.place } else { at.place };
     // The words of the config are those of the kinds.
     let mut kind = MeasureKind::of(word).unwrap_or(MeasureKind::Count);
-    given(check, &mut kind, place, measured);
+    given::given(check, &mut kind, place, measured);
     let fields = fields(check, &kind, place, measured);
     (kind, fields, Some(measured))
-}
-
-/// What the config gives the kind besides fields.
-fn given(check: &mut Checker, kind: &mut MeasureKind, place: Place, measured: &Measured) {
-    let word = kind.word();
-    let (mut takes_bounds, mut takes_error, mut takes_rank) = (false, false, false);
-    match kind {
-        MeasureKind::Buckets(given) => {
-            takes_bounds = true;
-            *given = bounds(check, word, place, measured);
-        }
-        MeasureKind::Distinct(precision) => {
-            takes_error = true;
-            *precision = estimated(check, measured);
-        }
-        MeasureKind::Top(ranking) => {
-            takes_rank = true;
-            *ranking = ranked(check, measured);
-        }
-        _ => {}
-    }
-    if let (Some(bounds), false) = (&measured.bounds, takes_bounds) {
-        let help = "use `buckets: { field: …, bounds: […] }`";
-        check.error(bounds.place, format!("`bounds` do not fit a `{word}`"), help);
-    }
-    if let (Some(error), false) = (&measured.error, takes_error) {
-        check.error(error.place, format!("`error` does not fit a `{word}`"), "it is for `distinct`: remove it");
-    }
-    let places = [measured.k.as_ref().map(|k| k.place), measured.by.as_ref().map(|by| by.place)];
-    let places = places.into_iter().chain([measured.label.as_ref().map(|label| label.place)]).flatten();
-    for place in places.filter(|_| !takes_rank) {
-        check.error(place, format!("`k`, `by` and `label` do not fit a `{word}`"), "they are for `top`: remove them");
-    }
-}
-
-fn ranked(check: &mut Checker, measured: &Measured) -> Ranking {
-    let k = measured.k.as_ref().map_or(Ranking::default().k, |k| k.value);
-    if let Some(at) = measured.k.as_ref().filter(|_| !(1..=Ranking::MOST).contains(&k)) {
-        check.error(at.place, format!("`k: {k}` does not fit"), format!("show 1 to {} items", Ranking::MOST));
-        return Ranking::default();
-    }
-    let sums = matches!(measured.by, Some(At { value: RawRankedBy::Sum(_), .. }));
-    Ranking { k, sums }
-}
-
-/// What items are ranked by the sum of.
-fn weight(check: &mut Checker, measured: &Measured) -> Option<FieldPath> {
-    let Some(At { value: RawRankedBy::Sum(field), .. }) = &measured.by else { return None };
-    Some(check.field_path(field.place, &field.value))
-}
-
-fn label(check: &mut Checker, measured: Option<&Measured>) -> String {
-    let Some(label) = measured.and_then(|measured| measured.label.as_ref()) else { return "item".to_owned() };
-    super::label::name(check, label);
-    label.value.clone()
-}
-
-fn estimated(check: &mut Checker, measured: &Measured) -> Precision {
-    let Some(error) = &measured.error else { return Precision::default() };
-    let precision = Precision::with_error(error.value).filter(|_| error.value < 1.0);
-    precision.unwrap_or_else(|| {
-        let help = "0.004 to 0.13, such as 0.01 for one percent: half the error takes four times the memory";
-        check.error(error.place, format!("no estimate has an error of {}", error.value), help);
-        Precision::default()
-    })
 }
 
 /// The fields that are measured: the first that has a value. One for all but counts.
@@ -168,6 +112,10 @@ fn fields(check: &mut Checker, kind: &MeasureKind, place: Place, measured: &Meas
     let fields = measured.field.as_ref().map(|fields| fields.value.0.as_slice());
     let fields = fields.unwrap_or(measured.to.as_slice());
     let takes = kind.rules().takes;
+    if *kind == MeasureKind::Ratio {
+        // Its words are measures.
+        return Vec::new();
+    }
     if let (Some(from), false) = (&measured.from, takes == Takes::Number) {
         let word = kind.word();
         check.error(from.place, format!("a `{word}` is not measured between two times"), "remove `from` and `to`");
@@ -251,21 +199,6 @@ fn signed(check: &mut Checker, kind: &MeasureKind, body: &Body) -> bool {
         );
     }
     true
-}
-
-fn bounds(check: &mut Checker, word: &str, place: Place, measured: &Measured) -> Vec<f64> {
-    let Some(at) = &measured.bounds else {
-        let help = format!("`{word}: {{ field: FIELD, bounds: [0.1, 0.5, 1] }}`");
-        check.error(place, format!("`{word}` need their upper bounds"), help);
-        return Vec::new();
-    };
-    let ascending = at.value.windows(2).all(|pair| matches!(pair, [low, high] if low < high));
-    if at.value.is_empty() || at.value.len() > MOST_BOUNDS || !ascending || at.value.iter().any(|b| !b.is_finite()) {
-        let help =
-            format!("1 to {MOST_BOUNDS} ascending numbers, in the exposed unit (seconds, bytes); `+Inf` is added");
-        check.error(at.place, "these bounds do not fit", help);
-    }
-    at.value.clone()
 }
 
 fn own_name(check: &mut Checker, own: &At<String>) {

@@ -5,6 +5,7 @@ mod aggregate;
 mod cluster;
 mod condition;
 mod format;
+mod given;
 mod ingest;
 mod kafka;
 mod label;

@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use super::super::at::At;
 use super::super::types::Unit;
+use super::RawDuration;
 use super::condition::RawWhere;
 use super::label::RawFields;
 
@@ -18,7 +19,7 @@ use super::label::RawFields;
 pub struct RawMeasure(pub Body);
 
 /// One statistic: exactly one of `count`, `sum`, `min`, `max`, `avg`, `histogram`, `buckets`, `first`, `last`, `last_seen`,
-/// `distinct` and `top`.
+/// `distinct`, `top`, `anomaly`, `apdex` and `ratio`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Measure")]
@@ -48,6 +49,15 @@ pub struct Body {
     pub distinct: Option<At<Measured>>,
     /// Which values a field had most often: `{ top: { of: element_id, k: 20 } }`, or most of something: `by: { sum: bytes }`.
     pub top: Option<At<Measured>>,
+    /// How many values of a field were unusual for their key: `{ anomaly: { of: f, sigma: 3, min_count: 100, half_life: 1d } }`.
+    pub anomaly: Option<At<Measured>>,
+    /// How satisfied those were who waited, from 0 to 1: `{ apdex: { of: response_time_ms, target: 0.3 }, unit: ms }`.
+    pub apdex: Option<At<Measured>>,
+    /// One count of this aggregate by another: `{ ratio: { part: errors, of: requests } }`.
+    pub ratio: Option<At<Measured>>,
+    /// The quantiles that closed windows show of a distribution, and queries that ask for none, each within 0 and 1. Default:
+    /// `[0.5, 0.95, 0.99]`.
+    pub quantiles: Option<At<Vec<f64>>>,
     /// Unit of the field. Metrics are in the base unit (seconds, bytes, ratio), and their names say so. Default: none.
     pub unit: Option<At<Unit>>,
     /// `true`: negative values are measured too. A sum of them goes up and down, so that its metric is a gauge. Without it a
@@ -65,7 +75,8 @@ pub struct Body {
 impl Body {
     /// The statistics that it asks for, by their words.
     pub fn statistics(&self) -> Vec<(&'static str, &At<Measured>)> {
-        let Body { count, sum, min, max, avg, histogram, buckets, first, last, last_seen, distinct, top, .. } = self;
+        let Body { count, sum, min, max, avg, histogram, buckets, first, last, last_seen, distinct, .. } = self;
+        let Body { top, anomaly, apdex, ratio, .. } = self;
         let all = [
             ("count", count),
             ("sum", sum),
@@ -79,6 +90,9 @@ impl Body {
             ("last_seen", last_seen),
             ("distinct", distinct),
             ("top", top),
+            ("anomaly", anomaly),
+            ("apdex", apdex),
+            ("ratio", ratio),
         ];
         all.into_iter().filter_map(|(word, measured)| Some((word, measured.as_ref()?))).collect()
     }
@@ -98,6 +112,11 @@ pub struct Measured {
     pub k: Option<At<u32>>,
     pub by: Option<At<RawRankedBy>>,
     pub label: Option<At<String>>,
+    pub sigma: Option<At<f64>>,
+    pub min_count: Option<At<u64>>,
+    pub half_life: Option<At<RawDuration>>,
+    pub target: Option<At<f64>>,
+    pub part: Option<At<String>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -121,8 +140,9 @@ struct LongMeasured {
     format: Option<At<String>>,
     /// Their zone, if they do not say it. Default: `UTC`.
     zone: Option<At<String>>,
-    /// Standard error of the estimate, as a fraction: 0.004 to 0.13. A smaller one takes more memory. Only for `distinct`.
-    /// Default: 0.016.
+    /// As a fraction. Of `distinct`, the standard error of the estimate: 0.004 to 0.13; default: 0.016. Of `histogram`, how far a
+    /// quantile may be from the exact one over five decades: 0.0014 to 0.18; default: as little as 160 buckets allow. A
+    /// smaller one takes more memory.
     error: Option<At<f64>>,
     /// So many items are shown, at most 100. Only for `top`. Default: 10.
     k: Option<At<u32>>,
@@ -130,6 +150,30 @@ struct LongMeasured {
     by: Option<At<RawRankedBy>>,
     /// The label that the series of closed windows have the item in. Only for `top`. Default: `item`.
     label: Option<At<String>>,
+    /// So many standard deviations from the mean are usual. Only for `anomaly`. Default: 3.
+    sigma: Option<At<f64>>,
+    /// Before a key has had so many values none is judged. Only for `anomaly`. Default: 100.
+    min_count: Option<At<u64>>,
+    /// A value of this age weighs half in the mean and the deviation. Only for `anomaly`. Default: all weigh the same.
+    half_life: Option<At<RawDuration>>,
+    /// Who waits at most this long is satisfied, in the base unit of what is exposed (seconds). Only for `apdex`. Default: 0.5.
+    target: Option<At<f64>>,
+    /// The count that is divided, by its measure's name; `of` has the one that it is divided by. Only for `ratio`.
+    part: Option<At<String>>,
+}
+
+impl LongMeasured {
+    fn measured(self) -> Result<Measured, &'static str> {
+        let LongMeasured { field, of, filter, bounds, from, to, format, zone, error, k, by, label, .. } = self;
+        let LongMeasured { sigma, min_count, half_life, target, part, .. } = self;
+        if field.is_some() && of.is_some() {
+            return Err("`field` and `of` say the same: keep one of them");
+        }
+        let field = field.or(of);
+        let measured =
+            Measured { field, filter, bounds, from, to, format, zone, error, k, by, label, ..Measured::default() };
+        Ok(Measured { sigma, min_count, half_life, target, part, ..measured })
+    }
 }
 
 /// What items are ranked by.
@@ -256,13 +300,7 @@ impl<'de> Deserialize<'de> for Measured {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Measured, A::Error> {
-                let LongMeasured { field, of, filter, bounds, from, to, format, zone, error, k, by, label } =
-                    LongMeasured::deserialize(MapAccessDeserializer::new(map))?;
-                if field.is_some() && of.is_some() {
-                    return Err(A::Error::custom("`field` and `of` say the same: keep one of them"));
-                }
-                let field = field.or(of);
-                Ok(Measured { field, filter, bounds, from, to, format, zone, error, k, by, label })
+                LongMeasured::deserialize(MapAccessDeserializer::new(map))?.measured().map_err(A::Error::custom)
             }
         }
 

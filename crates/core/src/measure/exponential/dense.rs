@@ -1,7 +1,5 @@
 //! Counts of adjacent buckets of one sign.
 
-use super::MAX_BUCKETS;
-
 /// From the first populated bucket to the last. Empty, or both ends are above zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dense {
@@ -10,12 +8,11 @@ pub struct Dense {
 }
 
 impl Dense {
-    /// `None` if `counts` is too long or has a zero at an end.
+    /// `None` if `counts` has a zero at an end.
     pub fn new(offset: i32, counts: Vec<u64>) -> Option<Dense> {
         match (counts.first(), counts.last()) {
             (None, _) => Some(Dense::default()),
             (Some(0), _) | (_, Some(0)) => None,
-            _ if counts.len() > MAX_BUCKETS => None,
             _ => Some(Dense { offset, counts }),
         }
     }
@@ -44,7 +41,7 @@ impl Dense {
         (!self.counts.is_empty()).then(|| (self.offset, self.offset + self.counts.len() as i32 - 1))
     }
 
-    /// Adds to a bucket. The caller has made sure that the range stays within [`MAX_BUCKETS`].
+    /// Adds to a bucket. The caller has made sure that the range stays small.
     #[inline]
     pub fn add(&mut self, index: i32, count: u64) {
         if let Some(bucket) = usize::try_from(index.wrapping_sub(self.offset)).ok().and_then(|i| self.counts.get_mut(i))
@@ -85,11 +82,11 @@ impl Dense {
     }
 }
 
-/// The smallest number of halvings at which the range holds at most [`MAX_BUCKETS`] buckets.
+/// The smallest number of halvings at which the range holds at most so many buckets.
 #[inline]
-pub fn steps_to_fit((first, last): (i32, i32)) -> i32 {
+pub fn steps_to_fit((first, last): (i32, i32), most: usize) -> i32 {
     let mut steps = 0;
-    while (last >> steps) - (first >> steps) >= MAX_BUCKETS as i32 {
+    while (last >> steps) - (first >> steps) >= most as i32 {
         steps += 1;
     }
     steps

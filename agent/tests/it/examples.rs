@@ -1,0 +1,116 @@
+//! The examples of other things than requests, each as it is shipped: counted by an agent that is killed meanwhile, all of their
+//! totals and windows equal the audit's recount, and dashboards are made of them.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::agent::{Agent, repository};
+use crate::kafka::{shared, unique, wait_until};
+use crate::scene::{number, unix_millis};
+
+const PARTITIONS: u64 = 3;
+
+/// Numbers that are always the same ones.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+}
+
+fn example(name: &str, topic: &str) -> String {
+    let text = fs::read_to_string(repository().join(format!("examples/{name}.yaml"))).expect("the example");
+    let group = format!("group_id: group-of-{topic}\n  session_timeout: 6s");
+    let replacements = [
+        (format!("group_id: streamgauge-{name}"), group),
+        ("dir: ./state".to_owned(), "dir: ${STATE_DIR}".to_owned()),
+        ("http: { listen: 127.0.0.1:9746 }".to_owned(), "http:\n  listen: ${HTTP_LISTEN}".to_owned()),
+        ("grpc: { listen: 127.0.0.1:9747 }".to_owned(), "grpc:\n  listen: ${GRPC_LISTEN}".to_owned()),
+    ];
+    replacements.iter().fold(text, |text, (from, to)| {
+        assert_eq!(text.matches(from).count(), 1, "{name}: {from:?} is not there once");
+        text.replace(from, to)
+    })
+}
+
+/// Runs an example on 20,000 events of a quarter of an hour; `counter` has counted all of them in the end.
+#[track_caller]
+fn check(name: &str, own_topic: &str, counter: &str, event: fn(&mut Random, i64) -> Value) {
+    const COUNT: u64 = 20_000;
+    let (kafka, topic) = (shared(), unique(name));
+    kafka.create_topic(&topic, PARTITIONS as i32, &[]);
+    let own = format!("topics: [{own_topic}]");
+    let config = example(name, &topic);
+    assert_eq!(config.matches(&own).count(), 1, "{name} reads {own_topic}");
+    let mut agent = Agent::start(kafka.bootstrap(), &config.replace(&own, &format!("topics: [{topic}]")));
+    agent.wait_ready();
+    let (mut random, start) = (Random(0x2545_f491_4f6c_dd1d), unix_millis() - 1_800_000);
+    let mut produce = |from: u64, to: u64| {
+        let mut partitions = vec![Vec::new(); PARTITIONS as usize];
+        for n in from..to {
+            let at = start + (n * 900_000 / COUNT) as i64 - random.next(1_000) as i64;
+            let partition = random.next(PARTITIONS) as usize;
+            partitions[partition].push(event(&mut random, at).to_string());
+        }
+        for (partition, texts) in (0..).zip(&partitions) {
+            kafka.produce(&topic, partition, texts.iter().map(|text| ("", text.as_str())));
+        }
+    };
+    produce(0, COUNT / 2);
+    wait_until("something is counted", || number(&agent.scrape(), counter, &[]) > 0.0);
+    agent.kill9();
+    agent.restart();
+    agent.wait_ready();
+    produce(COUNT / 2, COUNT);
+    wait_until("all is counted", || number(&agent.scrape(), counter, &[]) == COUNT as f64);
+    let audit = agent.verb(&["audit", "--all", "--address", &format!("http://{}", agent.grpc())]);
+    let text = String::from_utf8_lossy(&audit.stdout).into_owned();
+    assert!(audit.status.success(), "{text}{}", String::from_utf8_lossy(&audit.stderr));
+    let compared: Vec<&str> = text.lines().filter(|line| line.starts_with("  ")).collect();
+    assert!(compared.len() >= 3 && compared.iter().all(|line| line.ends_with(": the same")), "{text}");
+    let boards = tempfile::tempdir().expect("a temporary directory");
+    let folder = boards.path().to_str().expect("plain names");
+    let made = agent.verb(&["generate", "grafana", "--output", folder]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[test]
+fn user_actions_are_counted_as_they_were() {
+    check("user-actions", "user-actions", "actions_events_total", |random, at| {
+        let kind = ["view", "click", "scroll", "purchase"][random.next(4) as usize];
+        json!({
+            "timestamp": at, "type": kind, "user_id": format!("u{}", random.next(700)),
+            "page": format!("/p{}", random.next(5)), "element_id": format!("#e{}", random.next(30) * random.next(30)),
+            "load_ms": if random.next(500) == 0 { 9_000 } else { 100 + random.next(900) },
+        })
+    });
+}
+
+#[test]
+fn logins_are_counted_as_they_were() {
+    check("security", "logins", "logins_attempts_total", |random, at| {
+        let time = jiff::Timestamp::from_millisecond(at).expect("a time").to_string();
+        json!({
+            "time": time, "user": format!("user{}", random.next(40) * random.next(3)), "tries": 1 + random.next(4),
+            "address": format!("203.0.{}.{}", random.next(4), random.next(250)),
+            "outcome": if random.next(3) == 0 { "failure" } else { "success" },
+        })
+    });
+}
+
+#[test]
+fn payments_are_counted_as_they_were() {
+    check("payments", "payments", "payments_attempts_total", |random, at| {
+        json!({
+            "created": at as f64 / 1_000.0, "merchant": format!("m{}", random.next(4)),
+            "customer": format!("c{}", random.next(200) * random.next(10)),
+            "status": if random.next(20) == 0 { "declined" } else { "paid" },
+            "amount": random.next(10_000) as f64 / 100.0, "took_ms": 50 + random.next(600) * random.next(4),
+        })
+    });
+}
