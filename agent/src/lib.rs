@@ -2,7 +2,7 @@
 //!
 //! Dependencies point one way:
 //! `cli → app → worker → commit, replica → sources → state → aggregate`, with `decode` under `worker` and `kafka` under `commit`
-//! and `replica`; `grpc, http, export → publish → query → sources`. `audit` shares nothing with what it checks; `monitoring`
+//! and `replica`; `grpc, http → api → query`, `export → publish → query → sources`. `audit` shares nothing with what it checks; `monitoring`
 //! turns a config into rules and dashboards. `config`, `telemetry`,
 //! `clock`, `stop` and `failpoint` are known to all and know none.
 //!
@@ -13,6 +13,7 @@ pub use streamgauge_core::{aggregate, config, decode, generate, measure, value};
 pub use streamgauge_kafka as kafka;
 pub use streamgauge_runtime::{clock, failpoint, stop};
 
+pub mod api;
 pub mod app;
 pub mod audit;
 pub mod cli;
@@ -23,9 +24,11 @@ pub mod env;
 pub mod export;
 pub mod grpc;
 pub mod http;
+pub mod human;
 pub mod ingest;
 pub mod loadtest;
 pub mod monitoring;
+pub mod overview;
 pub mod publish;
 pub mod query;
 pub mod replica;

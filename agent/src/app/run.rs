@@ -5,11 +5,12 @@ use super::front_door::FrontDoor;
 use super::readiness::readiness;
 use super::reload::Reload;
 use super::tasks::Tasks;
+use crate::api::{Api, Watches};
 use crate::cluster::{Monitor, Prober, View};
 use crate::env::Environment;
 use crate::export::otlp;
 use crate::grpc::{self, GrpcState};
-use crate::http::{self, HttpState};
+use crate::http::{self, HttpState, Live};
 use crate::kafka::cluster::ClusterClient;
 use crate::loadtest::{self, LoadTests};
 use crate::query::{Reader, Readiness};
@@ -81,15 +82,6 @@ impl Agent {
         }
         let reload = Arc::new(Reload::new(file, shared.clone(), reader.clone(), statuses.clone()));
         let readiness = readiness(reader.clone(), statuses);
-        let pages = HttpState {
-            publisher: publisher.clone(),
-            metrics: env.metrics.clone(),
-            readiness: readiness.clone(),
-            control: reload.clone(),
-            cluster,
-            histograms: shared.config.http.histograms,
-            created_series: shared.config.http.created_series,
-        };
         let at = doors.iter().position(|door| door.lock().protocol() == Protocol::Ingest);
         let front_door = match (at.map(|at| doors.remove(at)), &shared.config.ingest) {
             (Some(door), Some(config)) => {
@@ -99,14 +91,31 @@ impl Agent {
             _ => None,
         };
         let topics = Topics::new(env.kafka.clone(), &shared.config.cluster.topics, Policy::of(&shared.config));
-        let services = GrpcState {
+        let api = Api {
             group: publisher.group.clone(),
             metrics: env.metrics.clone(),
             readiness: readiness.clone(),
+            ingest: front_door.as_ref().map(|door| door.acceptor().clone()),
+        };
+        let watches = Arc::new(Watches::new(api.clone(), shared.config.limits.watchers));
+        let pages = HttpState {
+            publisher: publisher.clone(),
+            metrics: env.metrics.clone(),
+            control: reload.clone(),
+            cluster,
+            api: api.clone(),
+            watches: watches.clone(),
+            live: Arc::new(Live::new(api.clone(), watches.clone())),
+            cors_origins: shared.config.http.cors_origins.clone(),
+            histograms: shared.config.http.histograms,
+            created_series: shared.config.http.created_series,
+        };
+        let services = GrpcState {
+            api,
+            watches,
             monitor: monitor.clone(),
             load_tests: Arc::new(load_tests(&env, &shared, &topics)),
             topics,
-            ingest: front_door.as_ref().map(|door| door.acceptor().clone()),
         };
         tasks.spawn(async move { publisher.run(outlet).await });
         for door in doors {

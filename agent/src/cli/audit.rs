@@ -1,13 +1,14 @@
 //! `streamgauge audit`: recounts a stretch of the topics on a separate, naive path and compares it with what the agent
 //! has published, cell by cell.
 
+use super::USAGE;
 use super::client::{self, Client};
 use super::values::parse_duration;
-use super::{USAGE, human};
 use crate::audit::{self, CellId, Check, Comparison, Difference, Published, Recount, SchemaText, Scope};
 use crate::clock::Clock;
 use crate::config::{self, Aggregate, Config, Start};
 use crate::decode::{FoundSchema, Schemas};
+use crate::human;
 use crate::kafka::Settings;
 use crate::schemas::SchemaKeeper;
 use std::path::PathBuf;

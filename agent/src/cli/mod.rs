@@ -12,7 +12,6 @@ pub mod dead_letters;
 mod demo;
 pub mod generate;
 pub mod health;
-mod human;
 pub mod init;
 mod lines;
 pub mod loadtest;
@@ -162,7 +161,7 @@ mod tests {
     #[test]
     fn every_verb_has_arguments_that_go_together_and_a_lock_can_be_opened_by_those_that_ask_an_agent() {
         Cli::command().debug_assert();
-        let verbs: [&[&str]; 5] =
+        let verbs: [&[&str]; 6] =
             [&["query"], &["audit", "-c", "x"], &["cluster", "health"], &["topics", "list"], &["loadtest"]];
         for verb in verbs {
             let access = ["--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c", "--token-file", "d"];

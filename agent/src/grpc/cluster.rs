@@ -1,7 +1,7 @@
 //! `ClusterService`.
 
 use super::cluster_translate as translate;
-use super::translate::page_size;
+use crate::api::page_size;
 use crate::cluster::{Health, Monitor, changes, whole};
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,25 +1,8 @@
-//! The one place that turns errors into gRPC statuses.
+//! The one place that turns errors of the cluster and its topics into gRPC statuses; those of queries, `api/error.rs` does.
 
 use crate::cluster::Refused;
-use crate::query::QueryError;
 use crate::topics::{Kind, TopicError};
 use tonic::{Code, Status};
-
-impl From<QueryError> for Status {
-    fn from(error: QueryError) -> Status {
-        let code = match &error {
-            QueryError::UnknownAggregate { .. } => Code::NotFound,
-            QueryError::TooManyCells { .. } => Code::ResourceExhausted,
-            QueryError::UnknownLabel { .. }
-            | QueryError::UnknownMeasure { .. }
-            | QueryError::BadRegex { .. }
-            | QueryError::NotAMultiple { .. }
-            | QueryError::Invalid(_)
-            | QueryError::BadPageToken => Code::InvalidArgument,
-        };
-        Status::new(code, error.to_string())
-    }
-}
 
 impl From<Refused> for Status {
     fn from(refused: Refused) -> Status {
@@ -48,15 +31,5 @@ impl From<TopicError> for Status {
             Kind::Failed => Code::Internal,
         };
         Status::new(code, error.message)
-    }
-}
-
-/// A status' name, for metrics.
-pub fn name(code: Code) -> &'static str {
-    match code {
-        Code::NotFound => "not_found",
-        Code::ResourceExhausted => "resource_exhausted",
-        Code::InvalidArgument => "invalid_argument",
-        _ => "other",
     }
 }

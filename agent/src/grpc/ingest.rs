@@ -113,30 +113,6 @@ impl IngestApi {
     }
 }
 
-/// How the door is, for `GetStatus`.
-pub fn status_of(door: &Acceptor) -> pb::IngestStatus {
-    let status = door.status();
-    let duration = |time: std::time::Duration| types::Duration::try_from(time).ok();
-    let topic = |topic: crate::ingest::TopicStatus| pb::IngestTopicStatus {
-        topic: topic.topic,
-        accepted: topic.accepted,
-        completed: topic.completed,
-        failed: topic.failed,
-        average: topic.times.and_then(|(average, _)| duration(average)),
-        p99: topic.times.and_then(|(_, p99)| duration(p99)),
-    };
-    pb::IngestStatus {
-        circuit: status.circuit.to_owned(),
-        queued: status.queued,
-        processing: status.processing,
-        buffer_bytes: status.buffer_bytes,
-        spooled: status.spooled,
-        spool_bytes: status.spool_bytes,
-        spool_age: duration(status.spool_age),
-        topics: status.topics.into_iter().map(topic).collect(),
-    }
-}
-
 fn from<T>(request: &Request<T>) -> std::net::IpAddr {
     request.extensions().get::<Caller>().cloned().unwrap_or_default().address.ip()
 }

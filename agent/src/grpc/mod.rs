@@ -11,23 +11,20 @@ mod loadtest;
 mod peer;
 mod query;
 mod topic;
-mod translate;
 
 #[cfg(test)]
 mod group_tests;
 #[cfg(test)]
 mod tests;
 
+use crate::api::{Api, Watches};
 use crate::cluster::Monitor;
 pub use loadtest::{LoadTestApi, request as load_test_request};
 pub use topic::TopicApi;
 
 use crate::config::Right;
-use crate::ingest::Acceptor;
 use crate::loadtest::LoadTests;
-use crate::query::{GroupReader, Readiness};
 use crate::server::{Door, Guard, Need, Refused, RequestSpans};
-use crate::telemetry::Metrics;
 use crate::topics::Topics;
 use std::future::Future;
 use std::sync::Arc;
@@ -61,15 +58,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// What the services need.
 #[derive(Clone)]
 pub struct GrpcState {
-    pub group: Arc<GroupReader>,
-    pub metrics: Arc<Metrics>,
-    pub readiness: Readiness,
+    pub api: Api,
+    pub watches: Arc<Watches>,
     /// `None`: the config switches it off.
     pub monitor: Option<Arc<Monitor>>,
     pub topics: Topics,
     pub load_tests: Arc<LoadTests>,
-    /// `None`: this agent takes no events.
-    pub ingest: Option<Arc<Acceptor>>,
 }
 
 /// Serves until `shutdown` resolves, then lets open requests finish.
@@ -77,15 +71,16 @@ pub struct GrpcState {
 /// # Errors
 /// If the server fails; a failing connection is not its failure.
 pub async fn serve(door: Door, state: GrpcState, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let health = health::Health { readiness: state.readiness.clone() };
-    let peer =
-        PeerServiceServer::new(peer::Peer { state: state.clone() }).max_decoding_message_size(MAX_PEER_REQUEST_BYTES);
+    let health = health::Health { readiness: state.api.readiness.clone() };
+    let peer = PeerServiceServer::new(peer::Peer { reader: state.api.group.reader.clone() })
+        .max_decoding_message_size(MAX_PEER_REQUEST_BYTES);
     let cluster = cluster::Cluster { monitor: state.monitor.clone() };
     let cluster = ClusterServiceServer::new(cluster).max_decoding_message_size(MAX_REQUEST_BYTES);
     let topics = TopicServiceServer::new(TopicApi { topics: state.topics.clone() });
     let load_tests = LoadTestServiceServer::new(LoadTestApi { tests: state.load_tests.clone() });
-    let ingest = IngestServiceServer::new(ingest::IngestApi { door: state.ingest.clone() });
-    let query = QueryServiceServer::new(query::Query { state }).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let ingest = IngestServiceServer::new(ingest::IngestApi { door: state.api.ingest.clone() });
+    let query = QueryServiceServer::new(query::Query { api: state.api, watches: state.watches })
+        .max_decoding_message_size(MAX_REQUEST_BYTES);
     let lock = door.lock().clone();
     let mut router = Server::builder()
         .layer(tower::layer::layer_fn(RequestSpans))
@@ -129,7 +124,7 @@ fn need(path: &str) -> Need {
     })
 }
 
-fn refuse(refused: &Refused) -> Response<Body> {
+fn refuse(_: &str, refused: &Refused) -> Response<Body> {
     let code = match refused {
         // Not RESOURCE_EXHAUSTED: between agents, that is an answer that would be too large.
         Refused::Unknown | Refused::LockedOut => Code::Unauthenticated,

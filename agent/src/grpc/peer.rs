@@ -1,8 +1,8 @@
 //! `PeerService`: what the group's other agents ask.
 
-use super::GrpcState;
-use crate::query;
+use crate::query::{self, Reader};
 use prost::Message;
+use std::sync::Arc;
 use streamgauge_proto::peer::v1 as peer;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -13,13 +13,13 @@ use tonic::{Request, Response, Status};
 const MAX_ANSWER_BYTES: usize = 63 << 20;
 
 pub struct Peer {
-    pub state: GrpcState,
+    pub reader: Arc<Reader>,
 }
 
 #[tonic::async_trait]
 impl peer::peer_service_server::PeerService for Peer {
     async fn read(&self, request: Request<peer::ReadRequest>) -> Result<Response<peer::ReadResponse>, Status> {
-        let answer = query::serve(&self.state.group.reader, request.into_inner())?;
+        let answer = query::serve(&self.reader, request.into_inner())?;
         if answer.encoded_len() > MAX_ANSWER_BYTES {
             return Err(Status::resource_exhausted("the partial answer is too large"));
         }
@@ -30,7 +30,7 @@ impl peer::peer_service_server::PeerService for Peer {
 
     /// A part is made when the one before it is on its way.
     async fn gather(&self, request: Request<peer::ReadRequest>) -> Result<Response<Self::GatherStream>, Status> {
-        let reader = self.state.group.reader.clone();
+        let reader = self.reader.clone();
         let (sender, receiver) = mpsc::channel(1);
         spawn_blocking(move || match query::serve_parts(&reader, request.into_inner()) {
             // Whoever asked may have gone.

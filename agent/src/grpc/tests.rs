@@ -1,6 +1,7 @@
 //! The services over a real socket, as a client sees them.
 
 use super::{GrpcState, serve};
+use crate::api::{Api, Watches};
 use crate::config::Kafka;
 use crate::env::Environment;
 use crate::kafka::Settings;
@@ -38,14 +39,14 @@ pub fn state(agent: &Agent, readiness: Readiness) -> GrpcState {
     let clock = agent.reader.clock.clone();
     let env = Environment { clock, metrics: Arc::default(), kafka: settings };
     let tests = LoadTests::new(env, topics.clone(), Default::default(), Sources::default());
+    let group = Arc::new(GroupReader::alone(agent.reader.clone()));
+    let api = Api { group, metrics: Arc::new(Metrics::new()), readiness, ingest: None };
     GrpcState {
-        group: Arc::new(GroupReader::alone(agent.reader.clone())),
+        watches: Arc::new(Watches::new(api.clone(), 10)),
+        api,
         monitor: None,
-        metrics: Arc::new(Metrics::new()),
-        readiness,
         topics,
         load_tests: Arc::new(tests),
-        ingest: None,
     }
 }
 

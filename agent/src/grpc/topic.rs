@@ -1,6 +1,6 @@
 //! `TopicService`: requests to calls of `topics/`, which block, and back.
 
-use super::translate;
+use crate::api::page_size;
 use crate::kafka::NewTopic;
 use crate::topics::{SettingsChange, Topic, TopicError, Topics};
 use regex::Regex;
@@ -36,7 +36,7 @@ impl pb::topic_service_server::TopicService for TopicApi {
         request: Request<pb::ListTopicsRequest>,
     ) -> Result<Response<pb::ListTopicsResponse>, Status> {
         let request = request.into_inner();
-        let size = match translate::page_size(request.page_size)? {
+        let size = match page_size(request.page_size)? {
             0 => PAGE,
             size => size.min(PAGE),
         };

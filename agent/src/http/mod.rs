@@ -1,19 +1,19 @@
-//! The HTTP server: `/metrics`, health, readiness, and the config in force. Thin: it calls and translates.
+//! The HTTP server: `/metrics`, queries in JSON, a page that shows what happens now, health, readiness, and the config in force. Thin: it calls and translates.
 
 #![forbid(unsafe_code)]
 
+use crate::api::{Api, Watches};
 use crate::cluster::View;
 use crate::config::{Histograms, Right};
 use crate::export::prometheus::{Format, Style, accepts_gzip};
 use crate::publish::Publisher;
-use crate::query::Readiness;
 use crate::server::{Caller, Door, Guard, Lock, Need, Refused, RequestSpans};
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::future::Future;
 use std::sync::Arc;
@@ -22,9 +22,13 @@ use tokio::sync::Semaphore;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
+mod api;
+mod live;
 mod page;
 #[cfg(test)]
 mod tests;
+
+pub use live::Live;
 
 /// Largest request, bytes: no page reads a body.
 const MAX_REQUEST_BYTES: usize = 64 << 10;
@@ -46,9 +50,13 @@ pub trait Control: Send + Sync {
 pub struct HttpState {
     pub publisher: Arc<Publisher>,
     pub metrics: Arc<Metrics>,
-    pub readiness: Readiness,
     pub control: Arc<dyn Control>,
     pub cluster: View,
+    pub api: Api,
+    pub watches: Arc<Watches>,
+    pub live: Arc<Live>,
+    /// Origins whose pages may read the answers in JSON.
+    pub cors_origins: Vec<String>,
     /// Which buckets histograms have on `/metrics` for servers that ask for protobuf.
     pub histograms: Histograms,
     /// Whether OpenMetrics text has `…_created` series.
@@ -77,35 +85,31 @@ fn need(path: &str) -> Need {
     }
 }
 
-fn refuse(refused: &Refused) -> Response {
+fn refuse(path: &str, refused: &Refused) -> Response {
     let (status, asked) = refused.http();
-    (status, asked, format!("{refused}\n")).into_response()
+    match path.starts_with(api::PREFIX) {
+        true => (asked, api::refused(status, refused.outcome(), &refused.to_string())).into_response(),
+        false => (status, asked, format!("{refused}\n")).into_response(),
+    }
 }
 
 fn router(state: HttpState, lock: Arc<Lock>) -> Router {
     let pages = Arc::new(Semaphore::new(page::PAGES_AT_A_TIME));
     Router::new()
-        .route("/", get(index))
         .route("/metrics", get(move |State(state), headers| metrics(state, headers, pages.clone())))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
         .route("/-/config", get(config))
         .route("/-/reload", post(reload))
+        .merge(api::routes())
+        .merge(live::routes())
         .layer(RequestBodyLimitLayer::new(MAX_REQUEST_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, LONGEST_REQUEST))
         .layer(tower::layer::layer_fn(move |inner| Guard::new(inner, lock.clone(), need, refuse)))
         .layer(tower::layer::layer_fn(RequestSpans))
+        // Before the lock: a browser asks for leave without saying who it is.
+        .layer(api::cors(&state.cors_origins))
         .with_state(state)
-}
-
-async fn index() -> Html<&'static str> {
-    Html(
-        "<!doctype html><title>Streamgauge</title><h1>Streamgauge</h1><ul>\
-         <li><a href=\"/metrics\">/metrics</a>: metrics for Prometheus\
-         <li><a href=\"/-/ready\">/-/ready</a>: assignment known and its state restored\
-         <li><a href=\"/-/healthy\">/-/healthy</a>: the process lives\
-         <li><a href=\"/-/config\">/-/config</a>: the config in force</ul>",
-    )
 }
 
 async fn metrics(state: HttpState, headers: HeaderMap, pages: Arc<Semaphore>) -> Response {
@@ -129,7 +133,7 @@ async fn healthy() -> &'static str {
 }
 
 async fn ready(State(state): State<HttpState>) -> Response {
-    let reasons = (state.readiness)();
+    let reasons = (state.api.readiness)();
     if reasons.is_empty() {
         return "ready\n".into_response();
     }

@@ -1,14 +1,17 @@
 //! The server over a real socket.
 
-use super::{HttpState, serve};
+use super::{HttpState, Live, serve};
+use crate::api::{Api, Watches};
 use crate::config::Histograms;
 use crate::publish::Publisher;
+use crate::query::Readiness;
 use crate::query::testing::{Agent, T0, event};
 use crate::server::{Door, Protocol};
 use crate::telemetry::Metrics;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use streamgauge_proto::v1 as pb;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -24,7 +27,7 @@ impl super::Control for Fixed {
     }
 }
 
-async fn get(address: std::net::SocketAddr, path: &str, accept: &str) -> String {
+pub async fn get(address: std::net::SocketAddr, path: &str, accept: &str) -> String {
     String::from_utf8(get_bytes(address, path, &format!("Accept: {accept}\r\n")).await).unwrap()
 }
 
@@ -39,6 +42,25 @@ async fn get_bytes(address: std::net::SocketAddr, path: &str, headers: &str) -> 
     answer
 }
 
+pub fn state(agent: &Agent, readiness: Readiness) -> HttpState {
+    let publisher = Arc::new(Publisher::alone(agent.reader.clone()));
+    let metrics = Arc::new(Metrics::new());
+    let api = Api { group: publisher.group.clone(), metrics: metrics.clone(), readiness, ingest: None };
+    let watches = Arc::new(Watches::new(api.clone(), 10));
+    HttpState {
+        live: Arc::new(Live::new(api.clone(), watches.clone())),
+        watches,
+        api,
+        publisher,
+        metrics,
+        control: Arc::new(Fixed),
+        cluster: Default::default(),
+        cors_origins: vec!["https://dash.example.com".into()],
+        histograms: Histograms::Both,
+        created_series: true,
+    }
+}
+
 #[tokio::test]
 async fn pages_are_served_until_the_shutdown() {
     let mut agent = Agent::new(1, 1);
@@ -48,15 +70,13 @@ async fn pages_are_served_until_the_shutdown() {
     let is_ready = Arc::new(AtomicBool::new(false));
     let flag = is_ready.clone();
     let state = HttpState {
-        publisher: Arc::new(Publisher::alone(agent.reader.clone())),
-        metrics: Arc::new(Metrics::new()),
-        readiness: Arc::new(move || {
-            if flag.load(Ordering::Relaxed) { Vec::new() } else { vec!["no assignment yet".into(), "b".into()] }
-        }),
         control: Arc::new(Fixed),
-        cluster: Default::default(),
-        histograms: Histograms::Both,
-        created_series: true,
+        ..state(
+            &agent,
+            Arc::new(move || {
+                if flag.load(Ordering::Relaxed) { Vec::new() } else { vec!["no assignment yet".into(), "b".into()] }
+            }),
+        )
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(serve(Door::open(listener, Protocol::Http).unwrap(), state, async move {
@@ -93,4 +113,172 @@ async fn pages_are_served_until_the_shutdown() {
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+/// A server on a free port, with a door that may have a lock.
+pub async fn serving(state: HttpState) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(Door::open(listener, Protocol::Http).unwrap(), state, std::future::pending()));
+    address
+}
+
+/// Status and JSON of an answer, which is one line.
+fn parsed(answer: &str) -> (u16, serde_json::Value) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("content-type: application/json"), "{head}");
+    assert!(body.ends_with('\n') && body.lines().count() == 1, "{body}");
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
+}
+
+#[tokio::test]
+async fn a_query_in_a_url_is_answered_as_the_service_answers_it() {
+    let mut agent = Agent::new(1, 1);
+    agent.commit(0, &[event(T0, "/a", 200), event(T0, "/b", 500), event(T0 + 1, "/b", 404)], 0);
+    let state = state(&agent, Arc::new(Vec::new));
+    let api = state.api.clone();
+    let address = serving(state).await;
+
+    let path = "/api/v1/query/http?last=5m&by=endpoint&order=-errors&limit=1&measure=errors&where=endpoint=~/.*";
+    let (status, answer) = parsed(&get(address, path, "*/*").await);
+    assert_eq!((status, answer["rows"].as_array().map(Vec::len)), (200, Some(1)), "{answer}");
+    let row = &answer["rows"][0];
+    assert_eq!((&row["labels"]["endpoint"], &row["values"][0]["count"]), (&"/b".into(), &"2".into()));
+    let request = pb::QueryRequest {
+        aggregate: "http".into(),
+        matchers: vec![pb::LabelMatcher { label: "endpoint".into(), op: 2, value: "/.*".into() }],
+        time: Some(pb::query_request::Time::Last(streamgauge_proto::types::Duration { seconds: 300, nanos: 0 })),
+        group_by: Some(pb::GroupBy { labels: vec!["endpoint".into()] }),
+        order_by: Some(pb::OrderBy { measure: "errors".into(), ..Default::default() }),
+        limit: 1,
+        measures: vec!["errors".into()],
+        ..Default::default()
+    };
+    let same = crate::api::json("QueryResponse", &api.query(request).await.unwrap()).unwrap();
+    assert_eq!(answer, serde_json::from_str::<serde_json::Value>(&same).unwrap());
+
+    let (status, answer) = parsed(&get(address, "/api/v1/aggregates", "*/*").await);
+    assert_eq!((status, &answer["aggregates"][0]["name"]), (200, &"http".into()));
+    let (status, answer) = parsed(&get(address, "/api/v1/status", "*/*").await);
+    assert_eq!((status, &answer["ready"]), (200, &true.into()));
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_refused_in_one_line_of_json() {
+    let mut agent = Agent::new(1, 1);
+    agent.commit(0, &[event(T0, "/a", 200), event(T0, "/b", 500)], 0);
+    Arc::get_mut(&mut agent.reader).unwrap().max_cells = 1;
+    let address = serving(state(&agent, Arc::new(Vec::new))).await;
+    for (path, status, code, words) in [
+        ("/api/v1/query/nothing", 404, "not_found", "no aggregate `nothing`; there are: http"),
+        ("/api/v1/query/http?windw=5m", 400, "invalid_argument", "there is no parameter `windw`"),
+        ("/api/v1/query/http?window=7s", 400, "invalid_argument", "not a multiple of the pane"),
+        ("/api/v1/query/http?where=x=y", 400, "invalid_argument", "has no label `x`"),
+        ("/api/v1/query/http", 422, "resource_exhausted", "limits.query_cells"),
+        ("/api/v1/status?x=y", 400, "invalid_argument", "there is no parameter `x`"),
+        ("/api/v2/query", 404, "not_found", "/api/v1/openapi.json"),
+        ("POST /api/v1/query/http", 405, "method_not_allowed", "GET"),
+    ] {
+        let (found, answer) = parsed(&get(address, path, "*/*").await);
+        assert_eq!((found, answer["code"].as_str()), (status, Some(code)), "{path}: {answer}");
+        assert!(answer["message"].as_str().unwrap().contains(words), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_listed_origins_may_read_answers_and_no_others_may() {
+    let agent = Agent::new(1, 1);
+    let address = serving(state(&agent, Arc::new(Vec::new))).await;
+    let ask = async |path: &str, origin: &str, more: &str| {
+        let answer = get_bytes(address, path, &format!("Origin: {origin}\r\n{more}")).await;
+        String::from_utf8(answer).unwrap().to_lowercase()
+    };
+    let allowed = "access-control-allow-origin: https://dash.example.com\r\n";
+    assert!(ask("/api/v1/status", "https://dash.example.com", "").await.contains(allowed));
+    assert!(!ask("/api/v1/status", "https://evil.example.com", "").await.contains("access-control-allow-origin"));
+    assert!(!ask("/metrics", "https://dash.example.com", "").await.contains("access-control-allow-origin"));
+    let preflight = "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n";
+    let answer = ask("OPTIONS /api/v1/status", "https://dash.example.com", preflight).await;
+    assert!(answer.starts_with("http/1.0 200") && answer.contains(allowed), "{answer}");
+    assert!(answer.contains("access-control-allow-headers: authorization"), "{answer}");
+}
+
+/// The document and the service are held to each other: each path answers, and takes each of its parameters.
+#[tokio::test]
+async fn the_service_takes_what_the_openapi_document_names() {
+    let mut agent = Agent::new(1, 1);
+    agent.commit(0, &[event(T0, "/a", 200)], 0);
+    let address = serving(state(&agent, Arc::new(Vec::new))).await;
+    let (_, document) = parsed(&get(address, "/api/v1/openapi.json", "*/*").await);
+    assert_eq!(document, crate::api::openapi());
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let bare = path.replace("{aggregate}", "http");
+        let contents = &item["get"]["responses"]["200"]["content"];
+        let (answer, schema) = if contents["text/event-stream"].is_object() {
+            (first_event(address, &bare).await, &contents["text/event-stream"]["schema"])
+        } else {
+            let (status, answer) = parsed(&get(address, &bare, "*/*").await);
+            assert_eq!(status, 200, "{path}: {answer}");
+            (answer, &contents["application/json"]["schema"])
+        };
+        assert_fits(&answer, schema, &document, path);
+        for parameter in item["get"]["parameters"].as_array().into_iter().flatten().filter(|p| p["in"] == "query") {
+            let name = parameter["name"].as_str().unwrap();
+            let (_, answer) = parsed(&get(address, &format!("{bare}?{name}=~"), "*/*").await);
+            let message = answer["message"].as_str().unwrap_or_default();
+            assert!(!message.contains("there is no parameter"), "{path}: {message}");
+        }
+        let (status, answer) = parsed(&get(address, &format!("{bare}?no_such=1"), "*/*").await);
+        assert!(status == 400 || path.ends_with("openapi.json"), "{path}: {answer}");
+    }
+}
+
+/// Of a stream that does not end.
+async fn first_event(address: std::net::SocketAddr, path: &str) -> serde_json::Value {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+    let (mut text, mut piece) = (String::new(), [0; 4096]);
+    loop {
+        if let Some((head, rest)) = text.split_once("\r\n\r\n")
+            && rest.contains("\n\n")
+        {
+            assert!(head.contains("content-type: text/event-stream"), "{head}");
+            let data = rest.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+            return serde_json::from_str(data).unwrap();
+        }
+        let read = tokio::time::timeout(std::time::Duration::from_secs(10), stream.read(&mut piece)).await;
+        let read = read.expect("an event in time").unwrap();
+        assert!(read > 0, "it ended: {text}");
+        text.push_str(&String::from_utf8_lossy(&piece[..read]));
+    }
+}
+
+/// As far as the document's schemas go: types, words of enumerations, and no property that is not named.
+fn assert_fits(value: &serde_json::Value, schema: &serde_json::Value, document: &serde_json::Value, at: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.trim_start_matches("#/components/schemas/");
+        return assert_fits(value, &document["components"]["schemas"][name], document, at);
+    }
+    if let Some(words) = schema["enum"].as_array() {
+        assert!(words.contains(value), "{at}: {value} is none of {words:?}");
+    }
+    match schema["type"].as_str() {
+        Some("object") => {
+            let fields = value.as_object().unwrap_or_else(|| panic!("{at}: {value} is no object"));
+            for (name, field) in fields.iter().filter(|_| schema["properties"].is_object()) {
+                let known =
+                    schema["properties"].get(name).unwrap_or_else(|| panic!("{at}.{name} is not in the document"));
+                assert_fits(field, known, document, &format!("{at}.{name}"));
+            }
+        }
+        Some("array") => {
+            for item in value.as_array().unwrap_or_else(|| panic!("{at}: {value} is no array")) {
+                assert_fits(item, &schema["items"], document, at);
+            }
+        }
+        Some("string") => assert!(value.is_string(), "{at}: {value}"),
+        Some("boolean") => assert!(value.is_boolean(), "{at}: {value}"),
+        Some("integer") => assert!(value.is_i64(), "{at}: {value}"),
+        _ => {}
+    }
 }

@@ -73,7 +73,7 @@ fn need(path: &str) -> Need {
     }
 }
 
-fn refuse(refused: &Refused) -> Response {
+fn refuse(_: &str, refused: &Refused) -> Response {
     let (status, asked) = refused.http();
     (asked, failure(status, &refused.to_string(), None)).into_response()
 }

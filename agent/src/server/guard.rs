@@ -19,11 +19,12 @@ pub struct Guard<S, B> {
     lock: Arc<Lock>,
     /// What a path needs.
     need: fn(&str) -> Need,
-    refuse: fn(&Refused) -> Response<B>,
+    /// How a call of a path is refused.
+    refuse: fn(&str, &Refused) -> Response<B>,
 }
 
 impl<S, B> Guard<S, B> {
-    pub fn new(inner: S, lock: Arc<Lock>, need: fn(&str) -> Need, refuse: fn(&Refused) -> Response<B>) -> Self {
+    pub fn new(inner: S, lock: Arc<Lock>, need: fn(&str) -> Need, refuse: fn(&str, &Refused) -> Response<B>) -> Self {
         Guard { inner, lock, refuse, need }
     }
 }
@@ -73,7 +74,7 @@ where
                             tracing::warn!(target: "audit", door = lock.door(), %from, path, outcome, "audit: refused: {refused}");
                         }
                     }
-                    return Ok(refuse(&refused));
+                    return Ok(refuse(&path, &refused));
                 }
             };
             lock.count("allowed");

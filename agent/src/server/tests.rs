@@ -78,7 +78,7 @@ fn need(path: &str) -> Need {
     }
 }
 
-fn refuse(refused: &Refused) -> Response {
+fn refuse(_: &str, refused: &Refused) -> Response {
     refused.http().0.into_response()
 }
 

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod checkpointer;
+mod commits;
 mod fingerprint;
 mod following;
 mod group;

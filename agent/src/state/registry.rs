@@ -1,10 +1,11 @@
 //! All tasks of this agent: workers put theirs in and take them out, readers look.
 
+use super::commits::Commits;
 use super::{Phase, SourceTopic, SourceTopics, Task, TaskId};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 /// The tasks of this agent.
 #[derive(Debug, Default)]
@@ -15,13 +16,18 @@ pub struct Registry {
     /// Copies of other agents' tasks.
     replicas: RwLock<BTreeMap<TaskId, Arc<Task>>>,
     topics: RwLock<Arc<SourceTopics>>,
-    commits: Arc<Notify>,
+    commits: Arc<Commits>,
 }
 
 impl Registry {
     /// Resolves after a commit of any task or replica, also after one that came since the last call. For one waiter.
     pub async fn commit(&self) {
-        self.commits.notified().await;
+        self.commits.next().await;
+    }
+
+    /// Changes with every commit of any task or replica.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.watch()
     }
 
     pub fn insert(&self, task: Arc<Task>) {

@@ -2,6 +2,7 @@
 //! `replica/`'s), the input's ends and what an owner says are the worker's, how far a replica has followed is `replica/`'s,
 //! what is published is the publisher's.
 
+use super::commits::Commits;
 use super::following::Following;
 use super::input_ends::InputEnds;
 use super::last_input::LastInput;
@@ -14,7 +15,6 @@ use parking_lot::{Mutex, RwLock};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use streamgauge_proto::storage::v1::Origin;
-use tokio::sync::Notify;
 
 /// What a task is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct Task {
     pub publication: Arc<Publication>,
     last_input: Arc<LastInput>,
     /// Told of each commit.
-    commits: OnceLock<Arc<Notify>>,
+    commits: OnceLock<Arc<Commits>>,
 }
 
 impl Task {
@@ -87,15 +87,15 @@ impl Task {
         self.last_input.without_input(recorded, now)
     }
 
-    /// Has `told` notified of each commit from now on.
-    pub(super) fn tell_of_commits(&self, told: &Arc<Notify>) {
+    /// Has `told` told of each commit from now on.
+    pub(super) fn tell_of_commits(&self, told: &Arc<Commits>) {
         let _ = self.commits.set(told.clone());
     }
 
     /// A commit has been put into the view.
     pub fn committed(&self) {
         if let Some(commits) = self.commits.get() {
-            commits.notify_one();
+            commits.tell();
         }
     }
 

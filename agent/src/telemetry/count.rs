@@ -221,6 +221,16 @@ impl Metrics {
         }
     }
 
+    /// There are too many watches for one more.
+    pub fn watch_refused(&self) {
+        self.watches_refused.inc();
+    }
+
+    /// Answers that a watcher did not take in time.
+    pub fn watch_skipped(&self, answers: u64) {
+        self.watch_skipped.inc_by(answers);
+    }
+
     /// A request to the OTLP receiver was `taken`, `failed` or `refused`.
     pub fn otlp_push(&self, result: &'static str) {
         self.otlp_pushes.get_or_create(&CommitLabels { result }).inc();

@@ -166,6 +166,10 @@ names! {
         "How long the current restore has waited for an open transaction on the changelog to end";
     QueriesRefused Counter "streamgauge_queries_refused" ["reason"], "Queries answered with an error, by its gRPC status";
     QueryDuration Histogram "streamgauge_query_duration_seconds" [], "Time a query took, translation included";
+    Watchers Gauge "streamgauge_watchers" [], "Watches that are open, over gRPC and HTTP, of limits.watchers";
+    WatchesRefused Counter "streamgauge_watches_refused" [], "Watches refused because limits.watchers are open";
+    WatchSkipped Counter "streamgauge_watch_skipped_answers" [],
+        "Answers of watches that were left out for a newer one, because they were not taken in time";
     ProbeSent Counter "streamgauge_probe_sent" ["broker"], "Messages that the probe sent to a partition the broker leads";
     ProbeLost Counter "streamgauge_probe_lost" ["broker"],
         "Messages of the probe that were refused, or had not come back in time";

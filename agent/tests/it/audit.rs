@@ -78,6 +78,12 @@ impl QueryService for Liar {
         Ok(answer)
     }
 
+    type WatchStream = tonic::Streaming<pb::WatchResponse>;
+
+    async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        self.agent.clone().watch(request.into_inner()).await
+    }
+
     async fn get_status(
         &self,
         request: Request<pb::GetStatusRequest>,

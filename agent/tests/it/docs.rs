@@ -1,4 +1,4 @@
-//! Documents that are made from the code: a table that no longer says what the code does is a failure.
+//! Documents that are made from the code: one that no longer says what the code does is a failure.
 //! `STREAMGAUGE_BLESS=1` writes it anew.
 
 use std::fmt::Write;
@@ -8,26 +8,83 @@ use streamgauge::telemetry::{Kind, Name};
 
 use crate::agent::repository;
 
-const BEGIN: &str = "<!-- made from telemetry/names.rs: begin -->\n";
-const END: &str = "<!-- end -->";
+const HINT: &str = "to write it anew: STREAMGAUGE_BLESS=1 cargo test -p streamgauge --test it docs";
+
+fn is_blessed() -> bool {
+    std::env::var("STREAMGAUGE_BLESS").is_ok_and(|v| v == "1")
+}
+
+/// What stands in a document between the line `made from SOURCE` and the end is `expected`.
+fn assert_made(document: &str, source: &str, expected: &str) {
+    let path = repository().join(document);
+    let text = fs::read_to_string(&path).expect(document);
+    let begin = format!("<!-- made from {source}: begin -->\n");
+    let (before, rest) = text.split_once(&begin).expect("the place where the table begins");
+    let (found, after) = rest.split_once("<!-- end -->").expect("the place where the table ends");
+    if is_blessed() {
+        fs::write(&path, format!("{before}{begin}{expected}<!-- end -->{after}")).expect("it is written");
+    } else {
+        assert_eq!(found, expected, "{document} is not up to date; {HINT}");
+    }
+}
 
 #[test]
 fn the_table_of_metrics_is_the_one_in_the_code() {
-    let path = repository().join("docs/metrics.md");
-    let text = fs::read_to_string(&path).expect("docs/metrics.md");
-    let (before, rest) = text.split_once(BEGIN).expect("the place where the table begins");
-    let (found, after) = rest.split_once(END).expect("the place where the table ends");
-    let expected = table();
-    if std::env::var("STREAMGAUGE_BLESS").is_ok_and(|v| v == "1") {
-        fs::write(&path, format!("{before}{BEGIN}{expected}{END}{after}")).expect("docs/metrics.md is written");
+    assert_made("docs/metrics.md", "telemetry/names.rs", &metrics());
+}
+
+#[test]
+fn the_table_of_parameters_is_what_the_service_reads() {
+    let mut table = String::from("| parameter | value | meaning |\n|---|---|---|\n");
+    let document = streamgauge::api::openapi();
+    for parameter in document["paths"]["/api/v1/query/{aggregate}"]["get"]["parameters"].as_array().expect("a list") {
+        let text = |key: &str| parameter[key].as_str().expect("a text");
+        if text("in") == "query" {
+            let several = parameter["schema"]["items"].is_object();
+            let schema = if several { &parameter["schema"]["items"] } else { &parameter["schema"] };
+            let value = match (schema["enum"].as_array(), schema["examples"][0].as_str(), schema["type"].as_str()) {
+                (Some(words), ..) => words
+                    .iter()
+                    .map(|word| format!("`{}`", word.as_str().expect("a word")))
+                    .collect::<Vec<_>>()
+                    .join(" or "),
+                (None, Some(example), _) => format!("such as `{example}`"),
+                (None, None, Some("boolean")) => "`true`, or nothing".to_owned(),
+                (None, None, Some("string")) if schema["format"] == "date-time" => "RFC 3339".to_owned(),
+                (None, None, Some("string")) => "text".to_owned(),
+                (None, None, kind) => kind.unwrap_or_default().to_owned(),
+            };
+            let commas = parameter["explode"] == false;
+            let value = value
+                + if commas {
+                    ", or several with commas"
+                } else if several {
+                    "; may be repeated"
+                } else {
+                    ""
+                };
+            let _ = writeln!(table, "| `{}` | {value} | {} |", text("name"), text("description").replace('|', "\\|"));
+        }
+    }
+    assert_made("docs/queries.md", "api/params.rs", &table);
+}
+
+#[test]
+fn the_openapi_file_is_the_document_that_agents_serve() {
+    let path = repository().join("docs/openapi.json");
+    let expected = format!("{:#}\n", streamgauge::api::openapi());
+    if is_blessed() {
+        fs::write(&path, expected).expect("docs/openapi.json is written");
     } else {
-        let hint = "to write it anew: STREAMGAUGE_BLESS=1 cargo test -p streamgauge --test it docs";
-        assert_eq!(found, expected, "docs/metrics.md is not up to date; {hint}");
+        assert!(
+            fs::read_to_string(&path).is_ok_and(|text| text == expected),
+            "docs/openapi.json is not up to date; {HINT}"
+        );
     }
 }
 
 /// One row for each of the agent's own metrics, in the order of the list.
-fn table() -> String {
+fn metrics() -> String {
     let mut table = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for &name in Name::ALL {
         let (shown, kind) = match name.kind() {

@@ -297,3 +297,24 @@ fn a_file_that_an_operator_has_for_prometheus_locks_the_agent() {
     let caller = caller(Some("reader"), right);
     assert_eq!(caller.curl(agent.http(), "POST", "/-/reload"), Outcome::Answered, "its users may do everything");
 }
+
+/// Beside the matrix, for its wrong tokens are as many as one address may show.
+#[test]
+fn the_page_and_queries_in_json_are_for_those_who_may_read() {
+    let scene = Scene::new("doors", 1);
+    let files = files(&Authority::new());
+    let keys = lock(&files, Transport::Plain);
+    let agent = agent(&scene, "json", &keys, &keys);
+    let by = |shown| Caller { files: &files, transport: Transport::Plain, shown, request: "json".to_owned() };
+    wait_until("the agent answers", || {
+        std::net::TcpStream::connect(agent.http()).is_ok()
+            && by(Shown::Nothing).curl(agent.http(), "GET", "/-/healthy") == Outcome::Answered
+    });
+    for path in ["/", "/-/page.css", "/-/page.js", "/api/v1/aggregates", "/api/v1/status", "/api/v1/openapi.json"] {
+        assert_eq!(by(Shown::Token(READER)).curl(agent.http(), "GET", path), Outcome::Answered, "{path}");
+    }
+    for path in ["/", "/-/live", "/-/page.js", "/api/v1/query/http", "/api/v1/watch/http", "/api/v1/openapi.json"] {
+        assert_eq!(by(Shown::Nothing).curl(agent.http(), "GET", path), Outcome::Unknown, "{path}");
+        assert_eq!(by(Shown::Token(WATCHER)).curl(agent.http(), "GET", path), Outcome::Forbidden, "{path}");
+    }
+}

@@ -33,9 +33,11 @@ mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
 mod otlp;
+mod page;
 mod pressure;
 mod produce;
 mod proxy;
+mod queries;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod receiver;
 mod recreated;

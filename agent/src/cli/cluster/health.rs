@@ -2,7 +2,7 @@
 
 use super::ask::{Asker, json};
 use super::{Output, Show, Shown, Target, columns};
-use crate::cli::human;
+use crate::human;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use streamgauge_proto::types;

@@ -2,7 +2,7 @@
 
 use super::ask::{Asker, json};
 use super::{Output, Show, Shown, Target, columns};
-use crate::cli::human;
+use crate::human;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use streamgauge_proto::v1 as pb;

@@ -12,12 +12,12 @@ use self::cluster::Cluster;
 use self::numbers::Numbers;
 use self::producer::{MOCK_BACKLOG, Plan, Producing};
 use self::screen::{Look, Screen};
-use super::human;
 use super::produce::{EventRate, parse_rate};
 use super::values::{parse_duration, parse_property};
 use crate::app::{Agent, Listeners, Running, shutdown_signal};
 use crate::clock::{BootTime, Clock};
 use crate::config::{self, Config, Membership, Start, TopicSelector};
+use crate::human;
 use crate::kafka::event_producer::EventProducer;
 use crate::server::Protocol;
 use anyhow::Context;
@@ -171,10 +171,11 @@ async fn wait_ready(running: &mut Running, partitions: usize, clock: &Clock) -> 
 fn hints(running: &Running) -> String {
     let address = |listener| running.address(listener).map_or_else(String::new, |address| address.to_string());
     format!(
-        "metrics:  curl -s http://{}/metrics\n\
+        "page:     http://{http}/\n\
+         metrics:  curl -s http://{http}/metrics\n\
          query:    streamgauge query http --last 1m --address http://{grpc}\n\
          or:       grpcurl -plaintext -d '{{\"aggregate\": \"http\", \"last\": \"60s\"}}' {grpc} streamgauge.v1.QueryService/Query\n",
-        address(Protocol::Http),
+        http = address(Protocol::Http),
         grpc = address(Protocol::Grpc),
     )
 }

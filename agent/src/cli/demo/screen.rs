@@ -1,7 +1,7 @@
 //! The live table on a terminal, drawn over itself; elsewhere a line a second.
 
 use super::numbers::{Line, Numbers};
-use crate::cli::human;
+use crate::human;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};

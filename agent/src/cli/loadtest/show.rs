@@ -1,7 +1,7 @@
 //! A load test as a progress bar, as a report, as a row of the ladder, and as JSON.
 
 use crate::cli::columns::{Column, table};
-use crate::cli::human;
+use crate::human;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::fmt::Write;

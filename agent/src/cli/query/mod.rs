@@ -5,6 +5,7 @@ mod table;
 
 use super::client;
 use super::values::parse_duration;
+use crate::api::parse_matcher;
 use anyhow::Context;
 use clap::ValueEnum;
 use std::io::Write;
@@ -163,25 +164,6 @@ fn warn(answer: &pb::QueryResponse) {
     }
 }
 
-/// Reads `label=value`, `label!=value`, `label=~regex` or `label!~regex`.
-fn parse_matcher(text: &str) -> Result<pb::LabelMatcher, String> {
-    use pb::label_matcher::Operator;
-    let parse = || {
-        let at = text.find(['=', '!'])?;
-        let (label, rest) = text.split_at(at);
-        let operators = [
-            ("=~", Operator::Matches),
-            ("!~", Operator::NotMatches),
-            ("!=", Operator::NotEqual),
-            ("=", Operator::Equal),
-        ];
-        let (op, value) = operators.iter().find_map(|(sign, op)| Some((*op, rest.strip_prefix(sign)?)))?;
-        let label = label.trim();
-        (!label.is_empty()).then(|| pb::LabelMatcher { label: label.into(), op: op.into(), value: value.into() })
-    };
-    parse().ok_or_else(|| "write label=value, label!=value, label=~regex or label!~regex".to_owned())
-}
-
 /// Unix milliseconds of a message's timestamp.
 fn millis(timestamp: &types::Timestamp) -> i64 {
     timestamp.seconds.saturating_mul(1_000).saturating_add(i64::from(timestamp.nanos) / 1_000_000)
@@ -197,28 +179,4 @@ fn time(timestamp: &types::Timestamp) -> String {
 fn span(duration: &types::Duration) -> String {
     let duration = Duration::try_from(*duration).unwrap_or_default();
     crate::config::format_duration(duration)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pb::label_matcher::Operator;
-
-    #[test]
-    fn matchers_are_read_as_prometheus_writes_them() {
-        for (text, label, op, value) in [
-            ("endpoint=/api/users", "endpoint", Operator::Equal, "/api/users"),
-            ("status=~5..", "status", Operator::Matches, "5.."),
-            ("status!=200", "status", Operator::NotEqual, "200"),
-            ("region!~eu-.*", "region", Operator::NotMatches, "eu-.*"),
-            ("query=a=b", "query", Operator::Equal, "a=b"),
-            ("empty=", "empty", Operator::Equal, ""),
-        ] {
-            let matcher = parse_matcher(text).unwrap();
-            assert_eq!((matcher.label.as_str(), matcher.op(), matcher.value.as_str()), (label, op, value), "{text}");
-        }
-        for text in ["", "endpoint", "=x", "status!200"] {
-            assert!(parse_matcher(text).is_err(), "{text}");
-        }
-    }
 }

@@ -1,8 +1,8 @@
 //! Answers as aligned columns, numbers to the right, with units that people read.
 
 use super::{millis, span, time};
-use crate::cli::human;
 use crate::config::format_duration;
+use crate::human;
 use crate::measure::{Form, Known, MeasureKind};
 use std::time::Duration;
 use streamgauge_proto::v1 as pb;

@@ -1,7 +1,7 @@
 //! `streamgauge state inspect`: what a stopped agent's state directory holds.
 
 use super::{CACHE_BYTES, Output, directory, load, lock, time};
-use crate::cli::human;
+use crate::human;
 use crate::state::{Contents, Store, TaskId};
 use serde_json::{Value, json};
 use std::fmt::Write as _;

@@ -3,10 +3,10 @@
 //! wins over them, and what is published waits until the input has passed them again.
 
 use super::{CALL_TIMEOUT, directory, load, lock, read_changelog, reader};
-use crate::cli::human;
 use crate::clock::{Clock, UnixMillis};
 use crate::commit::OFFSET_RECORD_KEY;
 use crate::config::Config;
+use crate::human;
 use crate::kafka::{Admin, Identity, PartitionReader, SendError, Settings, TopicPartition, TransactionalProducer};
 use crate::replica::{check_origin, reset_record};
 use crate::sources::{changelog_topic, source_topics};

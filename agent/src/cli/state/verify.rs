@@ -2,8 +2,8 @@
 
 use super::cells::Names;
 use super::{CACHE_BYTES, directory, load, lock, read_changelog, reader};
-use crate::cli::human;
 use crate::config::Config;
+use crate::human;
 use crate::kafka::{PartitionReader, TopicPartition};
 use crate::replica::{Difference, Verification, Verified};
 use crate::sources::changelog_topic;

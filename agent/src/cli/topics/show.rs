@@ -1,8 +1,8 @@
 //! Topics as tables and as JSON.
 
 use crate::cli::columns::{Column, table};
-use crate::cli::human;
 use crate::config::format_duration;
+use crate::human;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::Duration;

@@ -27,6 +27,10 @@ impl Config {
         out.entry(1, "listen", text(&self.http.listen.to_string()));
         out.entry(1, "histograms", word(self.http.histograms));
         out.entry(1, "created_series", self.http.created_series);
+        if !self.http.cors_origins.is_empty() {
+            let origins: Vec<String> = self.http.cors_origins.iter().map(|origin| quoted(origin)).collect();
+            out.entry(1, "cors_origins", format_args!("[{}]", origins.join(", ")));
+        }
         shown(&mut out, self.http.lock.shown());
         out.line(0, "grpc:");
         out.entry(1, "listen", text(&self.grpc.listen.to_string()));
@@ -464,6 +468,7 @@ fn limits(out: &mut Yaml, limits: &Limits) {
     out.entry(1, "event_size", format_size(limits.event_bytes as u64));
     out.entry(1, "entry_size", format_size(limits.entry_bytes as u64));
     out.entry(1, "query_cells", limits.query_cells);
+    out.entry(1, "watchers", limits.watchers);
     out.entry(1, "label_size", format_size(limits.label_bytes as u64));
     if let Some(budget) = limits.memory_budget {
         out.entry(1, "memory_budget", format_size(budget));

@@ -159,7 +159,7 @@ aggregates:
       time: { buckets: { field: x, bounds: [0.1, 1, 2.5e1] }, unit: ns }
   all: { source: b, measures: { n: count } }
 state: { dir: "/var/lib/a b", commit_interval: 1s, processing_guarantee: at_least_once, on_loss: continue, cache: 1GiB }
-http: { listen: "0.0.0.0:80", histograms: native, created_series: false }
+http: { listen: "0.0.0.0:80", histograms: native, created_series: false, cors_origins: ["https://dash.example.com:8443"] }
 grpc: { listen: "[::1]:81" }
 ingest:
   topic: logs
@@ -190,7 +190,7 @@ otlp:
   resource: { service.name: shop, deployment.environment.name: "test 1" }
   backlog_size: 1MiB
   backlog_age: 2h
-limits: { event_size: 2000, entry_size: 1MB, query_cells: 5, label_size: 3KiB, keys_per_aggregate: 7 }
+limits: { event_size: 2000, entry_size: 1MB, query_cells: 5, watchers: 3, label_size: 3KiB, keys_per_aggregate: 7 }
 telemetry: { log_format: json, log_level: "streamgauge=debug,info" }
 workers: 4
 "#;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster::Cluster;
 use super::ingest::Ingest;
-use super::lock::{ClientAccess, Lock};
+use super::listeners::{Grpc, Http};
 use super::selector::TopicSelector;
 use super::units::format_duration;
 
@@ -305,35 +304,6 @@ pub enum OnLoss {
     Continue,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct Http {
-    pub listen: SocketAddr,
-    pub histograms: Histograms,
-    /// Whether OpenMetrics text says since when totals count.
-    pub created_series: bool,
-    pub lock: Lock,
-}
-
-/// Which buckets histograms have in the protobuf exposition. Text knows classic ones only.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Histograms {
-    Classic,
-    Native,
-    #[default]
-    Both,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Grpc {
-    pub listen: SocketAddr,
-    /// `host:port` that other agents of the group reach this one at; `None`: where it listens.
-    pub advertise: Option<String>,
-    /// How the other agents' doors are opened.
-    pub peer: ClientAccess,
-    pub lock: Lock,
-}
-
 /// What an agent shows a receiver that asks who it is: PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
@@ -398,6 +368,8 @@ pub struct Limits {
     pub entry_bytes: usize,
     /// A query that would answer with more cells than this is refused, with how to narrow it.
     pub query_cells: usize,
+    /// Watches that may be open at a time.
+    pub watchers: usize,
     /// Longer label values are cut to this. Bytes.
     pub label_bytes: usize,
     /// Resident memory of the process near which no more is read until some of it is free again. Bytes.

@@ -8,9 +8,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::super::at::At;
 use super::super::error::suggest;
+use super::super::listeners::{Grpc, Http};
 use super::super::lock::{Lock, Right};
 use super::super::raw::{RawGrpc, RawHttp, RawLimits, RawState, RawTelemetry};
-use super::super::types::{Grpc, Http, Limits, State, Telemetry};
+use super::super::types::{Limits, State, Telemetry};
 use super::lock::{self, Keys};
 use super::{Checker, DAY, MILLISECOND, SECOND};
 
@@ -50,11 +51,12 @@ pub fn limits(check: &mut Checker, raw: &RawLimits) -> (Limits, usize) {
     let entry_bytes = bytes(&raw.entry_size, 900 * KIB, 1024 * MIB);
     let label_bytes = bytes(&raw.label_size, KIB, MIB);
     let query_cells = check.count(&raw.query_cells, 100_000, 1..=100_000_000);
+    let watchers = check.count(&raw.watchers, 200, 0..=100_000);
     let keys = check.count(&raw.keys_per_aggregate, 10_000, 1..=100_000_000);
     // Less than an agent needs without any state would pause it for ever.
     let budget = check.size(&raw.memory_budget, 0, 64 * MIB..=1024 * 1024 * MIB);
     let memory_budget = raw.memory_budget.as_ref().map(|_| budget);
-    (Limits { event_bytes, entry_bytes, query_cells, label_bytes, memory_budget }, keys)
+    (Limits { event_bytes, entry_bytes, query_cells, watchers, label_bytes, memory_budget }, keys)
 }
 
 pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, Grpc) {
@@ -83,8 +85,25 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
     let advertise = grpc.advertise.as_ref().and_then(|raw| advertise(check, raw));
     let peer = lock::peer(check, grpc.peer.as_ref());
     let created_series = http.created_series.unwrap_or(true);
-    let http = Http { listen: http_listen, histograms, created_series, lock: http_lock };
+    let cors_origins = http.cors_origins.iter().filter_map(|raw| origin(check, raw)).collect();
+    let http = Http { listen: http_listen, histograms, created_series, cors_origins, lock: http_lock };
     (http, Grpc { listen: grpc_listen, advertise, peer, lock: grpc_lock })
+}
+
+/// An origin as browsers write it: scheme, host and perhaps a port, in lower case, and nothing after it.
+fn origin(check: &mut Checker, raw: &At<String>) -> Option<String> {
+    let text = raw.value.trim();
+    let host = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
+    if host.is_some_and(|host| !host.is_empty() && host.chars().all(plain)) {
+        return Some(text.to_owned());
+    }
+    let help = match text {
+        "*" => "name the origins: any page in a browser that reaches this machine could read the answers",
+        _ => "write it as browsers do, without a path: `https://dash.example.com`, `http://localhost:3000`",
+    };
+    check.error(raw.place, format!("`{text}` is not an origin"), help);
+    None
 }
 
 /// Whether the second of two listeners would find its port taken by the first.

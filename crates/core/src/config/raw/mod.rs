@@ -31,9 +31,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::{At, Map};
+use super::listeners::Histograms;
 use super::types::{
-    DeadLetters, Guarantee, Histograms, LetterPayload, LogFormat, Membership, OnLimit, OnLoss, OnShutdown, Publish,
-    Start,
+    DeadLetters, Guarantee, LetterPayload, LogFormat, Membership, OnLimit, OnLoss, OnShutdown, Publish, Start,
 };
 
 /// Streamgauge: Kafka log topics as exact, durable, event-time metrics.
@@ -242,7 +242,7 @@ pub struct RawState {
     pub keep_removed: Option<At<RawDuration>>,
 }
 
-/// `/metrics`, health and readiness.
+/// `/metrics`, queries in JSON, health and readiness.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Http")]
@@ -255,6 +255,9 @@ pub struct RawHttp {
     /// Whether OpenMetrics text has a series `…_created` for each total, which says since when it counts. Servers that do not
     /// know what it is for store it as one more series; protobuf says it without one. Default: `true`.
     pub created_series: Option<bool>,
+    /// Origins, such as `https://dash.example.com`, whose pages may read `/api/` from a browser (CORS). Default: none.
+    #[serde(default)]
+    pub cors_origins: Vec<At<String>>,
     /// A file in the format of Prometheus' `--web.config.file` with `tls_server_config` and `basic_auth_users`, instead of
     /// `tls` and `identities`. Its users may do everything that this listener offers.
     pub web_config_file: Option<At<String>>,
@@ -298,6 +301,8 @@ pub struct RawLimits {
     pub entry_size: Option<At<RawSize>>,
     /// A query that would answer with more cells is refused. Default: 100000.
     pub query_cells: Option<At<u64>>,
+    /// Watches that may be open at a time, over gRPC and HTTP together. Default: 200.
+    pub watchers: Option<At<u64>>,
     /// Longer label values are cut to this, ending with a hash of the whole. Default: `1KiB`.
     pub label_size: Option<At<RawSize>>,
     /// Label combinations per aggregate and partition, for aggregates without a `limit`. Default: 10000.

@@ -1,5 +1,7 @@
 //! Numbers as people read them: thousands apart, times and sizes with the unit that fits.
 
+#![forbid(unsafe_code)]
+
 /// `1234567` as `1,234,567`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
