@@ -23,6 +23,7 @@ pub mod schema;
 pub mod state;
 mod stored;
 mod target;
+pub mod top;
 pub mod topics;
 pub mod validate;
 mod values;
@@ -58,6 +59,8 @@ enum Verb {
     Produce(produce::ProduceArgs),
     /// Ask an agent for totals and windows; without an aggregate, list what there is.
     Query(query::QueryArgs),
+    /// What happens now: an agent's aggregates as a table that lives in the terminal.
+    Top(top::TopArgs),
     /// Recount a stretch of the topics independently and compare it with what an agent has published.
     Audit(audit::AuditArgs),
     /// Events that could not be counted: list them, and count them once the config is mended.
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => finish(demo::run(&args)),
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),
+        Verb::Top(args) => finish(top::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
         Verb::DeadLetters(verb) => finish(dead_letters::run(&verb)),
         Verb::State(verb) => finish(state::run(&verb)),
@@ -162,7 +166,7 @@ mod tests {
     fn every_verb_has_arguments_that_go_together_and_a_lock_can_be_opened_by_those_that_ask_an_agent() {
         Cli::command().debug_assert();
         let verbs: [&[&str]; 6] =
-            [&["query"], &["audit", "-c", "x"], &["cluster", "health"], &["topics", "list"], &["loadtest"]];
+            [&["query"], &["top"], &["audit", "-c", "x"], &["cluster", "health"], &["topics", "list"], &["loadtest"]];
         for verb in verbs {
             let access = ["--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c", "--token-file", "d"];
             let parsed = Cli::try_parse_from(["streamgauge"].iter().chain(verb).chain(&access));

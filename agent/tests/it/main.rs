@@ -50,6 +50,7 @@ mod sources;
 mod state_verbs;
 mod statistics;
 mod tidy;
+mod top;
 mod topics;
 mod truncated;
 mod walls;
