@@ -113,6 +113,7 @@ impl Agent {
         let services = GrpcState {
             api,
             watches,
+            cors_origins: shared.config.http.cors_origins.clone(),
             monitor: monitor.clone(),
             load_tests: Arc::new(load_tests(&env, &shared, &topics)),
             topics,

@@ -24,7 +24,7 @@ pub use topic::TopicApi;
 
 use crate::config::Right;
 use crate::loadtest::LoadTests;
-use crate::server::{Door, Guard, Need, Refused, RequestSpans};
+use crate::server::{Door, Guard, Need, Refused, RequestSpans, cors};
 use crate::topics::Topics;
 use std::future::Future;
 use std::sync::Arc;
@@ -38,11 +38,12 @@ use streamgauge_proto::v1::query_service_server::QueryServiceServer;
 use streamgauge_proto::v1::topic_service_server::TopicServiceServer;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
-use tonic::codegen::http::Response;
+use tonic::codegen::http::{HeaderName, Method, Response};
 use tonic::transport::Server;
 use tonic::{Code, Status};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
+use tonic_web::GrpcWebLayer;
 
 /// Largest request, bytes. Answers are limited by the number of their cells.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -55,11 +56,18 @@ const MAX_REQUESTS_PER_CONNECTION: usize = 64;
 /// A client that does not answer a ping of this interval is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
+/// Headers of gRPC-web in requests of browsers, and in answers to them.
+const ASKED: [&str; 6] =
+    ["authorization", "content-type", "grpc-timeout", "x-grpc-web", "x-request-id", "x-user-agent"];
+const ANSWERED: [&str; 4] = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id"];
+
 /// What the services need.
 #[derive(Clone)]
 pub struct GrpcState {
     pub api: Api,
     pub watches: Arc<Watches>,
+    /// Origins whose pages may call from a browser.
+    pub cors_origins: Vec<String>,
     /// `None`: the config switches it off.
     pub monitor: Option<Arc<Monitor>>,
     pub topics: Topics,
@@ -79,10 +87,18 @@ pub async fn serve(door: Door, state: GrpcState, shutdown: impl Future<Output = 
     let topics = TopicServiceServer::new(TopicApi { topics: state.topics.clone() });
     let load_tests = LoadTestServiceServer::new(LoadTestApi { tests: state.load_tests.clone() });
     let ingest = IngestServiceServer::new(ingest::IngestApi { door: state.api.ingest.clone() });
+    let cors = cors(&state.cors_origins, |_| true)
+        .allow_methods([Method::POST])
+        .allow_headers(ASKED.map(HeaderName::from_static))
+        .expose_headers(ANSWERED.map(HeaderName::from_static));
     let query = QueryServiceServer::new(query::Query { api: state.api, watches: state.watches })
         .max_decoding_message_size(MAX_REQUEST_BYTES);
     let lock = door.lock().clone();
     let mut router = Server::builder()
+        // Browsers speak gRPC-web, over HTTP/1.1 where there is no TLS; they ask for leave without saying who they are.
+        .accept_http1(true)
+        .layer(cors)
+        .layer(GrpcWebLayer::new())
         .layer(tower::layer::layer_fn(RequestSpans))
         .layer(tower::layer::layer_fn(move |inner| Guard::new(inner, lock.clone(), need, refuse)))
         .http2_keepalive_interval(Some(KEEP_ALIVE))

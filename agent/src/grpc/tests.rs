@@ -43,6 +43,7 @@ pub fn state(agent: &Agent, readiness: Readiness) -> GrpcState {
     let api = Api { group, metrics: Arc::new(Metrics::new()), readiness, ingest: None };
     GrpcState {
         watches: Arc::new(Watches::new(api.clone(), 10)),
+        cors_origins: vec!["https://dash.example.com".into()],
         api,
         monitor: None,
         topics,
@@ -230,4 +231,35 @@ async fn reflection_knows_the_services_in_both_versions() {
     check!(v1);
     check!(v1alpha);
     server.stop().await;
+}
+
+/// One call as browsers make it: over HTTP/1.1, and with the trailers behind the messages.
+#[tokio::test]
+async fn browsers_of_listed_origins_speak_grpc_web() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let state = state(&agent(), Arc::new(Vec::new));
+    tokio::spawn(serve(Door::open(listener, Protocol::Grpc).unwrap(), state, std::future::pending()));
+    let ask = async |head: &str, origin: &str, body: &[u8]| {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!("{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: {origin}\r\n");
+        let head = format!("{head}Content-Type: application/grpc-web+proto\r\nContent-Length: {}\r\n", body.len());
+        let preflight = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: x-grpc-web\r\n\r\n";
+        stream.write_all(format!("{head}{preflight}").as_bytes()).await.unwrap();
+        stream.write_all(body).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).to_lowercase()
+    };
+    let path = "/streamgauge.v1.QueryService/ListAggregates";
+    let allowed = "access-control-allow-origin: https://dash.example.com\r\n";
+    let answer = ask(&format!("POST {path}"), "https://dash.example.com", &[0; 5]).await;
+    assert!(answer.starts_with("http/1.1 200") && answer.contains(allowed), "{answer}");
+    assert!(answer.contains("http_requests_total") && answer.contains("grpc-status:0"), "{answer}");
+    assert!(answer.contains("access-control-expose-headers: grpc-status"), "{answer}");
+    let answer = ask(&format!("OPTIONS {path}"), "https://dash.example.com", &[]).await;
+    assert!(answer.contains(allowed) && answer.contains("x-grpc-web"), "{answer}");
+    let answer = ask(&format!("POST {path}"), "https://evil.example.com", &[0; 5]).await;
+    assert!(!answer.contains("access-control-allow-origin"), "{answer}");
 }

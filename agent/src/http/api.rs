@@ -5,10 +5,11 @@ use crate::api::{
     Watch, WatchMessage, aggregates_request, error_name, failure, http_status, json, openapi, query_request,
     watch_request,
 };
+use crate::server;
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::CorsLayer;
 
 /// What the paths of this room begin with.
 pub const PREFIX: &str = "/api/";
@@ -26,8 +27,6 @@ pub const PREFIX: &str = "/api/";
 const RETRY: Duration = Duration::from_secs(2);
 /// Where a browser was before it lost the connection.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// How long a browser may remember what it was allowed.
-const ALLOWED_FOR: Duration = Duration::from_secs(3_600);
 
 /// The parameters of a URL, in their order.
 type Params = Query<Vec<(String, String)>>;
@@ -43,18 +42,10 @@ pub fn routes() -> Router<HttpState> {
         .method_not_allowed_fallback(only_get)
 }
 
-/// Lets pages of these origins read the answers in JSON, and no others. Without origins there is nothing to let.
+/// Lets pages of these origins read the answers in JSON, and no others.
 pub fn cors(origins: &[String]) -> CorsLayer {
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
-    let allowed = move |origin: &HeaderValue, request: &request::Parts| {
-        request.uri.path().starts_with(PREFIX) && origins.contains(origin)
-    };
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_methods([Method::GET])
-        .allow_headers([AUTHORIZATION, HeaderName::from_static("x-request-id"), LAST_EVENT_ID])
-        .allow_credentials(true)
-        .max_age(ALLOWED_FOR)
+    let headers = [AUTHORIZATION, HeaderName::from_static("x-request-id"), LAST_EVENT_ID];
+    server::cors(origins, |path| path.starts_with(PREFIX)).allow_methods([Method::GET]).allow_headers(headers)
 }
 
 async fn query(State(state): State<HttpState>, Path(aggregate): Path<String>, Query(given): Params) -> Response {

@@ -255,7 +255,8 @@ pub struct RawHttp {
     /// Whether OpenMetrics text has a series `…_created` for each total, which says since when it counts. Servers that do not
     /// know what it is for store it as one more series; protobuf says it without one. Default: `true`.
     pub created_series: Option<bool>,
-    /// Origins, such as `https://dash.example.com`, whose pages may read `/api/` from a browser (CORS). Default: none.
+    /// Origins, such as `https://dash.example.com`, whose pages may read `/api/` here, and call
+    /// `grpc` by gRPC-web, from a browser (CORS). Default: none.
     #[serde(default)]
     pub cors_origins: Vec<At<String>>,
     /// A file in the format of Prometheus' `--web.config.file` with `tls_server_config` and `basic_auth_users`, instead of
