@@ -13,5 +13,7 @@ fn what_the_demo_produces_is_counted_to_the_event() {
     assert!(verdict.starts_with("produced ") && verdict.ends_with(": exact"), "{text}{errors}");
     assert!(!verdict.contains("produced 0,"), "{text}{errors}");
     assert!(text.lines().filter(|line| line.contains("  lag ")).count() >= 3, "a line a second: {text}");
+    let page = text.lines().nth(1).unwrap_or_default();
+    assert!(page.starts_with("page:     http://127.0.0.1:"), "what to look at comes first: {text}");
     assert!(text.contains("/metrics") && text.contains("grpcurl"), "{text}");
 }

@@ -89,6 +89,10 @@ async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let agent = Agent::build(config.clone(), listeners, clock.clone())?;
     let agent = if cluster.is_mock() { agent.with_topics_given() } else { agent };
     let mut running = agent.run()?;
+    // There before the first event is, and says what is waited for.
+    if let Some(address) = running.address(Protocol::Http) {
+        println!("page:     http://{address}/");
+    }
     let result = play(args, &mut running, producer, (&topic, partitions), cluster.is_mock(), &clock).await;
     let stopped = running.stop().await;
     cluster.clean(&config, &topic, args.topic.is_none()).await;
@@ -171,8 +175,7 @@ async fn wait_ready(running: &mut Running, partitions: usize, clock: &Clock) -> 
 fn hints(running: &Running) -> String {
     let address = |listener| running.address(listener).map_or_else(String::new, |address| address.to_string());
     format!(
-        "page:     http://{http}/\n\
-         metrics:  curl -s http://{http}/metrics\n\
+        "metrics:  curl -s http://{http}/metrics\n\
          query:    streamgauge query http --last 1m --address http://{grpc}\n\
          or:       grpcurl -plaintext -d '{{\"aggregate\": \"http\", \"last\": \"60s\"}}' {grpc} streamgauge.v1.QueryService/Query\n",
         http = address(Protocol::Http),
