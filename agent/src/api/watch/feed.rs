@@ -110,14 +110,14 @@ pub async fn run(question: Question, maker: Maker, newest: watch::Sender<Newest>
     loop {
         commits.borrow_and_update();
         let elsewhere = match maker.answer(question.asked()).await {
-            Ok(mut answer) => {
+            Ok(answer) => {
                 let now = maker.api.group.reader.clock.boot_time();
                 let waits = question.is_of_closed_windows() && waiting.waits(&answer, now, maker.patience(&question));
-                if waits {
-                    answer.rows.clear();
-                }
                 let elsewhere = !answer.missing.is_empty() || answer.as_of.iter().any(|at| !at.agent.is_empty());
-                let snapshot = Snapshot::new(number + 1, answer);
+                let snapshot = match waits {
+                    true => Snapshot::waiting(number + 1, answer),
+                    false => Snapshot::new(number + 1, answer),
+                };
                 let is_news = match &*newest.borrow() {
                     Some(Ok(before)) => !waits && before.digest != snapshot.digest,
                     _ => true,

@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub digest: u64,
     /// Ends of the first and of the newest closed window in it.
     pub closed: Option<(i64, i64)>,
+    /// Of an answer whose windows wait: where whoever begins with it begins, Unix milliseconds.
+    pub begins: Option<i64>,
     /// Written when the first one wants it.
     json: OnceLock<Result<String, String>>,
 }
@@ -24,7 +26,14 @@ impl Snapshot {
     pub fn new(number: u64, answer: pb::QueryResponse) -> Snapshot {
         let ends = || answer.rows.iter().filter(|row| row.closed).filter_map(|row| row.window_end.map(millis));
         let closed = ends().min().zip(ends().max());
-        Snapshot { number, digest: digest(&answer), closed, answer, json: OnceLock::new() }
+        Snapshot { number, digest: digest(&answer), closed, begins: None, answer, json: OnceLock::new() }
+    }
+
+    /// An answer whose closed windows wait for a partition that is away; the newest of them is the first to come.
+    pub fn waiting(number: u64, mut answer: pb::QueryResponse) -> Snapshot {
+        let newest = answer.rows.iter().filter(|row| row.closed).filter_map(|row| row.window_end.map(millis)).max();
+        answer.rows.clear();
+        Snapshot { begins: newest.map(|newest| newest - 1), ..Snapshot::new(number, answer) }
     }
 
     /// The answer as JSON.

@@ -171,6 +171,19 @@ async fn each_closed_window_comes_once_and_none_is_left_out_whatever_the_reader_
 }
 
 #[tokio::test]
+async fn whoever_begins_before_a_window_has_closed_gets_all_that_close_then() {
+    let mut agent = agent();
+    let watches = watches(&agent, 10);
+    let mut watch = watches.watch(closed()).await.unwrap();
+    assert!(watch.first.answer.is_none());
+    let events =
+        [event(T0 + MINUTE, "/a", 200), event(T0 + 2 * MINUTE, "/a", 200), event(T0 + 3 * MINUTE + 30_000, "/a", 200)];
+    agent.commit(0, &events, 0);
+    let message = next(&mut watch).await;
+    assert_eq!((windows(&message), message.missed), (vec![(1, 1), (2, 1), (3, 1)], None));
+}
+
+#[tokio::test]
 async fn windows_that_are_not_kept_any_more_are_named() {
     let mut agent = agent();
     let watches = watches(&agent, 10);
@@ -238,4 +251,22 @@ async fn what_cannot_be_watched_is_refused_and_a_place_is_free_again_when_its_wa
     drop((one, two));
     timeout(PATIENCE, until_free()).await.unwrap();
     assert!(watches.watch(totals()).await.is_ok());
+}
+
+#[tokio::test]
+async fn closed_windows_wait_for_a_partition_that_is_away_as_long_as_published_ones_do() {
+    let mut agent = Agent::new(1, 2);
+    agent.commit(0, &[event(T0, "/a", 200), event(T0 + MINUTE + 30_000, "/a", 200)], 0);
+    let watches = watches(&agent, 10);
+    let mut watch = watches.watch(closed()).await.unwrap();
+    assert!(watch.first.answer.is_none(), "the other partition may have a part in the window");
+    agent.set_clock(T0 + 59_000);
+    let waited = timeout(Duration::from_millis(1_500), watch.rest.recv()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    // The aggregate's idle_timeout is a minute.
+    agent.set_clock(T0 + 60_000);
+    let message = next(&mut watch).await;
+    // The one that waited, and the one that the silence of all has closed since.
+    assert_eq!(windows(&message), [(1, 1), (2, 1)]);
+    assert_eq!(message.answer.map(|snapshot| snapshot.answer.missing.len()), Some(1), "and says what it lacks");
 }

@@ -11,6 +11,8 @@ use streamgauge_proto::v1::query_request::Time;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
+/// Before every window: of a watcher that began when none had closed.
+const BEFORE_ALL: i64 = i64::MIN / 4;
 /// Without news, a word that all is well this often.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Whoever takes nothing for this long gives up their place.
@@ -141,8 +143,12 @@ impl Watcher {
     }
 
     /// The windows that closed since the last one that was sent, and the stretch of those that cannot be sent.
-    async fn closed(&self, snapshot: Arc<Snapshot>) -> Result<Option<(Arc<Snapshot>, Option<(i64, i64)>)>, Status> {
-        let Some((first, newest)) = snapshot.closed else { return Ok(None) };
+    async fn closed(&mut self, snapshot: Arc<Snapshot>) -> Result<Option<(Arc<Snapshot>, Option<(i64, i64)>)>, Status> {
+        let Some((first, newest)) = snapshot.closed else {
+            // Whatever closes from now on is news.
+            self.token.through.get_or_insert(snapshot.begins.unwrap_or(BEFORE_ALL));
+            return Ok(None);
+        };
         let after = match self.token.through {
             Some(through) if through >= newest => return Ok(None),
             Some(through) => through,
@@ -181,7 +187,7 @@ impl Watcher {
     }
 
     fn expired(&self, after: i64, snapshot: &Snapshot) -> Option<(i64, i64)> {
-        self.kept_from(snapshot).filter(|&kept| kept > after).map(|kept| (after, kept))
+        self.kept_from(snapshot).filter(|&kept| kept > after && after > BEFORE_ALL).map(|kept| (after, kept))
     }
 
     /// Windows that end before this are not kept any more.

@@ -59,3 +59,49 @@ async fn what_is_committed_comes_to_the_page_by_itself() {
     agent.commit(0, &[event(T0, "/b", 200)], 0);
     until("title=\"2\">2</span> in all").await;
 }
+
+/// Measures of all kinds, of an aggregate with labels and of one with nothing but totals.
+const EVERYTHING: &str = "
+kafka: { bootstrap_servers: localhost:9092 }
+sources:
+  requests: { topics: [log-events], format: json, timestamp: { field: timestamp, format: unix_ms } }
+aggregates:
+  kinds:
+    source: requests
+    by: { endpoint: endpoint }
+    windows: [10s, 1m/10s]
+    measures:
+      events: count
+      errors: { count: { where: { status: { gte: 400 } } } }
+      size: { sum: bytes, unit: bytes }
+      least: { min: response_time_ms, unit: ms }
+      most: { max: response_time_ms, unit: ms }
+      mean: { avg: response_time_ms, unit: ms }
+      took: { histogram: response_time_ms, unit: ms }
+      sizes: { buckets: { field: bytes, bounds: [100, 1000] } }
+      newest: { last: bytes }
+      seen: last_seen
+      different: { distinct: status }
+      statuses: { top: { of: status, k: 3 } }
+      part: { ratio: { part: errors, of: events } }
+      odd: { anomaly: { of: response_time_ms, sigma: 3 } }
+  bare: { source: requests, measures: { n: count } }
+";
+
+#[tokio::test]
+async fn every_kind_of_measure_has_its_place_on_the_page_whatever_the_config() {
+    let mut agent = Agent::with_config(EVERYTHING, 1, 1);
+    agent.commit(0, &[event(T0, "/a", 200), event(T0 + MINUTE, "/b", 503), event(T0 + MINUTE + 40_000, "/a", 200)], 0);
+    let address = serving(state(&agent, Arc::new(Vec::new))).await;
+    let page = get(address, "/", "*/*").await;
+    assert!(!page.contains("Not shown"), "{page}");
+    for measure in
+        ["events", "size", "least", "mean", "took", "sizes", "newest", "seen", "different", "part", "odd", "n"]
+    {
+        assert!(page.contains(&format!("<article data-measure=\"{measure}\">")), "{measure}: {page}");
+    }
+    assert!(page.contains("<caption>statuses, the last 15 min"), "{page}");
+    assert!(page.contains("<td>200</td><td class=\"right\" title=\"2\">2</td>"), "{page}");
+    assert!(page.contains("<td>503</td><td class=\"right\" title=\"1\">1</td>"), "{page}");
+    assert!(page.contains("<tr data-window=\"1m/10s\">"), "{page}");
+}
