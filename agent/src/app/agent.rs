@@ -3,7 +3,7 @@
 use super::group::advertised;
 use super::listeners::Listeners;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ConfigFile};
 use crate::env::Environment;
 use crate::kafka::Settings;
 use crate::publish::Publisher;
@@ -18,7 +18,6 @@ use crate::telemetry::Metrics;
 use crate::worker;
 use anyhow::Context;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -36,7 +35,7 @@ pub struct Agent {
     pub(super) keys: PeerKeys,
     pub(super) doors: Vec<Door>,
     pub(super) addresses: Vec<(&'static str, SocketAddr)>,
-    pub(super) file: Option<PathBuf>,
+    pub(super) file: Option<ConfigFile>,
 }
 
 impl Agent {
@@ -74,7 +73,7 @@ impl Agent {
 
     /// The same agent, whose config can be read again from this file.
     #[must_use]
-    pub fn reloading(self, file: PathBuf) -> Agent {
+    pub fn reloading(self, file: ConfigFile) -> Agent {
         Agent { file: Some(file), ..self }
     }
 

@@ -2,14 +2,13 @@
 //! differs needs a restart, is named, and nothing changes. The last good config stays in force.
 
 use crate::aggregate::AggregateId;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigFile};
 use crate::http::Control;
 use crate::query::Reader;
 use crate::sources::Plans;
 use crate::worker::{Agent, Change, WorkerStatus, changes};
 use parking_lot::Mutex;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ const NAP: Duration = Duration::from_millis(10);
 /// What a reload needs; one at a time.
 pub struct Reload {
     /// `None` where there is no file, as in the demo.
-    file: Option<PathBuf>,
+    file: Option<ConfigFile>,
     agent: Arc<Agent>,
     reader: Arc<Reader>,
     workers: Vec<Arc<WorkerStatus>>,
@@ -31,7 +30,7 @@ pub struct Reload {
 
 impl Reload {
     pub fn new(
-        file: Option<PathBuf>,
+        file: Option<ConfigFile>,
         agent: Arc<Agent>,
         reader: Arc<Reader>,
         workers: Vec<Arc<WorkerStatus>>,
@@ -42,14 +41,14 @@ impl Reload {
 
     fn load(&self) -> Result<Config, String> {
         let file = self.file.as_ref().ok_or("there is no config file to read again")?;
-        let new = config::load(file).map_err(|error| error.to_string())?;
+        let new = config::load_with(&file.path, &file.instead).map_err(|error| error.to_string())?;
         let differing = needs_restart(&self.current.lock(), &new);
         if differing.is_empty() {
             return Ok(new);
         }
         Err(format!(
             "{}: {} cannot be changed by a reload; restart the agent, or take the change back",
-            file.display(),
+            file.path.display(),
             differing.join(", ")
         ))
     }

@@ -10,6 +10,7 @@ mod check;
 mod cluster;
 mod conditions;
 mod error;
+mod file;
 mod format;
 mod ingest;
 mod letters;
@@ -35,6 +36,7 @@ use std::path::Path;
 
 pub use cluster::*;
 pub use error::ConfigError;
+pub use file::{ConfigFile, Overrides};
 pub use ingest::*;
 pub use librdkafka::PROPERTIES as LIBRDKAFKA_PROPERTIES;
 pub use listeners::*;
@@ -54,6 +56,14 @@ const LARGEST_FILE: u64 = 4 << 20;
 
 /// Reads and checks the file at `path`; `${VAR}` comes from this process's environment.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    load_with(path, &Overrides::default())
+}
+
+/// The same with values that go before those of the file.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(path: &Path, instead: &Overrides) -> Result<Config, ConfigError> {
     let name = path.display().to_string();
     let refuse =
         |message: String, help: &str| ConfigError::new(&name, "", &[Problem::new(Place::default(), message, help)]);
@@ -66,7 +76,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| refuse("is not UTF-8 text".into(), "is it the right file?"))?;
-    parse(&text, &name, &process_env)
+    parse_with(&text, &name, &process_env, instead)
 }
 
 #[allow(clippy::disallowed_methods, reason = "this is the room that reads the environment")]
@@ -78,7 +88,18 @@ fn process_env(name: &str) -> Option<String> {
 ///
 /// The error has all that the checks found, or what the YAML parser stopped at.
 pub fn parse(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-    let raw = parser::read(text, env).map_err(|problem| ConfigError::new(name, text, &[problem]))?;
+    parse_with(text, name, env, &Overrides::default())
+}
+
+/// The same with values that go before those of the text.
+fn parse_with(
+    text: &str,
+    name: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    instead: &Overrides,
+) -> Result<Config, ConfigError> {
+    let mut raw = parser::read(text, env).map_err(|problem| ConfigError::new(name, text, &[problem]))?;
+    instead.apply(&mut raw);
     check::config(&raw, text, env).map_err(|problems| ConfigError::new(name, text, &problems))
 }
 
