@@ -16,6 +16,7 @@ pub mod init;
 mod lines;
 pub mod loadtest;
 mod newest;
+mod pipe;
 pub mod produce;
 pub mod query;
 pub mod run;
@@ -31,14 +32,14 @@ mod values;
 use crate::schemas::SchemaKeeper;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Wrong usage, or a config that `run` cannot use.
 const USAGE: u8 = 64;
 
 /// Kafka log topics as exact, durable, event-time metrics.
 #[derive(Parser)]
-#[command(name = "streamgauge", version, propagate_version = true)]
+#[command(name = "streamgauge", version = version(), propagate_version = true)]
 pub struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -98,8 +99,18 @@ fn schemas(config: &crate::config::Config) -> anyhow::Result<Option<Arc<SchemaKe
     Ok(registry.map(SchemaKeeper::patient).transpose()?.map(Arc::new))
 }
 
+/// The version, the commit it was built from where the build was told, and the client library.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let commit = option_env!("STREAMGAUGE_COMMIT").map(|commit| format!("commit {commit}, ")).unwrap_or_default();
+        format!("{} ({commit}librdkafka {})", env!("CARGO_PKG_VERSION"), crate::kafka::library_version())
+    });
+    &VERSION
+}
+
 /// Parses the command line and runs its verb.
 pub fn main() -> ExitCode {
+    pipe::end_quietly_when_closed();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -125,10 +136,11 @@ pub fn main() -> ExitCode {
         Verb::Loadtest(args) => finish(loadtest::run(&args)),
         Verb::Health(args) => health::run(&args),
         Verb::Generate(args) => finish(generate::run(&args)),
-        Verb::Schema => ExitCode::from(schema::schema()),
+        Verb::Schema => finish(schema::run()),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "streamgauge", &mut std::io::stdout());
-            ExitCode::SUCCESS
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "streamgauge", &mut script);
+            finish(pipe::print(&script).map(|()| ExitCode::SUCCESS))
         }
         Verb::Man => finish(manual()),
     }
@@ -136,13 +148,14 @@ pub fn main() -> ExitCode {
 
 /// The pages of the command and of each verb, one behind the other.
 fn manual() -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout();
+    let mut out = Vec::new();
     let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(&mut out)?;
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
         clap_mangen::Man::new(verb.clone()).render(&mut out)?;
     }
+    pipe::print(&out)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -153,6 +166,9 @@ pub struct Wrong(String);
 
 fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
+        if pipe::is_closed(&error) {
+            return ExitCode::SUCCESS;
+        }
         eprintln!("streamgauge: {error:#}");
         if error.is::<Wrong>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
     })

@@ -34,6 +34,7 @@ mod monitoring;
 mod oracle;
 mod otlp;
 mod page;
+mod pipes;
 mod pressure;
 mod produce;
 mod proxy;

@@ -38,3 +38,8 @@ pub use rebalance::Rebalance;
 pub use settings::{Identity, Settings, advertised};
 pub use topic_partition::TopicPartition;
 pub use txn_error::TxnError;
+
+/// The version of librdkafka, the client library.
+pub fn library_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}
