@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use crate::config::Kafka;
 use crate::kafka::{Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing};
@@ -18,7 +18,9 @@ const PATIENCE: u32 = 150;
 pub fn records(kafka: &Kafka, topic: &str, wanted: usize) -> anyhow::Result<Vec<Record>> {
     let settings = Settings::new(kafka.clone(), "streamgauge-cli".into());
     let mut reader = PartitionReader::create(&settings, Isolation::ReadCommitted)?;
-    let partitions = reader.partition_count(topic, CALL_TIMEOUT)?;
+    let partitions = reader.partition_count(topic, CALL_TIMEOUT);
+    let partitions = partitions
+        .map_err(|error| anyhow!("Kafka at {} cannot be used: {}", kafka.bootstrap_servers, reader.why(&error)))?;
     let partitions = partitions.with_context(|| format!("there is no topic `{topic}`"))?;
     let all: Vec<TopicPartition> = TopicPartition::all_of(&topic.into(), partitions).collect();
     let (ends, beginnings) = (reader.ends(&all, CALL_TIMEOUT)?, reader.beginnings(&all, CALL_TIMEOUT)?);

@@ -86,12 +86,15 @@ fn each_verb_and_the_readiness_name_the_cause() {
 fn missing(case: &Case) -> Vec<String> {
     let mut agent = Agent::start_with(&case.servers, &config(&case.properties), &[]);
     let config = agent.config_path().display().to_string();
-    let verbs: [(&[&str], bool); 5] = [
+    let verbs: [(&[&str], bool); 8] = [
         (&["validate", "--connect", "-c", &config], false),
         (&["topics", "list"], true),
         (&["cluster", "health"], true),
         (&["cluster", "lag"], true),
         (&["produce", "--topic", "t", "--count", "1"], true),
+        (&["loadtest", "--topic", "t", "--events", "1"], true),
+        (&["init", "--topic", "t"], true),
+        (&["dead-letters", "list", "--topic", "t", "-c", &config], false),
     ];
     let said = verbs.map(|(verb, bootstrap)| (verb.join(" "), said_by(verb, case, bootstrap)));
     let mut wrong: Vec<_> = (said.iter().filter(|(_, text)| !text.contains(case.said)))

@@ -1,6 +1,7 @@
 //! Reading partitions outside the group: a changelog to be replayed, or the ends of a log.
 
 use super::batch::{Batch, Record};
+use super::cause::is_silence;
 use super::consumer::{list_at, list_of};
 use super::{Context, Settings, TopicPartition, Watermarks};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -13,6 +14,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long after a call has failed the client may take to say why.
+const HEARING: Duration = Duration::from_millis(100);
+const MOST_HEARD: usize = 10;
 
 /// Which records a reader sees, and what it takes for a log's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,7 +302,8 @@ impl PartitionReader {
 
     /// Partition count of a topic; `None` if there is no such topic.
     pub fn partition_count(&self, topic: &str, timeout: Duration) -> KafkaResult<Option<i32>> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), timeout)?;
+        let complaints = &self.consumer.context().complaints;
+        let metadata = complaints.metadata(self.consumer.client(), Some(topic), timeout, || {})?;
         let found = metadata.topics().iter().find(|t| t.name() == topic);
         Ok(found.filter(|t| t.error().is_none()).map(|t| t.partitions().len() as i32))
     }
@@ -330,6 +336,27 @@ impl PartitionReader {
     pub fn check_group(&self, partitions: &[TopicPartition], timeout: Duration) -> KafkaResult<()> {
         let answer = self.consumer.committed_offsets(list_of(partitions), timeout)?;
         answer.elements().iter().try_for_each(|element| element.error())
+    }
+
+    /// Why a call failed: where no broker can be reached, what the client says of its connections.
+    pub fn why(&self, error: &KafkaError) -> String {
+        self.hear();
+        let is_silent = error.rdkafka_error_code().is_some_and(is_silence);
+        self.consumer.context().unreachable().filter(|_| is_silent).unwrap_or_else(|| error.to_string())
+    }
+
+    /// Lets the client tell what it has noticed: it does so when it is polled, which must not take a record.
+    fn hear(&self) {
+        if self.assigned.is_empty() {
+            // One event a poll; while nobody can be reached they do not end. The context hears of all but this.
+            for polled in (0..MOST_HEARD).map_while(|_| self.consumer.poll(HEARING)) {
+                if let Err(error) = polled
+                    && error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
+                {
+                    self.consumer.context().complaints.error(&error, &error.to_string());
+                }
+            }
+        }
     }
 
     /// The latest trouble the client reported by itself.
