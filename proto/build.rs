@@ -16,7 +16,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     #[allow(clippy::disallowed_methods, reason = "this is how Cargo tells a build script")]
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // Much larger than the other states, of which there may be many in memory.
+    let sessions = ".streamgauge.storage.v1.MeasureState.state.sessions";
+    tonic_prost_build::configure().boxed(sessions).compile_fds(descriptors)?;
 
     // Not ours, and no part of what reflection tells.
     let prometheus = "prometheus/metrics.proto";

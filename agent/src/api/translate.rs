@@ -1,7 +1,7 @@
 //! Between the wire's messages and the read side's types.
 
 use crate::aggregate::AggregatePlan;
-use crate::measure::{Distribution, MeasureState, Ranked, Total};
+use crate::measure::{Distribution, MeasureState, Ranked, Session, Total};
 use crate::query::{self, MatchOp, Matcher, Source, Time};
 use crate::state::Registry;
 use std::time::Duration;
@@ -148,7 +148,15 @@ fn value(state: &MeasureState, plan: &AggregatePlan, at: usize, shown: &Shown) -
         }
         _ => (Vec::new(), None),
     };
+    let session = |(session, closed): (Session, bool)| pb::Session {
+        start: Some(timestamp(session.start)),
+        end: Some(timestamp(session.end)),
+        events: session.events,
+        closed,
+    };
+    let sessions = if let MeasureState::Sessions(sessions) = state { sessions.told() } else { Vec::new() };
     pb::MeasureValue {
+        sessions: sessions.into_iter().map(session).collect(),
         top,
         top_error,
         measure: plan.config.measures[at].name.clone(),

@@ -109,11 +109,14 @@ fn compare_cell(check: &Check, id: &CellId, differences: &mut Vec<Difference>) {
         });
         return;
     };
-    // Where a key begins anew, or its beginning was not read, it is not known what had been usual for it.
+    // Where a key begins anew, or its beginning was not read, it is not known what had been usual for it, or was
+    // under way.
     let begins_anew = check.aggregate.key_ttl.is_some() || check.aggregate.on_limit == OnLimit::ReplaceIdle;
     let judged = check.keys_known && !begins_anew;
     let measures = check.aggregate.measures.iter().zip(recounted);
-    for (measure, tally) in measures.filter(|(m, _)| judged || !matches!(m.kind, MeasureKind::Anomaly(_))) {
+    for (measure, tally) in
+        measures.filter(|(m, _)| judged || !matches!(m.kind, MeasureKind::Anomaly(_) | MeasureKind::Sessions(_)))
+    {
         let absent = pb::MeasureValue::default();
         let value = published.get(&measure.name).unwrap_or(&absent);
         for (what, published, recounted) in tally.differing(measure, value) {

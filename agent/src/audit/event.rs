@@ -6,7 +6,8 @@ use super::registered::SchemaTexts;
 use super::time;
 use super::tree::number;
 use crate::config::{
-    Condition, FieldPath, LabelField, Measure, RecordField, Scalar, Source, Test, TimeFormat, Timestamp, Unit,
+    Condition, FieldPath, LabelField, Measure, MeasureKind, RecordField, Scalar, Source, Test, TimeFormat, Timestamp,
+    Unit,
 };
 use crate::measure::{Form, Takes};
 use regex::Regex;
@@ -163,6 +164,10 @@ impl Event {
         }
         if !self.passes(&measure.filter) {
             return Ok(None);
+        }
+        if let MeasureKind::Sessions(_) = measure.kind {
+            // What is counted are sessions.
+            return Ok(Some(Measured { uncounted: true, ..Measured::default() }));
         }
         // Events are counted, whatever is in them.
         let Some(path) = &measure.field else { return Ok(Some(Measured::default())) };
@@ -374,8 +379,8 @@ fn seconds(text: &str) -> Option<f64> {
     Some(sign * sum)
 }
 
-/// The payload again, with every long number as the text it was written as: a tree of numbers does not keep digits beyond
-/// 64 bits.
+/// The payload again, with every long number as the text it was written as: a tree of numbers does not keep digits
+/// beyond 64 bits.
 fn with_digits(payload: &[u8]) -> Vec<u8> {
     // A whole number of 19 digits or more behind a colon, not in a string's middle for anything sane to matter: a
     // string with such a text in it would only become another string, and strings are not looked at here.

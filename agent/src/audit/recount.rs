@@ -5,8 +5,10 @@ use super::published::{CellId, Published, around};
 use super::registered::SchemaTexts;
 use super::tally::Tally;
 use super::usual::Usual;
+use super::visits::Visits;
 use crate::config::{Aggregate, Config, LabelField, Limits, Measure, MeasureKind, OnLimit, Source, Window};
 use crate::kafka::TopicPartition;
+use crate::measure::SessionRule;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a check compares.
@@ -35,6 +37,8 @@ pub struct Check {
     pub events: u64,
     /// Of each partition, events whose key may yet give its place, and its counts, to another.
     held: BTreeMap<TopicPartition, BTreeMap<Vec<String>, Held>>,
+    /// The sessions of each key in each partition.
+    visits: BTreeMap<(TopicPartition, CellId), Visits>,
 }
 
 /// The events of a key that has a place among a partition's keys.
@@ -57,6 +61,7 @@ impl Check {
             keys_known: true,
             events: 0,
             held: BTreeMap::new(),
+            visits: BTreeMap::new(),
         }
     }
 
@@ -85,6 +90,33 @@ impl Check {
         let key = held.entry(labels.to_vec()).or_insert(Held { seen: i64::MIN, events: Vec::new() });
         key.seen = key.seen.max(time.min(stream_time));
         key.events.push((time, stream_time, values.to_vec()));
+    }
+
+    fn session(&self) -> Option<(usize, SessionRule)> {
+        let measures = self.aggregate.measures.iter().enumerate();
+        let mut rules = measures.filter_map(|(at, measure)| match measure.kind {
+            MeasureKind::Sessions(rule) => Some((at, rule)),
+            _ => None,
+        });
+        rules.next().filter(|_| self.scope == Scope::Totals)
+    }
+
+    /// An event of a key, which has sessions unless it is everything beyond the limit.
+    fn visit(&mut self, partition: &TopicPartition, key: &CellId, time: i64, stream_time: i64) {
+        if let Some((_, rule)) = self.session().filter(|_| !key.overflow) {
+            self.visits.entry((partition.clone(), key.clone())).or_default().add(time, stream_time, &rule);
+        }
+    }
+
+    fn count_visits(&mut self) {
+        let Some((at, rule)) = self.session() else { return };
+        for ((partition, key), mut visits) in std::mem::take(&mut self.visits) {
+            visits.end(self.stream_times.get(&partition).copied().unwrap_or(i64::MIN), &rule);
+            if let Some(tally) = self.cells.get_mut(&key).and_then(|tallies| tallies.get_mut(at)) {
+                tally.count += visits.closed;
+                tally.open += visits.open();
+            }
+        }
     }
 
     /// Counts what still has its place.
@@ -254,6 +286,7 @@ impl<'a> Recount<'a> {
             }
             if let (Some(key), Some((_, values))) = (&keys[at], &all[at]) {
                 check.add(key, event.time, stream_time, values);
+                check.visit(&id, key, event.time, stream_time);
             }
         }
     }
@@ -261,6 +294,7 @@ impl<'a> Recount<'a> {
     /// The checks, counted.
     pub fn finish(mut self) -> Vec<Check> {
         self.checks.iter_mut().for_each(Check::release);
+        self.checks.iter_mut().for_each(Check::count_visits);
         self.checks
     }
 }

@@ -21,7 +21,8 @@ struct Sums {
 }
 
 impl Usual {
-    /// Puts 1 in the place of a value that is unusually large for its key, -1 for one that is unusually small, 0 for others.
+    /// Puts 1 in the place of a value that is unusually large for its key, -1 for one that is unusually small, 0 for
+    /// others.
     pub fn judge(&mut self, aggregate: &Aggregate, key: &CellId, time: i64, values: &mut [Option<Measured>]) {
         for (measure, measured) in aggregate.measures.iter().zip(values) {
             let (MeasureKind::Anomaly(usual), Some(measured)) = (&measure.kind, measured) else { continue };

@@ -84,7 +84,12 @@ impl<'a> Subject<'a> {
 
     /// Measures that count what is unusual.
     pub fn anomalies(&self) -> impl Iterator<Item = &'a Measure> {
-        self.of(|rules| rules.form == Form::Counters)
+        self.of(|rules| rules.form == Form::Counters && rules.takes == Takes::Number)
+    }
+
+    /// What session windows give.
+    pub fn sessions(&self) -> impl Iterator<Item = &'a Measure> {
+        self.of(|rules| rules.form == Form::Counters && rules.takes == Takes::Time)
     }
 
     /// Measures of items, which closed windows show.

@@ -9,6 +9,7 @@ pub fn value(state: &MeasureState, kind: &MeasureKind, stat: Stat) -> Option<f64
         Stat::Own => state.own(),
         Stat::Known(known) => state.stats().of(known),
         Stat::Quantile(q) => quantile(state, kind, q),
+        Stat::Part(_) => None,
     }
 }
 
@@ -61,9 +62,8 @@ pub fn parse_stat(word: &str) -> Result<Stat, QueryError> {
     match word.strip_prefix('p').and_then(quantile) {
         Some(percent) => Ok(Stat::Quantile(percent / 100.0)),
         None => {
-            let message = format!(
-                "order_by.stat `{word}`: use count, sum, min, max, avg, value, above, below or a quantile such as p99"
-            );
+            const WORDS: &str = "count, sum, min, max, avg, value, above, below, open or a quantile such as p99";
+            let message = format!("order_by.stat `{word}`: use {WORDS}");
             Err(QueryError::Invalid(message))
         }
     }

@@ -1,5 +1,5 @@
-//! The examples of other things than requests, each as it is shipped: counted by an agent that is killed meanwhile, all of their
-//! totals and windows equal the audit's recount, and dashboards are made of them.
+//! The examples of other things than requests, each as it is shipped: counted by an agent that is killed meanwhile,
+//! all of their totals and windows equal the audit's recount, and dashboards are made of them.
 
 use std::fs;
 

@@ -46,6 +46,7 @@ mod registry;
 mod reload;
 mod scale;
 mod scene;
+mod sessions;
 mod smoke;
 mod sources;
 mod state_verbs;

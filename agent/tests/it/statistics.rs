@@ -1,5 +1,5 @@
-//! Statistics beyond counts and sums, on a real Kafka: after a kill, over all partitions, in totals and in windows, each equals
-//! the audit's recount, and a recount here that shares nothing with either.
+//! Statistics beyond counts and sums, on a real Kafka: after a kill, over all partitions, in totals and in windows,
+//! each equals the audit's recount, and a recount here that shares nothing with either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,8 +55,12 @@ impl Action {
     fn json(&self) -> String {
         let Action { at, page, user, address, load, ok, element, bytes, ms, .. } = self;
         let element = format!("#e{element}");
-        json!({ "element": element, "bytes": bytes, "ms": ms, "at": at, "page": page, "user": user, "address": format!("10.{address}"), "load": load, "ok": ok })
-            .to_string()
+        let address = format!("10.{address}");
+        json!({
+            "at": at, "page": page, "user": user, "address": address, "load": load, "ok": ok,
+            "element": element, "bytes": bytes, "ms": ms,
+        })
+        .to_string()
     }
 }
 

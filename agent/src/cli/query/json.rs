@@ -78,6 +78,13 @@ fn value(value: &pb::MeasureValue) -> Value {
     }
     object.extend(value.quantile_relative_error.map(|error| ("quantile_relative_error".to_owned(), error.into())));
     object.extend(value.value_relative_error.map(|error| ("value_relative_error".to_owned(), error.into())));
+    if value.open.is_some() {
+        let session = |s: &pb::Session| {
+            let (start, end) = (s.start.as_ref().map(time), s.end.as_ref().map(time));
+            json!({ "start": start, "end": end, "events": s.events, "closed": s.closed })
+        };
+        object.insert("sessions".into(), value.sessions.iter().map(session).collect());
+    }
     if let Some(error) = value.top_error {
         let items = value.top.iter().map(|top| json!({ "item": top.item, "value": top.value }));
         object.insert("top".into(), items.collect());

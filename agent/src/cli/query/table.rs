@@ -109,13 +109,18 @@ fn measure_columns(rows: &[pb::Row], at: usize, info: &pb::AggregateInfo) -> Vec
         })
     };
     let rules = MeasureKind::ALL.iter().find(|rules| rules.word == kind);
+    let shows = |known: Known| rules.is_some_and(|rules| rules.shows.contains(&known));
     match rules.map(|rules| (rules.form, rules.own)) {
         Some((Form::Counters, _)) => {
             let side = |known: Known| {
                 let heading = format!("{name} {}", known.word().to_uppercase());
                 column(heading, &move |value| known.published(value).map(|count| human::count(count as u64)))
             };
-            vec![side(Known::Above), side(Known::Below)]
+            if shows(Known::Open) {
+                vec![own(Known::Count), side(Known::Open)]
+            } else {
+                vec![side(Known::Above), side(Known::Below)]
+            }
         }
         Some((Form::Ranking, _)) => vec![column(name.clone(), &|value| items(value, unit))],
         Some((Form::Sum | Form::Gauge(_) | Form::Estimate | Form::Summary, known)) => vec![own(known)],

@@ -1,7 +1,7 @@
 //! Committed state as OTLP's metrics: closed windows at their own times, totals since they began.
 //!
-//! Names are those of `/metrics`, suffixes and units included: whoever adds suffixes finds them there already, so that the
-//! same quantity has the same name scraped and pushed.
+//! Names are those of `/metrics`, suffixes and units included: whoever adds suffixes finds them there already, so
+//! that the same quantity has the same name scraped and pushed.
 
 use super::super::prometheus::{Number, OwnFamily, OwnValue, window_number};
 use crate::aggregate::{
@@ -120,7 +120,7 @@ fn total<'a>(
     let since = |since: Option<i64>| nanos(since.unwrap_or(0));
     let explicit_bounds = kind.bounds();
     // Each is of the form that its kind has.
-    let data = match kind.rules().form {
+    let data = match kind.rules().form_of(stat) {
         Form::Sum | Form::Counters => {
             let points = points.filter_map(|(attributes, begun, state)| {
                 let Total::Sum(value) = state.total_of(stat) else { return None };
@@ -135,7 +135,7 @@ fn total<'a>(
         }
         Form::Gauge(_) | Form::Estimate | Form::Ranking => {
             let points = points.filter_map(|(attributes, begun, state)| {
-                let Total::Gauge(value) = state.total() else { return None };
+                let Total::Gauge(value) = state.total_of(stat) else { return None };
                 Some(number_point(attributes.clone(), begun.unwrap_or(0), now, Value::AsDouble(value?)))
             });
             Data::Gauge(otlp::Gauge { data_points: points.collect() })
@@ -169,7 +169,9 @@ fn total<'a>(
         }
         Form::Exponential => {
             let points = points.filter_map(|(attributes, begun, state)| {
-                let Total::Distribution(Distribution::Exponential(histogram)) = state.total() else { return None };
+                let Total::Distribution(Distribution::Exponential(histogram)) = state.total_of(stat) else {
+                    return None;
+                };
                 Some(exponential(attributes.clone(), since(begun), nanos(now), histogram))
             });
             Data::ExponentialHistogram(otlp::ExponentialHistogram {

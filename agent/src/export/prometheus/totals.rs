@@ -28,8 +28,9 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: 
     }
 }
 
-/// Each task's totals under its own labels. Only its owner shows them, and only under its lease. A start that the clock has
-/// not come to, because it was set back, is not told: a scraper would put a zero into the middle of the series.
+/// Each task's totals under its own labels. Only its owner shows them, and only under its lease. A start that the
+/// clock has not come to, because it was set back, is not told: a scraper would put a zero into the middle of the
+/// series.
 fn per_partition(publisher: &Publisher, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
     let mut series = Series::new(format);
     let now = publisher.reader().clock.unix_millis();
@@ -87,6 +88,7 @@ fn write_family(page: &mut Page<'_>, unit: &str, series: &Series, (at, stat): (u
                     Distribution::Exponential(histogram) => Some(histogram),
                     Distribution::Explicit(_) => None,
                 };
+                let (sum, count) = native.map_or((sum, count), |h| (Number::Nanos(h.sum_nanos()), h.count()));
                 Point::Histogram { bounds: &bounds, counts: &counts, sum, count, native }
             }
         };
@@ -94,8 +96,8 @@ fn write_family(page: &mut Page<'_>, unit: &str, series: &Series, (at, stat): (u
     }
 }
 
-/// Exponents of the powers of two that are the bounds of a histogram of that unit: always the same ones, so that no series
-/// comes and goes. Seconds: 1 ms to 64 s; ratios: 0.1 % to 1; bytes: 64 B to 1 GiB; others: 1/16 to 4 M.
+/// Exponents of the powers of two that are the bounds of a histogram of that unit: always the same ones, so that no
+/// series comes and goes. Seconds: 1 ms to 64 s; ratios: 0.1 % to 1; bytes: 64 B to 1 GiB; others: 1/16 to 4 M.
 fn exponents(unit: &str) -> Vec<i32> {
     match unit {
         "seconds" => (-10..=6).collect(),

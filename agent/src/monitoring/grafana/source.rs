@@ -121,6 +121,20 @@ fn totals(subject: &Subject) -> Vec<Panel> {
         let panel = Panel::new(Look::Lines, format!("{}, average", capital(&measure.name)), unit(measure), text);
         panels.push(panel.query(format!("{sum} / {count}"), legend(&labels)));
     }
+    for measure in subject.sessions() {
+        let (family, matchers) = (subject.family(measure).name, matchers(subject.aggregate));
+        let text = format!("Sessions of {name} that have ended, per second.");
+        let panel = Panel::new(Look::Lines, format!("{}, closed", capital(&measure.name)), "cps", text);
+        panels.push(panel.query(rate(subject, &format!("{family}_total"), &[]), "closed"));
+        let text = format!("Sessions of {name} that are under way.");
+        let panel = Panel::new(Look::Lines, format!("{}, open", capital(&measure.name)), "short", text);
+        panels.push(panel.query(format!("sum (sum without (topic, partition) ({family}_open{{{matchers}}}))"), "open"));
+        let text = format!("Half and 95 % of the sessions of {name} that have ended were no longer than this.");
+        let panel = Panel::new(Look::Lines, format!("{}, duration", capital(&measure.name)), "s", text);
+        let buckets = rate(subject, &format!("{family}_duration_seconds_bucket"), &["le"]);
+        let panel = panel.query(format!("histogram_quantile(0.5, {buckets})"), "p50");
+        panels.push(panel.query(format!("histogram_quantile(0.95, {buckets})"), "p95"));
+    }
     for measure in subject.anomalies() {
         let text = format!("Values of {} of {name} that were unusual for their key, per second.", measure.name);
         let panel = Panel::new(Look::Lines, format!("{}, unusual", capital(&measure.name)), "cps", text);

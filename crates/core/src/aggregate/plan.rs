@@ -15,7 +15,7 @@ use crate::config::{
     self, Aggregate, Condition, FieldPath, LabelField, LabelMaking, MeasureKind, Scalar, Source, Template, Test,
     Timestamp,
 };
-use crate::measure::Takes;
+use crate::measure::{SessionRule, Takes};
 use crate::value::time::TimeReader;
 
 /// Largest label value a plan takes unless told otherwise, bytes.
@@ -57,6 +57,8 @@ pub struct AggregatePlan {
     pub(super) takes_items: bool,
     /// Whether one of them judges values by the key's earlier ones.
     pub(super) judges: bool,
+    /// When sessions end, if there are some.
+    pub(super) sessions: Option<SessionRule>,
     /// Events that come later than this many panes enter no window any more; `None`: there are no windows.
     pub max_late: Option<u16>,
 }
@@ -177,6 +179,10 @@ impl AggregatePlan {
             key_ttl_ms: config.key_ttl.map(millis),
             labels,
             takes_items: measures.iter().any(|measure| measure.item.is_some()),
+            sessions: measures.iter().find_map(|measure| match measure.kind {
+                MeasureKind::Sessions(rule) => Some(rule),
+                _ => None,
+            }),
             judges: measures.iter().any(|measure| matches!(measure.kind, MeasureKind::Anomaly(_))),
             measures,
             filter: Filter::new(&config.filter, &mut |path| fields.slot(path)),
@@ -326,6 +332,9 @@ impl Canonical {
             MeasureKind::Anomaly(usual) => {
                 let parts = [number(usual.sigma), usual.min_count.to_string(), usual.half_life_ms.to_string()];
                 self.add("usual", parts.iter().map(String::as_str));
+            }
+            MeasureKind::Sessions(rule) => {
+                self.add("ends", [rule.gap_ms.to_string().as_str(), rule.max_ms.to_string().as_str()]);
             }
             MeasureKind::Apdex(target) => self.add("target", [number(target.0).as_str()]),
             MeasureKind::Distinct(precision) => self.add("registers", [precision.registers().to_string().as_str()]),

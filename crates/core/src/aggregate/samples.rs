@@ -10,7 +10,7 @@ use crate::config::{
     Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, OnLimit, Publish, RatioOf, Scalar, Source,
     SourceDeadLetters, Start, Test, Timestamp, TopicSelector, Unit, Window,
 };
-use crate::measure::{Precision, Ranking, Resolution, Target, Usual};
+use crate::measure::{Precision, Ranking, Resolution, SessionRule, Target, Usual};
 
 /// Wall time of every freeze that does not matter.
 pub const NOW: i64 = 1_763_657_472_123;
@@ -68,14 +68,21 @@ pub fn top(sums: bool) -> MeasureKind {
     MeasureKind::Top(Ranking { k: 3, sums })
 }
 
+pub const SESSION: SessionRule = SessionRule { gap_ms: 6, max_ms: 40, grace_ms: GRACE };
+
 /// Judged soon, so that short tests have some.
 pub fn unusual() -> MeasureKind {
     MeasureKind::Anomaly(Usual { sigma: 1.0, min_count: 3, half_life_ms: 50 })
 }
 
-/// All but what depends on the order of the events by its nature: what is judged by those before it.
+/// All but what depends on the order of the events by its nature: what is judged by those before it, and sessions
+/// that end.
 pub fn without_order(cell: &Cell) -> Vec<MeasureState> {
-    cell.measures.iter().filter(|state| !matches!(state, MeasureState::Anomaly(_))).cloned().collect()
+    cell.measures
+        .iter()
+        .filter(|state| !matches!(state, MeasureState::Anomaly(_) | MeasureState::Sessions(_)))
+        .cloned()
+        .collect()
 }
 
 fn failures() -> RatioOf {
@@ -104,6 +111,7 @@ pub fn measures() -> Vec<Measure> {
         measure("unusual", unusual(), Some("ms"), vec![]),
         measure("patience", MeasureKind::Apdex(Target(0.5)), Some("ms"), vec![]),
         Measure { ratio: Some(failures()), ..measure("failed", MeasureKind::Ratio, None, vec![]) },
+        measure("visits", MeasureKind::Sessions(SESSION), None, vec![]),
         measure("fine", MeasureKind::Histogram(Resolution::with_error(0.01).unwrap()), Some("ms"), vec![]),
     ]
 }

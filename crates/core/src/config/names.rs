@@ -1,11 +1,12 @@
 //! The metric names that follow from the config: the one place that spells them, for whoever exposes, validates or
 //! generates dashboards from them.
 //!
-//! A name is `<aggregate>_<measure>`, then the statistic where there is one (`_min`, `_avg`, `_p99`), then the base unit:
-//! `http_duration_seconds`, `http_window_duration_p99_seconds`. A word that the name already ends with is not repeated.
+//! A name is `<aggregate>_<measure>`, then the statistic where there is one (`_min`, `_avg`, `_p99`), then the base
+//! unit: `http_duration_seconds`, `http_window_duration_p99_seconds`. A word that the name already ends with is not
+//! repeated.
 
 use super::types::{Aggregate, Measure};
-use crate::measure::{Form, Known, MeasureKind};
+use crate::measure::{Form, Known, MeasureKind, Part};
 
 pub use crate::measure::{QUANTILES, Stat};
 
@@ -88,7 +89,8 @@ impl Aggregate {
             Some(stem) => stem.to_owned(),
             None => format!("{}_{}", self.metric_prefix, measure.name),
         };
-        let form = measure.kind.rules().form;
+        let form = measure.kind.rules().form_of(stat);
+        let unit = if let Stat::Part(part) = stat { part.unit() } else { family_unit(measure) };
         let kind = match form.total_type() {
             // It goes up and down.
             FamilyType::Counter if measure.signed => FamilyType::Gauge,
@@ -98,7 +100,7 @@ impl Aggregate {
             (Stat::Own, Form::Gauge(_)) => push_word(&mut name, measure.kind.word()),
             _ => push_word(&mut name, &stat.word()),
         }
-        push_word(&mut name, measure.exposed_unit());
+        push_word(&mut name, if let Stat::Part(_) = stat { unit } else { measure.exposed_unit() });
         if kind == FamilyType::Counter {
             // OpenMetrics puts `_total` after every counter's name: a measure called `total` does not get it twice.
             name.truncate(name.strip_suffix("_total").unwrap_or(&name).len());
@@ -107,7 +109,7 @@ impl Aggregate {
             Some(help) => help.clone(),
             None => format!("{} since the state began.", self.describe(measure, stat, measure.kind.word())),
         };
-        Family { name, kind, unit: family_unit(measure), help }
+        Family { name, kind, unit, help }
     }
 
     /// Every family that carries this measure since the state began: most have one, some have none.
@@ -203,6 +205,15 @@ impl Aggregate {
             }
             (MeasureKind::Apdex(target), Some(path)) => {
                 format!("apdex of {path} in {} events for a target of {}", self.name, target.0)
+            }
+            (MeasureKind::Sessions(_), _) => {
+                let what = match stat {
+                    Stat::Known(Known::Open) => "open sessions",
+                    Stat::Part(Part::Duration) => "duration of closed sessions",
+                    Stat::Part(Part::Events) => "events in closed sessions",
+                    _ => "closed sessions",
+                };
+                format!("{what} of {} keys", self.name)
             }
             (MeasureKind::LastSeen, _) => format!("time of the latest of {} events", self.name),
             (_, Some(path)) => format!("{statistic} of {path} in {} events", self.name),
@@ -392,6 +403,21 @@ mod tests {
             "Ratio of errors to requests of http since the state began."
         );
         check(ratio, &["http_error_ratio"], &["http_window_error_ratio"]);
+    }
+
+    #[test]
+    fn sessions_are_counters_and_histograms_of_closed_ones_and_a_gauge_of_open_ones() {
+        let sessions = measure("sessions", MeasureKind::of("sessions").unwrap(), Unit::None);
+        let families = http(vec![]).total_families(&sessions);
+        let of: Vec<_> = families.iter().map(|(_, family)| (family.name.as_str(), family.kind)).collect();
+        let expected = [
+            ("http_sessions", FamilyType::Counter),
+            ("http_sessions_open", FamilyType::Gauge),
+            ("http_sessions_duration_seconds", FamilyType::Histogram),
+            ("http_sessions_events", FamilyType::Histogram),
+        ];
+        assert_eq!(of, expected);
+        assert_eq!(http(vec![]).window_families(&sessions), []);
     }
 
     #[test]

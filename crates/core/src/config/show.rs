@@ -173,7 +173,14 @@ fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
         out.line(2, "by:");
     }
     aggregate.by.iter().for_each(|each| out.entry(3, &text(&each.label), label(each)));
-    let windows: Vec<String> = aggregate.windows.iter().map(|window| window.to_string()).collect();
+    let sessions = aggregate.measures.iter().filter_map(|measure| match measure.kind {
+        MeasureKind::Sessions(rule) => {
+            let text = |millis: i64| format_duration(Duration::from_millis(millis.unsigned_abs()));
+            Some(format!("{{ session: {}, max: {} }}", text(rule.gap_ms), text(rule.max_ms)))
+        }
+        _ => None,
+    });
+    let windows: Vec<String> = aggregate.windows.iter().map(|window| window.to_string()).chain(sessions).collect();
     out.entry(2, "windows", format_args!("[{}]", windows.join(", ")));
     let durations: [(&str, Option<Duration>); 5] = [
         ("pane", Some(aggregate.pane)),
@@ -238,6 +245,10 @@ fn paths_text(path: &FieldPath, or: &[FieldPath]) -> String {
 }
 
 fn measure(out: &mut Yaml, measure: &Measure) {
+    if let MeasureKind::Sessions(_) = measure.kind {
+        // It is a window.
+        return;
+    }
     out.line(3, format_args!("{}:", text(&measure.name)));
     let mut parts = Vec::new();
     if let Some(path) = &measure.field {

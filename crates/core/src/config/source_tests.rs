@@ -64,6 +64,18 @@ fn errors_of_sources_and_aggregates_are_told() {
             ("unknown source", changed("source: events", "source: event")),
             ("reserved and invalid labels", aggregate("    by: { le: a, __x: b, instance: c, my-label: d, ok: e }")),
             ("bad windows", aggregate("    windows: [1, 5m/3m, 1m/5m, 0s, session, 1m, 60s, 5 minutes]")),
+            (
+                "bad sessions",
+                aggregate(
+                    "    windows: [{ session: 0s }, { session: 5m, max: 1m }, { session: 1m, gap: 5 }, { max: 1h }]",
+                ),
+            ),
+            ("a short session", aggregate("    windows: [1m, { session: 10m, max: 5m }]")),
+            ("two kinds of sessions", aggregate("    windows: [{ session: 10m }, { session: 1h }]")),
+            (
+                "a measure that is called as sessions are",
+                aggregate("    windows: [{ session: 10m }]").replace("events: count", "sessions: count"),
+            ),
             ("window not a multiple of the pane", aggregate("    windows: [1m, 90s]\n    pane: 20s")),
             ("retention too short", aggregate("    windows: [1h]\n    grace: 5m\n    retention: 1h")),
             ("ttl shorter than the retention", aggregate("    windows: [1m]\n    key_ttl: 5m")),

@@ -1,8 +1,10 @@
-//! `anomaly`: how many values were unusual for their key: more than so many standard deviations away from its mean so far.
+//! `anomaly`: how many values were unusual for their key: more than so many standard deviations away from its mean so
+//! far.
 //!
-//! The mean and the deviation are those of the key's earlier values in its partition, in the order in which they were read;
-//! with a half-life, older ones weigh less. A partition has one order, so a replay judges each value as before. They stand
-//! in the key's total, where every event comes by: panes only count what was found there. Merging adds counts.
+//! The mean and the deviation are those of the key's earlier values in its partition, in the order in which they were
+//! read; with a half-life, older ones weigh less. A partition has one order, so a replay judges each value as before.
+//! They stand in the key's total, where every event comes by: panes only count what was found there. Merging adds
+//! counts.
 
 use super::{Exact, Form, Known, Occurrence, Rules, Sample, Stat, Statistic, Stats, Takes, Total};
 use streamgauge_proto::storage::v1 as pb;
@@ -95,7 +97,8 @@ impl Baseline {
         }
     }
 
-    /// Welford's and West's update, after what is there has become older. What comes late weighs as if it were of the latest time.
+    /// Welford's and West's update, after what is there has become older. What comes late weighs as if it were of the
+    /// latest time.
     fn add(&mut self, value: f64, at: i64, half_life: i64) {
         if half_life > 0 && at > self.latest {
             let left = halved(at.saturating_sub(self.latest) as f64 / half_life as f64);
@@ -158,7 +161,8 @@ impl Statistic for Anomaly {
         self.below = self.below.wrapping_add(u64::from(sample.value < 0.0));
     }
 
-    /// The baseline of merged keys is nobody's: of two, the one with the latest value stays, so that merging has no order.
+    /// The baseline of merged keys is nobody's: of two, the one with the latest value stays, so that merging has no
+    /// order.
     fn merge(&mut self, other: &Anomaly) {
         self.count = self.count.wrapping_add(other.count);
         self.above = self.above.wrapping_add(other.above);
@@ -211,7 +215,7 @@ mod tests {
         let mut total = Anomaly::empty(usual);
         let judge = |(at, value): (i64, f64)| {
             let sample = total.judge(value, at, usual);
-            total.record(Occurrence { sample, at, item: b"" }, usual);
+            total.record(Occurrence { sample, at, item: b"", total: None }, usual);
             sample.value
         };
         let verdicts = values.into_iter().map(judge).collect();
@@ -257,7 +261,11 @@ mod tests {
             let baseline = total.baseline.unwrap();
             // Each weighs as of the latest time there was when it came.
             let mut latest = i64::MIN;
-            let dated: Vec<_> = values.iter().map(|&(at, value)| { latest = latest.max(at); (latest, value) }).collect();
+            let mut dated = Vec::new();
+            for &(at, value) in &values {
+                latest = latest.max(at);
+                dated.push((latest, value));
+            }
             let age = |at: i64| if half_life > 0 { (latest - at) as f64 / half_life as f64 } else { 0.0 };
             let weighed: Vec<_> = dated.iter().map(|&(at, value)| ((-age(at)).exp2(), value)).collect();
             let weight: f64 = weighed.iter().map(|(weight, _)| weight).sum();
@@ -265,7 +273,8 @@ mod tests {
             let squares: f64 = weighed.iter().map(|(weight, value)| weight * (value - mean).powi(2)).sum();
             prop_assert!((baseline.weight - weight).abs() <= 1e-9 * weight);
             prop_assert!((baseline.mean - mean).abs() <= 1e-6, "{} {}", baseline.mean, mean);
-            prop_assert!((baseline.squares - squares).abs() <= 1e-6 * squares.max(1.0), "{} {}", baseline.squares, squares);
+            let off = (baseline.squares - squares).abs();
+            prop_assert!(off <= 1e-6 * squares.max(1.0), "{} {}", baseline.squares, squares);
         }
 
         #[test]

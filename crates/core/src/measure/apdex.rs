@@ -1,5 +1,6 @@
-//! `apdex`: how satisfied those were who waited, from 0 to 1 (Application Performance Index, Apdex Alliance, 2007): who waited at most
-//! for the target counts as one, who waited at most four times as long as a half, others as nothing. Exact.
+//! `apdex`: how satisfied those were who waited, from 0 to 1 (Application Performance Index, Apdex Alliance, 2007):
+//! who waited at most for the target counts as one, who waited at most four times as long as a half, others as
+//! nothing. Exact.
 
 use super::{Form, Known, Occurrence, Rules, Stat, Statistic, Stats, Takes, Total};
 use streamgauge_proto::storage::v1 as pb;
@@ -84,7 +85,8 @@ mod tests {
         let mut apdex = Apdex::default();
         assert_eq!(apdex.stats().value, None);
         for value in [0.1, 0.5, 0.500_001, 2.0, 2.000_001, 9.0] {
-            apdex.record(Occurrence { sample: Sample { value, nanos: 0 }, at: 0, item: b"" }, &Target(0.5));
+            apdex
+                .record(Occurrence { sample: Sample { value, nanos: 0 }, at: 0, item: b"", total: None }, &Target(0.5));
         }
         assert_eq!((apdex.satisfied, apdex.tolerating, apdex.stats().value), (2, 2, Some(0.5)));
         let mut twice = apdex.clone();

@@ -1,11 +1,11 @@
 //! `distinct`: how many different items there were.
 //!
-//! Few are known exactly, by their hashes. Beyond that it is a HyperLogLog sketch (Flajolet, Fusy, Gandouet, Meunier 2007), whose
-//! number is told by Ertl's estimator: it needs no tables and is unbiased from the first item on (O. Ertl, "New cardinality
-//! estimation algorithms for HyperLogLog sketches", arXiv:1702.01284, algorithm 6).
+//! Few are known exactly, by their hashes. Beyond that it is a HyperLogLog sketch (Flajolet, Fusy, Gandouet, Meunier
+//! 2007), whose number is told by Ertl's estimator: it needs no tables and is unbiased from the first item on (O.
+//! Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", arXiv:1702.01284, algorithm 6).
 //!
-//! A state is a function of the set of items: not of their order, not of how it was merged. That is why it is no crate's:
-//! those that are well kept remember the order of updates to estimate better (HIP).
+//! A state is a function of the set of items: not of their order, not of how it was merged. That is why it is no
+//! crate's: those that are well kept remember the order of updates to estimate better (HIP).
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -46,8 +46,8 @@ impl Precision {
         self.registers() / 16
     }
 
-    /// The register that a hash belongs to, and what it has at least then: one more than the zeros that the rest of the hash
-    /// begins with.
+    /// The register that a hash belongs to, and what it has at least then: one more than the zeros that the rest of
+    /// the hash begins with.
     fn place(self, hash: u64) -> (usize, u8) {
         let register = (hash >> (64 - self.0)) as usize;
         // The bit behind the rest ends a run of zeros.
@@ -115,7 +115,8 @@ fn raise(registers: &mut [u8], precision: Precision, hash: u64) {
     }
 }
 
-/// Ertl's estimator: `m² · α∞ / (m·σ(C₀/m) + Σ Cₖ·2⁻ᵏ + m·τ(1 − C_{q+1}/m)·2^{-q})`, with `Cₖ` registers of the value `k`.
+/// Ertl's estimator: `m² · α∞ / (m·σ(C₀/m) + Σ Cₖ·2⁻ᵏ + m·τ(1 − C_{q+1}/m)·2^{-q})`, with `Cₖ` registers of the value
+/// `k`.
 fn estimate(registers: &[u8], precision: Precision) -> f64 {
     let mut counts = [0u32; 65];
     registers.iter().for_each(|&value| counts[usize::from(value)] += 1);
@@ -356,7 +357,9 @@ mod tests {
             precision in 0u32..70,
         ) {
             let stored = sketch(Precision(6), items).encode();
-            for stored in [pb::Distinct { base, ..stored.clone() }, pb::Distinct { beyond, ..stored.clone() }, pb::Distinct { precision, ..stored }] {
+            let wrong_base = pb::Distinct { base, ..stored.clone() };
+            let wrong_registers = pb::Distinct { beyond, ..stored.clone() };
+            for stored in [wrong_base, wrong_registers, pb::Distinct { precision, ..stored }] {
                 if let Some(read) = Distinct::decode(stored) {
                     prop_assert!(read.estimate().0 >= 0.0);
                 }

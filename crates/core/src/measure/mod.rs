@@ -1,5 +1,5 @@
-//! Measures: what folding adds to, merging unites, and exporters show. Each kind is one file with all that is to be known of
-//! it; the list below names the kinds.
+//! Measures: what folding adds to, merging unites, and exporters show. Each kind is one file with all that is to be
+//! known of it; the list below names the kinds.
 //!
 //! Pure, and below the config, which spells a kind as its file says.
 
@@ -18,6 +18,7 @@ mod number;
 mod ranking;
 mod ratio;
 mod rules;
+mod sessions;
 mod shown;
 mod statistic;
 mod sum;
@@ -35,7 +36,8 @@ pub use extremes::{Max, Min};
 pub use number::{Exact, Nanos, Sample, nanos_to_f64};
 pub use ranking::{Ranked, Ranking, Top};
 pub use ratio::Ratio;
-pub use rules::{Form, QUANTILES, Rules, Stat, Takes};
+pub use rules::{Form, Part, QUANTILES, Rules, Stat, Takes};
+pub use sessions::{Session, SessionRule, Sessions};
 pub use shown::{Distribution, Known, Stats, Total};
 pub use statistic::{Occurrence, Statistic};
 pub use sum::Sum;
@@ -146,6 +148,12 @@ macro_rules! kinds {
                 }
             }
 
+            fn total_part(&self, part: Part) -> Option<Total<'_>> {
+                match self {
+                    $(MeasureState::$name(state) => state.total_part(part),)+
+                }
+            }
+
             fn rules(&self) -> &'static Rules {
                 match self {
                     $(MeasureState::$name(_) => const { &$state::RULES },)+
@@ -177,6 +185,7 @@ kinds! {
     Anomaly(usual: Usual) => Anomaly in Box,
     Apdex(target: Target) => Apdex in Box,
     Ratio => Ratio in Box,
+    Sessions(rule: SessionRule) => Sessions,
 }
 
 impl MeasureKind {
@@ -225,7 +234,11 @@ impl MeasureState {
 
     /// What it shows since the state began of one of its totals.
     pub fn total_of(&self, stat: Stat) -> Total<'_> {
-        let Stat::Known(known) = stat else { return self.total() };
+        let known = match stat {
+            Stat::Known(known) => known,
+            Stat::Part(part) => return self.total_part(part).unwrap_or(Total::Gauge(None)),
+            Stat::Own | Stat::Quantile(_) => return self.total(),
+        };
         let stats = self.stats();
         stats.exact(known).map_or(Total::Gauge(stats.of(known)), Total::Sum)
     }
@@ -253,10 +266,11 @@ mod tests {
             let mut state = MeasureState::empty(&kind);
             assert!(state.fits(&kind));
             let sample = Sample { value: 2.0, nanos: 2_000_000_000 };
-            state.record(Occurrence { sample, at: 0, item: b"2" }, &kind);
-            assert!(
-                rules.totals.iter().all(|&stat| stat == Stat::Own || matches!(state.total_of(stat), Total::Sum(_)))
-            );
+            state.record(Occurrence { sample, at: 0, item: b"2", total: Some(0) }, &kind);
+            for &stat in rules.totals {
+                let is_sum = matches!(state.total_of(stat), Total::Sum(_));
+                assert!(is_sum || stat == Stat::Own || rules.form_of(stat) != rules.form, "{kind:?} {stat:?}");
+            }
             assert_eq!(MeasureState::decode(state.encode()), Some(state.clone()), "{kind:?}");
             let form = match state.total() {
                 Total::Sum(_) if rules.totals == [Stat::Own] => Form::Sum,

@@ -1,13 +1,13 @@
 //! What `top` counts with: a bounded number of items, each with a number.
 //!
-//! It keeps a bounded number of items, as Misra and Gries do (1982), weighted and merged as in Agarwal et al., "Mergeable summaries"
-//! (2012): when there are too many, all of them lose what the largest that has to go has, and those that have nothing left
-//! go. So no item's number is ever too large, and none lacks more than the same `error`, which is at most the sum of all
-//! weights divided by one more than the items kept.
+//! It keeps a bounded number of items, as Misra and Gries do (1982), weighted and merged as in Agarwal et al.,
+//! "Mergeable summaries" (2012): when there are too many, all of them lose what the largest that has to go has, and
+//! those that have nothing left go. So no item's number is ever too large, and none lacks more than the same `error`,
+//! which is at most the sum of all weights divided by one more than the items kept.
 //!
-//! While nothing had to go, a state is a function of what was counted. From then on, numbers depend on what was merged with
-//! what: the bounds hold in any order, the numbers within them need not be the same. It is the one measure of which that
-//! is so; no summary of bounded size can do better.
+//! While nothing had to go, a state is a function of what was counted. From then on, numbers depend on what was
+//! merged with what: the bounds hold in any order, the numbers within them need not be the same. It is the one
+//! measure of which that is so; no summary of bounded size can do better.
 
 use xxhash_rust::xxh3::xxh3_64;
 

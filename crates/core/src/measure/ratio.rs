@@ -75,7 +75,7 @@ mod tests {
         let of = |events: &[(bool, bool)]| {
             let mut ratio = Ratio::default();
             for &(part, whole) in events {
-                ratio.record(Occurrence { sample: Ratio::sample(part, whole), at: 0, item: b"" }, &());
+                ratio.record(Occurrence { sample: Ratio::sample(part, whole), at: 0, item: b"", total: None }, &());
             }
             ratio
         };

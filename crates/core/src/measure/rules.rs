@@ -24,6 +24,17 @@ pub struct Rules {
     pub window: &'static [Stat],
 }
 
+impl Rules {
+    /// The form of one of its totals.
+    pub fn form_of(&self, stat: Stat) -> Form {
+        match stat {
+            Stat::Part(_) => Form::Exponential,
+            Stat::Known(Known::Open) => Form::Gauge(Some("sum")),
+            _ => self.form,
+        }
+    }
+}
+
 /// What a kind measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
@@ -78,6 +89,24 @@ pub enum Stat {
     Known(Known),
     /// A quantile in 0..=1.
     Quantile(f64),
+    /// How a quality of what it counts is spread.
+    Part(Part),
+}
+
+/// A quality of what is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Duration,
+    Events,
+}
+
+impl Part {
+    pub fn unit(self) -> &'static str {
+        match self {
+            Part::Duration => "seconds",
+            Part::Events => "",
+        }
+    }
 }
 
 impl Stat {
@@ -86,6 +115,8 @@ impl Stat {
         match self {
             Stat::Own => String::new(),
             Stat::Known(known) => known.word().to_owned(),
+            Stat::Part(Part::Duration) => "duration".to_owned(),
+            Stat::Part(Part::Events) => "events".to_owned(),
             // A percentage without its point: p50, p999.
             Stat::Quantile(q) => format!("p{}", (q * 1e6).round() / 1e4).replace('.', ""),
         }

@@ -21,6 +21,8 @@ pub struct Stats {
     /// How many values were unusual on either side.
     pub above: Option<u64>,
     pub below: Option<u64>,
+    /// How many are still under way.
+    pub open: Option<u64>,
 }
 
 impl Stats {
@@ -37,7 +39,7 @@ impl Stats {
 
     /// As an answer of the API has them; all else in it is left empty.
     pub fn publish(&self) -> pb::MeasureValue {
-        let Stats { count, min, max, value, error, above, below, .. } = *self;
+        let Stats { count, min, max, value, error, above, below, open, .. } = *self;
         let of = |known| self.of(known);
         pb::MeasureValue {
             count,
@@ -49,6 +51,7 @@ impl Stats {
             value_relative_error: error,
             above,
             below,
+            open,
             ..Default::default()
         }
     }
@@ -63,6 +66,7 @@ impl Stats {
             Known::Value => self.value,
             Known::Above => self.above.map(|count| count as f64),
             Known::Below => self.below.map(|count| count as f64),
+            Known::Open => self.open.map(|count| count as f64),
         }
     }
 
@@ -73,7 +77,7 @@ impl Stats {
             Known::Sum => self.sum.map(Exact::Nanos),
             Known::Above => self.above.map(Exact::Int),
             Known::Below => self.below.map(Exact::Int),
-            Known::Avg | Known::Min | Known::Max | Known::Value => None,
+            Known::Avg | Known::Min | Known::Max | Known::Value | Known::Open => None,
         }
     }
 }
@@ -91,11 +95,22 @@ pub enum Known {
     /// Values that were unusual for their key.
     Above,
     Below,
+    /// What is still under way.
+    Open,
 }
 
 impl Known {
-    pub const ALL: [Known; 8] =
-        [Known::Count, Known::Sum, Known::Avg, Known::Min, Known::Max, Known::Value, Known::Above, Known::Below];
+    pub const ALL: [Known; 9] = [
+        Known::Count,
+        Known::Sum,
+        Known::Avg,
+        Known::Min,
+        Known::Max,
+        Known::Value,
+        Known::Above,
+        Known::Below,
+        Known::Open,
+    ];
 
     /// As queries and metrics' names spell it.
     pub const fn word(self) -> &'static str {
@@ -108,6 +123,7 @@ impl Known {
             Known::Value => "value",
             Known::Above => "above",
             Known::Below => "below",
+            Known::Open => "open",
         }
     }
 
@@ -122,6 +138,7 @@ impl Known {
             Known::Value => value.value,
             Known::Above => value.above.map(|count| count as f64),
             Known::Below => value.below.map(|count| count as f64),
+            Known::Open => value.open.map(|count| count as f64),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What makes a kind of measure.
 
 use super::number::Sample;
-use super::rules::Rules;
+use super::rules::{Part, Rules};
 use super::shown::{Stats, Total};
 
 /// What one event gives a measure.
@@ -13,6 +13,8 @@ pub struct Occurrence<'a> {
     pub at: i64,
     /// The field's text, for kinds that tell items apart; empty for others.
     pub item: &'a [u8],
+    /// Stream time with the event, where it is added to a key's total; `None` in panes and in the overflow key's total.
+    pub total: Option<i64>,
 }
 
 /// A kind's state. Merging is associative and commutative to the bit.
@@ -49,4 +51,9 @@ pub trait Statistic: Sized {
 
     /// What it shows since the state began.
     fn total(&self) -> Total<'_>;
+
+    /// What else it shows since then.
+    fn total_part(&self, _part: Part) -> Option<Total<'_>> {
+        None
+    }
 }

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     fn event(at: i64, value: f64) -> Occurrence<'static> {
-        Occurrence { sample: Sample { value, nanos: 0 }, at, item: b"" }
+        Occurrence { sample: Sample { value, nanos: 0 }, at, item: b"", total: None }
     }
 
     #[test]

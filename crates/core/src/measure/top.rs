@@ -104,7 +104,7 @@ mod tests {
         let mut top = Top::empty(&ranking);
         for (item, weight) in items {
             let sample = Sample { value: f64::from(*weight), nanos: i128::from(*weight) * 1_000_000_000 };
-            top.record(Occurrence { sample, at: 0, item: item.to_string().as_bytes() }, &ranking);
+            top.record(Occurrence { sample, at: 0, item: item.to_string().as_bytes(), total: None }, &ranking);
         }
         top
     }

@@ -3,6 +3,7 @@
 //! Memory is a function of the input read so far. Committing takes shared copies of what is dirty; an aborted commit
 //! only makes it dirty again.
 
+mod closing;
 mod idle;
 mod state;
 mod table;
@@ -77,8 +78,8 @@ impl TaskState {
         &self.plan
     }
 
-    /// The largest [`Event::reach`] of all events folded: the largest event time, but for events dated too far ahead. Unix
-    /// milliseconds.
+    /// The largest [`Event::reach`] of all events folded: the largest event time, but for events dated too far ahead.
+    /// Unix milliseconds.
     pub fn stream_time(&self) -> Option<i64> {
         self.stream_time
     }
@@ -107,12 +108,11 @@ impl TaskState {
         }
     }
 
-    /// Folds an event into every aggregate that can use it. What one of them cannot use concerns that one alone, and is
-    /// counted in its [`Tally`].
+    /// Folds an event into every aggregate that can use it. What one of them cannot use concerns that one alone, and
+    /// is counted in its [`Tally`].
     ///
-    /// # Errors
-    /// Only of a strict source: if one aggregate cannot use all of the event as it is. Then nothing has changed, not even
-    /// stream time.
+    /// # Errors Only of a strict source: if one aggregate cannot use all of the event as it is. Then nothing has
+    /// changed, not even stream time.
     pub fn fold(&mut self, event: &Event<'_>) -> Result<(), Rejection> {
         if self.plan.strict {
             self.refuse(event)?;
@@ -141,8 +141,8 @@ impl TaskState {
         Ok(())
     }
 
-    /// Takes what changed since the last freeze, after dropping what has expired. Cells are shared, not copied. Keys that no
-    /// commit has shown yet count since `now`, wall time, Unix milliseconds.
+    /// Takes what changed since the last freeze, after dropping what has expired. Cells are shared, not copied. Keys
+    /// that no commit has shown yet count since `now`, wall time, Unix milliseconds.
     pub fn freeze(&mut self, now: i64) -> Frozen {
         let mut frozen = Frozen { stream_time: self.stream_time, ..Frozen::default() };
         self.aggregates.iter_mut().for_each(|aggregate| aggregate.freeze(now, &mut frozen));

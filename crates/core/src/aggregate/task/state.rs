@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::closing::Closing;
 use super::idle::Idle;
 use super::table::{KeyTable, Record};
 use super::{Counters, Expiry, Frozen, is_expired};
@@ -11,7 +12,7 @@ use crate::aggregate::key::{EntryKey, KeyBytes, Pane, is_overflow, overflow_key}
 use crate::aggregate::plan::AggregatePlan;
 use crate::aggregate::reason::Tally;
 use crate::config::OnLimit;
-use crate::measure::{MeasureKind, MeasureState, Occurrence};
+use crate::measure::{MeasureKind, MeasureState, Occurrence, SessionRule};
 
 /// Where a cell that changed stands. Sixteen bytes, as a first commit may hold millions.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,7 @@ pub(super) struct AggregateState {
     pub muted: bool,
     has_overflow: bool,
     idle: Idle,
+    closing: Closing,
     /// Entries of keys that have given their place to others, since the last freeze.
     replaced: Vec<EntryKey>,
     dirty: Vec<Dirty>,
@@ -65,6 +67,7 @@ impl AggregateState {
             muted: false,
             has_overflow: false,
             idle: Idle::default(),
+            closing: Closing::default(),
             replaced: Vec::new(),
             dirty: Vec::new(),
             lowest_end: i64::MAX,
@@ -81,7 +84,8 @@ impl AggregateState {
 
     /// The same state under another plan of the same id: only what is not in the id differs.
     pub fn with_plan(self, plan: Arc<AggregatePlan>) -> AggregateState {
-        AggregateState { tally: plan.tally(), plan, ..self }
+        // Sessions may close at other times under it.
+        AggregateState { tally: plan.tally(), plan, closing: Closing::default(), ..self }
     }
 
     pub fn dirty(&self) -> usize {
@@ -109,6 +113,7 @@ impl AggregateState {
         }
         let (slot, _) = self.table.record_mut(number).cell_mut(entry.pane, || cell.clone());
         *slot = cell;
+        self.closing = Closing::default();
     }
 
     /// Folds what was extracted from an event of that time. `stream_time` has the event in it, and may be before it.
@@ -125,10 +130,15 @@ impl AggregateState {
         if self.plan.judges {
             self.judge(number, time);
         }
-        self.add(number, Pane::TOTAL, time, seen);
+        let is_session_key = self.plan.sessions.is_some() && !is_overflow(&self.table.record(number).key);
+        let total = is_session_key.then_some(stream_time);
+        self.add(number, Pane::TOTAL, (time, total), seen);
+        if let Some(rule) = self.plan.sessions {
+            self.closing.add(self.table.record(number), &rule);
+        }
         if let Some(pane) = pane {
             self.lowest_end = self.lowest_end.min(pane.end);
-            self.add(number, pane, time, seen);
+            self.add(number, pane, (time, None), seen);
         }
     }
 
@@ -196,7 +206,9 @@ impl AggregateState {
             let (cell, dirty) = self.table.record_mut(number).cell_mut(pane, || empty(plan, pane));
             let cell = Arc::make_mut(cell);
             let since = cell.since;
-            cell.merge(given);
+            let mut given = Cell::clone(given);
+            close_all(&mut given);
+            cell.merge(&given);
             cell.since = since;
             if !std::mem::replace(dirty, true) {
                 self.dirty.push(Dirty::new(number, pane));
@@ -204,8 +216,24 @@ impl AggregateState {
         }
     }
 
+    /// Closes the sessions that stream time has passed.
+    fn close_sessions(&mut self, stream_time: i64, rule: &SessionRule) {
+        while let Some(number) = self.closing.take_due(&self.table, stream_time, rule) {
+            let Some((cell, dirty)) = self.table.record_mut(number).existing_mut(Pane::TOTAL) else { continue };
+            for state in Arc::make_mut(cell).measures.iter_mut() {
+                if let MeasureState::Sessions(sessions) = state {
+                    sessions.close(stream_time, rule);
+                }
+            }
+            if !std::mem::replace(dirty, true) {
+                self.dirty.push(Dirty::new(number, Pane::TOTAL));
+            }
+            self.closing.add(self.table.record(number), rule);
+        }
+    }
+
     #[inline]
-    fn add(&mut self, number: u32, pane: Pane, at: i64, seen: i64) {
+    fn add(&mut self, number: u32, pane: Pane, (at, total): (i64, Option<i64>), seen: i64) {
         let plan = &self.plan;
         let (cell, dirty) = self.table.record_mut(number).cell_mut(pane, || empty(plan, pane));
         // The committed view and the committer share this cell: the first touch in an epoch copies it.
@@ -215,13 +243,13 @@ impl AggregateState {
         if plan.takes_items {
             for (((state, measure), sample), item) in states.zip(self.extract.items.iter()) {
                 if let Some(sample) = sample {
-                    state.record(Occurrence { sample: *sample, at, item }, &measure.kind);
+                    state.record(Occurrence { sample: *sample, at, item, total }, &measure.kind);
                 }
             }
         } else {
             for ((state, measure), sample) in states {
                 if let Some(sample) = sample {
-                    state.record(Occurrence { sample: *sample, at, item: &[] }, &measure.kind);
+                    state.record(Occurrence { sample: *sample, at, item: &[], total }, &measure.kind);
                 }
             }
         }
@@ -233,6 +261,9 @@ impl AggregateState {
 
     /// Drops what has expired and collects what is dirty. Totals that are in no commit yet begin at `now`, wall time.
     pub fn freeze(&mut self, now: i64, frozen: &mut Frozen) {
+        if let (Some(rule), Some(stream_time)) = (self.plan.sessions, frozen.stream_time) {
+            self.close_sessions(stream_time, &rule);
+        }
         let (expiry, swept) = self.expiry(frozen.stream_time);
         frozen.expiry.push(expiry);
         let mut sweep = swept || self.lowest_end <= expiry.panes_before;
@@ -311,8 +342,8 @@ impl AggregateState {
         self.has_overflow = self.has_overflow && self.table.find(&overflow_key()).is_some();
     }
 
-    /// Takes an entry of an aborted epoch back, if it is still there: it is dirty again, and new again if it had `begun` with
-    /// that epoch.
+    /// Takes an entry of an aborted epoch back, if it is still there: it is dirty again, and new again if it had
+    /// `begun` with that epoch.
     pub fn take_back(&mut self, entry: &EntryKey, begun: bool) {
         let Some(number) = self.table.find(&entry.key) else { return };
         let Some((cell, dirty)) = self.table.record_mut(number).existing_mut(entry.pane) else { return };
@@ -327,6 +358,15 @@ impl AggregateState {
 
     pub fn contains(&self, entry: &EntryKey) -> bool {
         self.table.find(&entry.key).is_some_and(|number| self.table.record(number).contains(entry.pane))
+    }
+}
+
+/// A key that gives its place up has no sessions any more that could go on.
+fn close_all(cell: &mut Cell) {
+    for state in cell.measures.iter_mut() {
+        if let MeasureState::Sessions(sessions) = state {
+            sessions.close_all();
+        }
     }
 }
 

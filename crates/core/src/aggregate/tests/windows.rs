@@ -22,8 +22,8 @@ struct Recount {
     dated_failures: Vec<(i64, u64)>,
 }
 
-/// Kafka Streams: stream time advances with the event (as far as that may move it); each window that holds the event takes
-/// it unless stream time has reached the window's end plus grace.
+/// Kafka Streams: stream time advances with the event (as far as that may move it); each window that holds the event
+/// takes it unless stream time has reached the window's end plus grace.
 fn recount(events: &[Sent], size: i64, hop: i64) -> BTreeMap<(String, i64), Recount> {
     let mut windows: BTreeMap<(String, i64), Recount> = BTreeMap::new();
     let mut stream_time = i64::MIN;
@@ -71,7 +71,7 @@ fn compare(cell: &Cell, expected: &Recount) {
     let [events, failures, time, fastest, slowest, mean, duration, coarse, rest @ ..] = &cell.measures[..] else {
         panic!("many measures")
     };
-    let [opening, closing, seen, different, heaviest, frequent, unusual, patience, failed, fine] = rest else {
+    let [opening, closing, seen, different, heaviest, frequent, unusual, patience, failed, _, fine] = rest else {
         panic!("as many")
     };
     assert_eq!(cell.last_seen, expected.last_seen);

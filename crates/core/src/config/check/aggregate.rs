@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::super::at::{At, Map, Place};
 use super::super::error::suggest;
 use super::super::names::Family;
-use super::super::raw::{RawAggregate, RawBackfill, RawLabel};
-use super::super::types::{Aggregate, LabelField, Source, Window};
+use super::super::raw::{RawAggregate, RawBackfill, RawLabel, RawWindow};
+use super::super::types::{Aggregate, LabelField, MeasureKind, Source, Window};
 use super::super::units::{format_duration, parse_duration};
-use super::{Checker, DAY, HOUR, MILLISECOND, MINUTE, SECOND, condition, label, measure};
+use super::{Checker, DAY, HOUR, MILLISECOND, MINUTE, SECOND, condition, label, measure, session};
 use crate::measure::Form;
 
 /// More panes than this per key deserve a warning: every one of them is an entry of the state.
@@ -51,6 +51,7 @@ fn one(
     let windows = windows(check, &raw.windows);
     let pane = pane(check, raw, &windows);
     let grace = check.duration(&raw.grace, 30 * SECOND, Duration::ZERO..=30 * DAY);
+    let sessions = session::measure(check, raw, grace);
     let retention = retention(check, raw, &windows, pane, grace);
     let key_ttl = raw.key_ttl.as_ref().map(|_| check.duration(&raw.key_ttl, retention, SECOND..=3650 * DAY));
     if let (Some(ttl), Some(at)) = (key_ttl.filter(|ttl| *ttl < retention), &raw.key_ttl) {
@@ -69,7 +70,7 @@ fn one(
         pane,
         grace,
         retention,
-        measures: measure::measures(check, &raw.measures),
+        measures: measure::measures(check, &raw.measures).into_iter().chain(sessions).collect(),
         key_limit: check.count(&raw.limit, default_limit, 1..=100_000_000),
         on_limit: raw.on_limit.unwrap_or_default(),
         key_ttl,
@@ -123,10 +124,14 @@ fn metric_prefix(check: &mut Checker, name: &At<String>, raw: &Option<At<String>
 }
 
 /// The windows and where they stand.
-fn windows(check: &mut Checker, raw: &[At<String>]) -> Vec<(Window, Place)> {
+fn windows(check: &mut Checker, raw: &[At<RawWindow>]) -> Vec<(Window, Place)> {
     let mut windows: Vec<(Window, Place)> = Vec::new();
-    for text in raw {
-        match window(&text.value) {
+    let texts = raw.iter().filter_map(|at| match &at.value {
+        RawWindow::Text(value) => Some(At { value, place: at.place }),
+        RawWindow::Session(_) => None,
+    });
+    for text in texts {
+        match window(text.value) {
             Ok(Some(window)) if windows.iter().any(|(other, _)| *other == window) => {
                 check.error(text.place, format!("window `{}` stands here twice", text.value), "keep one of them");
             }
@@ -145,7 +150,10 @@ fn window(text: &str) -> Result<Option<Window>, (String, &'static str)> {
         return Ok(None);
     }
     if text.contains("session") {
-        return Err(("session windows are not in this version".into(), FORMS));
+        return Err((
+            "a session window is a mapping".into(),
+            "write `{ session: 10m }` or `{ session: 10m, max: 12h }`",
+        ));
     }
     let (size, hop) = text.split_once('/').unwrap_or((text, text));
     let read = |part: &str| parse_duration(part).map_err(|message| (message, FORMS));
@@ -233,6 +241,10 @@ fn names_are_unique(check: &mut Checker, raw: &Map<RawAggregate>, aggregates: &[
                 families.extend(aggregate.window_families(measure).into_iter().map(|(_, family)| family));
             }
             claim(check, &mut owners, place, format!("{}.{}", aggregate.name, measure.name), &families);
+        }
+        for measure in aggregate.measures.iter().filter(|measure| matches!(measure.kind, MeasureKind::Sessions(_))) {
+            let families: Vec<_> = aggregate.total_families(measure).into_iter().map(|(_, family)| family).collect();
+            claim(check, &mut owners, name.place, format!("{}.{}", aggregate.name, measure.name), &families);
         }
         if !aggregate.windows.is_empty() {
             let families = [aggregate.window_end_family(), aggregate.window_complete_family()];

@@ -71,7 +71,8 @@ fn statistic(body: &Body) -> Result<Option<(&'static str, &At<Measured>)>, (Stri
     match body.statistics().as_slice() {
         [one] => Ok(Some(*one)),
         [] => {
-            let words: Vec<_> = MeasureKind::ALL.iter().map(|rules| format!("`{}`", rules.word)).collect();
+            let written = MeasureKind::ALL.iter().filter(|rules| !rules.window.is_empty());
+            let words: Vec<_> = written.map(|rules| format!("`{}`", rules.word)).collect();
             let help = format!(
                 "give it one of {}: `{{ histogram: FIELD, unit: ms }}`, `{{ count: {{ where: {{ … }} }} }}`",
                 words.join(", ")

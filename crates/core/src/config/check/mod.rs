@@ -14,6 +14,7 @@ mod measure;
 mod otlp;
 mod registry;
 mod service;
+mod session;
 mod source;
 mod time;
 mod watch;

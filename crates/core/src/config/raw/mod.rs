@@ -14,6 +14,7 @@ mod otlp;
 mod registry;
 mod scalar;
 mod time;
+mod window;
 
 pub use cluster::{RawCluster, RawClusterLag, RawLoadTests, RawProbe, RawTopics};
 pub use condition::{RawCondition, RawTerm, RawWhere, Tests};
@@ -26,6 +27,7 @@ pub use otlp::{RawCompression, RawOtlp};
 pub use registry::RawSchemaRegistry;
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};
 pub use time::{RawTimes, RawTimestamp};
+pub use window::RawWindow;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -109,29 +111,30 @@ pub struct RawKafka {
 pub struct RawSource {
     /// Topic names, or regular expressions that begin with `^`.
     pub topics: At<Vec<At<String>>>,
-    /// How the records are written: a name, or a name and its options: `combined`, `{ csv: { names: [time, host] } }`,
-    /// `{ regex: '^(?<host>\\S+) ' }`. `json` is read as one document, as several one after the other, or as an array of
-    /// them: each is an event. `avro` and `protobuf` need a `schema_registry`. Default: `json`.
+    /// How the records are written: a name, or a name and its options: `combined`, `{ csv: { names: [time, host] }
+    /// }`, `{ regex: '^(?<host>\\S+) ' }`. `json` is read as one document, as several one after the other, or as an
+    /// array of them: each is an event. `avro` and `protobuf` need a `schema_registry`. Default: `json`.
     pub format: Option<At<RawFormat>>,
-    /// Which array of a record holds its events: `Records`, or through several `resourceLogs[].scopeLogs[].logRecords[]`.
-    /// Every element is an event; `^.account` is a field of what encloses it. Default: a record's documents are its events.
+    /// Which array of a record holds its events: `Records`, or through several
+    /// `resourceLogs[].scopeLogs[].logRecords[]`. Every element is an event; `^.account` is a field of what encloses
+    /// it. Default: a record's documents are its events.
     pub each: Option<At<String>>,
-    /// Fields whose text is parsed, and the formats: `{ log: json }`, or `{ log: [json, combined] }` for the first that the text is
-    /// written in. What is found are fields below that field, such as `log.level`. Text in another format stays text, and is
-    /// counted in `streamgauge_unparsed_fields_total`.
+    /// Fields whose text is parsed, and the formats: `{ log: json }`, or `{ log: [json, combined] }` for the first
+    /// that the text is written in. What is found are fields below that field, such as `log.level`. Text in another
+    /// format stays text, and is counted in `streamgauge_unparsed_fields_total`.
     #[serde(default)]
     pub parse: Map<At<RawFormats>>,
     /// Not in this version: a VRL program that turns other formats into fields.
     pub remap: Option<At<String>>,
-    /// Records that are compressed with gzip, zlib, zstd, lz4 or snappy are known by how they begin, and unpacked. One that
-    /// comes to more than this is a dead letter. Default: `16MiB`.
+    /// Records that are compressed with gzip, zlib, zstd, lz4 or snappy are known by how they begin, and unpacked.
+    /// One that comes to more than this is a dead letter. Default: `16MiB`.
     pub unpacked_size: Option<At<RawSize>>,
     /// Where the event time is. Formats that have a time of their own need not be told.
     pub timestamp: Option<At<RawTimes>>,
     /// An event that is further ahead of its record's Kafka timestamp than this is a dead letter. Default: `1h`.
     pub max_future: Option<At<RawDuration>>,
-    /// However far ahead of its record an event is dated, it moves stream time, which closes windows, no further than this
-    /// beyond the record's Kafka timestamp. Default: `10s`, or `max_future` if that is less.
+    /// However far ahead of its record an event is dated, it moves stream time, which closes windows, no further than
+    /// this beyond the record's Kafka timestamp. Default: `10s`, or `max_future` if that is less.
     pub max_lead: Option<At<RawDuration>>,
     /// Where events go that cannot be used.
     #[serde(default)]
@@ -177,26 +180,28 @@ pub struct RawAggregate {
     /// `1m` is a tumbling window of a minute; `5m/1m` is five minutes long and starts every minute; `total`, since the
     /// state began, is always kept and may be named. Default: `total` alone.
     #[serde(default)]
-    pub windows: Vec<At<String>>,
+    pub windows: Vec<At<RawWindow>>,
     /// The smallest slice of event time that is stored; every window is a multiple of it.
     /// Default: the greatest common divisor of the windows' lengths and hops.
     pub pane: Option<At<RawDuration>>,
     /// How long after a window's end its late events still count. Default: `30s`.
     pub grace: Option<At<RawDuration>>,
-    /// How long windows are kept for queries; at least the largest window plus `grace`. Default: `2h`, or twice that least.
+    /// How long windows are kept for queries; at least the largest window plus `grace`. Default: `2h`, or twice that
+    /// least.
     pub retention: Option<At<RawDuration>>,
     /// What is measured, by a name of your choice.
     pub measures: At<Map<At<RawMeasure>>>,
     /// Label combinations per partition; `on_limit` says what becomes of more. Default: `limits.keys_per_aggregate`.
     pub limit: Option<At<u64>>,
     /// What becomes of a new label combination at the limit. `overflow`: its events count in one overflow series.
-    /// `replace_idle`: the combination that has been unseen for the longest time (event time) gives up its series, and what
-    /// that has counted moves to the overflow series. Sums over all series are exact either way. Default: `overflow`.
+    /// `replace_idle`: the combination that has been unseen for the longest time (event time) gives up its series,
+    /// and what that has counted moves to the overflow series. Sums over all series are exact either way. Default:
+    /// `overflow`.
     pub on_limit: Option<OnLimit>,
     /// Drop label combinations that have not been seen for this long (event time), their totals too. Default: never.
     pub key_ttl: Option<At<RawDuration>>,
-    /// Where an aggregate begins that is added to a group which has counted already: `now`, or `earliest`: it first reads
-    /// again what Kafka still has. Meanwhile the partitions of its source are restoring. Default: `now`.
+    /// Where an aggregate begins that is added to a group which has counted already: `now`, or `earliest`: it first
+    /// reads again what Kafka still has. Meanwhile the partitions of its source are restoring. Default: `now`.
     pub backfill: Option<RawBackfill>,
     /// `per_partition`: totals carry `topic` and `partition`. `merged`: one agent publishes the group's totals without
     /// them. Default: `per_partition`.
@@ -231,8 +236,8 @@ pub struct RawState {
     pub on_loss: Option<OnLoss>,
     /// Page cache of the state files, shared by all partitions. Default: `64MiB`.
     pub cache: Option<At<RawSize>>,
-    /// Copies of each partition's state that other agents of the group keep up to date: whoever takes over a partition that
-    /// it has a copy of reads only the changelog's newest part. Default: 0.
+    /// Copies of each partition's state that other agents of the group keep up to date: whoever takes over a
+    /// partition that it has a copy of reads only the changelog's newest part. Default: 0.
     pub standby_replicas: Option<At<u64>>,
     /// Keep a copy of every partition's state on this agent, so that it answers for the whole group without asking the
     /// others, and can publish merged totals. Default: false.
@@ -252,8 +257,8 @@ pub struct RawHttp {
     /// Which buckets histograms have for servers that ask for protobuf (Prometheus with `scrape_native_histograms`):
     /// `classic`, `native` or `both`. Text formats have classic buckets only. Default: `both`.
     pub histograms: Option<Histograms>,
-    /// Whether OpenMetrics text has a series `…_created` for each total, which says since when it counts. Servers that do not
-    /// know what it is for store it as one more series; protobuf says it without one. Default: `true`.
+    /// Whether OpenMetrics text has a series `…_created` for each total, which says since when it counts. Servers
+    /// that do not know what it is for store it as one more series; protobuf says it without one. Default: `true`.
     pub created_series: Option<bool>,
     /// Origins, such as `https://dash.example.com`, whose pages may read `/api/` here, and call
     /// `grpc` by gRPC-web, from a browser (CORS). Default: none.
@@ -276,12 +281,12 @@ pub struct RawHttp {
 pub struct RawGrpc {
     /// Address and port. Default: `127.0.0.1:9747`.
     pub listen: Option<At<String>>,
-    /// `host:port` under which the other agents of the group reach this one; they learn it from Kafka. Default: the address
-    /// it listens on.
+    /// `host:port` under which the other agents of the group reach this one; they learn it from Kafka. Default: the
+    /// address it listens on.
     pub advertise: Option<At<String>>,
     pub peer: Option<RawPeer>,
-    /// A file in the format of Prometheus' `--web.config.file` with `tls_server_config` and `basic_auth_users`, instead of
-    /// `tls` and `identities`. Its users may do everything that this listener offers.
+    /// A file in the format of Prometheus' `--web.config.file` with `tls_server_config` and `basic_auth_users`,
+    /// instead of `tls` and `identities`. Its users may do everything that this listener offers.
     pub web_config_file: Option<At<String>>,
     pub tls: Option<RawTls>,
     /// Who may call, by a name of your choice. Default: everybody; with a `tls.client_ca`, whoever has a certificate.
