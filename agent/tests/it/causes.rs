@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::agent::{Agent, program};
-use crate::kafka::Kafka;
+use crate::kafka::{Kafka, wait_until};
 
 /// For `/-/ready`, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,10 +74,28 @@ fn said_by(verb: &[&str], case: &Case, bootstrap: bool) -> String {
     text
 }
 
+/// Whether the broker's users can log in.
+fn lets_in(kafka: &Kafka) -> bool {
+    let ca = format!("ssl.ca.location={}", kafka.dir().join("tls/ca.crt").display());
+    let properties = [
+        "security.protocol=SASL_SSL",
+        &ca,
+        "sasl.mechanism=PLAIN",
+        "sasl.username=alice",
+        "sasl.password=alice-secret",
+    ];
+    let mut command = Command::new(program());
+    command.args(["topics", "list", "--bootstrap-servers", &kafka.listener("SASL_SSL")]);
+    command.args(properties.iter().flat_map(|property| ["--property", property]));
+    command.output().expect("the binary was built").status.success()
+}
+
 #[test]
 fn each_verb_and_the_readiness_name_the_cause() {
     let kafka = Kafka::start_with(1, &["--tls"]);
     let cases = cases(&kafka);
+    // The first login at a broker that has just started takes it longest.
+    wait_until("the broker lets the right password in", || lets_in(&kafka));
     // A client is given up on after three seconds: on a busy machine it would not have heard why by then.
     let tried = |cases: &[Case]| -> Vec<String> {
         std::thread::scope(|scope| {
