@@ -1,7 +1,7 @@
 //! The gRPC client of the verbs that ask an agent.
 
 use crate::config::ClientAccess;
-use crate::server::{Access, Calls};
+use crate::server::{Access, Calls, Posts};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,13 +33,21 @@ pub struct AccessArgs {
 }
 
 impl AccessArgs {
-    fn read(&self) -> anyhow::Result<Access> {
-        let config = ClientAccess {
+    fn config(&self) -> ClientAccess {
+        ClientAccess {
             ca: self.tls_ca.clone(),
             certificate: self.tls_cert.clone().zip(self.tls_key.clone()),
             token_file: self.token_file.clone(),
-        };
-        Access::read(&config).map_err(anyhow::Error::msg)
+        }
+    }
+
+    fn read(&self) -> anyhow::Result<Access> {
+        Access::read(&self.config()).map_err(anyhow::Error::msg)
+    }
+
+    /// A client for requests over HTTP.
+    pub fn posts(&self, address: &str) -> anyhow::Result<Posts> {
+        Posts::new(&self.config(), address).map_err(anyhow::Error::msg)
     }
 }
 

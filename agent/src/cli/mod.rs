@@ -56,7 +56,7 @@ enum Verb {
     Init(init::InitArgs),
     /// Show it working: an in-process broker, a producer and the agent, and a table of what is counted.
     Demo(demo::DemoArgs),
-    /// Produce the example's event stream to a topic.
+    /// Produce events to a topic, or through an agent's front door: those of a seed, or the lines of a file.
     Produce(produce::ProduceArgs),
     /// Ask an agent for totals and windows; without an aggregate, list what there is.
     Query(query::QueryArgs),

@@ -137,7 +137,7 @@ impl PeerKeys {
 }
 
 /// The first line is the token that is shown; others are for those who compare.
-fn token(files: &Files, path: &Path) -> Result<MetadataValue<Ascii>, String> {
+pub(super) fn token(files: &Files, path: &Path) -> Result<MetadataValue<Ascii>, String> {
     let text = files.text(path)?;
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     // Of a hash nobody can make the token.

@@ -1,6 +1,7 @@
 //! `streamgauge produce` against a mock cluster: what arrives is the seed's stream, and the numbers it prints are true.
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 use rdkafka::mocking::MockCluster;
 use serde_json::Value;
@@ -128,4 +129,60 @@ fn what_cannot_work_is_said_in_one_line() {
         let first = error.lines().next().unwrap_or_default();
         assert!(first.contains(message) && !error.contains("hush"), "{flags:?}: {error}");
     }
+}
+
+fn dry_run(flags: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
+    // Nothing is asked of any Kafka.
+    command.args(["produce", "--dry-run", "--bootstrap-servers", "127.0.0.1:1"]).args(flags);
+    let output = command.output().expect("the binary");
+    assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Published examples name a seed: these lines stay what they are.
+#[test]
+fn a_dry_run_prints_the_events_of_its_seed_and_needs_no_kafka() {
+    let start = START.to_string();
+    let seed = ["--seed", "7", "--count", "3", "--timestamp-start", &start, "--event-rate", "2", "--rate", "max"];
+    let of = |kind: &str, more: &[&str]| dry_run(&[&["--kind", kind], &seed[..], more].concat());
+    let all = ["requests", "user-actions", "logs"].map(|kind| format!("{kind}\n{}", of(kind, &[])));
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    requests
+    {"timestamp": 1763657460000, "endpoint": "/api/products", "method": "GET", "status": 200, "response_time_ms": 39.6, "region": "eu-central", "user_id": "user_075052", "message": "request completed trace=cfa2a2cb"}
+    {"timestamp": 1763657460500, "endpoint": "/api/cart", "method": "PUT", "status": 200, "response_time_ms": 43.1, "region": "eu-west", "user_id": "user_072868", "message": "request completed trace=50b8fd46"}
+    {"timestamp": 1763657461000, "endpoint": "/api/users", "method": "GET", "status": 200, "response_time_ms": 61.0, "region": "eu-central", "user_id": "user_087671", "message": "request completed trace=2a078952"}
+
+    user-actions
+    {"user_id": "user_093", "event_type": "purchase", "element_id": "btn_buy", "timestamp": "2025-11-20T16:51:00.000Z"}
+    {"user_id": "user_471", "event_type": "page_view", "element_id": "page_cart", "timestamp": "2025-11-20T16:51:00.500Z"}
+    {"user_id": "user_006", "event_type": "page_view", "element_id": "page_checkout", "timestamp": "2025-11-20T16:51:01.000Z"}
+
+    logs
+    {"timestamp": "2025-11-20T16:51:00.000Z", "source": "products", "level": "INFO", "message": "GET /api/products 200 in 39.6 ms", "metadata": {"userId": "user_075052", "region": "eu-central"}}
+    {"timestamp": "2025-11-20T16:51:00.500Z", "source": "cart", "level": "INFO", "message": "PUT /api/cart 200 in 43.1 ms", "metadata": {"userId": "user_072868", "region": "eu-west"}}
+    {"timestamp": "2025-11-20T16:51:01.000Z", "source": "users", "level": "INFO", "message": "GET /api/users 200 in 61.0 ms", "metadata": {"userId": "user_087671", "region": "eu-central"}}
+    "#);
+    let failing = of("user-actions", &["--failing-fraction", "1"]);
+    assert!(failing.lines().count() == 3 && failing.lines().all(|line| serde_json::from_str::<Value>(line).is_err()));
+    let late = of("user-actions", &["--late-fraction", "1", "--late-by", "1m"]);
+    assert!(late.lines().next().unwrap().contains("2025-11-20T16:50:"), "{late}");
+    assert_eq!(dry_run(&["--batch-size", "25"]).lines().count(), 25, "one batch");
+    assert_eq!(dry_run(&["--interval", "50ms", "--batch-size", "2", "--duration", "200ms"]).lines().count(), 8);
+}
+
+#[test]
+fn lines_of_standard_input_are_printed_as_they_would_be_sent() {
+    let run = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_streamgauge"));
+        command.args(["produce", "--dry-run", "--input", "-"]).args(flags).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the binary");
+        child.stdin.take().unwrap().write_all(b"one\n\n{\"source\":\"a\"}\nlast").unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(run(&[]), "one\n{\"source\":\"a\"}\nlast\n");
+    let wrapped = run(&["--to", "http", "--source", "web"]);
+    let first: Value = serde_json::from_str(wrapped.lines().next().unwrap()).unwrap();
+    assert_eq!(first, serde_json::json!({ "source": "web", "level": "INFO", "message": "one" }));
+    assert_eq!(wrapped.lines().nth(1), Some("{\"source\":\"a\"}"));
 }

@@ -74,6 +74,19 @@ pub struct Delivered {
     pub latency: Histogram<u64>,
 }
 
+impl Delivered {
+    /// Nothing so far.
+    ///
+    /// # Errors
+    /// If there is no memory for latencies.
+    pub fn none() -> Result<Delivered, ProduceError> {
+        // 1 µs to 10 minutes with three digits; beyond that it says 10 minutes.
+        let latency = Histogram::new_with_bounds(1, 600_000_000, 3);
+        let latency = latency.map_err(|e| ProduceError::Histogram(e.to_string()))?;
+        Ok(Delivered { acknowledged: 0, failed: 0, first_error: None, last_report: Duration::ZERO, latency })
+    }
+}
+
 /// An idempotent producer with `acks=all` that keeps count.
 pub struct EventProducer {
     producer: ThreadedProducer<Reports>,
@@ -198,13 +211,8 @@ struct Reports {
 
 impl Reports {
     fn new(complaints: Complaints, clock: Clock) -> Result<Self, ProduceError> {
-        // 1 µs to 10 minutes with three digits; beyond that it says 10 minutes.
-        let latency = Histogram::new_with_bounds(1, 600_000_000, 3);
-        let latency = latency.map_err(|e| ProduceError::Histogram(e.to_string()))?;
         let start = clock.boot_time();
-        let delivered =
-            Delivered { acknowledged: 0, failed: 0, first_error: None, last_report: Duration::ZERO, latency };
-        Ok(Reports { complaints, clock, start, delivered: Mutex::new(delivered) })
+        Ok(Reports { complaints, clock, start, delivered: Mutex::new(Delivered::none()?) })
     }
 
     fn elapsed(&self) -> Duration {

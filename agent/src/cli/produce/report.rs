@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::kafka::event_producer::{Delivered, EventProducer, ProduceError};
+use crate::kafka::event_producer::Delivered;
 
 /// A bar on a terminal, else a line every few seconds; both on standard error.
 pub(super) struct Progress {
@@ -19,9 +19,9 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `count`: how many events there will be, if that is known.
-    pub fn new(count: Option<u64>) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+    /// `count`: how many events there will be, if that is known. `quiet`: what is printed is not disturbed.
+    pub fn new(count: Option<u64>, quiet: bool) -> Self {
+        let bar = (std::io::stderr().is_terminal() && !quiet).then(|| {
             let (bar, template) = match count {
                 Some(count) => (ProgressBar::new(count), "{bar:40} {human_pos}/{human_len} events, {msg}, {eta} left"),
                 None => (ProgressBar::no_length(), "{spinner} {human_pos} events in {elapsed}, {msg}"),
@@ -29,17 +29,20 @@ impl Progress {
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             bar.with_style(style)
         });
-        let interval = if bar.is_some() { Duration::from_millis(200) } else { Duration::from_secs(5) };
+        let interval = match (&bar, quiet) {
+            (_, true) => Duration::MAX,
+            (Some(_), false) => Duration::from_millis(200),
+            (None, false) => Duration::from_secs(5),
+        };
         Progress { bar, interval, next: interval, last: (0, Duration::ZERO) }
     }
 
     /// Shows where it stands, if it is time to.
-    pub fn show(&mut self, sent: u64, elapsed: Duration, producer: &EventProducer) {
+    pub fn show(&mut self, sent: u64, elapsed: Duration, (acknowledged, failed): (u64, u64)) {
         if elapsed < self.next {
             return;
         }
         self.next = elapsed + self.interval;
-        let (acknowledged, failed) = producer.counts();
         let rate = per_second(sent - self.last.0, elapsed.saturating_sub(self.last.1));
         self.last = (sent, elapsed);
         let message = format!("{rate:.0}/s, {acknowledged} acknowledged, {failed} failed");
@@ -64,7 +67,7 @@ pub(super) struct Sent {
     pub events: u64,
     pub started: Duration,
     /// Why it ended early.
-    pub error: Option<ProduceError>,
+    pub error: Option<anyhow::Error>,
 }
 
 /// The result, for people and as JSON.
@@ -81,12 +84,19 @@ pub(super) struct Summary {
     /// From when an event was due (with `--rate max`: handed over) to its acknowledgement; absent without any.
     pub ack_p50_ms: Option<f64>,
     pub ack_p99_ms: Option<f64>,
+    /// Lines of the input that were longer than 1 MiB.
+    #[serde(skip_serializing_if = "is_none")]
+    pub left_out: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 impl Summary {
-    pub fn new(sent: &Sent, delivered: &Delivered) -> Self {
+    pub fn new(sent: &Sent, delivered: &Delivered, left_out: u64) -> Self {
         let time = delivered.last_report.saturating_sub(sent.started);
         let quantile =
             |q| (delivered.acknowledged > 0).then(|| delivered.latency.value_at_quantile(q) as f64 / 1_000.0);
@@ -98,12 +108,13 @@ impl Summary {
             rate: per_second(delivered.acknowledged, time),
             ack_p50_ms: quantile(0.5),
             ack_p99_ms: quantile(0.99),
-            error: sent.error.as_ref().map(ToString::to_string).or_else(|| delivered.first_error.clone()),
+            left_out,
+            error: sent.error.as_ref().map(|error| format!("{error:#}")).or_else(|| delivered.first_error.clone()),
         }
     }
 
     pub fn all_acknowledged(&self) -> bool {
-        self.failed == 0 && self.error.is_none()
+        self.failed == 0 && self.left_out == 0 && self.error.is_none()
     }
 }
 
@@ -115,6 +126,9 @@ impl fmt::Display for Summary {
         write!(f, "failed        {}", self.failed)?;
         if let (Some(p50), Some(p99)) = (self.ack_p50_ms, self.ack_p99_ms) {
             write!(f, "\nacknowledged after  p50 {p50:.1} ms, p99 {p99:.1} ms")?;
+        }
+        if self.left_out > 0 {
+            write!(f, "\nleft out      {} lines longer than 1 MiB", self.left_out)?;
         }
         match &self.error {
             Some(error) => write!(f, "\nfirst error   {error}"),

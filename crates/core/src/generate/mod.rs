@@ -3,11 +3,16 @@
 
 #![forbid(unsafe_code)]
 
+mod action;
 mod event;
 mod event_time;
+mod failing;
+mod log;
 mod random;
 mod rate;
 
+pub use action::Action;
 pub use event::{ENDPOINTS, Endpoint, Event, Generator, REGIONS, STATUSES, USERS};
 pub use event_time::EventTime;
+pub use failing::Failing;
 pub use rate::{Pace, Rate};
