@@ -1,4 +1,4 @@
-//! The listener that takes events, and the thread behind it.
+//! The listeners that take events, and the thread behind them.
 
 use super::tasks::stopped;
 use crate::config;
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 /// It has a stop of its own: it closes beside the last commits, not after them.
 pub struct FrontDoor {
     ingest: Arc<Ingest>,
-    server: JoinHandle<()>,
+    servers: Vec<JoinHandle<()>>,
     open: watch::Sender<()>,
 }
 
@@ -22,14 +22,17 @@ impl FrontDoor {
     ///
     /// # Errors
     /// If the spool or the producer cannot be had.
-    pub fn open(config: &config::Ingest, env: &Environment, dir: &Path, door: Door) -> Result<FrontDoor, String> {
+    pub fn open(config: &config::Ingest, env: &Environment, dir: &Path, doors: Vec<Door>) -> Result<FrontDoor, String> {
         let ingest = Arc::new(Ingest::start(config, &env.kafka, dir, env.clock.clone(), env.metrics.clone())?);
         let (open, closes) = watch::channel(());
-        let serving = ingest.clone();
-        let server = tokio::spawn(async move {
-            serving.serve(door, stopped(closes)).await.unwrap_or_else(|e| tracing::error!("ingest server: {e}"));
-        });
-        Ok(FrontDoor { ingest, server, open })
+        let serve = |door: Door| {
+            let (serving, closes) = (ingest.clone(), closes.clone());
+            tokio::spawn(async move {
+                serving.serve(door, stopped(closes)).await.unwrap_or_else(|e| tracing::error!("ingest server: {e}"));
+            })
+        };
+        let servers = doors.into_iter().map(serve).collect();
+        Ok(FrontDoor { ingest, servers, open })
     }
 
     /// Who takes events, for other listeners too.
@@ -40,8 +43,10 @@ impl FrontDoor {
     /// Takes no more; what was accepted goes to Kafka or to the disk.
     pub async fn close(self) {
         drop(self.open);
-        // A panic in there has been reported by the panic hook.
-        let _ = self.server.await;
+        // A panic in one of them has been reported by the panic hook.
+        for server in self.servers {
+            let _ = server.await;
+        }
         let _ = tokio::task::spawn_blocking(move || self.ingest.stop()).await;
     }
 }

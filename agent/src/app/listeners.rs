@@ -18,11 +18,10 @@ impl Listeners {
     pub async fn bind(config: &Config) -> anyhow::Result<Listeners> {
         let mut bound = Vec::new();
         for Listener { protocol, address, .. } in listeners(config) {
-            let name = protocol.name();
             let listener = TcpListener::bind(address).await.with_context(|| {
-                format!("cannot listen on {address}; free the port, or set {name}.listen to another")
+                format!("cannot listen on {address}; free the port, or set {} to another", protocol.key())
             })?;
-            bound.push((name, listener));
+            bound.push((protocol.name(), listener));
         }
         Ok(Listeners(bound))
     }

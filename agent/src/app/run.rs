@@ -15,7 +15,7 @@ use crate::kafka::cluster::ClusterClient;
 use crate::loadtest::{self, LoadTests};
 use crate::query::{Reader, Readiness};
 use crate::replica::Watch;
-use crate::server::Protocol;
+use crate::server::{Door, Protocol};
 use crate::topics::{Policy, Topics};
 use crate::worker::{self, WorkerError, WorkerStatus};
 use anyhow::Context;
@@ -82,13 +82,14 @@ impl Agent {
         }
         let reload = Arc::new(Reload::new(file, shared.clone(), reader.clone(), statuses.clone()));
         let readiness = readiness(reader.clone(), statuses);
-        let at = doors.iter().position(|door| door.lock().protocol() == Protocol::Ingest);
-        let front_door = match (at.map(|at| doors.remove(at)), &shared.config.ingest) {
-            (Some(door), Some(config)) => {
-                let opened = FrontDoor::open(config, &env, &shared.state_dir.ingest_dir(), door);
+        let takes = |door: &mut Door| matches!(door.lock().protocol(), Protocol::Ingest | Protocol::OtlpGrpc);
+        let taking: Vec<_> = doors.extract_if(.., takes).collect();
+        let front_door = match &shared.config.ingest {
+            Some(config) => {
+                let opened = FrontDoor::open(config, &env, &shared.state_dir.ingest_dir(), taking);
                 Some(opened.map_err(anyhow::Error::msg)?)
             }
-            _ => None,
+            None => None,
         };
         let topics = Topics::new(env.kafka.clone(), &shared.config.cluster.topics, Policy::of(&shared.config));
         let api = Api {
@@ -123,8 +124,8 @@ impl Agent {
             match door.lock().protocol() {
                 Protocol::Http => tasks.serve("HTTP", |stopped| http::serve(door, pages.clone(), stopped)),
                 Protocol::Grpc => tasks.serve("gRPC", |stopped| grpc::serve(door, services.clone(), stopped)),
-                // It is open already.
-                Protocol::Ingest => {}
+                // They are open already.
+                Protocol::Ingest | Protocol::OtlpGrpc => {}
             }
         }
         let at = |(name, address): &(&str, SocketAddr)| format!("{name} on {address}");

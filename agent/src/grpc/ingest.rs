@@ -1,12 +1,11 @@
 //! `IngestService`: events over gRPC to the front door.
 
 use crate::clock::BootTime;
-use crate::ingest::{Acceptor, Arrival, Event, Fields, Headers, Refusal, Rejected, taken_over, write};
+use crate::ingest::{Acceptor, Arrival, Event, Fields, Headers, Logs, Refusal, Rejected, taken_over, write};
 use crate::server::Caller;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::pin::Pin;
-use std::sync::Arc;
 use streamgauge_proto::types::value::Kind;
 use streamgauge_proto::types::{self, Struct};
 use streamgauge_proto::v1 as pb;
@@ -18,10 +17,10 @@ use tonic::{Code, Request, Response, Status, Streaming};
 /// Batches of a stream that are under way; the next one is read when the first of them is answered.
 const UNDER_WAY: usize = 16;
 
-/// The service; `None`: the config has no `ingest`.
+/// The service; `None`: the config has no `ingest.topic`.
 #[derive(Clone)]
 pub struct IngestApi {
-    pub door: Option<Arc<Acceptor>>,
+    pub logs: Option<Logs>,
 }
 
 type Answers = Pin<Box<dyn Stream<Item = Result<pb::IngestStreamResponse, Status>> + Send>>;
@@ -31,13 +30,14 @@ impl pb::ingest_service_server::IngestService for IngestApi {
     type IngestStreamStream = Answers;
 
     async fn ingest(&self, request: Request<pb::IngestRequest>) -> Result<Response<pb::IngestResponse>, Status> {
-        let door = self.door()?;
+        let logs = self.logs()?;
+        let door = &logs.door;
         let began = door.clock.boot_time();
         let (from, headers) = (from(&request), headers(&request));
         let answer = match door.singles.take(from) {
             Err(_) => Err(too_often()),
             Ok(()) => {
-                let event = event(request.into_inner().event.unwrap_or_default(), door.arrival());
+                let event = event(request.into_inner().event.unwrap_or_default(), logs.arrival());
                 let answer = door.accept(vec![event], &headers).await.pop();
                 answer.unwrap_or_else(|| Err(Refusal::Later(String::new()))).map_err(|refusal| status(&refusal))
             }
@@ -50,12 +50,13 @@ impl pb::ingest_service_server::IngestService for IngestApi {
         &self,
         request: Request<pb::IngestBatchRequest>,
     ) -> Result<Response<pb::IngestBatchResponse>, Status> {
-        let door = self.door()?;
+        let logs = self.logs()?;
+        let door = &logs.door;
         let began = door.clock.boot_time();
         let (from, headers) = (from(&request), headers(&request));
         let answer = match door.batches.take(from) {
             Err(_) => Err(too_often()),
-            Ok(()) => match events(request.into_inner().events, door) {
+            Ok(()) => match events(request.into_inner().events, logs) {
                 Err(too_many) => Err(too_many),
                 Ok(events) => Ok(door.accept(events, &headers).await),
             },
@@ -69,11 +70,12 @@ impl pb::ingest_service_server::IngestService for IngestApi {
         &self,
         request: Request<Streaming<pb::IngestStreamRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        let door = self.door()?.clone();
+        let logs = self.logs()?.clone();
+        let door = logs.door.clone();
         door.batches.take(from(&request)).map_err(|_| too_often())?;
         let (headers, mut requests) = (headers(&request), request.into_inner());
         let (sender, under_way) = mpsc::channel(UNDER_WAY);
-        let reading = door.clone();
+        let reading = logs;
         tokio::spawn(async move {
             loop {
                 // Before the request is read: whoever is slow to read answers is not read from.
@@ -83,9 +85,9 @@ impl pb::ingest_service_server::IngestService for IngestApi {
                     Ok(None) => return,
                     Err(broken) => Err(broken),
                 };
-                let began = reading.clock.boot_time();
+                let began = reading.door.clock.boot_time();
                 // Put into the queue here, one after the other: order is kept.
-                let pending = pending.map(|events| (began, reading.submit(events, &headers)));
+                let pending = pending.map(|events| (began, reading.door.submit(events, &headers)));
                 let ends = pending.is_err();
                 place.send(pending);
                 if ends {
@@ -107,9 +109,9 @@ impl pb::ingest_service_server::IngestService for IngestApi {
 }
 
 impl IngestApi {
-    fn door(&self) -> Result<&Arc<Acceptor>, Status> {
-        let off = || Status::failed_precondition("this agent takes no events: its config has no `ingest`");
-        self.door.as_ref().ok_or_else(off)
+    fn logs(&self) -> Result<&Logs, Status> {
+        let off = || Status::failed_precondition("this agent takes no log events: its config has no `ingest.topic`");
+        self.logs.as_ref().ok_or_else(off)
     }
 }
 
@@ -154,16 +156,16 @@ fn decided(answers: &[Result<String, Refusal>]) -> (u32, Vec<pb::IngestError>) {
     ((answers.len() - errors.len()) as u32, errors)
 }
 
-fn events(events: Vec<pb::LogEvent>, door: &Acceptor) -> Result<Vec<Result<Event, Rejected>>, Status> {
-    let most = door.config.batch_events;
+fn events(events: Vec<pb::LogEvent>, logs: &Logs) -> Result<Vec<Result<Event, Rejected>>, Status> {
+    let most = logs.door.config.batch_events;
     if events.len() > most {
         return Err(Status::invalid_argument(format!("the batch has more than {most} events")));
     }
-    let arrival = door.arrival();
+    let arrival = logs.arrival();
     Ok(events.into_iter().map(|each| event(each, arrival)).collect())
 }
 
-fn event(event: pb::LogEvent, arrival: Arrival) -> Result<Event, Rejected> {
+fn event(event: pb::LogEvent, arrival: Arrival<'_>) -> Result<Event, Rejected> {
     let level = match event.level() {
         pb::LogLevel::Unspecified => return Err(Rejected::Invalid("`level` is missing".into())),
         pb::LogLevel::Trace => "TRACE",

@@ -86,7 +86,8 @@ pub async fn serve(door: Door, state: GrpcState, shutdown: impl Future<Output = 
     let cluster = ClusterServiceServer::new(cluster).max_decoding_message_size(MAX_REQUEST_BYTES);
     let topics = TopicServiceServer::new(TopicApi { topics: state.topics.clone() });
     let load_tests = LoadTestServiceServer::new(LoadTestApi { tests: state.load_tests.clone() });
-    let ingest = IngestServiceServer::new(ingest::IngestApi { door: state.api.ingest.clone() });
+    let ingest =
+        IngestServiceServer::new(ingest::IngestApi { logs: state.api.ingest.as_ref().and_then(|door| door.logs()) });
     let cors = cors(&state.cors_origins, |_| true)
         .allow_methods([Method::POST])
         .allow_headers(ASKED.map(HeaderName::from_static))

@@ -3,6 +3,7 @@
 use super::event::{Arrival, Event, Rejected};
 use super::inbox::{Content, Entry, Inbox, Outcome, size};
 use super::rate::Rate;
+use super::routes::Routes;
 use super::stats::{FAILED, FULL, INVALID, Stats, Status, TOO_LARGE};
 use crate::clock::{BootTime, Clock};
 use crate::config::{Durability, Ingest as Config};
@@ -54,20 +55,38 @@ pub struct Acceptor {
     pub singles: Rate,
     /// … and many.
     pub batches: Rate,
+    /// Of log events that no path decides about; `None`: none are taken.
+    logs: Option<Arc<Routes>>,
     inbox: Arc<Inbox>,
-    topic: Arc<str>,
+}
+
+/// The way in for log events.
+#[derive(Clone)]
+pub struct Logs {
+    pub door: Arc<Acceptor>,
+    pub routes: Arc<Routes>,
+}
+
+impl Logs {
+    /// What comes with every event now.
+    pub fn arrival(&self) -> Arrival<'_> {
+        self.door.arrival(&self.routes)
+    }
 }
 
 /// Events that are in the queue, or are not accepted, before all is decided.
 pub struct Pending {
-    answers: Vec<Result<String, Refusal>>,
+    answers: Vec<Result<Taken, Refusal>>,
     waits: Vec<(usize, oneshot::Receiver<Outcome>)>,
 }
+
+/// An event's id, and its topic.
+type Taken = (String, Arc<str>);
 
 impl Acceptor {
     pub fn new(config: Config, clock: Clock, stats: Arc<Stats>, inbox: Arc<Inbox>) -> Acceptor {
         Acceptor {
-            topic: Arc::from(config.topic.as_str()),
+            logs: config.logs.as_ref().map(|logs| Arc::new(Routes::of(logs))),
             singles: Rate::new(config.requests_per_second),
             batches: Rate::new(config.batches_per_second),
             config,
@@ -87,9 +106,14 @@ impl Acceptor {
         self.stats.status()
     }
 
-    /// What comes with every event now.
-    pub fn arrival(&self) -> Arrival {
-        Arrival { time: self.clock.unix_millis(), most_bytes: self.config.event_bytes }
+    /// The way in for log events, if any are taken.
+    pub fn logs(self: &Arc<Self>) -> Option<Logs> {
+        Some(Logs { door: self.clone(), routes: self.logs.clone()? })
+    }
+
+    /// What comes with every event now that goes by these routes.
+    pub fn arrival<'a>(&self, routes: &'a Routes) -> Arrival<'a> {
+        Arrival { time: self.clock.unix_millis(), most_bytes: self.config.event_bytes, routes }
     }
 
     /// Accepts events, each by itself: its id, or why not. Ends when all that have to be waited for are decided.
@@ -114,7 +138,7 @@ impl Acceptor {
                 }
             };
             let content = Content {
-                topic: self.topic.clone(),
+                topic: event.topic.clone(),
                 // Those that are urgent are found in one place.
                 partition: event.urgent.then_some(0),
                 key: event.key,
@@ -131,11 +155,11 @@ impl Acceptor {
                 waits.push((answers.len(), hears));
                 told
             });
-            answers.push(Ok(event.id));
+            answers.push(Ok((event.id, event.topic)));
             entries.push(Entry { content, arrived, told, urgent: event.urgent, failed: false, _share: share });
         }
         if !self.inbox.put(entries) {
-            let refused = |answer: &mut Result<String, Refusal>| {
+            let refused = |answer: &mut Result<Taken, Refusal>| {
                 if answer.is_ok() {
                     *answer = Err(Refusal::Later("the agent is stopping; send it again later".into()));
                 }
@@ -165,7 +189,7 @@ impl Acceptor {
             }
         }
         self.count(&answers);
-        answers
+        answers.into_iter().map(|answer| answer.map(|(id, _)| id)).collect()
     }
 
     /// Counts a request by how it was answered: an HTTP status, or the one that is like gRPC's.
@@ -176,9 +200,12 @@ impl Acceptor {
         metrics.request_duration.get_or_create(&EndpointLabel { endpoint }).observe(took.as_secs_f64());
     }
 
-    fn count(&self, answers: &[Result<String, Refusal>]) {
-        let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
-        self.stats.accepted(&self.topic, accepted as u64);
+    fn count(&self, answers: &[Result<Taken, Refusal>]) {
+        let topics = answers.iter().filter_map(|answer| answer.as_ref().ok().map(|(_, topic)| topic));
+        let topics: Vec<_> = topics.collect();
+        for same in topics.chunk_by(|one, other| one == other) {
+            self.stats.accepted(same[0], same.len() as u64);
+        }
         for refusal in answers.iter().filter_map(|answer| answer.as_ref().err()) {
             self.stats.metrics.ingest.rejected(refusal.metric(), 1);
         }

@@ -134,6 +134,24 @@ fn unpack(packed: Packed, bytes: &[u8], limit: usize, share: &mut Share) -> Resu
     }
 }
 
+/// Unpacks a body that is one block of snappy, in `limit` bytes at most.
+///
+/// # Errors
+/// 413: it is too large. 400: it is no such block. 503: too many bodies are being read.
+pub fn unsnap(content: Content, limit: usize) -> Result<Content, Unusable> {
+    let damaged = |error: snap::Error| broken(&io::Error::other(error));
+    let Content { bytes, _share: mut share } = content;
+    let length = snap::raw::decompress_len(&bytes).map_err(damaged)?;
+    if length > limit {
+        return Err(too_large(limit));
+    }
+    if !share.grow(length) {
+        return Err(busy());
+    }
+    let bytes = snap::raw::Decoder::new().decompress_vec(&bytes).map_err(damaged)?;
+    Ok(Content { bytes, _share: share })
+}
+
 fn unpack_from(mut reader: impl Read, limit: usize, share: &mut Share) -> Result<Vec<u8>, Unusable> {
     let (mut all, mut piece) = (Vec::new(), vec![0; PIECE]);
     loop {
@@ -231,6 +249,28 @@ mod tests {
         let packed = encoder.finish().unwrap();
         let refused = read_packed("zstd", packed, 1 << 20).await.unwrap_err();
         assert_eq!(refused.0, StatusCode::BAD_REQUEST, "{refused:?}");
+    }
+
+    #[test]
+    fn a_block_of_snappy_is_unpacked_within_the_limit() {
+        let budget = Budget::new(1 << 20);
+        let unpack = |bytes: Vec<u8>, limit: usize| {
+            let content = Content { bytes, _share: budget.take(0).unwrap() };
+            unsnap(content, limit).map(|content| content.bytes).map_err(|unusable| unusable.0)
+        };
+        let text = b"a log event ".repeat(1_000);
+        let packed = snap::raw::Encoder::new().compress_vec(&text).unwrap();
+        assert_eq!(unpack(packed.clone(), LIMIT), Ok(text));
+        assert_eq!(unpack(packed.clone(), 11_999), Err(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(unpack(packed[..20].to_vec(), LIMIT), Err(StatusCode::BAD_REQUEST));
+        assert_eq!(unpack(vec![0xff; 9], LIMIT), Err(StatusCode::BAD_REQUEST));
+        let claims = vec![0xff, 0xff, 0x7f, 0];
+        assert_eq!(
+            unpack(claims, 1 << 21),
+            Err(StatusCode::SERVICE_UNAVAILABLE),
+            "it says that it is larger than there is room"
+        );
+        assert_eq!(budget.taken(), 0);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! A log event as it is handed in, checked, and as it goes to Kafka. Pure.
 
+use super::routes::Routes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::sync::Arc;
 
-/// Longest `source`, bytes: it is the record's key.
-const LONGEST_SOURCE: usize = 1_024;
+/// Longest key of a record, such as a `source`. Bytes.
+pub const LONGEST_KEY: usize = 1_024;
 /// How deep `metadata` may be nested, and how many fields and elements it may have.
 const DEEPEST: usize = 32;
 const MOST_VALUES: usize = 1_000;
@@ -16,6 +18,8 @@ pub struct Event {
     pub id: String,
     /// Its level is ERROR or FATAL.
     pub urgent: bool,
+    /// Where it goes.
+    pub topic: Arc<str>,
     pub key: Vec<u8>,
     pub value: Vec<u8>,
 }
@@ -37,11 +41,13 @@ impl Rejected {
 
 /// What comes with every event.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival {
+pub struct Arrival<'a> {
     /// Unix milliseconds.
     pub time: i64,
     /// Largest event as it is written to Kafka. Bytes.
     pub most_bytes: usize,
+    /// Where events of this kind go.
+    pub routes: &'a Routes,
 }
 
 /// What an event says, checked but for its sizes. Texts that are JSON already are copied as they are.
@@ -79,7 +85,7 @@ struct Raw<'a> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn log_event(json: &[u8], arrival: Arrival) -> Result<Event, Rejected> {
+pub fn log_event(json: &[u8], arrival: Arrival<'_>) -> Result<Event, Rejected> {
     let raw: Raw = serde_json::from_slice(json).map_err(|error| Rejected::Invalid(unreadable(&error)))?;
     string("message", raw.message)?;
     if present(raw.stack_trace).is_some() {
@@ -91,7 +97,7 @@ pub fn log_event(json: &[u8], arrival: Arrival) -> Result<Event, Rejected> {
         message: present(raw.message).unwrap_or_default().into(),
         metadata: present(raw.metadata).map(Cow::Borrowed),
         stack_trace: present(raw.stack_trace).map(Cow::Borrowed),
-        timestamp: timestamp(raw.timestamp)?,
+        timestamp: timestamp("timestamp", raw.timestamp)?,
     };
     write(&fields, arrival)
 }
@@ -100,9 +106,9 @@ pub fn log_event(json: &[u8], arrival: Arrival) -> Result<Event, Rejected> {
 ///
 /// # Errors
 /// If it is too large, too deep or without a source.
-pub fn write(fields: &Fields<'_>, arrival: Arrival) -> Result<Event, Rejected> {
-    if fields.source.is_empty() || fields.source.len() > LONGEST_SOURCE {
-        return Err(invalid(format!("`source` is empty, or longer than {LONGEST_SOURCE} bytes")));
+pub fn write(fields: &Fields<'_>, arrival: Arrival<'_>) -> Result<Event, Rejected> {
+    if fields.source.is_empty() || fields.source.len() > LONGEST_KEY {
+        return Err(invalid(format!("`source` is empty, or longer than {LONGEST_KEY} bytes")));
     }
     let mut value = Vec::with_capacity(fields.message.len() + fields.metadata.as_ref().map_or(0, |it| it.len()) + 256);
     let id = new_id();
@@ -111,7 +117,7 @@ pub fn write(fields: &Fields<'_>, arrival: Arrival) -> Result<Event, Rejected> {
     value.extend_from_slice(b"\",\"timestamp\":\"");
     match &fields.timestamp {
         Some(timestamp) => value.extend_from_slice(timestamp.as_bytes()),
-        None => value.extend_from_slice(shown(arrival.time)?.as_bytes()),
+        None => value.extend_from_slice(shown("timestamp", arrival.time)?.as_bytes()),
     }
     value.extend_from_slice(b"\",\"source\":");
     // A string can always be written.
@@ -130,15 +136,27 @@ pub fn write(fields: &Fields<'_>, arrival: Arrival) -> Result<Event, Rejected> {
         value.extend_from_slice(trace.as_bytes());
     }
     value.push(b'}');
-    if value.len() > arrival.most_bytes {
-        let (is, most) = (value.len(), arrival.most_bytes);
-        return Err(Rejected::TooLarge(format!("the event has {is} bytes; {most} are allowed")));
-    }
+    let value_of = |name: &str| match name {
+        "source" => Some(Cow::Borrowed(&*fields.source)),
+        "level" => Some(Cow::Borrowed(fields.level)),
+        _ => None,
+    };
+    let topic = arrival.routes.topic(value_of);
     let key = fields.source.clone().into_owned().into_bytes();
-    Ok(Event { id, urgent: matches!(fields.level, "ERROR" | "FATAL"), key, value })
+    finish(Event { id, urgent: matches!(fields.level, "ERROR" | "FATAL"), topic, key, value }, arrival)
 }
 
-fn invalid(reason: String) -> Rejected {
+/// # Errors
+/// If the event is too large.
+pub fn finish(event: Event, arrival: Arrival<'_>) -> Result<Event, Rejected> {
+    let (is, most) = (event.value.len(), arrival.most_bytes);
+    match is > most {
+        true => Err(Rejected::TooLarge(format!("the event has {is} bytes; {most} are allowed"))),
+        false => Ok(event),
+    }
+}
+
+pub fn invalid(reason: String) -> Rejected {
     Rejected::Invalid(reason)
 }
 
@@ -148,11 +166,15 @@ pub fn unreadable(error: &serde_json::Error) -> String {
 }
 
 /// A field that is there and not null.
-fn present(field: Option<&RawValue>) -> Option<&str> {
+pub fn present(field: Option<&RawValue>) -> Option<&str> {
     field.map(RawValue::get).filter(|text| *text != "null")
 }
 
-fn string<'a>(name: &str, field: Option<&'a RawValue>) -> Result<Cow<'a, str>, Rejected> {
+/// A field's text.
+///
+/// # Errors
+/// If it is missing, or no string.
+pub fn string<'a>(name: &str, field: Option<&'a RawValue>) -> Result<Cow<'a, str>, Rejected> {
     let text = present(field).ok_or_else(|| invalid(format!("`{name}` is missing")))?;
     let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inner.ok_or_else(|| invalid(format!("`{name}` is not a string")))? {
@@ -181,28 +203,56 @@ pub fn level(text: &str) -> Result<&'static str, Rejected> {
     known.map(|(_, level)| *level).ok_or_else(unknown)
 }
 
-fn no_time() -> Rejected {
-    invalid("`timestamp` is neither an RFC 3339 time nor a number of Unix milliseconds".to_owned())
+/// The level that a sender's own word means, if it is known.
+pub fn level_of_word(word: &str) -> Option<&'static str> {
+    const OTHERS: [(&str, &str); 9] = [
+        ("err", "ERROR"),
+        ("information", "INFO"),
+        ("informational", "INFO"),
+        ("notice", "INFO"),
+        ("critical", "FATAL"),
+        ("crit", "FATAL"),
+        ("alert", "FATAL"),
+        ("emerg", "FATAL"),
+        ("emergency", "FATAL"),
+    ];
+    let other = OTHERS.iter().find(|(other, _)| other.eq_ignore_ascii_case(word)).map(|(_, level)| *level);
+    level(word).ok().or(other)
 }
 
-fn shown(millis: i64) -> Result<String, Rejected> {
-    jiff::Timestamp::from_millisecond(millis).map(|time| format!("{time:.3}")).map_err(|_| no_time())
+fn no_time(name: &str) -> Rejected {
+    invalid(format!("`{name}` is neither an RFC 3339 time nor a number of Unix milliseconds"))
 }
 
-fn timestamp(field: Option<&RawValue>) -> Result<Option<String>, Rejected> {
+/// Unix milliseconds as RFC 3339.
+///
+/// # Errors
+/// If no such time can be written.
+pub fn shown(name: &str, millis: i64) -> Result<String, Rejected> {
+    jiff::Timestamp::from_millisecond(millis).map(|time| format!("{time:.3}")).map_err(|_| no_time(name))
+}
+
+/// A field's time as RFC 3339, if it is there.
+///
+/// # Errors
+/// If it is none.
+pub fn timestamp(name: &str, field: Option<&RawValue>) -> Result<Option<String>, Rejected> {
     match present(field) {
         None => Ok(None),
         Some(text) if text.starts_with('"') => {
-            let text = string("timestamp", field)?;
-            text.parse::<jiff::Timestamp>().map_err(|_| no_time())?;
+            let text = string(name, field)?;
+            text.parse::<jiff::Timestamp>().map_err(|_| no_time(name))?;
             Ok(Some(text.into_owned()))
         }
-        Some(number) => shown(number.parse().map_err(|_| no_time())?).map(Some),
+        Some(number) => shown(name, number.parse().map_err(|_| no_time(name))?).map(Some),
     }
 }
 
 /// Whether this is an object that is neither too deep nor too wide.
-fn object(name: &str, text: &str) -> Result<(), Rejected> {
+///
+/// # Errors
+/// If it is not.
+pub fn object(name: &str, text: &str) -> Result<(), Rejected> {
     if !text.starts_with('{') {
         return Err(invalid(format!("`{name}` is not an object")));
     }
@@ -245,10 +295,13 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    const ARRIVAL: Arrival = Arrival { time: 1_700_000_000_123, most_bytes: 2_000 };
+    fn arriving(text: &[u8]) -> Result<Event, Rejected> {
+        let routes = Routes::to("logs");
+        log_event(text, Arrival { time: 1_700_000_000_123, most_bytes: 2_000, routes: &routes })
+    }
 
     fn read(text: &str) -> Result<(Event, Value), String> {
-        let event = log_event(text.as_bytes(), ARRIVAL).map_err(|rejected| rejected.reason().to_owned())?;
+        let event = arriving(text.as_bytes()).map_err(|rejected| rejected.reason().to_owned())?;
         let mut value: Value = serde_json::from_slice(&event.value).unwrap();
         let id = value.as_object_mut().unwrap().remove("eventId").unwrap();
         assert_eq!(id, event.id);
@@ -277,6 +330,13 @@ mod tests {
         );
         let (_, value) = read(&text.replace("1.0", "\"2024-01-15T10:30:00.5+01:00\"")).unwrap();
         assert_eq!(value["timestamp"], "2024-01-15T10:30:00.5+01:00");
+    }
+
+    #[test]
+    fn levels_are_known_by_the_words_that_senders_have() {
+        let all = ["err", "Warning", "CRIT", "notice", "trace"].map(level_of_word);
+        assert_eq!(all, [Some("ERROR"), Some("WARN"), Some("FATAL"), Some("INFO"), Some("TRACE")]);
+        assert_eq!(level_of_word("loud"), None);
     }
 
     #[test]
@@ -319,7 +379,7 @@ mod tests {
         ] {
             assert!(said.contains(words) && !said.contains('\n'), "{said:?} lacks {words:?}");
         }
-        let bad = log_event(b"{\"source\":\"\xff\",\"level\":\"INFO\",\"message\":\"m\"}", ARRIVAL);
+        let bad = arriving(b"{\"source\":\"\xff\",\"level\":\"INFO\",\"message\":\"m\"}");
         assert!(matches!(bad, Err(Rejected::Invalid(_))), "{bad:?}");
         let deep = "[".repeat(100_000);
         assert!(read(&format!(r#"{{"source":"a","metadata":{deep}"#)).is_err(), "and the stack holds");

@@ -1,20 +1,24 @@
 //! Events over HTTP: one, many, and how the door is.
 
+mod bulk;
+mod loki;
 mod otlp;
 
 use super::accept::{Acceptor, Headers, Refusal};
 use super::body::{self, Content, Unusable};
 use super::budget::Budget;
-use super::event::{Arrival, Event, Rejected, log_event, unreadable};
+use super::event::{Event, Rejected, log_event, unreadable};
 use super::record::{CORRELATION_ID, TRACEPARENT};
 use super::repeats::{Known, Repeats};
-use crate::config::Right;
+use super::routes::Routes;
+use super::user_event::{Schema, user_event};
+use crate::config::{Destination, Right, Rule};
 use crate::server::{Caller, Door, Guard, Lock, Need, Refused, RequestSpans};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
@@ -51,19 +55,94 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let bodies = Budget::new(BODIES * acceptor.config.body_bytes);
     let shared = Shared { bodies, repeats: Repeats::default(), acceptor };
-    let router = router(Arc::new(shared), door.lock().clone()).into_make_service_with_connect_info::<Caller>();
+    let router = router(&Arc::new(shared), door.lock().clone()).into_make_service_with_connect_info::<Caller>();
     axum::serve(door.connections()?, router).with_graceful_shutdown(shutdown).await
 }
 
-fn router(shared: Arc<Shared>, lock: Arc<Lock>) -> Router {
-    Router::new()
-        .route("/api/logs", post(single))
-        .route("/api/logs/batch", post(batch))
-        .route("/api/logs/health", get(health))
-        .route("/v1/logs", post(otlp::logs))
+fn router(shared: &Arc<Shared>, lock: Arc<Lock>) -> Router {
+    let config = &shared.acceptor.config;
+    let mut router = Router::new().route("/api/logs/health", get(health).with_state(shared.clone()));
+    router = match (&config.logs, shared.acceptor.logs()) {
+        (Some(logs), Some(way)) => places(router, shared, Kind::Log, "/api/logs", logs)
+            .route("/v1/logs", post(otlp::logs).with_state((shared.clone(), way.clone())))
+            .route("/loki/api/v1/push", post(loki::push).with_state((shared.clone(), way.clone())))
+            .route("/_bulk", post(bulk::bulk).put(bulk::bulk).with_state((shared.clone(), way.clone())))
+            .route("/{index}/_bulk", post(bulk::bulk_of).put(bulk::bulk_of).with_state((shared.clone(), way)))
+            .route("/", get(bulk::root))
+            .route("/_cat/health", get(bulk::health)),
+        _ => router
+            .route("/api/logs", post(no_logs))
+            .route("/api/logs/batch", post(no_logs))
+            .route("/v1/logs", post(no_logs))
+            .route("/loki/api/v1/push", post(no_logs))
+            .route("/_bulk", post(no_logs)),
+    };
+    router = match &config.events {
+        Some(events) => {
+            let kind = Kind::User(Arc::new(Schema::of(events)));
+            places(router, shared, kind, "/api/events", &events.destination)
+        }
+        None => router.route("/api/events", post(no_events)).route("/api/events/batch", post(no_events)),
+    };
+    router
         .layer(tower::layer::layer_fn(move |inner| Guard::new(inner, lock.clone(), need, refuse)))
         .layer(tower::layer::layer_fn(RequestSpans))
-        .with_state(shared)
+}
+
+/// The paths at which events of one kind are handed in: the usual one, and those of routes.
+fn places(router: Router, shared: &Arc<Shared>, kind: Kind, usual: &str, destination: &Destination) -> Router {
+    let own = destination.routes.iter().filter_map(|route| match &route.rule {
+        Rule::Path(path) => Some((path.as_str(), Routes::to(&route.topic))),
+        Rule::Where(_) => None,
+    });
+    own.chain([(usual, Routes::of(destination))]).fold(router, |router, (path, routes)| {
+        let place = Place { shared: shared.clone(), kind: kind.clone(), routes: Arc::new(routes) };
+        router
+            .route(path, post(single).with_state(place.clone()))
+            .route(&format!("{path}/batch"), post(batch).with_state(place))
+    })
+}
+
+/// Where events of one kind are handed in, and where they go from there.
+#[derive(Clone)]
+struct Place {
+    shared: Arc<Shared>,
+    kind: Kind,
+    routes: Arc<Routes>,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Log,
+    User(Arc<Schema>),
+}
+
+impl Place {
+    fn event(&self, json: &[u8]) -> Result<Event, Rejected> {
+        let arrival = self.shared.acceptor.arrival(&self.routes);
+        match &self.kind {
+            Kind::Log => log_event(json, arrival),
+            Kind::User(schema) => user_event(json, schema, arrival),
+        }
+    }
+
+    /// What metrics call requests for one event, and for many.
+    fn endpoints(&self) -> (&'static str, &'static str) {
+        match self.kind {
+            Kind::Log => ("logs", "batch"),
+            Kind::User(_) => ("events", "events_batch"),
+        }
+    }
+}
+
+async fn no_logs() -> Response {
+    let reason = "this agent takes no log events: its config has no `ingest.topic`";
+    failure(StatusCode::NOT_FOUND, reason, None)
+}
+
+async fn no_events() -> Response {
+    let reason = "this agent takes no user events: its config has no `ingest.events`";
+    failure(StatusCode::NOT_FOUND, reason, None)
 }
 
 fn need(path: &str) -> Need {
@@ -211,34 +290,36 @@ struct Once {
 }
 
 impl Once {
-    fn of(headers: &HeaderMap, endpoint: &str, body: &[u8]) -> Option<Once> {
+    fn of(headers: &HeaderMap, path: &str, body: &[u8]) -> Option<Once> {
         let key = headers.get(IDEMPOTENCY_KEY)?.as_bytes();
-        let key = xxh3_128_with_seed(key, xxh3_64(endpoint.as_bytes()));
+        let key = xxh3_128_with_seed(key, xxh3_64(path.as_bytes()));
         Some(Once { key, body: xxh3_128(body) })
     }
 }
 
 async fn single(
-    State(shared): State<Arc<Shared>>,
+    State(place): State<Place>,
     ConnectInfo(caller): ConnectInfo<Caller>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    let shared = &place.shared;
     let (began, taken_over) = (shared.acceptor.clock.boot_time(), taken_over(&headers));
     let answer = match shared.acceptor.singles.take(caller.address.ip()) {
         Err(wait) => too_often(wait),
         Ok(()) => match shared.body(&headers, body, &["application/json", "+json", "text/json"]).await {
             Err(error) => unusable(&error),
             Ok((_, content)) => {
-                let event = log_event(&content.bytes, shared.acceptor.arrival());
-                let once = Once::of(&headers, "logs", &content.bytes);
+                let event = place.event(&content.bytes);
+                let once = Once::of(&headers, uri.path(), &content.bytes);
                 drop(content);
                 let (own, taken_over) = (shared.clone(), taken_over.clone());
                 shared.clone().once(once, async move { one(&own, event, &taken_over).await }).await
             }
         },
     };
-    shared.answered("logs", began, &taken_over, answer)
+    shared.answered(place.endpoints().0, began, &taken_over, answer)
 }
 
 async fn one(shared: &Shared, event: Result<Event, Rejected>, headers: &Headers) -> Response {
@@ -265,27 +346,24 @@ fn retry(refusal: &Refusal) -> Option<u64> {
 }
 
 async fn batch(
-    State(shared): State<Arc<Shared>>,
+    State(place): State<Place>,
     ConnectInfo(caller): ConnectInfo<Caller>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     const LINES: &[&str] =
         &["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
     const TYPES: &[&str] = &["application/json", LINES[0], LINES[1], LINES[2], LINES[3], "+json", "text/json"];
+    let shared = &place.shared;
     let (began, taken_over) = (shared.acceptor.clock.boot_time(), taken_over(&headers));
     let answer = match shared.acceptor.batches.take(caller.address.ip()) {
         Err(wait) => too_often(wait),
         Ok(()) => match shared.body(&headers, body, TYPES).await {
             Err(error) => unusable(&error),
             Ok((kind, content)) => {
-                let events = events(
-                    &content.bytes,
-                    LINES.contains(&kind),
-                    shared.acceptor.arrival(),
-                    shared.acceptor.config.batch_events,
-                );
-                let once = Once::of(&headers, "batch", &content.bytes);
+                let events = events(&content.bytes, LINES.contains(&kind), &place);
+                let once = Once::of(&headers, uri.path(), &content.bytes);
                 drop(content);
                 let (own, taken_over) = (shared.clone(), taken_over.clone());
                 match events {
@@ -295,7 +373,7 @@ async fn batch(
             }
         },
     };
-    shared.answered("batch", began, &taken_over, answer)
+    shared.answered(place.endpoints().1, began, &taken_over, answer)
 }
 
 async fn many(shared: &Shared, events: Vec<Result<Event, Rejected>>, headers: &Headers) -> Response {
@@ -318,7 +396,8 @@ async fn many(shared: &Shared, events: Vec<Result<Event, Rejected>>, headers: &H
 }
 
 /// The events of a batch: a JSON array, or one event on each line.
-fn events(bytes: &[u8], lines: bool, arrival: Arrival, most: usize) -> Result<Vec<Result<Event, Rejected>>, Unusable> {
+fn events(bytes: &[u8], lines: bool, place: &Place) -> Result<Vec<Result<Event, Rejected>>, Unusable> {
+    let most = place.shared.acceptor.config.batch_events;
     let too_many = || Unusable(StatusCode::PAYLOAD_TOO_LARGE, format!("the batch has more than {most} events"));
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
     let Some(first) = first else {
@@ -330,13 +409,13 @@ fn events(bytes: &[u8], lines: bool, arrival: Arrival, most: usize) -> Result<Ve
         if elements.len() > most {
             return Err(too_many());
         }
-        return Ok(elements.into_iter().map(|element| log_event(element.get().as_bytes(), arrival)).collect());
+        return Ok(elements.into_iter().map(|element| place.event(element.get().as_bytes())).collect());
     }
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     if lines.clone().take(most + 1).count() > most {
         return Err(too_many());
     }
-    Ok(lines.map(|line| log_event(line, arrival)).collect())
+    Ok(lines.map(|line| place.event(line)).collect())
 }
 
 async fn health(State(shared): State<Arc<Shared>>) -> Response {

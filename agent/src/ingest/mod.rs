@@ -1,7 +1,7 @@
 //! The front door: applications hand in events over HTTP, and what was acknowledged reaches Kafka, whatever happens to the
 //! brokers, the network or this process. docs/ingest.md says what exactly is promised.
 //!
-//! A request is read and checked (`body`, `event`), its events go to the thread that sends them (`inbox`, `delivery`), and
+//! A request is read and checked (`body`, `event`, `user_event`), `routes` say where its events go, its events go to the thread that sends them (`inbox`, `delivery`), and
 //! the answer waits for the brokers or the disk, if it has to (`accept`).
 
 #![forbid(unsafe_code)]
@@ -10,23 +10,29 @@ mod accept;
 mod body;
 mod breaker;
 mod budget;
+mod bulk;
 mod delivery;
 mod event;
+mod exported;
+mod grpc;
 mod http;
 mod inbox;
+mod loki;
 mod otlp;
 mod rate;
 mod record;
 mod repeats;
+mod routes;
 mod stats;
+mod user_event;
 
 use crate::clock::Clock;
 use crate::config::Ingest as Config;
 use crate::kafka::Settings;
-use crate::server::Door;
+use crate::server::{Door, Protocol};
 use crate::spool::{Limits, Spool};
 use crate::telemetry::Metrics;
-pub use accept::{Acceptor, Headers, Refusal};
+pub use accept::{Acceptor, Headers, Logs, Refusal};
 pub use event::{Arrival, Event, Fields, Rejected, write};
 pub use http::taken_over;
 pub use stats::{Status, TopicStatus};
@@ -74,7 +80,7 @@ impl Ingest {
         let sender = create_sender(settings, config)
             .map_err(|error| format!("ingest: librdkafka refuses the properties: {error}"))?;
         metrics.ingest.spool_limit.set(i64::try_from(config.spool_bytes).unwrap_or(i64::MAX));
-        let stats = Stats::new(metrics, &[&config.topic]).map_err(|error| format!("ingest: {error}"))?;
+        let stats = Stats::new(metrics, &config.topics()).map_err(|error| format!("ingest: {error}"))?;
         let stats = Arc::new(stats);
         if found.records > 0 {
             tracing::info!("ingest: {} events wait in the spool", found.records);
@@ -111,7 +117,7 @@ impl Ingest {
         &self.acceptor
     }
 
-    /// Serves until `shutdown` resolves, then lets open requests finish, but not for ever.
+    /// Serves a door by its protocol until `shutdown` resolves, then lets open requests finish, but not for ever.
     ///
     /// # Errors
     /// If the server fails; a failing connection is not its failure.
@@ -121,7 +127,12 @@ impl Ingest {
             shutdown.await;
             drop(told);
         };
-        let serving = http::serve(door, self.acceptor.clone(), shutdown);
+        let serving = async {
+            match (door.lock().protocol(), self.acceptor.logs()) {
+                (Protocol::OtlpGrpc, Some(logs)) => grpc::serve(door, logs, shutdown).await,
+                _ => http::serve(door, self.acceptor.clone(), shutdown).await,
+            }
+        };
         let too_long = async move {
             let _: Result<(), _> = hears.await;
             tokio::time::sleep(ANSWERS).await;

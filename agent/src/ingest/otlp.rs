@@ -15,7 +15,7 @@ const UNKNOWN: &str = "unknown_service";
 const STACK_TRACE: &str = "exception.stacktrace";
 
 /// The events of a request, in its order.
-pub fn events(request: ExportLogsServiceRequest, arrival: Arrival) -> Vec<Result<Event, Rejected>> {
+pub fn events(request: ExportLogsServiceRequest, arrival: Arrival<'_>) -> Vec<Result<Event, Rejected>> {
     let mut events = Vec::new();
     for resource_logs in request.resource_logs {
         let resource = attributes(resource_logs.resource.map(|resource| resource.attributes).unwrap_or_default());
@@ -42,7 +42,7 @@ struct Of<'a> {
     scope: Option<&'a Value>,
 }
 
-fn event(record: LogRecord, of: &Of<'_>, arrival: Arrival) -> Result<Event, Rejected> {
+fn event(record: LogRecord, of: &Of<'_>, arrival: Arrival<'_>) -> Result<Event, Rejected> {
     let mut own = attributes(record.attributes);
     let stack_trace = match own.remove(STACK_TRACE) {
         Some(Value::String(trace)) => Some(Value::String(trace)),
@@ -137,14 +137,15 @@ fn value(any: AnyValue) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::routes::Routes;
     use super::*;
     use serde_json::json;
 
-    const ARRIVAL: Arrival = Arrival { time: 1_700_000_000_000, most_bytes: 2_000 };
-
     fn read(request: Value) -> Vec<Result<Value, String>> {
         let request: ExportLogsServiceRequest = serde_json::from_value(request).unwrap();
-        assert_eq!(count(&request), events(request.clone(), ARRIVAL).len());
+        let routes = Routes::to("logs");
+        let arrival = Arrival { time: 1_700_000_000_000, most_bytes: 2_000, routes: &routes };
+        assert_eq!(count(&request), events(request.clone(), arrival).len());
         let shown = |event: Result<Event, Rejected>| match event {
             Ok(event) => {
                 let mut value: Value = serde_json::from_slice(&event.value).unwrap();
@@ -154,7 +155,7 @@ mod tests {
             }
             Err(rejected) => Err(rejected.reason().to_owned()),
         };
-        events(request, ARRIVAL).into_iter().map(shown).collect()
+        events(request, arrival).into_iter().map(shown).collect()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::telemetry::{Durations, Metrics, ToLabel, TopicLabel};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub const DAMAGED: &str = "damaged";
 
 pub struct Stats {
     pub metrics: Arc<Metrics>,
-    topics: HashMap<String, OfTopic>,
+    topics: BTreeMap<String, OfTopic>,
     state: Mutex<State>,
     /// Neither the spool nor the memory behind it takes any more.
     full: AtomicBool,
@@ -83,7 +83,7 @@ impl Stats {
     /// If there is no memory for histograms.
     pub fn new(metrics: Arc<Metrics>, topics: &[&str]) -> Result<Stats, String> {
         metrics.ingest.may_happen(&[INVALID, TOO_LARGE, FULL, FAILED], &[SPOOL_FULL, WRITE, READ, DAMAGED]);
-        let mut known = HashMap::new();
+        let mut known = BTreeMap::new();
         for topic in topics {
             // From a microsecond to a day, to two digits.
             let times = Histogram::new_with_bounds(1, 86_400_000_000, 2).map_err(|error| error.to_string())?;

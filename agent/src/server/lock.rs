@@ -25,6 +25,8 @@ pub enum Protocol {
     Grpc,
     /// HTTP for those who hand in events.
     Ingest,
+    /// gRPC for OpenTelemetry's log records.
+    OtlpGrpc,
 }
 
 impl Protocol {
@@ -34,13 +36,29 @@ impl Protocol {
             Protocol::Http => "http",
             Protocol::Grpc => "grpc",
             Protocol::Ingest => "ingest",
+            Protocol::OtlpGrpc => "otlp_grpc",
         }
+    }
+
+    /// The key of the config that says where it listens.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Protocol::Http => "http.listen",
+            Protocol::Grpc => "grpc.listen",
+            Protocol::Ingest => "ingest.listen",
+            Protocol::OtlpGrpc => "ingest.otlp_grpc",
+        }
+    }
+
+    /// Whether connections are kept although nothing is asked for long: they are looked after by pings.
+    pub const fn is_grpc(self) -> bool {
+        matches!(self, Protocol::Grpc | Protocol::OtlpGrpc)
     }
 
     const fn alpn(self) -> &'static [u8] {
         match self {
             Protocol::Http | Protocol::Ingest => b"http/1.1",
-            Protocol::Grpc => b"h2",
+            Protocol::Grpc | Protocol::OtlpGrpc => b"h2",
         }
     }
 }

@@ -27,6 +27,8 @@ pub fn listeners(config: &Config) -> Vec<Listener<'_>> {
     ];
     if let Some(ingest) = &config.ingest {
         all.push(Listener { protocol: Protocol::Ingest, address: ingest.listen, lock: &ingest.lock });
+        let otlp = ingest.otlp_grpc.map(|address| (Protocol::OtlpGrpc, address));
+        all.extend(otlp.map(|(protocol, address)| Listener { protocol, address, lock: &ingest.lock }));
     }
     all
 }
@@ -52,7 +54,7 @@ impl Locks {
             if let (Some(weakness), true, false) =
                 (read.weakness(), lock.web_config_file.is_some(), address.ip().is_loopback())
             {
-                warnings.push(format!("{}.listen is {address}: {weakness} (docs/security.md)", protocol.name()));
+                warnings.push(format!("{} is {address}: {weakness} (docs/security.md)", protocol.key()));
             }
             all.push(Arc::new(read));
         }

@@ -1,12 +1,18 @@
 //! The front door on a real Kafka: what it answers, and that what it acknowledged is there.
 
 mod answers;
+mod bulk;
+mod events;
 mod faults;
+mod loki;
 mod other;
+mod otlp_grpc;
+mod producer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -50,6 +56,15 @@ impl Door {
     pub fn post_json(&self, path: &str, body: &str) -> Answer {
         self.post(path, &[("Content-Type", "application/json")], body.as_bytes())
     }
+}
+
+/// Runs curl as the docs say, on this door's port; its output.
+pub fn curl(door: SocketAddr, line: &str) -> String {
+    let line = line.replace("127.0.0.1:9748", &door.to_string());
+    let output =
+        Command::new("sh").args(["-c", &format!("{line} -sS -w '\n%{{http_code}}'")]).output().expect("a shell");
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }
 
 /// A connection that is kept, and made again when it is gone.

@@ -1,8 +1,8 @@
 //! OTLP over HTTP: protobuf or JSON, and the answer in the same.
 
-use super::super::accept::Refusal;
+use super::super::accept::Logs;
 use super::super::body::Unusable;
-use super::super::otlp::{count, events};
+use super::super::exported::{NotTaken, exported};
 use super::{NO_ROOM, Shared, retry_after, taken_over};
 use crate::server::Caller;
 use axum::body::Body;
@@ -10,9 +10,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use prost::Message;
 use serde::Serialize;
 use std::sync::Arc;
@@ -30,7 +28,7 @@ struct Failure {
 }
 
 pub async fn logs(
-    State(shared): State<Arc<Shared>>,
+    State((shared, logs)): State<(Arc<Shared>, Logs)>,
     ConnectInfo(caller): ConnectInfo<Caller>,
     headers: HeaderMap,
     body: Body,
@@ -39,7 +37,7 @@ pub async fn logs(
     let json = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(JSON.as_bytes()));
     let taken = match shared.acceptor.batches.take(caller.address.ip()) {
         Err(wait) => Err((Unusable(StatusCode::TOO_MANY_REQUESTS, super::TOO_OFTEN.into()), Some(retry_after(wait)))),
-        Ok(()) => take(&shared, &headers, body, json, &taken_over).await,
+        Ok(()) => take(&shared, &logs, &headers, body, json, &taken_over).await,
     };
     let answer = match taken {
         Ok(response) => encoded(StatusCode::OK, &response, json),
@@ -58,6 +56,7 @@ type Refused = (Unusable, Option<u64>);
 
 async fn take(
     shared: &Shared,
+    logs: &Logs,
     headers: &HeaderMap,
     body: Body,
     json: bool,
@@ -74,21 +73,10 @@ async fn take(
         false => Message::decode(content.bytes.as_slice()).map_err(|error| bad(format!("not OTLP: {error}")))?,
     };
     drop(content);
-    let most = shared.acceptor.config.batch_events;
-    if count(&request) > most {
-        return Err((Unusable(StatusCode::PAYLOAD_TOO_LARGE, format!("the batch has more than {most} events")), None));
-    }
-    let answers = shared.acceptor.accept(events(request, shared.acceptor.arrival()), taken_over).await;
-    let refusals: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-    // Senders give up what is rejected in a partial success; what may be sent again has to be asked for as a whole.
-    if let Some(later) = refusals.iter().find(|refusal| matches!(refusal, Refusal::Later(_))) {
-        return Err((Unusable(StatusCode::SERVICE_UNAVAILABLE, later.reason().to_owned()), Some(NO_ROOM)));
-    }
-    let partial_success = refusals.first().map(|first| ExportLogsPartialSuccess {
-        rejected_log_records: refusals.len() as i64,
-        error_message: first.reason().to_owned(),
-    });
-    Ok(ExportLogsServiceResponse { partial_success })
+    exported(logs, request, taken_over).await.map_err(|not_taken| match not_taken {
+        NotTaken::TooMany(reason) => (Unusable(StatusCode::PAYLOAD_TOO_LARGE, reason), None),
+        NotTaken::Later(reason) => (Unusable(StatusCode::SERVICE_UNAVAILABLE, reason), Some(NO_ROOM)),
+    })
 }
 
 /// gRPC's code for it.

@@ -10,18 +10,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use super::{Client, Door, assert_found, found, read_answer};
+use super::{Client, Door, assert_found, curl, found, read_answer};
 use crate::agent::program;
 use crate::kafka::{shared, wait_until};
-
-/// Runs curl as the docs say, on this door's port; its output.
-fn curl(door: &Door, line: &str) -> String {
-    let line = line.replace("127.0.0.1:9748", &door.address.to_string());
-    let output =
-        Command::new("sh").args(["-c", &format!("{line} -sS -w '\n%{{http_code}}'")]).output().expect("a shell");
-    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
-}
 
 const ONE: &str = r#"curl -X POST http://127.0.0.1:9748/api/logs -H "Content-Type: application/json" -d '{"source":"my-app","level":"INFO","message":"User login successful","metadata":{"userId":"12345","ip":"192.168.1.1"}}'"#;
 const MANY: &str = r#"curl -X POST http://127.0.0.1:9748/api/logs/batch -H "Content-Type: application/json" -d '[{"source":"app-1","level":"INFO","message":"Log 1"},{"source":"app-2","level":"ERROR","message":"Log 2","stackTrace":"Exception: error"}]'"#;
@@ -31,11 +22,11 @@ const HEALTH: &str = "curl http://127.0.0.1:9748/api/logs/health";
 fn the_lines_of_the_docs_work_as_written_from_curl_to_the_metrics() {
     let (kafka, door) = (shared(), Door::open(shared(), "ingest-curl", ""));
     let (one, code) =
-        curl(&door, ONE).rsplit_once('\n').map(|(body, code)| (body.to_owned(), code.to_owned())).unwrap();
+        curl(door.address, ONE).rsplit_once('\n').map(|(body, code)| (body.to_owned(), code.to_owned())).unwrap();
     let one: Value = serde_json::from_str(&one).expect("JSON");
     assert_eq!((code.as_str(), &one["status"]), ("202", &json!("Accepted")));
     assert_eq!(one.as_object().unwrap().keys().collect::<Vec<_>>(), ["eventId", "status", "timestamp"]);
-    let many = curl(&door, MANY);
+    let many = curl(door.address, MANY);
     let (many, code) = many.rsplit_once('\n').unwrap();
     let many: Value = serde_json::from_str(many).expect("JSON");
     assert_eq!((code, &many["accepted"], &many["failed"], &many["errors"]), ("202", &json!(2), &json!(0), &json!([])));
@@ -55,8 +46,8 @@ fn the_lines_of_the_docs_work_as_written_from_curl_to_the_metrics() {
             other => panic!("{other}"),
         }
     }
-    wait_until("the health page to have counted them", || curl(&door, HEALTH).contains("\"messagesSent\":3"));
-    let health = curl(&door, HEALTH);
+    wait_until("the health page to have counted them", || curl(door.address, HEALTH).contains("\"messagesSent\":3"));
+    let health = curl(door.address, HEALTH);
     assert!(health.ends_with("\n200"), "{health}");
     assert!(
         health.starts_with(
@@ -217,7 +208,7 @@ fn a_locked_door_asks_for_the_right_and_tells_its_health() {
     let with = |token: &str| door.post("/api/logs", &[("Authorization", &format!("Bearer {token}"))], good).status;
     let statuses = (with("the-token-of-an-app"), with("the-token-of-a-reader"), with("some-other-token"));
     assert_eq!((statuses, door.post("/api/logs", &[], good).status), ((202, 403, 401), 401));
-    assert!(curl(&door, HEALTH).ends_with("200"));
+    assert!(curl(door.address, HEALTH).ends_with("200"));
     let page = door.agent.scrape();
     assert!(page.contains("streamgauge_door_calls_total{door=\"ingest\",outcome=\"forbidden\"} 1"), "{page}");
 }
@@ -246,10 +237,10 @@ fn a_full_buffer_is_told_and_empties_itself() {
     assert_eq!((refused.status, refused.headers["retry-after"].as_str()), (503, "5"));
     assert!(refused.body.contains("the buffer is full"), "{refused:?}");
     assert!(acknowledged.len() >= 15, "{} found room", acknowledged.len());
-    assert!(curl(&door, HEALTH).starts_with("{\"status\":\"DOWN\""));
+    assert!(curl(door.address, HEALTH).starts_with("{\"status\":\"DOWN\""));
     kafka.resume_broker(1);
     assert_found(&kafka, &door.topic, &acknowledged);
-    wait_until("there is room again", || curl(&door, HEALTH).starts_with("{\"status\":\"UP\""));
+    wait_until("there is room again", || curl(door.address, HEALTH).starts_with("{\"status\":\"UP\""));
 }
 
 #[test]

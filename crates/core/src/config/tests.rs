@@ -163,7 +163,16 @@ http: { listen: "0.0.0.0:80", histograms: native, created_series: false, cors_or
 grpc: { listen: "[::1]:81" }
 ingest:
   topic: logs
+  routes:
+    - { path: /audit, topic: audit-logs }
+    - { where: { level: [error, fatal], source: shop }, topic: critical-logs }
+  events:
+    topic: user_events
+    fields: { user: { type: integer, required: true }, kind: { required: true }, at: { type: timestamp }, more: { type: object }, ok: { type: boolean }, n: { type: number } }
+    key: [kind, user]
+    routes: [{ where: { kind: purchase }, topic: purchases }]
   listen: "[::1]:82"
+  otlp_grpc: "[::1]:4317"
   durability: spooled
   delivery_timeout: 3s
   circuit_open: 9s
@@ -198,6 +207,8 @@ workers: 4
 #[test]
 fn every_key_is_understood() {
     let config = good(EVERYTHING);
+    let topics = ["audit-logs", "critical-logs", "logs", "purchases", "user_events"];
+    assert_eq!(config.ingest.iter().flat_map(Ingest::topics).collect::<Vec<_>>(), topics);
     assert_eq!(config.kafka.properties["sasl.username"], "0123");
     assert_eq!(config.kafka.properties["linger.ms"], "0.5");
     let web = &config.aggregates[0];

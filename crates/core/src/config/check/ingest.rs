@@ -1,13 +1,15 @@
 //! Checks of `ingest`.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use super::super::at::Place;
 use super::super::ingest::{Durability, Ingest};
 use super::super::lock::Right;
-use super::super::own_topics::is_topic_name;
 use super::super::raw::{RawDurability, RawIngest};
+use super::ingest_events::{Kind, destination, topic, user_events};
 use super::lock::{self, Keys};
-use super::service::{is_one_socket, listen};
+use super::service::{self, is_one_socket};
 use super::{Checker, HOUR, MILLISECOND, MINUTE, SECOND};
 
 const KIB: u64 = 1 << 10;
@@ -17,10 +19,19 @@ const GIB: u64 = 1 << 30;
 /// `others`: the listeners that have a port already, with their keys.
 pub fn ingest(check: &mut Checker, raw: Option<&RawIngest>, others: [(&str, SocketAddr); 2]) -> Option<Ingest> {
     let raw = raw?;
-    check.no_quoted_reference(raw.topic.place, &raw.topic.value);
-    if !is_topic_name(&raw.topic.value) {
-        let help = "topics have up to 249 letters, digits, `.`, `_` and `-`";
-        check.error(raw.topic.place, format!("`{}` is not a valid topic name", raw.topic.value), help);
+    let mut paths = BTreeSet::new();
+    let logs = raw.topic.as_ref().map(|at| {
+        topic(check, at);
+        destination(check, &Kind::Logs, at, &raw.routes, &mut paths)
+    });
+    if let (None, Some(route)) = (&logs, raw.routes.first()) {
+        let help = "`topic: logs` is where all others go; routes of user events are below `events`";
+        check.error(route.place, "`routes` of log events need a `topic`", help);
+    }
+    let events = raw.events.as_ref().map(|events| user_events(check, events, &mut paths));
+    if logs.is_none() && events.is_none() {
+        let help = "`topic: logs` takes log events, `events: { topic: user_events }` user events";
+        check.error(Place::default(), "`ingest` has neither a `topic` nor `events`", help);
     }
     let keys = Keys {
         web_config_file: raw.web_config_file.as_ref(),
@@ -30,10 +41,10 @@ pub fn ingest(check: &mut Checker, raw: Option<&RawIngest>, others: [(&str, Sock
         usual: Right::Ingest,
     };
     let lock = lock::lock(check, &keys);
-    let listen = listen(check, "ingest", &raw.listen, 9748, &lock);
+    let listen = service::listen(check, "ingest", &raw.listen, 9748, &lock);
     for (key, other) in others {
         if is_one_socket(listen, other) {
-            let place = raw.listen.as_ref().map(|at| at.place).unwrap_or(raw.topic.place);
+            let place = raw.listen.as_ref().or(raw.topic.as_ref()).map(|at| at.place).unwrap_or_default();
             check.error(
                 place,
                 format!("`ingest.listen` and `{key}.listen` are the same"),
@@ -41,6 +52,18 @@ pub fn ingest(check: &mut Checker, raw: Option<&RawIngest>, others: [(&str, Sock
             );
         }
     }
+    let otlp_grpc = raw.otlp_grpc.as_ref().map(|at| {
+        let address = service::listen(check, "ingest.otlp_grpc", &raw.otlp_grpc, 4317, &lock);
+        let own = ("ingest", listen);
+        for (key, _) in others.into_iter().chain([own]).filter(|(_, other)| is_one_socket(address, *other)) {
+            let message = format!("`ingest.otlp_grpc` and `{key}.listen` are the same");
+            check.error(at.place, message, "give each a port of its own");
+        }
+        if logs.is_none() {
+            check.error(at.place, "`otlp_grpc` takes log events, which need a `topic`", "`topic: logs`");
+        }
+        address
+    });
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     let body_bytes = check.size(&raw.body_size, 8 * MIB, KIB..=256 * MIB);
     let event_bytes = check.size(&raw.event_size, 256 * KIB, KIB..=64 * MIB);
@@ -59,8 +82,10 @@ pub fn ingest(check: &mut Checker, raw: Option<&RawIngest>, others: [(&str, Sock
     let per_second = |rate: usize| u32::try_from(rate).unwrap_or(u32::MAX);
     Some(Ingest {
         listen,
+        otlp_grpc,
         lock,
-        topic: raw.topic.value.clone(),
+        logs,
+        events,
         durability: match raw.durability {
             Some(RawDurability::Spooled) => Durability::Spooled,
             Some(RawDurability::Buffered) | None => Durability::Buffered,

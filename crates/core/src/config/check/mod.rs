@@ -7,6 +7,7 @@ mod condition;
 mod format;
 mod given;
 mod ingest;
+mod ingest_events;
 mod kafka;
 mod label;
 mod lock;

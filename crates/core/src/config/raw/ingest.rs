@@ -1,20 +1,30 @@
 //! The front door.
 
-use crate::config::at::At;
+use crate::config::at::{At, Map};
+use crate::config::ingest::FieldKind;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{RawDuration, RawIdentities, RawSize, RawTls};
+use super::{RawDuration, RawIdentities, RawSize, RawTls, RawWords};
 
-/// Takes log events over HTTP and brings them to Kafka. Without this section there is no such listener.
+/// Takes log events and user events over HTTP and brings them to Kafka. Without this section there is no such listener.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Ingest")]
 pub struct RawIngest {
-    /// The topic that log events go to.
-    pub topic: At<String>,
+    /// The topic that log events go to. Without it, none are taken.
+    pub topic: Option<At<String>>,
+    /// Log events that go to other topics: by the path that they are handed in at, or by their `source` or `level`. The first
+    /// route that fits decides. Default: none.
+    #[serde(default)]
+    pub routes: Vec<At<RawRoute>>,
+    /// User events. Without it, none are taken.
+    pub events: Option<RawUserEvents>,
     /// Address and port. Default: `127.0.0.1:9748`.
     pub listen: Option<At<String>>,
+    /// Address and port where OpenTelemetry's log records are taken over gRPC, usually port 4317, behind the same lock and
+    /// within the same limits. Default: nowhere; over HTTP they are taken at `listen`.
+    pub otlp_grpc: Option<At<String>>,
     /// What has become of an event when its sender is told that it was accepted. `buffered`: it is in memory; if its level is
     /// ERROR or FATAL, the brokers have acknowledged it, or it is on disk. `spooled`: it is on disk, whatever its level.
     /// Default: `buffered`.
@@ -55,4 +65,47 @@ pub struct RawIngest {
 pub enum RawDurability {
     Buffered,
     Spooled,
+}
+
+/// Sends some of the events to another topic. It has a `path` or a `where`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Route")]
+pub struct RawRoute {
+    /// A path of its own: single events are handed in here, batches at the path with `/batch` behind it.
+    pub path: Option<At<String>>,
+    /// Fields and their values: a value, or a list of which one has to be there. All fields have to fit.
+    pub r#where: Option<Map<RawWords>>,
+    /// The topic that these events go to.
+    pub topic: At<String>,
+}
+
+/// User events: `POST /api/events`, and `/api/events/batch` for many.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "UserEvents")]
+pub struct RawUserEvents {
+    /// The topic that they go to.
+    pub topic: At<String>,
+    /// The fields that an event may have, by name; any other is refused. Default: `user_id` and `event_type`, required,
+    /// `element_id` and `timestamp`.
+    pub fields: Option<At<Map<RawEventField>>>,
+    /// Required fields of the types `string` and `integer`: their values, with `:` between them, are the record's key.
+    /// Default: `[user_id, event_type]`.
+    pub key: Option<At<Vec<At<String>>>>,
+    /// Events that go to other topics: by the path that they are handed in at, or by fields of the type `string`. The first
+    /// route that fits decides. Default: none.
+    #[serde(default)]
+    pub routes: Vec<At<RawRoute>>,
+}
+
+/// What a field holds.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "EventField")]
+pub struct RawEventField {
+    /// Default: `string`.
+    pub r#type: Option<FieldKind>,
+    /// Whether an event without it is refused. Default: `false`.
+    pub required: Option<bool>,
 }

@@ -45,6 +45,10 @@ pub struct Label {
 #[derive(Debug, Default)]
 pub struct RawFields(pub Vec<At<String>>);
 
+/// A word, or a list of them.
+#[derive(Debug, Default)]
+pub struct RawWords(pub Vec<At<String>>);
+
 /// `path`, or routes.
 #[derive(Debug)]
 pub enum RawTemplate {
@@ -58,6 +62,13 @@ impl<'de> Deserialize<'de> for RawFields {
             Ok(path) => RawFields(vec![At { value: path, place: Default::default() }]),
             Err(paths) => RawFields(paths),
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawWords {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let found = one_or_many(deserializer, "a word, or a list of them")?;
+        Ok(RawWords(found.map_or_else(|words| words, |word| vec![At { value: word, place: Default::default() }])))
     }
 }
 
@@ -106,6 +117,20 @@ impl JsonSchema for RawFields {
 
     fn schema_name() -> Cow<'static, str> {
         "Fields".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        one_or_many_schema()
+    }
+}
+
+impl JsonSchema for RawWords {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Words".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
