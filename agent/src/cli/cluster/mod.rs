@@ -29,11 +29,12 @@ pub enum ClusterVerb {
 /// Whom to ask: without any of these, the agent on this machine.
 #[derive(Args)]
 pub struct Target {
-    /// Ask these brokers: host:port, separated by commas.
-    #[arg(long, value_name = "SERVERS", conflicts_with_all = ["config", "agent"])]
+    // An agent may be named in the environment: that is no conflict with what the command line says.
+    /// Ask these brokers instead of an agent: host:port, separated by commas.
+    #[arg(long, value_name = "SERVERS", conflicts_with = "config")]
     bootstrap_servers: Option<String>,
-    /// Ask the brokers of this config file.
-    #[arg(short, long, visible_alias = "config-file", value_name = "FILE", conflicts_with = "agent")]
+    /// Ask the brokers of this config file instead of an agent.
+    #[arg(short, long, visible_alias = "config-file", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Ask this agent's gRPC address.
     #[arg(long, visible_alias = "grpc", env = "STREAMGAUGE_ADDRESS", default_value = client::GRPC)]
