@@ -30,7 +30,9 @@ pub mod validate;
 mod values;
 
 use crate::schemas::SchemaKeeper;
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, LazyLock};
 
@@ -89,8 +91,12 @@ enum Verb {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page (roff).
-    Man,
+    /// Print the manual page (roff), or write one for each verb.
+    Man {
+        /// The folder for a page of each verb, such as man/man1; without it all of it goes to standard output.
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Who knows the schemas of a config's sources, for verbs that wait for the registry's answers.
@@ -142,7 +148,8 @@ pub fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "streamgauge", &mut script);
             finish(pipe::print(&script).map(|()| ExitCode::SUCCESS))
         }
-        Verb::Man => finish(manual()),
+        Verb::Man { output: None } => finish(manual()),
+        Verb::Man { output: Some(folder) } => finish(manual_pages(&folder)),
     }
 }
 
@@ -156,6 +163,14 @@ fn manual() -> anyhow::Result<ExitCode> {
         clap_mangen::Man::new(verb.clone()).render(&mut out)?;
     }
     pipe::print(&out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A page for the command and for each verb, in files of their own.
+fn manual_pages(folder: &Path) -> anyhow::Result<ExitCode> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    clap_mangen::generate_to(Cli::command(), folder)
+        .with_context(|| format!("cannot write the pages into {}", folder.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
