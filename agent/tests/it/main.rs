@@ -9,6 +9,7 @@ mod audit;
 mod bad_starts;
 mod calls;
 mod causes;
+mod chart;
 mod cluster;
 mod commits;
 mod connect;

@@ -20,7 +20,11 @@ fn documents(path: &str) -> Vec<Value> {
 
 #[track_caller]
 fn assert_valid(name: &str, text: &str) {
-    let env = |name: &str| (name == "KAFKA_BOOTSTRAP_SERVERS").then(|| "kafka:9092".to_owned());
+    let env = |name: &str| match name {
+        "KAFKA_BOOTSTRAP_SERVERS" => Some("kafka:9092".to_owned()),
+        "POD_IP" => Some("10.1.2.3".to_owned()),
+        _ => None,
+    };
     if let Err(error) = config::parse(text, name, &env) {
         panic!("{error}");
     }
@@ -62,6 +66,21 @@ fn what_the_compose_file_mounts_is_there() {
 }
 
 #[test]
+fn files_name_the_version_that_is_built() {
+    let version = env!("CARGO_PKG_VERSION");
+    for file in ["docker-compose.yml", "deploy/kubernetes/sidecar.yaml", "deploy/kubernetes/without-volume.yaml"] {
+        let text = read(file);
+        let images: Vec<&str> = text.lines().filter(|line| line.contains("image: streamgauge:")).collect();
+        assert!(
+            !images.is_empty() && images.iter().all(|line| line.ends_with(&format!(":{version}"))),
+            "{file}: {images:?}"
+        );
+    }
+    let chart = &documents("deploy/helm/streamgauge/Chart.yaml")[0];
+    assert_eq!((&chart["version"], &chart["appVersion"]), (&version.into(), &version.into()));
+}
+
+#[test]
 fn the_configs_in_the_manifests_are_valid() {
     let mut configs = 0;
     for entry in fs::read_dir(repository().join("deploy/kubernetes")).expect("the manifests") {
@@ -71,7 +90,10 @@ fn the_configs_in_the_manifests_are_valid() {
         }
         let name = format!("deploy/kubernetes/{}", path.file_name().expect("a name").to_string_lossy());
         for document in documents(&name).iter().filter(|document| document["kind"] == "ConfigMap") {
-            assert_valid(&name, document["data"]["config.yaml"].as_str().expect("a config"));
+            let text = document["data"]["config.yaml"].as_str().expect("a config");
+            assert_valid(&name, text);
+            // Three pods that ask each other need an address of their own: loopback is every pod's.
+            assert!(text.contains("advertise: ${POD_IP}:9747") && text.contains("listen: 0.0.0.0:9747"), "{name}");
             configs += 1;
         }
     }
