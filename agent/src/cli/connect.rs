@@ -242,5 +242,5 @@ impl Look<'_> {
 }
 
 fn acl(operations: &str, resource: &str) -> String {
-    format!("this user needs the ACL {operations} on {resource} (all of them: docs/operations.md)")
+    format!("this user needs the ACL {operations} on {resource} (all of them: docs/access.md)")
 }

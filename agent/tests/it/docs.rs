@@ -1,5 +1,8 @@
 //! Documents that are made from the code: one that no longer says what the code does is a failure.
-//! `STREAMGAUGE_BLESS=1` writes it anew.
+//! `STREAMGAUGE_BLESS=1` writes it again.
+
+pub mod commands;
+mod config;
 
 use std::fmt::Write;
 use std::fs;
@@ -8,7 +11,7 @@ use streamgauge::telemetry::{Kind, Name};
 
 use crate::agent::repository;
 
-const HINT: &str = "to write it anew: STREAMGAUGE_BLESS=1 cargo test -p streamgauge --test it docs";
+const HINT: &str = "to write it again: STREAMGAUGE_BLESS=1 cargo test -p streamgauge --test it docs";
 
 fn is_blessed() -> bool {
     std::env::var("STREAMGAUGE_BLESS").is_ok_and(|v| v == "1")

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::agent::{Agent, repository};
 use crate::calls::grpcurl;
+use crate::docs::commands::commands;
 use crate::scene::Scene;
 
 /// A line of the document, run against this agent: what it prints.
@@ -44,8 +45,11 @@ fn the_five_questions_have_one_answer_by_curl_and_by_grpcurl() {
     scene.assert_equals_recount(&[&agent]);
     let document = fs::read_to_string(repository().join("docs/queries.md")).expect("docs/queries.md");
     let section = document.split("## Five questions").nth(1).and_then(|rest| rest.split("\n## ").next());
-    let lines: Vec<_> = section.expect("the section").lines().filter(|line| line.contains("curl -")).collect();
-    let (pairs, _) = lines.as_chunks::<2>();
+    let blocks = section.expect("the section").split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let lines: Vec<String> = blocks.flat_map(commands).collect();
+    let (pairs, []) = lines.as_chunks::<2>() else {
+        panic!("each question stands there by curl and grpcurl: {lines:?}")
+    };
     assert_eq!(pairs.len(), 5, "{lines:?}");
     for [curl, grpcurl] in pairs {
         assert!(curl.starts_with("curl ") && grpcurl.starts_with("grpcurl "), "{curl}\n{grpcurl}");
@@ -54,7 +58,7 @@ fn the_five_questions_have_one_answer_by_curl_and_by_grpcurl() {
         let rows = answer["rows"].as_array().map_or(0, Vec::len);
         assert!(rows > 0 || answer["ready"] == true, "{curl}: {answer}");
     }
-    let busiest = run(&agent, pairs[3][0]);
+    let busiest = run(&agent, &pairs[3][0]);
     let counts: Vec<u64> = busiest["rows"]
         .as_array()
         .expect("rows")

@@ -1,5 +1,7 @@
 //! Tidiness is a test: what a reviewer would otherwise have to say again and again.
 
+pub mod documents;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -48,34 +50,6 @@ fn scripts_can_be_run() {
         let mode = fs::metadata(&script).expect("metadata").permissions().mode();
         assert!(mode & 0o111 != 0, "{} is not executable", script.display());
     }
-}
-
-#[test]
-fn links_between_the_documents_lead_somewhere() {
-    let mut broken = Vec::new();
-    for document in files(repository(), 0).into_iter().chain(files(&repository().join("docs"), 3)) {
-        if document.extension().is_some_and(|e| e == "md") {
-            let text = fs::read_to_string(&document).expect("a readable document");
-            let home = document.parent().expect("a file has a parent");
-            let lost = links(&text).filter(|link| !home.join(link).exists());
-            broken.extend(lost.map(|link| format!("{}: {link}", document.display())));
-        }
-    }
-    assert!(broken.is_empty(), "links to files that are not there:\n{}", broken.join("\n"));
-}
-
-/// Targets of `](…)` in Markdown that are files of this repository, without their `#section`.
-fn links(text: &str) -> impl Iterator<Item = &str> {
-    text.split("](").skip(1).filter_map(|rest| {
-        let target = rest.split([')', ' ', '#']).next()?;
-        (!target.is_empty() && !target.contains("://") && !target.starts_with("mailto:")).then_some(target)
-    })
-}
-
-#[test]
-fn links_are_found_where_markdown_has_them() {
-    let text = "See [a](a.md), [b](docs/b.md#part), [web](https://example.org/x), [here](#there), ![p](p.svg \"t\").";
-    assert_eq!(links(text).collect::<Vec<_>>(), ["a.md", "docs/b.md", "p.svg"]);
 }
 
 /// What `complain` says about the Rust files under `folders`, each with its path.

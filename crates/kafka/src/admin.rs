@@ -43,7 +43,7 @@ pub enum TopicSeen {
 
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    #[error("no rights to {0}; see the ACLs in docs/operations.md")]
+    #[error("no rights to {0}; see the ACLs in docs/access.md")]
     Denied(String),
     #[error("{what}: {error}")]
     Failed { what: String, error: String },

@@ -141,8 +141,10 @@ fn annotations(key: &str) -> Vec<(String, String)> {
 fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
     let urls = annotations("runbook_url");
     assert!(urls.len() > 15, "{urls:?}");
+    let base = streamgauge::monitoring::Options::default().runbooks_url;
     let mut used = BTreeSet::new();
     for (alert, url) in urls {
+        assert_eq!(url.rsplit_once('/').map(|(folder, _)| folder), Some(base.as_str()), "{alert}");
         let page = format!("docs/runbooks/{}", url.rsplit('/').next().expect("a last part"));
         let text = read(&page);
         assert!(text.contains(&format!("`{alert}`")), "{page} does not speak of {alert}");

@@ -52,10 +52,10 @@ pub struct RawIngest {
     /// `tls` and `identities`. Its users may do everything that this listener offers.
     pub web_config_file: Option<At<String>>,
     pub tls: Option<RawTls>,
-    /// Who may hand in events, by a name of your choice. Default: everybody; with a `tls.client_ca`, whoever has a
+    /// Who may hand in events, by a name of your choice. Default: anyone; with a `tls.client_ca`, anyone with a
     /// certificate.
     pub identities: Option<RawIdentities>,
-    /// Whether health is answered to everybody who gets a connection. Default: `true`.
+    /// Whether health is answered to anyone who gets a connection. Default: `true`.
     pub open_health: Option<bool>,
 }
 

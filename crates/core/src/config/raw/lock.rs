@@ -46,7 +46,7 @@ pub struct RawPeer {
 /// Identities by name; for basic authentication, the name is the user's.
 pub type RawIdentities = At<Map<RawIdentity>>;
 
-/// Somebody who may call, known by a token, a password or a certificate.
+/// A caller, known by a token, a password or a certificate.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Identity")]

@@ -144,15 +144,15 @@ struct LongMeasured {
     /// quantile may be from the exact one over five decades: 0.0014 to 0.18; default: as little as 160 buckets allow. A
     /// smaller one takes more memory.
     error: Option<At<f64>>,
-    /// So many items are shown, at most 100. Only for `top`. Default: 10.
+    /// How many items are shown, at most 100. Only for `top`. Default: 10.
     k: Option<At<u32>>,
     /// `count`, or `{ sum: FIELD }`. Only for `top`. Default: `count`.
     by: Option<At<RawRankedBy>>,
     /// The label that the series of closed windows have the item in. Only for `top`. Default: `item`.
     label: Option<At<String>>,
-    /// So many standard deviations from the mean are usual. Only for `anomaly`. Default: 3.
+    /// How many standard deviations from the mean are still usual. Only for `anomaly`. Default: 3.
     sigma: Option<At<f64>>,
-    /// Before a key has had so many values none is judged. Only for `anomaly`. Default: 100.
+    /// No value is judged before the key has had this many. Only for `anomaly`. Default: 100.
     min_count: Option<At<u64>>,
     /// A value of this age weighs half in the mean and the deviation. Only for `anomaly`. Default: all weigh the same.
     half_life: Option<At<RawDuration>>,

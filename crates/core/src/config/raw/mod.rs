@@ -236,7 +236,7 @@ pub struct RawState {
     pub on_loss: Option<OnLoss>,
     /// Page cache of the state files, shared by all partitions. Default: `64MiB`.
     pub cache: Option<At<RawSize>>,
-    /// Copies of each partition's state that other agents of the group keep up to date: whoever takes over a
+    /// Copies of each partition's state that other agents of the group keep up to date: an agent that takes over a
     /// partition that it has a copy of reads only the changelog's newest part. Default: 0.
     pub standby_replicas: Option<At<u64>>,
     /// Keep a copy of every partition's state on this agent, so that it answers for the whole group without asking the
@@ -268,9 +268,9 @@ pub struct RawHttp {
     /// `tls` and `identities`. Its users may do everything that this listener offers.
     pub web_config_file: Option<At<String>>,
     pub tls: Option<RawTls>,
-    /// Who may call, by a name of your choice. Default: everybody; with a `tls.client_ca`, whoever has a certificate.
+    /// Who may call, by a name of your choice. Default: anyone; with a `tls.client_ca`, anyone with a certificate.
     pub identities: Option<RawIdentities>,
-    /// Whether health and readiness are answered to everybody who gets a connection. Default: `true`.
+    /// Whether health and readiness are answered to anyone who gets a connection. Default: `true`.
     pub open_health: Option<bool>,
 }
 
@@ -289,9 +289,9 @@ pub struct RawGrpc {
     /// instead of `tls` and `identities`. Its users may do everything that this listener offers.
     pub web_config_file: Option<At<String>>,
     pub tls: Option<RawTls>,
-    /// Who may call, by a name of your choice. Default: everybody; with a `tls.client_ca`, whoever has a certificate.
+    /// Who may call, by a name of your choice. Default: anyone; with a `tls.client_ca`, anyone with a certificate.
     pub identities: Option<RawIdentities>,
-    /// Whether health and readiness are answered to everybody who gets a connection. Default: `true`.
+    /// Whether health and readiness are answered to anyone who gets a connection. Default: `true`.
     pub open_health: Option<bool>,
 }
 

@@ -23,7 +23,7 @@ pub enum RawWindow {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "SessionWindow")]
 pub struct RawSession {
-    /// Nothing for so long ends a session.
+    /// A pause this long ends a session.
     pub session: At<RawDuration>,
     /// No session is longer than this. Default: `12h`.
     pub max: Option<At<RawDuration>>,
