@@ -34,6 +34,7 @@ mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod oracle;
 mod otlp;
+mod packages;
 mod page;
 mod pipes;
 mod pressure;
