@@ -53,6 +53,7 @@ mod smoke;
 mod sources;
 mod state_verbs;
 mod statistics;
+mod stored;
 mod tidy;
 mod top;
 mod topics;
