@@ -2,14 +2,16 @@
 //! `STREAMGAUGE_BLESS=1` writes it again.
 
 pub mod commands;
-mod config;
+mod reference;
 
 use std::fmt::Write;
 use std::fs;
 
+use streamgauge::config;
 use streamgauge::telemetry::{Kind, Name};
 
 use crate::agent::repository;
+use crate::tidy::documents::documents;
 
 const HINT: &str = "to write it again: STREAMGAUGE_BLESS=1 cargo test -p streamgauge --test it docs";
 
@@ -84,6 +86,30 @@ fn the_openapi_file_is_the_document_that_agents_serve() {
             "docs/openapi.json is not up to date; {HINT}"
         );
     }
+}
+
+/// Blocks of YAML in README and docs, with the page that each is on.
+fn blocks_of_yaml() -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    for (page, text) in documents() {
+        let parts = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```"));
+        blocks.extend(parts.map(|(block, _)| (page.clone(), block.to_owned())));
+    }
+    blocks
+}
+
+#[test]
+fn whole_configs_of_the_pages_are_valid() {
+    let has = |block: &str, key: &str| block.lines().any(|line| line.starts_with(key));
+    let mut configs = 0;
+    for (page, block) in blocks_of_yaml() {
+        if has(&block, "sources:") && has(&block, "aggregates:") {
+            let kafka = if has(&block, "kafka:") { "" } else { "kafka: { bootstrap_servers: k }\n" };
+            config::parse(&format!("{kafka}{block}"), &page, &|_| None).unwrap_or_else(|error| panic!("{error}"));
+            configs += 1;
+        }
+    }
+    assert!(configs > 15, "only {configs} configs were found");
 }
 
 /// One row for each of the agent's own metrics, in the order of the list.
