@@ -262,6 +262,13 @@ fn presets_are_applied_once_and_brokers_that_are_silent_or_gone_have_their_statu
     let (_, plan, _) = apply(&["--dry-run"]);
     assert!(plan.starts_with("~ critical-logs: retention.ms 1000 (1s) -> 1209600000 (14d)\n"), "{plan}");
     assert_eq!(apply(&["--yes"]).0, 0);
+    // What is so by the brokers' default alone is no change of the value.
+    let reset = json!({ "name": "log-events", "reset": ["retention.ms"] });
+    answer(&agent, "TopicService/UpdateTopic", &reset);
+    let (_, plan, _) = apply(&["--dry-run"]);
+    let line = "~ log-events: retention.ms = 604800000 (7d), so far only as the brokers' default\n";
+    assert!(plan.starts_with(line), "{plan}");
+    assert_eq!(apply(&["--yes"]).0, 0);
 
     (1..=3).for_each(|broker| kafka.pause_broker(broker));
     let request = json!({ "name": "late", "partitions": 1 });

@@ -137,6 +137,10 @@ fn text(step: &Step) -> String {
         Step::Grow { topic, from, to } => format!("~ {topic}: partitions {from} -> {to}\n"),
         Step::Update { topic, change, before } => {
             let lines = change.set.iter().zip(before).map(|((key, value), before)| {
+                if before.as_ref() == Some(value) {
+                    let value = show::readable(key, value);
+                    return format!("~ {topic}: {key} = {value}, so far only as the brokers' default\n");
+                }
                 let before = before.as_deref().map_or("unset".to_owned(), |before| show::readable(key, before));
                 format!("~ {topic}: {key} {before} -> {}\n", show::readable(key, value))
             });
