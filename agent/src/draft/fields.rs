@@ -128,7 +128,7 @@ impl Table {
                 && events < most
             {
                 events += 1;
-                columns.iter_mut().zip(&event.values).for_each(|(column, value)| column.push(Held::of(*value)));
+                columns.iter_mut().zip(event.values).for_each(|(column, value)| column.push(Held::of(*value)));
             }
         });
         if events == 0 {

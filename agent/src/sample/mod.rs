@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::aggregate::{Account, Concerns, Plan, Value};
 use crate::config::{Config, RecordField, Source};
-use crate::decode::{self, DecodeError, Decoded, Decoder, Outcome, Part, Schemas, check_not_too_far_ahead};
+use crate::decode::{self, DecodeError, Decoder, Found, Outcome, Part, Schemas, check_not_too_far_ahead};
 use hints::Hints;
 use summary::Counts;
 pub use summary::{AggregateSummary, LabelSummary, MeasureSummary, Summary};
@@ -155,7 +155,7 @@ impl<'a> Rehearsal<'a> {
         };
         let mut take = |part: &Part<'_>, outcome: Outcome<'_>| {
             let became = match outcome {
-                Ok(Some(event)) => event_of(source, plan, counts, &event, record.timestamp),
+                Ok(Some(event)) => event_of(source, plan, counts, event, record.timestamp),
                 Ok(None) => Became::PassedBy { reason: "where" },
                 Err(DecodeError::Comment) => Became::PassedBy { reason: "comment" },
                 Err(error) => Became::DeadLetter { reason: error.reason(), detail: error.to_string() },
@@ -176,11 +176,11 @@ impl<'a> Rehearsal<'a> {
     }
 }
 
-fn event_of(source: &Source, plan: &Plan, counts: &mut Counts, event: &Decoded<'_>, timestamp: Option<i64>) -> Became {
+fn event_of(source: &Source, plan: &Plan, counts: &mut Counts, event: Found<'_>, timestamp: Option<i64>) -> Became {
     if let Err((reason, detail)) = check_not_too_far_ahead(event.time, timestamp, source.max_future) {
         return Became::DeadLetter { reason, detail };
     }
-    match plan.accounts(&event.values) {
+    match plan.accounts(event.values) {
         Err(why) => Became::DeadLetter { reason: why.reason.as_str(), detail: why.to_string() },
         Ok(accounts) => {
             counts.event(&accounts);

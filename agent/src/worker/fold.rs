@@ -5,7 +5,7 @@ use crate::aggregate::{Event, TaskState, Value};
 use crate::clock::BootTime;
 use crate::commit::DeadLetter;
 use crate::config::{self, LetterPayload, RecordField, SourceDeadLetters};
-use crate::decode::{self, DecodeError, Decoded, Decoder, Outcome, Part, check_not_too_far_ahead, reach};
+use crate::decode::{self, DecodeError, Decoder, Found, Outcome, Part, check_not_too_far_ahead, reach};
 use crate::kafka::Record;
 use crate::sources::Source;
 use crate::state::Task;
@@ -221,7 +221,7 @@ pub(super) fn fold(
     let wanted = |values: &[Value<'_>]| plan.plan.filter.holds(values);
     let mut awaits = None;
     let take = |part: &Part<'_>, outcome: Outcome<'_>| match outcome {
-        Ok(Some(event)) => match fold_event(state, &event, timestamp, &plan.config) {
+        Ok(Some(event)) => match fold_event(state, event, timestamp, &plan.config) {
             Ok(ahead) => {
                 *events += 1;
                 *early += u64::from(ahead);
@@ -251,15 +251,15 @@ pub(super) fn fold(
 #[inline]
 fn fold_event(
     state: &mut TaskState,
-    decoded: &Decoded<'_>,
+    found: Found<'_>,
     timestamp: Option<i64>,
     source: &config::Source,
 ) -> Result<bool, (&'static str, String)> {
-    check_not_too_far_ahead(decoded.time, timestamp, source.max_future)?;
-    let time = decoded.time;
+    check_not_too_far_ahead(found.time, timestamp, source.max_future)?;
+    let time = found.time;
     // A record without a timestamp has nothing to be ahead of.
     let reach = timestamp.map_or(time, |written| reach(time, written, source.max_lead));
-    let event = Event { time, reach, values: &decoded.values };
+    let event = Event { time, reach, values: found.values };
     state.fold(&event).map_err(|rejection| (rejection.reason.as_str(), rejection.to_string()))?;
     Ok(reach < time)
 }

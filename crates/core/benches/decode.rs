@@ -267,7 +267,7 @@ fn formats(criterion: &mut Criterion) {
                         |_| true,
                         |_, event| {
                             let event = event.unwrap().unwrap();
-                            black_box((event.time, &event.values[..]));
+                            black_box((event.time, event.values));
                         },
                     );
                 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 pub use crate::value::time::BadTime;
 pub use error::{DecodeError, Place};
-pub use records::{Outcome, Part};
+pub use records::{Found, Outcome, Part};
 pub use schema::{FoundSchema, Language, Reference, Schema, Schemas};
 pub use unpack::unpacked;
 pub use wanted::Values;

@@ -2,17 +2,26 @@
 
 use std::ops::Range;
 
+use super::Record;
 use super::ahead::{Ahead, MOST_AHEAD, Step};
 use super::error::DecodeError;
 use super::format::Records;
 use super::tail::Tail;
 use super::wanted::{Sink, Values};
-use super::{Decoded, Record};
 use crate::config::RecordField;
 use crate::value::Value;
 
 /// What became of one event; `Ok(None)` if nobody wants it.
-pub type Outcome<'e> = Result<Option<Decoded<'e>>, DecodeError>;
+pub type Outcome<'e> = Result<Option<Found<'e>>, DecodeError>;
+
+/// One event, where it was read: what a [`Decoded`](super::Decoded) is, lent.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'e> {
+    /// Event time, Unix milliseconds, from 1970 to 9999.
+    pub time: i64,
+    /// One value for each field the decoder was made for, in that order.
+    pub values: &'e [Value<'e>],
+}
 
 /// An event's place in its record.
 pub struct Part<'p> {
@@ -224,9 +233,9 @@ where
         let bytes_of = as_long_as_asked(|field| (record.bytes_of)(field));
         let record = Record { time: record.time, bytes_of: &bytes_of, partition: record.partition };
         let time = tail.finish(&mut values, record);
-        values.truncate(fields);
+        let values = values.get(..fields).unwrap_or_default();
         *next += 1;
-        if keep(&values) { take(part, time.map(|time| Some(Decoded { time, values }))) } else { take(part, Ok(None)) }
+        if keep(values) { take(part, time.map(|time| Some(Found { time, values }))) } else { take(part, Ok(None)) }
     }
 
     #[inline]
@@ -263,13 +272,14 @@ where
             Ok(time) => time,
             Err(error) => return Some(error),
         };
-        values.truncate(fields);
+        // Lent, not given: see above.
+        let values = values.get(..fields).unwrap_or_default();
         *next += 1;
-        if !keep(&values) {
+        if !keep(values) {
             take(part, Ok(None));
             return None;
         }
-        take(part, time.map(|time| Some(Decoded { time, values })));
+        take(part, time.map(|time| Some(Found { time, values })));
         None
     }
 }
