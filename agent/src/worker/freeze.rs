@@ -29,7 +29,7 @@ impl Worker<'_> {
     /// How long epochs are apart while nothing is wrong.
     fn usual_wait(&self) -> Duration {
         let interval = self.agent.config.state.commit_interval;
-        if self.catching_up { while_catching_up(interval, self.lease.length()) } else { interval }
+        if self.backlog.is_there() { while_catching_up(interval, self.lease.length()) } else { interval }
     }
 
     /// Freezes an epoch of what changed; if nothing did and the lease wants renewal, of one task's offset. Tasks that have

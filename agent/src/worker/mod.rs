@@ -5,6 +5,7 @@
 mod assignment;
 mod awaiting;
 mod backfill;
+mod backlog;
 mod commits;
 mod context;
 mod error;

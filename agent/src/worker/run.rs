@@ -1,5 +1,6 @@
 //! The worker's loop, from joining the group to leaving it.
 
+use super::backlog::Backlog;
 use super::commits::Commits;
 use super::context::{Agent, WorkerStatus};
 use super::error::WorkerError;
@@ -48,8 +49,7 @@ pub(super) struct Worker<'a> {
     pub tasks: Tasks,
     pub restores: Restores,
     pub closing: bool,
-    /// The last batch was full: there is more to be had.
-    pub catching_up: bool,
+    pub backlog: Backlog,
     /// What is folded by. A reload's are taken over between two epochs.
     pub plans: Arc<Plans>,
     /// What the group has been told that is read here.
@@ -134,7 +134,7 @@ impl<'a> Worker<'a> {
             tasks: Tasks::default(),
             restores,
             closing: false,
-            catching_up: false,
+            backlog: Backlog::default(),
             sources: plans.sources.iter().map(|s| SourceWork::new(s, agent)).collect(),
             plans,
             subscribed,
@@ -180,7 +180,10 @@ impl<'a> Worker<'a> {
         let most = self.commits.pace.batch(BATCH, waiting);
         let mut misplaced = Vec::new();
         let mut records = 0;
-        for record in self.consumer.consume_batch(self.batch_wait(), most, batch) {
+        let asked = self.agent.clock.boot_time();
+        let taken = self.consumer.consume_batch(self.batch_wait(), most, batch);
+        let took = self.agent.clock.boot_time().since(asked);
+        for record in taken {
             records += 1;
             let Some(live) = self.tasks.of_record(&record) else { continue };
             match record.error() {
@@ -212,7 +215,7 @@ impl<'a> Worker<'a> {
             }
         }
         batch.clear();
-        self.catching_up = records == most;
+        self.backlog.batch(records == most, took);
         for source in &mut self.sources {
             source.count(&self.agent.metrics);
         }
