@@ -4,6 +4,7 @@ use super::{Message, Watch, Watches};
 use crate::api::service::Api;
 use crate::query::GroupReader;
 use crate::query::testing::{Agent, MINUTE, T0, event};
+use crate::recent::Recent;
 use std::sync::Arc;
 use std::time::Duration;
 use streamgauge_proto::types::Duration as PbDuration;
@@ -19,7 +20,13 @@ const QUIET: Duration = Duration::from_millis(300);
 
 fn watches(agent: &Agent, limit: usize) -> Arc<Watches> {
     let group = Arc::new(GroupReader::alone(agent.reader.clone()));
-    let api = Api { group, metrics: Arc::default(), readiness: Arc::new(Vec::new), ingest: None };
+    let api = Api {
+        group,
+        metrics: Arc::default(),
+        readiness: Arc::new(Vec::new),
+        recent: Recent::of_nothing(),
+        ingest: None,
+    };
     Arc::new(Watches::new(api, limit))
 }
 
@@ -229,7 +236,7 @@ async fn what_cannot_be_watched_is_refused_and_a_place_is_free_again_when_its_wa
     for (request, code, words) in [
         (with(|r| r.query = None), Code::InvalidArgument, "query is missing"),
         (with(|r| r.query.as_mut().unwrap().page_size = 5), Code::InvalidArgument, "no pages"),
-        (with(|r| r.interval = Some(PbDuration::default())), Code::InvalidArgument, "within 50 ms and 1 h"),
+        (with(|r| r.interval = Some(PbDuration::default())), Code::InvalidArgument, "within 20 ms and 1 h"),
         (with(|r| r.resume_token = "0a".into()), Code::InvalidArgument, "resume_token does not belong"),
         (with(|r| r.resume_token = "ä".into()), Code::InvalidArgument, "resume_token does not belong"),
         (with(|r| r.query.as_mut().unwrap().aggregate = "x".into()), Code::NotFound, "no aggregate `x`"),

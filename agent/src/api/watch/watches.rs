@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tonic::Status;
 
 /// Between two answers, if the request does not say.
-const INTERVAL: Duration = Duration::from_millis(100);
-const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(3_600);
+const INTERVAL: Duration = Duration::from_millis(20);
+const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_secs(3_600);
 
 /// Who watches what.
 pub struct Watches {
@@ -121,6 +121,6 @@ fn question(request: &pb::WatchRequest) -> Result<Question, Status> {
     };
     match interval {
         Ok(interval) if INTERVALS.contains(&interval) => Ok(Question { query, interval }),
-        _ => Err(Status::invalid_argument("interval: use something within 50 ms and 1 h, such as \"1s\"")),
+        _ => Err(Status::invalid_argument("interval: use something within 20 ms and 1 h, such as \"1s\"")),
     }
 }
