@@ -31,6 +31,7 @@ pub mod monitoring;
 pub mod overview;
 pub mod publish;
 pub mod query;
+pub mod recent;
 pub mod replica;
 pub mod sample;
 pub mod schemas;

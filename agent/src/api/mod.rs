@@ -8,6 +8,7 @@ mod ingest;
 mod json;
 mod openapi;
 mod params;
+mod recent;
 mod service;
 mod translate;
 mod watch;
@@ -19,7 +20,8 @@ pub use error::{http_status, name as error_name};
 pub use json::{failure, json};
 pub use openapi::document as openapi;
 pub use params::{
-    aggregates as aggregates_request, matcher as parse_matcher, query as query_request, watch as watch_request,
+    aggregates as aggregates_request, events as events_request, field_condition as parse_field_condition,
+    matcher as parse_matcher, query as query_request, tail as tail_request, watch as watch_request,
 };
 pub use service::Api;
 pub use translate::page_size;

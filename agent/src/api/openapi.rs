@@ -2,7 +2,7 @@
 //! them.
 
 use super::json::pool;
-use super::params::{AGGREGATES, NOT_OF_WATCHES, Param, QUERY, Shape, WATCH};
+use super::params::{AGGREGATES, EVENTS, NOT_OF_WATCHES, Param, QUERY, Shape, TAIL, WATCH};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -13,6 +13,10 @@ pub fn document() -> Value {
     let aggregate = json!({
         "name": "aggregate", "in": "path", "required": true, "schema": { "type": "string" },
         "description": "Name of the aggregate, as the config has it."
+    });
+    let source = json!({
+        "name": "source", "in": "path", "required": true, "schema": { "type": "string" },
+        "description": "Name of the source, as the config has it."
     });
     let query = || std::iter::once(aggregate.clone()).chain(parameters(QUERY)).collect::<Vec<_>>();
     let paths = json!({
@@ -29,6 +33,20 @@ pub fn document() -> Value {
                 resume token.",
             "parameters": watched(&aggregate),
             "responses": events(answers(schemas.answer("WatchResponse"), &["400", "404", "422", "503"])),
+        } },
+        "/api/v1/events/{source}": { "get": {
+            "operationId": "listRecentEvents",
+            "summary": "The newest events of a source that shows them, read from Kafka when they are asked for; /api/v1/events \
+                asks for those of the only source that does. Needs the right `events`.",
+            "parameters": std::iter::once(source.clone()).chain(parameters(EVENTS)).collect::<Vec<_>>(),
+            "responses": answers(schemas.answer("ListRecentEventsResponse"), &["400", "404", "503"]),
+        } },
+        "/api/v1/tail/{source}": { "get": {
+            "operationId": "tailEvents",
+            "summary": "Events of such a source as they are written, as server-sent events: `events`, a `heartbeat` or an `error`. \
+                Needs the right `events`.",
+            "parameters": std::iter::once(source).chain(parameters(TAIL)).collect::<Vec<_>>(),
+            "responses": events(answers(schemas.answer("TailEventsResponse"), &["400", "404", "503"])),
         } },
         "/api/v1/aggregates": { "get": {
             "operationId": "listAggregates",
@@ -105,7 +123,7 @@ fn parameters<R>(params: &[Param<R>]) -> impl Iterator<Item = Value> {
         });
         if param.repeats() {
             // A condition may have commas of its own.
-            parameter["explode"] = (param.shape == Shape::Matcher).into();
+            parameter["explode"] = matches!(param.shape, Shape::Matcher | Shape::Condition).into();
         }
         parameter
     })
@@ -117,7 +135,8 @@ fn schema(shape: Shape) -> Value {
         Shape::Time => json!({ "type": "string", "format": "date-time" }),
         Shape::Count => json!({ "type": "integer", "minimum": 0 }),
         Shape::Flag => json!({ "type": "boolean", "default": false }),
-        Shape::Text | Shape::List | Shape::Matcher => json!({ "type": "string" }),
+        Shape::Text | Shape::List | Shape::Matcher | Shape::Condition => json!({ "type": "string" }),
+        Shape::Number => json!({ "type": "number" }),
         Shape::Quantiles => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Shape::OneOf(words) => json!({ "type": "string", "enum": words }),
     }
@@ -131,8 +150,8 @@ fn answers(schema: Value, refused: &[&str]) -> Value {
         "400" => "The question makes no sense as it is.",
         "401" => "Nobody knows who is asking.",
         "403" => "Whoever is asking may not.",
-        "404" => "There is no such aggregate.",
-        "503" => "limits.watchers are open already.",
+        "404" => "There is no such aggregate, or no such source that shows its events.",
+        "503" => "Too many are open already, which is limits.watchers for watches; or Kafka does not answer.",
         "422" => "The answer would have more cells than limits.query_cells.",
         _ => "Not now.",
     };

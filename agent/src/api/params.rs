@@ -19,6 +19,8 @@ pub enum Shape {
     List,
     Quantiles,
     Matcher,
+    Condition,
+    Number,
     OneOf(&'static [&'static str]),
 }
 
@@ -34,7 +36,7 @@ pub struct Param<R> {
 impl<R> Param<R> {
     /// Whether it may be given more than once.
     pub fn repeats(&self) -> bool {
-        matches!(self.shape, Shape::List | Shape::Quantiles | Shape::Matcher)
+        matches!(self.shape, Shape::List | Shape::Quantiles | Shape::Matcher | Shape::Condition)
     }
 }
 
@@ -187,7 +189,7 @@ pub const WATCH: &[Param<pb::WatchRequest>] = &[
     Param {
         name: "interval",
         shape: Shape::Duration,
-        help: "At least this long between two answers. Default: `100ms`.",
+        help: "At least this long between two answers. Default: `20ms`.",
         read: |request, text| put(&mut request.interval, duration(text)?),
     },
     Param {
@@ -223,6 +225,81 @@ pub const AGGREGATES: &[Param<pb::ListAggregatesRequest>] = &[
         },
     },
 ];
+
+/// Of `/api/v1/events/SOURCE`.
+pub const EVENTS: &[Param<pb::ListRecentEventsRequest>] = &[
+    Param {
+        name: "where",
+        shape: Shape::Condition,
+        help: "A condition on a field: as of a query, or with `<`, `<=`, `>`, `>=` as numbers: `status>=500`. Given more than \
+               once, all have to hold.",
+        read: |request, text| field_condition(text).map(|condition| request.conditions.push(condition)),
+    },
+    Param {
+        name: "page_size",
+        shape: Shape::Count,
+        help: "The newest records, at most this many, up to 1000. Default: 50.",
+        read: |request, text| size(text).map(|size| request.page_size = size),
+    },
+    Param {
+        name: "page_token",
+        shape: Shape::Text,
+        help: "`nextPageToken` of the page before; the rest of the question has to be the same.",
+        read: |request, text| {
+            request.page_token = text.to_owned();
+            Ok(())
+        },
+    },
+];
+
+/// Of `/api/v1/tail/SOURCE`.
+pub const TAIL: &[Param<pb::TailEventsRequest>] = &[
+    Param {
+        name: "where",
+        shape: Shape::Condition,
+        help: "A condition on a field, as of the newest events. Given more than once, all have to hold.",
+        read: |request, text| field_condition(text).map(|condition| request.conditions.push(condition)),
+    },
+    Param {
+        name: "last",
+        shape: Shape::Count,
+        help: "Begin with the newest ones that are there, this many, up to 1000. Default: 0.",
+        read: |request, text| count(text).map(|last| request.last = last),
+    },
+    Param {
+        name: "sample",
+        shape: Shape::Number,
+        help: "This share of the events, above 0 and up to 1. Default: 1.",
+        read: |request, text| {
+            request.sample = text.parse().map_err(|_| format!("`{text}` is not a share such as 0.01"))?;
+            Ok(())
+        },
+    },
+    Param {
+        name: "events_per_second",
+        shape: Shape::Count,
+        help: "At most this many, up to 1000; others are counted as `skipped`. Default: 100.",
+        read: |request, text| count(text).map(|pace| request.events_per_second = pace),
+    },
+];
+
+/// The newest events of a source.
+///
+/// # Errors
+/// One line: which parameter is wrong, and how it is written.
+pub fn events(source: &str, given: &[(String, String)]) -> Result<pb::ListRecentEventsRequest, String> {
+    let request = pb::ListRecentEventsRequest { source: source.to_owned(), ..Default::default() };
+    read(EVENTS, request, given)
+}
+
+/// Events of a source as they come.
+///
+/// # Errors
+/// One line: which parameter is wrong, and how it is written.
+pub fn tail(source: &str, given: &[(String, String)]) -> Result<pb::TailEventsRequest, String> {
+    let request = pb::TailEventsRequest { source: source.to_owned(), ..Default::default() };
+    read(TAIL, request, given)
+}
 
 /// A query of an aggregate.
 ///
@@ -290,6 +367,32 @@ pub fn matcher(text: &str) -> Result<pb::LabelMatcher, String> {
         (!label.is_empty()).then(|| pb::LabelMatcher { label: label.into(), op: op.into(), value: value.into() })
     };
     parse().ok_or_else(|| "write label=value, label!=value, label=~regex or label!~regex".to_owned())
+}
+
+/// Reads `field=value`, with `!=`, `=~`, `!~`, `<`, `<=`, `>` or `>=` in the middle.
+///
+/// # Errors
+/// How it is written.
+pub fn field_condition(text: &str) -> Result<pb::FieldCondition, String> {
+    use pb::field_condition::Operator;
+    let parse = || {
+        let at = text.find(['=', '!', '<', '>'])?;
+        let (field, rest) = text.split_at(at);
+        let operators = [
+            ("=~", Operator::Matches),
+            ("!~", Operator::NotMatches),
+            ("!=", Operator::NotEqual),
+            ("<=", Operator::LessOrEqual),
+            (">=", Operator::GreaterOrEqual),
+            ("<", Operator::Less),
+            (">", Operator::Greater),
+            ("=", Operator::Equal),
+        ];
+        let (op, value) = operators.iter().find_map(|(sign, op)| Some((*op, rest.strip_prefix(sign)?)))?;
+        let field = field.trim();
+        (!field.is_empty()).then(|| pb::FieldCondition { field: field.into(), op: op.into(), value: value.into() })
+    };
+    parse().ok_or_else(|| "write field=value, or `!=`, `=~`, `!~`, `<`, `<=`, `>`, `>=` in its middle".to_owned())
 }
 
 fn put<T>(place: &mut Option<T>, value: T) -> Result<(), String> {

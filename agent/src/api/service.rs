@@ -1,13 +1,16 @@
 //! The calls of `QueryService` that have one answer.
 
 use super::error::name;
-use super::ingest;
 use super::translate::{self, page_size};
+use super::{ingest, recent};
 use crate::ingest::Acceptor;
 use crate::query::{self, GroupReader, PartitionStatus, Readiness, aggregates};
+use crate::recent::Recent;
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use streamgauge_proto::v1 as pb;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
 /// Aggregates in a page if the request does not say.
@@ -19,6 +22,7 @@ pub struct Api {
     pub group: Arc<GroupReader>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
+    pub recent: Arc<Recent>,
     /// `None`: this agent takes no events.
     pub ingest: Option<Arc<Acceptor>>,
 }
@@ -70,6 +74,29 @@ impl Api {
             }
         };
         Ok(translate::answer(answer, &shown))
+    }
+
+    /// The newest events of a source that shows them.
+    ///
+    /// # Errors
+    /// If it shows none, the request makes no sense, or Kafka does not answer.
+    pub async fn list_recent_events(
+        &self,
+        request: pb::ListRecentEventsRequest,
+    ) -> Result<pb::ListRecentEventsResponse, Status> {
+        Ok(recent::page(self.recent.page(recent::page_request(request)?).await?))
+    }
+
+    /// Events of such a source as they are written.
+    ///
+    /// # Errors
+    /// If it shows none, the request makes no sense, or there are too many tails.
+    pub async fn tail_events(
+        &self,
+        request: pb::TailEventsRequest,
+    ) -> Result<impl Stream<Item = Result<pb::TailEventsResponse, Status>> + Send + use<>, Status> {
+        let heard = self.recent.tail(recent::tail_request(request)?).await?;
+        Ok(ReceiverStream::new(heard).map(|heard| heard.map(recent::heard).map_err(Status::from)))
     }
 
     /// This agent: what it owns, how far it is, and whether it is ready.

@@ -99,7 +99,7 @@ fn millis(timestamp: Timestamp) -> Result<i64, Status> {
         .ok_or_else(|| Status::invalid_argument("range: not a point in time"))
 }
 
-fn timestamp(millis: i64) -> Timestamp {
+pub fn timestamp(millis: i64) -> Timestamp {
     Timestamp { seconds: millis.div_euclid(1_000), nanos: (millis.rem_euclid(1_000) * 1_000_000) as i32 }
 }
 

@@ -14,6 +14,7 @@ use crate::http::{self, HttpState, Live};
 use crate::kafka::cluster::ClusterClient;
 use crate::loadtest::{self, LoadTests};
 use crate::query::{Reader, Readiness};
+use crate::recent::{self, Recent};
 use crate::replica::Watch;
 use crate::server::{Door, Protocol};
 use crate::topics::{Policy, Topics};
@@ -96,6 +97,7 @@ impl Agent {
             group: publisher.group.clone(),
             metrics: env.metrics.clone(),
             readiness: readiness.clone(),
+            recent: Arc::new(recent(&env, &shared)),
             ingest: front_door.as_ref().map(|door| door.acceptor().clone()),
         };
         let watches = Arc::new(Watches::new(api.clone(), shared.config.limits.watchers));
@@ -169,6 +171,17 @@ fn monitor(env: &Environment, shared: &worker::Agent) -> anyhow::Result<Option<A
         monitor.probe_with(Prober::new(env, watch.probe.clone(), shared.runtime.clone())?)?;
     }
     Ok(Some(monitor))
+}
+
+fn recent(env: &Environment, shared: &worker::Agent) -> Recent {
+    let parts = recent::Parts {
+        sources: shared.sources.clone(),
+        registry: shared.registry.clone(),
+        schemas: shared.schemas.clone(),
+        event_bytes: shared.config.limits.event_bytes,
+        stop: shared.stop.child(),
+    };
+    Recent::new(env.clone(), parts)
 }
 
 fn load_tests(env: &Environment, shared: &worker::Agent, topics: &Topics) -> LoadTests {

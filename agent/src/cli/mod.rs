@@ -6,6 +6,7 @@
 pub mod audit;
 mod client;
 pub mod cluster;
+mod colours;
 mod columns;
 mod connect;
 pub mod dead_letters;
@@ -23,6 +24,7 @@ pub mod run;
 pub mod schema;
 pub mod state;
 mod stored;
+pub mod tap;
 mod target;
 pub mod top;
 pub mod topics;
@@ -64,6 +66,8 @@ enum Verb {
     Query(query::QueryArgs),
     /// What happens now: an agent's aggregates as a table that lives in the terminal.
     Top(top::TopArgs),
+    /// Single events as they are written, of a source whose config shows them (`recent_events`).
+    Tap(tap::TapArgs),
     /// Recount a stretch of the topics independently and compare it with what an agent has published.
     Audit(audit::AuditArgs),
     /// Events that could not be counted: list them, and count them once the config is mended.
@@ -134,6 +138,7 @@ pub fn main() -> ExitCode {
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),
         Verb::Top(args) => finish(top::run(args)),
+        Verb::Tap(args) => finish(tap::run(args)),
         Verb::Audit(args) => finish(audit::run(&args)),
         Verb::DeadLetters(verb) => finish(dead_letters::run(&verb)),
         Verb::State(verb) => finish(state::run(&verb)),
@@ -196,8 +201,15 @@ mod tests {
     #[test]
     fn every_verb_has_arguments_that_go_together_and_a_lock_can_be_opened_by_those_that_ask_an_agent() {
         Cli::command().debug_assert();
-        let verbs: [&[&str]; 6] =
-            [&["query"], &["top"], &["audit", "-c", "x"], &["cluster", "health"], &["topics", "list"], &["loadtest"]];
+        let verbs: [&[&str]; 7] = [
+            &["query"],
+            &["top"],
+            &["tap"],
+            &["audit", "-c", "x"],
+            &["cluster", "health"],
+            &["topics", "list"],
+            &["loadtest"],
+        ];
         for verb in verbs {
             let access = ["--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c", "--token-file", "d"];
             let parsed = Cli::try_parse_from(["streamgauge"].iter().chain(verb).chain(&access));

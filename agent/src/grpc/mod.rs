@@ -130,6 +130,7 @@ fn need(path: &str) -> Need {
     let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
     Need::Right(match (service, method) {
         ("grpc.health.v1.Health", _) => return Need::Health,
+        ("streamgauge.v1.QueryService", "ListRecentEvents" | "TailEvents") => Right::Events,
         ("streamgauge.v1.ClusterService", _) => Right::ClusterRead,
         ("streamgauge.v1.TopicService", "ListTopics" | "GetTopic") => Right::ClusterRead,
         ("streamgauge.v1.TopicService", _) => Right::Topics,

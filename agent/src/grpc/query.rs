@@ -34,6 +34,22 @@ impl pb::query_service_server::QueryService for Query {
         Ok(Response::new(Box::pin(all.map(|message| message.map(|message: WatchMessage| message.proto())))))
     }
 
+    async fn list_recent_events(
+        &self,
+        request: Request<pb::ListRecentEventsRequest>,
+    ) -> Result<Response<pb::ListRecentEventsResponse>, Status> {
+        self.api.list_recent_events(request.into_inner()).await.map(Response::new)
+    }
+
+    type TailEventsStream = Pin<Box<dyn Stream<Item = Result<pb::TailEventsResponse, Status>> + Send>>;
+
+    async fn tail_events(
+        &self,
+        request: Request<pb::TailEventsRequest>,
+    ) -> Result<Response<Self::TailEventsStream>, Status> {
+        Ok(Response::new(Box::pin(self.api.tail_events(request.into_inner()).await?)))
+    }
+
     async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::GetStatusResponse>, Status> {
         Ok(Response::new(self.api.status()))
     }

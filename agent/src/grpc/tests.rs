@@ -8,6 +8,7 @@ use crate::kafka::Settings;
 use crate::loadtest::{LoadTests, Sources};
 use crate::query::testing::{Agent, MINUTE, T0, event};
 use crate::query::{GroupReader, Readiness};
+use crate::recent::Recent;
 use crate::server::{Door, Protocol};
 use crate::telemetry::Metrics;
 use crate::topics::{Policy, Topics};
@@ -40,7 +41,7 @@ pub fn state(agent: &Agent, readiness: Readiness) -> GrpcState {
     let env = Environment { clock, metrics: Arc::default(), kafka: settings };
     let tests = LoadTests::new(env, topics.clone(), Default::default(), Sources::default());
     let group = Arc::new(GroupReader::alone(agent.reader.clone()));
-    let api = Api { group, metrics: Arc::new(Metrics::new()), readiness, ingest: None };
+    let api = Api { group, metrics: Arc::new(Metrics::new()), readiness, recent: Recent::of_nothing(), ingest: None };
     GrpcState {
         watches: Arc::new(Watches::new(api.clone(), 10)),
         cors_origins: vec!["https://dash.example.com".into()],

@@ -2,8 +2,8 @@
 
 use super::HttpState;
 use crate::api::{
-    Watch, WatchMessage, aggregates_request, error_name, failure, http_status, json, openapi, query_request,
-    watch_request,
+    Watch, WatchMessage, aggregates_request, error_name, events_request, failure, http_status, json, openapi,
+    query_request, tail_request, watch_request,
 };
 use crate::server;
 use axum::Router;
@@ -23,6 +23,9 @@ use tower_http::cors::CorsLayer;
 
 /// What the paths of this room begin with.
 pub const PREFIX: &str = "/api/";
+/// And those that show single events.
+pub const EVENTS: &str = "/api/v1/events";
+pub const TAIL: &str = "/api/v1/tail";
 /// How long a browser waits before it connects again.
 const RETRY: Duration = Duration::from_secs(2);
 /// Where a browser was before it lost the connection.
@@ -35,6 +38,10 @@ pub fn routes() -> Router<HttpState> {
     Router::new()
         .route("/api/v1/query/{aggregate}", get(query))
         .route("/api/v1/watch/{aggregate}", get(watch))
+        .route("/api/v1/events", get(async |state, given| events(state, Path(String::new()), given).await))
+        .route("/api/v1/events/{source}", get(events))
+        .route("/api/v1/tail", get(async |state, given| tail(state, Path(String::new()), given).await))
+        .route("/api/v1/tail/{source}", get(tail))
         .route("/api/v1/aggregates", get(aggregates))
         .route("/api/v1/status", get(status))
         .route("/api/v1/openapi.json", get(document))
@@ -92,6 +99,38 @@ fn event(message: Result<WatchMessage, Status>) -> Result<Event, Infallible> {
     })
 }
 
+async fn events(State(state): State<HttpState>, Path(source): Path<String>, Query(given): Params) -> Response {
+    match events_request(&source, &given) {
+        Ok(request) => answer("ListRecentEventsResponse", state.api.list_recent_events(request).await),
+        Err(problem) => wrong(&problem),
+    }
+}
+
+async fn tail(State(state): State<HttpState>, Path(source): Path<String>, Query(given): Params) -> Response {
+    let request = match tail_request(&source, &given) {
+        Ok(request) => request,
+        Err(problem) => return wrong(&problem),
+    };
+    let heard = match state.api.tail_events(request).await {
+        Ok(heard) => heard,
+        Err(status) => return refusal(&status),
+    };
+    let events = heard.map(|heard| {
+        let said =
+            heard.map_err(|status| failure(error_name(status.code()), status.message())).and_then(
+                |message| match json("TailEventsResponse", &message) {
+                    Ok(text) => Ok((if message.events.is_empty() { "heartbeat" } else { "events" }, text)),
+                    Err(problem) => Err(failure("internal", &problem)),
+                },
+            );
+        Ok::<_, Infallible>(match said {
+            Ok((kind, text)) => Event::default().event(kind).retry(RETRY).data(text),
+            Err(why) => Event::default().event("error").data(why),
+        })
+    });
+    ([(CACHE_CONTROL, "no-store")], Sse::new(events)).into_response()
+}
+
 async fn aggregates(State(state): State<HttpState>, Query(given): Params) -> Response {
     match aggregates_request(&given) {
         Ok(request) => answer("ListAggregatesResponse", state.api.list_aggregates(&request)),
@@ -111,8 +150,8 @@ async fn document() -> Response {
 }
 
 async fn nothing() -> Response {
-    let message = "there are /api/v1/aggregates, /api/v1/query/AGGREGATE, /api/v1/watch/AGGREGATE and /api/v1/status; /api/v1/openapi.json describes \
-                   them";
+    let message = "there are /api/v1/aggregates, /api/v1/query/AGGREGATE, /api/v1/watch/AGGREGATE, /api/v1/events/SOURCE, \
+                   /api/v1/tail/SOURCE and /api/v1/status; /api/v1/openapi.json describes them";
     refused(StatusCode::NOT_FOUND, "not_found", message)
 }
 

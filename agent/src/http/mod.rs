@@ -81,6 +81,7 @@ fn need(path: &str) -> Need {
     match path {
         "/-/healthy" | "/-/ready" => Need::Health,
         "/-/reload" => Need::Right(Right::Reload),
+        _ if path.starts_with(api::EVENTS) || path.starts_with(api::TAIL) => Need::Right(Right::Events),
         _ => Need::Right(Right::Read),
     }
 }

@@ -6,6 +6,7 @@ use crate::config::Histograms;
 use crate::publish::Publisher;
 use crate::query::Readiness;
 use crate::query::testing::{Agent, T0, event};
+use crate::recent::Recent;
 use crate::server::{Door, Protocol};
 use crate::telemetry::Metrics;
 use std::io::Read;
@@ -45,7 +46,13 @@ async fn get_bytes(address: std::net::SocketAddr, path: &str, headers: &str) -> 
 pub fn state(agent: &Agent, readiness: Readiness) -> HttpState {
     let publisher = Arc::new(Publisher::alone(agent.reader.clone()));
     let metrics = Arc::new(Metrics::new());
-    let api = Api { group: publisher.group.clone(), metrics: metrics.clone(), readiness, ingest: None };
+    let api = Api {
+        group: publisher.group.clone(),
+        metrics: metrics.clone(),
+        readiness,
+        recent: Recent::of_nothing(),
+        ingest: None,
+    };
     let watches = Arc::new(Watches::new(api.clone(), 10));
     HttpState {
         live: Arc::new(Live::new(api.clone(), watches.clone())),
@@ -203,6 +210,22 @@ async fn pages_of_listed_origins_may_read_answers_and_no_others_may() {
     assert!(answer.contains("access-control-allow-headers: authorization"), "{answer}");
 }
 
+/// A question with each parameter of a path that shows single events.
+fn parameters_of(item: &serde_json::Value) -> String {
+    let names = item["get"]["parameters"].as_array().unwrap().iter().filter(|p| p["in"] == "query");
+    let value = |name: &str| match name {
+        "where" => "status%3E=500",
+        "page_token" => "",
+        "sample" => "0.5",
+        _ => "5",
+    };
+    names
+        .map(|p| p["name"].as_str().unwrap())
+        .map(|name| format!("{name}={}", value(name)))
+        .collect::<Vec<_>>()
+        .join("&")
+}
+
 /// The document and the service are held to each other: each path answers, and takes each of its parameters.
 #[tokio::test]
 async fn the_service_takes_what_the_openapi_document_names() {
@@ -213,6 +236,13 @@ async fn the_service_takes_what_the_openapi_document_names() {
     assert_eq!(document, crate::api::openapi());
     for (path, item) in document["paths"].as_object().unwrap() {
         let bare = path.replace("{aggregate}", "http");
+        if path.contains("{source}") {
+            // Single events come from Kafka, which is not here; that there is no such source is said after all else.
+            let question = format!("{bare}?{}", parameters_of(item));
+            let (status, answer) = parsed(&get(address, &question, "*/*").await);
+            assert_eq!((status, answer["code"].as_str()), (404, Some("not_found")), "{path}: {answer}");
+            continue;
+        }
         let contents = &item["get"]["responses"]["200"]["content"];
         let (answer, schema) = if contents["text/event-stream"].is_object() {
             (first_event(address, &bare).await, &contents["text/event-stream"]["schema"])

@@ -1,5 +1,5 @@
-//! The layer that lets a request through, or refuses it, and notes in the audit log what was refused and what changes
-//! something.
+//! The layer that lets a request through, or refuses it, and notes in the audit log what was refused, what changes
+//! something, and who saw single events.
 
 use super::caller::Caller;
 use super::lock::{Lock, Need};
@@ -80,7 +80,7 @@ where
             lock.count("allowed");
             let answer = inner.call(request).await;
             if let (Need::Right(right), Ok(answer)) = (need, &answer)
-                && right.changes()
+                && right.is_noted()
             {
                 let who = who.as_deref().unwrap_or("anybody");
                 let status = answer.headers().get("grpc-status").and_then(|status| status.to_str().ok());

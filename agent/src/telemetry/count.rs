@@ -226,6 +226,11 @@ impl Metrics {
         self.watches_refused.inc();
     }
 
+    /// Somebody was shown single events, for which these were read.
+    pub fn recent_records_read(&self, records: u64) {
+        self.recent_records_read.inc_by(records);
+    }
+
     /// Answers that a watcher did not take in time.
     pub fn watch_skipped(&self, answers: u64) {
         self.watch_skipped.inc_by(answers);

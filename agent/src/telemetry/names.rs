@@ -170,6 +170,9 @@ names! {
     WatchesRefused Counter "streamgauge_watches_refused" [], "Watches refused because limits.watchers are open";
     WatchSkipped Counter "streamgauge_watch_skipped_answers" [],
         "Answers of watches that were left out for a newer one, because they were not taken in time";
+    Tails Gauge "streamgauge_tails" [], "Readers of single events as they come that are open; 8 at most";
+    RecentRecordsRead Counter "streamgauge_recent_records_read" [],
+        "Records that were read to show people single events, beside those that are counted";
     ProbeSent Counter "streamgauge_probe_sent" ["broker"], "Messages that the probe sent to a partition the broker leads";
     ProbeLost Counter "streamgauge_probe_lost" ["broker"],
         "Messages of the probe that were refused, or had not come back in time";

@@ -84,6 +84,22 @@ impl QueryService for Liar {
         self.agent.clone().watch(request.into_inner()).await
     }
 
+    async fn list_recent_events(
+        &self,
+        request: Request<pb::ListRecentEventsRequest>,
+    ) -> Result<Response<pb::ListRecentEventsResponse>, Status> {
+        self.agent.clone().list_recent_events(request.into_inner()).await
+    }
+
+    type TailEventsStream = tonic::Streaming<pb::TailEventsResponse>;
+
+    async fn tail_events(
+        &self,
+        request: Request<pb::TailEventsRequest>,
+    ) -> Result<Response<Self::TailEventsStream>, Status> {
+        self.agent.clone().tail_events(request.into_inner()).await
+    }
+
     async fn get_status(
         &self,
         request: Request<pb::GetStatusRequest>,

@@ -64,7 +64,7 @@ fn lock(files: &Files, transport: Transport) -> String {
     };
     let reader = identity("reader", "read");
     let watcher = identity("watcher", "cluster_read");
-    let operator = identity("operator", "read, cluster_read, reload, topics");
+    let operator = identity("operator", "read, events, cluster_read, reload, topics");
     format!("{tls}  identities:\n{reader}{watcher}{operator}")
 }
 
@@ -175,24 +175,27 @@ impl Who {
 const EVERYBODY: &[Who] = &[Who::Nobody, Who::Reader, Who::Watcher, Who::Operator];
 
 /// Pages, and who may have them.
-const PAGES: [(&str, &str, &[Who]); 4] = [
+const PAGES: [(&str, &str, &[Who]); 5] = [
     ("GET", "/-/healthy", EVERYBODY),
     ("GET", "/metrics", &[Who::Reader, Who::Operator]),
     ("GET", "/-/config", &[Who::Reader, Who::Operator]),
+    ("GET", "/api/v1/events", &[Who::Operator]),
     ("POST", "/-/reload", &[Who::Operator]),
 ];
 
 /// Methods, and who may call them.
-const METHODS: [(&str, &str, &[Who]); 4] = [
+const METHODS: [(&str, &str, &[Who]); 5] = [
     ("grpc.health.v1.Health/Check", "{}", EVERYBODY),
     ("streamgauge.v1.QueryService/ListAggregates", "{}", &[Who::Reader, Who::Operator]),
+    ("streamgauge.v1.QueryService/ListRecentEvents", "{}", &[Who::Operator]),
     ("streamgauge.v1.TopicService/ListTopics", "{}", &[Who::Watcher, Who::Operator]),
     ("streamgauge.v1.TopicService/DeleteTopic", r#"{"name": "x"}"#, &[Who::Operator]),
 ];
 
 #[test]
 fn every_cell_of_the_matrix_is_what_the_lock_says() {
-    let scene = Scene::new("doors", 1);
+    let shown = "format: json\n    recent_events: { fields: { endpoint: endpoint } }";
+    let scene = Scene::new("doors", 1).replacing("format: json", shown);
     let doors = Doors::open(&scene);
     let mut wrong = Vec::new();
     let mut jobs = Vec::new();

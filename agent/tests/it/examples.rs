@@ -172,3 +172,34 @@ fn user_actions_that_are_handed_in_are_counted() {
     let expected = [("button_click", "1001"), ("form_submit", "1000"), ("page_view", "1000")];
     assert_eq!(counted, expected.map(|(kind, count)| (json!(kind), json!(count))), "{answer}");
 }
+
+#[test]
+fn application_logs_are_counted_as_they_were() {
+    check("application-logs", "logs", "logs_lines_total", |random, at| {
+        let level = ["INFO", "INFO", "INFO", "WARN", "ERROR", "FATAL"][random.next(6) as usize];
+        let source = ["checkout", "search", "login"][random.next(3) as usize];
+        let time = jiff::Timestamp::from_millisecond(at).expect("a time").to_string();
+        let mut line = json!({
+            "source": source, "level": level, "timestamp": time, "message": format!("message {}", random.next(9)),
+            "metadata": { "userId": random.next(300).to_string() },
+        });
+        if level == "FATAL" {
+            line["stackTrace"] = json!("Exception: error\n  at main");
+        }
+        line
+    });
+}
+
+#[test]
+fn visits_and_unusual_requests_are_counted_as_they_were() {
+    check("http-visits", "log-events", "endpoints_requests_total", |random, at| {
+        let slow = random.next(300) == 0;
+        let status = [200, 200, 200, 404, 500][random.next(5) as usize];
+        json!({
+            "timestamp": at, "endpoint": format!("/api/{}", random.next(6)), "method": "GET",
+            "status": status, "region": format!("region-{}", random.next(3)),
+            "response_time_ms": if slow { 5_000 } else { 20 + random.next(200) },
+            "user_id": format!("user_{}", random.next(400)),
+        })
+    });
+}

@@ -43,6 +43,7 @@ mod proxy;
 mod queries;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod receiver;
+mod recent;
 mod recreated;
 mod registry;
 mod reload;

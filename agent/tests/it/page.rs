@@ -44,7 +44,8 @@ fn same_as_the_query(browser: &mut Browser, agent: &Agent) -> bool {
 
 #[test]
 fn the_page_shows_what_queries_answer_and_lives_and_says_when_its_agent_is_gone() {
-    let scene = Scene::new("page", 3);
+    let shown = "format: json\n    recent_events: { fields: { endpoint: endpoint, status: status } }";
+    let scene = Scene::new("page", 3).replacing("format: json", shown);
     let mut agent = scene.agent();
     scene.produce_now(20_000, 7);
     scene.assert_equals_recount(&[&agent]);
@@ -61,6 +62,19 @@ fn the_page_shows_what_queries_answer_and_lives_and_says_when_its_agent_is_gone(
     browser.until("document.querySelector('[data-aggregate=http] .total').title === '25000'");
     assert_eq!(before, "20000");
     wait_until("the page shows what the query answers", || same_as_the_query(&mut browser, &agent));
+
+    // Single events are read only while somebody has their place open, and then go on coming.
+    let asked = "performance.getEntriesByType('resource').filter(e => e.name.includes('/api/v1/events/')).length";
+    assert_eq!(browser.eval(asked), 0);
+    browser.eval("document.querySelector('details.events').open = true");
+    browser.until("document.querySelectorAll('details.events tbody tr').length === 50");
+    let first = "[...document.querySelector('details.events tbody tr').cells].map(cell => cell.innerText).slice(1)";
+    let newest = || query(&agent, "/api/v1/events/requests?page_size=1")["events"][0]["fields"].clone();
+    let row = |fields: Value| serde_json::json!([fields["endpoint"], fields["status"]]);
+    assert_eq!(browser.eval(first), row(newest()));
+    scene.produce_now(10, 10);
+    wait_until("the page shows the newest event", || browser.eval(first) == row(newest()));
+    assert!(browser.eval("document.querySelectorAll('details.events td.good, details.events td.bad').length") != 0);
 
     // Nothing is asked of anybody else, and nothing that the policy forbids was tried.
     let foreign = "performance.getEntriesByType('resource').filter(e => !e.name.startsWith(location.origin)).length";
@@ -84,7 +98,7 @@ fn the_page_shows_what_queries_answer_and_lives_and_says_when_its_agent_is_gone(
     agent.restart();
     browser.until("document.querySelector('#sign').dataset.state === 'live'");
     scene.produce_now(1_000, 9);
-    browser.until("document.querySelector('[data-aggregate=http] .total')?.title === '26000'");
+    browser.until("document.querySelector('[data-aggregate=http] .total')?.title === '26010'");
 }
 
 /// Keeps a picture where `STREAMGAUGE_PICTURES` says, for the documents.

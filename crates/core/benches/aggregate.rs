@@ -52,6 +52,7 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
         start: Start::Earliest,
         strict: false,
         dead_letters: SourceDeadLetters::default(),
+        recent_events: None,
         filter: vec![],
     };
     let minute = Duration::from_secs(60);

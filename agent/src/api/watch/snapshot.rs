@@ -49,10 +49,6 @@ pub fn millis(time: Timestamp) -> i64 {
     time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos) / 1_000_000)
 }
 
-pub fn timestamp(millis: i64) -> Timestamp {
-    Timestamp { seconds: millis.div_euclid(1_000), nanos: (millis.rem_euclid(1_000) * 1_000_000) as i32 }
-}
-
 /// Of what an answer says, not of when it was made: offsets and times of commits are left out.
 fn digest(answer: &pb::QueryResponse) -> u64 {
     let mut bytes = Vec::new();

@@ -1,9 +1,10 @@
 //! One reader of a feed: what of the newest answer is news to them.
 
 use super::feed::{Maker, Newest, Question};
-use super::snapshot::{Snapshot, millis, timestamp};
+use super::snapshot::{Snapshot, millis};
 use super::token::Token;
 use crate::api::json::json;
+use crate::api::translate::timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use streamgauge_proto::v1 as pb;

@@ -2,6 +2,7 @@
 
 use super::app::App;
 use super::keys::HELP;
+use crate::cli::colours;
 use crate::config::format_duration;
 use crate::human;
 use crate::overview::{Agent, Line as Series, Overview};
@@ -39,30 +40,7 @@ impl Colours {
 
     /// By what a label says, where its name is one that says such things.
     fn label(self, label: &str, value: &str) -> Style {
-        let name = label.to_ascii_lowercase();
-        let is_status = ["status", "code"].iter().any(|word| name.contains(word));
-        match (value.as_bytes().first(), value.len()) {
-            (Some(b'2'), 3) if is_status => return self.of(Color::Green),
-            (Some(b'3'), 3) if is_status => return self.of(Color::Cyan),
-            (Some(b'4'), 3) if is_status => return self.of(Color::Yellow),
-            (Some(b'5'), 3) if is_status => return self.of(Color::Red),
-            _ => {}
-        }
-        if ["level", "severity"].iter().any(|word| name.contains(word)) {
-            return match value.to_ascii_lowercase().as_str() {
-                "error" | "fatal" | "critical" => self.of(Color::Red),
-                "warn" | "warning" => self.of(Color::Yellow),
-                "debug" | "trace" => self.of(Color::DarkGray),
-                _ => Style::new(),
-            };
-        }
-        if name.contains("type") && self == Colours::All {
-            const OF_TYPES: [Color; 6] =
-                [Color::Cyan, Color::Magenta, Color::Blue, Color::Green, Color::Yellow, Color::LightRed];
-            let sum = value.bytes().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-            return self.of(OF_TYPES[sum % OF_TYPES.len()]);
-        }
-        Style::new()
+        colours::of_value(label, value).map_or_else(Style::new, |colour| self.of(colour))
     }
 }
 

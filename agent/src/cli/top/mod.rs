@@ -9,6 +9,7 @@ mod keys;
 mod tests;
 
 use super::client;
+use super::colours::are_off;
 use super::values::parse_duration;
 use anyhow::Context;
 use app::App;
@@ -92,9 +93,7 @@ async fn once(args: TopArgs, mut app: App) -> anyhow::Result<String> {
 }
 
 async fn live(args: TopArgs, mut app: App, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
-    // As https://no-color.org has it: set, and not empty.
-    let is_plain = args.no_color.as_ref().is_some_and(|value| !value.is_empty());
-    let colours = if is_plain { Colours::None } else { Colours::All };
+    let colours = if are_off(args.no_color.as_deref()) { Colours::None } else { Colours::All };
     let (sender, mut pressed) = mpsc::channel(WAITING);
     // It ends with the process, or when nobody listens any more.
     std::thread::spawn(move || read_keys(&sender));

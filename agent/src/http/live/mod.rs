@@ -57,7 +57,8 @@ async fn page(State(state): State<HttpState>) -> Response {
         (REFERRER_POLICY, "no-referrer"),
         NO_SNIFFING,
     ];
-    (headers, view::page(&now).into_string()).into_response()
+    let sources = state.api.recent.names();
+    (headers, view::page(&now, &sources).into_string()).into_response()
 }
 
 /// The middle of the page, again whenever it has changed.

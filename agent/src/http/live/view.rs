@@ -8,8 +8,8 @@ use crate::overview::{Agent, Keys, Line, Measured, Overview, Ranking, Window};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::time::Duration;
 
-/// The whole page, with its middle.
-pub fn page(main: &str) -> Markup {
+/// The whole page, with its middle, and a place for single events of the sources that show them.
+pub fn page(main: &str, sources: &[String]) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -27,6 +27,14 @@ pub fn page(main: &str) -> Markup {
                     span #sign role="status" data-state="still" { "as of the page's loading" }
                 }
                 main { (PreEscaped(main)) }
+                @for source in sources {
+                    // Whoever wants to see events says so: it is noted who saw them.
+                    details.events data-source=(source) {
+                        summary { "Recent events of " (source) }
+                        p.small role="status" { "reading …" }
+                        div.scroll { table { thead {} tbody {} } }
+                    }
+                }
                 footer {
                     nav {
                         a href="/metrics" { "metrics" }

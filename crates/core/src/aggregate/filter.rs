@@ -151,13 +151,7 @@ fn equals(operand: &Scalar, value: Value<'_>) -> Option<bool> {
 /// What `ask` says of the value as a label would have it; `None` if there is none.
 #[inline]
 fn label_form(value: Value<'_>, ask: impl FnOnce(&str) -> bool) -> Option<bool> {
-    match value {
-        Value::Str(text) | Value::Digits(text) => Some(ask(text)),
-        Value::Int(number) => Some(ask(&number.to_string())),
-        Value::Float(number) => Some(ask(&number.to_string())),
-        Value::Bool(truth) => Some(ask(if truth { "true" } else { "false" })),
-        Value::Missing | Value::Null | Value::Composite => None,
-    }
+    value.text().map(|text| ask(&text))
 }
 
 #[cfg(test)]

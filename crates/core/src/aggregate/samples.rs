@@ -36,6 +36,7 @@ pub fn source() -> Source {
         start: Start::Earliest,
         strict: false,
         dead_letters: SourceDeadLetters::default(),
+        recent_events: None,
         filter: vec![],
     }
 }

@@ -82,6 +82,8 @@ impl fmt::Debug for Hidden {
 pub enum Right {
     /// Metrics, queries, the config in force.
     Read,
+    /// Single events, as far as `recent_events` shows them.
+    Events,
     /// The cluster's health, its consumer groups and topics.
     ClusterRead,
     /// Creates, changes and deletes topics, as far as the config allows.
@@ -97,13 +99,22 @@ pub enum Right {
 }
 
 impl Right {
-    pub const ALL: [Right; 7] =
-        [Right::Read, Right::ClusterRead, Right::Topics, Right::LoadTests, Right::Reload, Right::Peer, Right::Ingest];
+    pub const ALL: [Right; 8] = [
+        Right::Read,
+        Right::Events,
+        Right::ClusterRead,
+        Right::Topics,
+        Right::LoadTests,
+        Right::Reload,
+        Right::Peer,
+        Right::Ingest,
+    ];
 
     /// As the config spells it.
     pub const fn name(self) -> &'static str {
         match self {
             Right::Read => "read",
+            Right::Events => "events",
             Right::ClusterRead => "cluster_read",
             Right::Topics => "topics",
             Right::LoadTests => "load_tests",
@@ -113,9 +124,9 @@ impl Right {
         }
     }
 
-    /// Whether a call that needs it changes something, and is noted in the audit log.
-    pub const fn changes(self) -> bool {
-        matches!(self, Right::Topics | Right::LoadTests | Right::Reload)
+    /// Whether a call that needs it is noted in the audit log: it changes something, or shows single events.
+    pub const fn is_noted(self) -> bool {
+        matches!(self, Right::Events | Right::Topics | Right::LoadTests | Right::Reload)
     }
 }
 

@@ -24,6 +24,7 @@ mod own_topics;
 mod parser;
 mod path;
 mod raw;
+mod recent;
 mod registry;
 mod secret;
 mod selector;

@@ -143,6 +143,7 @@ fn source(out: &mut Yaml, source: &Source) {
         letters.topic.iter().for_each(|topic| out.entry(3, "topic", text(topic)));
         out.entry(3, "payload", word(letters.payload));
     }
+    source.recent_events.iter().for_each(|recent| shown(out, recent.shown()));
 }
 
 fn timestamp(timestamp: &Timestamp) -> String {

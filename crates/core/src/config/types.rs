@@ -20,6 +20,7 @@ pub use super::letters::{LetterPayload, SourceDeadLetters};
 pub use super::making::{LabelMaking, Template};
 pub use super::measures::{Measure, MeasureKind, RatioOf, Since, Unit};
 pub use super::path::{BadPath, FieldPath, RecordField, Step};
+pub use super::recent::{RecentEvents, Show, ShownField};
 pub use super::registry::{Credentials, SchemaRegistry};
 pub use super::times::Timestamp;
 pub use crate::value::time::TimeFormat;
@@ -162,6 +163,8 @@ pub struct Source {
     /// Events for which not all of these hold pass by.
     pub filter: Vec<Condition>,
     pub dead_letters: SourceDeadLetters,
+    /// `None`: nobody sees single events.
+    pub recent_events: Option<RecentEvents>,
 }
 
 impl Source {

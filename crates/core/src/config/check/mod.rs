@@ -13,6 +13,7 @@ mod label;
 mod lock;
 mod measure;
 mod otlp;
+mod recent;
 mod registry;
 mod service;
 mod session;

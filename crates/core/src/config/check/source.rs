@@ -7,6 +7,7 @@ use super::super::selector::TopicSelector;
 use super::super::types::{Source, SourceDeadLetters};
 use super::super::units::format_duration;
 use super::condition::conditions;
+use super::recent::recent_events;
 use super::time::Written;
 use super::{Checker, DAY, HOUR, SECOND, format};
 use std::time::Duration;
@@ -54,6 +55,7 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
             conditions(check, &raw.filter, &mut filter);
             filter
         },
+        recent_events: raw.recent_events.as_ref().map(|raw| recent_events(check, raw)),
     }
 }
 

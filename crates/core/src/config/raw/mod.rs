@@ -11,6 +11,7 @@ mod label;
 mod lock;
 mod measure;
 mod otlp;
+mod recent;
 mod registry;
 mod scalar;
 mod time;
@@ -24,6 +25,7 @@ pub use label::{Label, RawLabel, RawTemplate, RawWords};
 pub use lock::{RawClientCertificates, RawIdentities, RawIdentity, RawPeer, RawTls};
 pub use measure::{Body, Measured, RawMeasure, RawRankedBy};
 pub use otlp::{RawCompression, RawOtlp};
+pub use recent::RawRecentEvents;
 pub use registry::RawSchemaRegistry;
 pub use scalar::{RawDuration, RawProperty, RawScalar, RawSize};
 pub use time::{RawTimes, RawTimestamp};
@@ -148,6 +150,8 @@ pub struct RawSource {
     /// `streamgauge_passed_by_events_total` and nowhere else, and need no event time. Default: all.
     #[serde(default, rename = "where")]
     pub filter: RawWhere,
+    /// Lets people see single events. Default: nobody does.
+    pub recent_events: Option<RawRecentEvents>,
 }
 
 /// What becomes of a source's events that cannot be used.
