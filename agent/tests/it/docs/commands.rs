@@ -16,7 +16,8 @@ use crate::tidy::documents::documents;
 const EVENTS: u64 = 20_000;
 const LETTERS: u64 = 10;
 /// What goes on until it is ended: it must still be there after this long, and have said something.
-const GOES_ON: [&str; 4] = ["--watch", "/watch/", "/Watch", "streamgauge run "];
+const GOES_ON: [&str; 6] =
+    ["--watch", "/watch/", "/Watch", "/tail/", "streamgauge tap requests --where", "streamgauge run "];
 const SECONDS: &str = "8";
 /// What asks before it changes something: without a terminal nothing is changed, and the exit code is 2.
 const ASKS: [&str; 2] = ["streamgauge topics apply", "streamgauge topics delete"];
@@ -126,6 +127,8 @@ impl Stage {
         let config = replaced(&config, "dir: ./state ", "dir: ${STATE_DIR} ");
         let config = replaced(&config, "http: { listen: 127.0.0.1:9746 }", "http:\n  listen: ${HTTP_LISTEN}");
         let config = replaced(&config, "grpc: { listen: 127.0.0.1:9747 }", "grpc:\n  listen: ${GRPC_LISTEN}");
+        let shown = "format: json\n    recent_events: { fields: { endpoint: endpoint, status: status } }";
+        let config = replaced(&config, "format: json", shown);
         let mut agent = Agent::start(kafka.bootstrap(), &config);
         let folder = TempDir::with_prefix("streamgauge-docs-").expect("a temporary directory");
         std::os::unix::fs::symlink(repository().join("examples"), folder.path().join("examples")).expect("a link");
