@@ -52,7 +52,7 @@ forget_ports() { [[ ! -e $CACHE/ports/${PORT:-} || $(<"$CACHE/ports/$PORT") != "
 
 # ---------- settings of a cluster: D/cluster, D/broker-config ----------
 
-BROKERS=1 PORT=9092 TLS='' PROXY_PORT='' HEAP=512m
+BROKERS=1 PORT=9092 TLS='' PROXY_PORT='' HEAP=512m CLASSES=''
 
 load() {                                         # the settings of the cluster in D; false if there is none
   DIR=$(realpath -m "$DIR")
@@ -75,6 +75,7 @@ parse_start_options() {
       --port) [[ -n $had && ${2:-} == 0 ]] || PORT=$(value "$@") ;;
       --proxy-port) PROXY_PORT=$(value "$@") ;;
       --heap) HEAP=$(value "$@") ;;
+      --classpath) CLASSES=$(realpath "$(value "$@")") ;;
       --broker-config) extra+=("$(value "$@")") ;;
       *) die "start does not know $1" ;;
     esac
@@ -86,7 +87,7 @@ parse_start_options() {
   [[ -z $had || $had == "$BROKERS" ]] || die "$DIR holds a cluster of $had brokers; stop --wipe it first"
   mkdir -p "$DIR"
   [[ $PORT != 0 ]] || PORT=$(claim_ports)
-  printf '%s=%q\n' BROKERS "$BROKERS" PORT "$PORT" TLS "$TLS" PROXY_PORT "$PROXY_PORT" HEAP "$HEAP" >"$DIR/cluster"
+  printf '%s=%q\n' BROKERS "$BROKERS" PORT "$PORT" TLS "$TLS" PROXY_PORT "$PROXY_PORT" HEAP "$HEAP" CLASSES "$CLASSES" >"$DIR/cluster"
   if ((${#extra[@]})); then printf '%s\n' "${extra[@]}" >"$DIR/broker-config"; fi
 }
 

@@ -16,6 +16,7 @@ mod growth;
 mod held;
 mod looks;
 mod membership;
+mod new_topic;
 mod pauses;
 mod pressure;
 mod reload;

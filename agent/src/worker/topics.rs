@@ -1,7 +1,8 @@
 //! The topics a task needs before its first fold: its changelog partition and the dead-letter topic.
 
 use super::Agent;
-use crate::kafka::{Admin, AdminError, TopicSpec};
+use super::new_topic::{NotCreated, OwnTopic, create};
+use crate::kafka::{Admin, AdminError, TopicAdmin};
 use crate::replica::TopicIds;
 use crate::sources::{changelog_topic, dead_letter_topic};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub enum TopicError {
     )]
     TooFewPartitions { topic: String, found: i32, wanted: i32 },
     #[error(transparent)]
+    NotCreated(#[from] NotCreated),
+    #[error(transparent)]
     Admin(#[from] AdminError),
 }
 
@@ -46,14 +49,12 @@ pub fn prepare(agent: &Agent, topic: &str) -> Result<Prepared, TopicError> {
     let kafka = &agent.config.kafka;
     let changelog = changelog_topic(&kafka.group_id, topic);
     let before = topics.get(&changelog).map(|info| info.partitions);
+    let mut own = Vec::new();
     match before {
         None if !kafka.create_topics => return Err(TopicError::Missing { topic: changelog, partitions }),
         None => {
-            let settings =
-                &[("cleanup.policy", "compact"), ("segment.bytes", "67108864"), ("min.cleanable.dirty.ratio", "0.1")];
-            let spec = TopicSpec { name: &changelog, partitions, replication: kafka.replication_factor, settings };
             tracing::info!(topic = changelog, partitions, "making the changelog topic");
-            agent.runtime.block_on(admin.create_topic(&spec))?;
+            own.push(OwnTopic::changelog(&changelog));
         }
         Some(found) => {
             let found_settings = agent.runtime.block_on(admin.topic_settings(&changelog))?;
@@ -77,10 +78,12 @@ pub fn prepare(agent: &Agent, topic: &str) -> Result<Prepared, TopicError> {
         && kafka.create_topics
         && !topics.contains_key(&dead_letters)
     {
-        // Room for the largest record and its headers.
-        let settings = &[("max.message.bytes", "16777216")];
-        let spec = TopicSpec { name: &dead_letters, partitions, replication: kafka.replication_factor, settings };
-        agent.runtime.block_on(admin.create_topic(&spec))?;
+        own.push(OwnTopic::dead_letters(dead_letters));
+    }
+    if !own.is_empty() {
+        let topics = TopicAdmin::create(&agent.settings, CALL_TIMEOUT);
+        let topics = topics.map_err(|error| AdminError::Failed { what: "create topics".to_owned(), error })?;
+        create(&topics, &own, partitions, kafka.replication_factor)?;
     }
     Ok(Prepared { partitions, ids: ids(&admin, topic, &changelog) })
 }

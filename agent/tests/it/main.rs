@@ -37,6 +37,7 @@ mod otlp;
 mod packages;
 mod page;
 mod pipes;
+mod policies;
 mod pressure;
 mod produce;
 mod proxy;

@@ -10,21 +10,11 @@ pub use configs::Setting;
 pub use topics::NewTopic;
 
 use super::{Context, Settings};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NewTopicRequest, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use std::collections::HashMap;
 use std::time::Duration;
-
-/// A topic as it should be.
-#[derive(Clone, Debug)]
-pub struct TopicSpec<'a> {
-    pub name: &'a str,
-    pub partitions: i32,
-    /// `None`: the brokers' default.
-    pub replication: Option<i32>,
-    pub settings: &'a [(&'a str, &'a str)],
-}
 
 /// A topic as it is.
 #[derive(Clone, Debug)]
@@ -91,22 +81,6 @@ impl Admin {
         }
     }
 
-    /// Makes a topic; one that exists already is fine.
-    pub async fn create_topic(&self, spec: &TopicSpec<'_>) -> Result<(), AdminError> {
-        let replication = TopicReplication::Fixed(spec.replication.unwrap_or(-1));
-        let mut topic = NewTopicRequest::new(spec.name, spec.partitions, replication);
-        for (key, value) in spec.settings {
-            topic = topic.set(key, value);
-        }
-        for result in self.client.create_topics([&topic], &self.options()).await? {
-            match result {
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((name, code)) => return Err(refusal(format!("create topic {name}"), code)),
-            }
-        }
-        Ok(())
-    }
-
     /// Grows a topic to `partitions`; one that has as many already is fine.
     pub async fn grow_topic(&self, name: &str, partitions: i32) -> Result<(), AdminError> {
         let request = rdkafka::admin::NewPartitions::new(name, partitions as usize);
@@ -151,10 +125,16 @@ fn refusal(what: String, code: RDKafkaErrorCode) -> AdminError {
     }
 }
 
-/// The same of a call that `call` made.
-fn failed(what: &str, error: CallError) -> AdminError {
-    match error {
-        CallError::Refused { code, .. } => refusal(what.to_owned(), code),
-        error => AdminError::Failed { what: what.to_owned(), error: error.to_string() },
+impl AdminError {
+    /// Of a call that keeps the broker's own words.
+    pub fn of(what: &str, error: CallError) -> AdminError {
+        let what = what.to_owned();
+        match error {
+            CallError::Refused { code, reason } => match refusal(what, code) {
+                AdminError::Failed { what, .. } => AdminError::Failed { what, error: reason },
+                denied => denied,
+            },
+            error => AdminError::Failed { what, error: error.to_string() },
+        }
     }
 }

@@ -25,7 +25,7 @@ pub mod stats;
 mod topic_partition;
 mod txn_error;
 
-pub use admin::{Admin, AdminError, CallError, NewTopic, Setting, TopicAdmin, TopicInfo, TopicSeen, TopicSpec};
+pub use admin::{Admin, AdminError, CallError, NewTopic, Setting, TopicAdmin, TopicInfo, TopicSeen};
 pub use batch::{Batch, Record};
 pub use consumer::{GroupConsumer, GroupMetadata, Polled};
 pub use context::{Context, Watermarks};
