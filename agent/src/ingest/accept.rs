@@ -137,6 +137,12 @@ impl Acceptor {
                     continue;
                 }
             };
+            if self.stats.is_absent(&event.topic) {
+                let reason =
+                    format!("topic {} is not there, or may not be written to; send it again later", event.topic);
+                answers.push(Err(Refusal::Later(reason)));
+                continue;
+            }
             let content = Content {
                 topic: event.topic.clone(),
                 // Those that are urgent are found in one place.

@@ -4,6 +4,7 @@
 //! opens, what is in memory goes to the spool, and so does all that comes until the spool is empty again: what a source sent
 //! first stays first. With `durability: spooled` all events go through the spool at all times.
 
+mod absent;
 mod store;
 
 use super::breaker::{Breaker, State};
@@ -14,7 +15,7 @@ use crate::clock::{BootTime, Clock};
 use crate::config::{Durability, Ingest};
 use crate::kafka::Settings;
 use crate::kafka::load_producer::Report;
-use crate::kafka::sender::{Handed, Outbound, Sender, is_hopeless};
+use crate::kafka::sender::{Handed, Outbound, Sender, is_hopeless, is_of_topic};
 use crate::spool::{Spool, Stored};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -94,6 +95,10 @@ pub struct Delivery {
     failed: BTreeMap<u64, Entry>,
     /// From the spool, and failed; by their numbers.
     again: BTreeMap<u64, FromSpool>,
+    /// From the spool, and waiting for their topics; by their numbers.
+    parked: BTreeMap<u64, FromSpool>,
+    parked_bytes: usize,
+    probe_at: BootTime,
     /// Who waits for the brokers to acknowledge a record of the spool.
     told: HashMap<u64, oneshot::Sender<Outcome>>,
     pause: Duration,
@@ -118,6 +123,9 @@ impl Delivery {
             next_tag: 0,
             failed: BTreeMap::new(),
             again: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            parked_bytes: 0,
+            probe_at: now,
             told: HashMap::new(),
             pause: FIRST_PAUSE,
             again_at: now,
@@ -179,6 +187,7 @@ impl Delivery {
         let (most, most_bytes) = Sender::room();
         let mut permits = self.breaker.permits(now);
         self.show_breaker(now);
+        self.probe(now);
         if self.suspect_out || !self.again.is_empty() && now < self.again_at {
             return;
         }
@@ -248,7 +257,7 @@ impl Delivery {
             }
         }
         // Behind what is on disk or has failed, all others go to the disk.
-        let direct = self.parts.spool.is_empty() && self.failed.is_empty() && !self.is_spooling();
+        let direct = !self.is_behind() && self.failed.is_empty() && !self.is_spooling();
         if direct { self.waiting.pop_front().map(Sent::Memory) } else { None }
     }
 
@@ -307,6 +316,20 @@ impl Delivery {
                     memory => self.try_again(memory, tag, now),
                 }
             }
+            Err(code) if is_of_topic(code) => {
+                self.breaker.given_up();
+                let topic = sent.content().topic.clone();
+                self.parts.stats.set_absent(&topic, true);
+                self.say(|| {
+                    format!(
+                        "topic {topic} is not there, or may not be written to ({code}); its events wait in the spool"
+                    )
+                });
+                match sent {
+                    Sent::Spool(from) => self.park(from, tag, now),
+                    memory => self.try_again(memory, tag, now),
+                }
+            }
             Err(code) => {
                 self.breaker.ended(true, now);
                 let last = self.parts.sender.last_error();
@@ -321,6 +344,10 @@ impl Delivery {
     }
 
     fn delivered(&mut self, sent: Sent) {
+        let topic = &sent.content().topic;
+        if self.parts.stats.is_absent(topic) {
+            self.is_back(&topic.clone());
+        }
         match sent {
             Sent::Memory(mut entry) => {
                 let took = self.parts.clock.boot_time().since(entry.arrived.boot);

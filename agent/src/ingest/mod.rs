@@ -26,6 +26,9 @@ mod routes;
 mod stats;
 mod user_event;
 
+#[cfg(test)]
+mod any_input;
+
 use crate::clock::Clock;
 use crate::config::Ingest as Config;
 use crate::kafka::Settings;

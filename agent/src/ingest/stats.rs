@@ -3,9 +3,9 @@
 use super::breaker::State;
 use crate::telemetry::{Durations, Metrics, ToLabel, TopicLabel};
 use hdrhistogram::Histogram;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use prometheus_client::metrics::counter::Counter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub struct Stats {
     state: Mutex<State>,
     /// Neither the spool nor the memory behind it takes any more.
     full: AtomicBool,
+    /// Topics that take nothing: they are not there, or may not be written to.
+    absent: RwLock<BTreeSet<String>>,
 }
 
 /// The metrics of a topic, looked up once.
@@ -90,7 +92,13 @@ impl Stats {
             let of = OfTopic { times: Some(Arc::new(Mutex::new(times))), ..OfTopic::of(&metrics, topic) };
             known.insert((*topic).to_owned(), of);
         }
-        Ok(Stats { metrics, topics: known, state: Mutex::new(State::Closed), full: AtomicBool::new(false) })
+        Ok(Stats {
+            metrics,
+            topics: known,
+            state: Mutex::new(State::Closed),
+            full: AtomicBool::new(false),
+            absent: RwLock::default(),
+        })
     }
 
     fn of(&self, topic: &str) -> OfTopic {
@@ -132,6 +140,24 @@ impl Stats {
 
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
+    }
+
+    /// Whether this topic takes nothing at the moment.
+    pub fn is_absent(&self, topic: &str) -> bool {
+        self.absent.read().contains(topic)
+    }
+
+    pub fn set_absent(&self, topic: &str, absent: bool) {
+        let mut all = self.absent.write();
+        match absent {
+            true => drop(all.insert(topic.to_owned())),
+            false => drop(all.remove(topic)),
+        }
+    }
+
+    /// Those that take nothing.
+    pub fn absent(&self) -> Vec<String> {
+        self.absent.read().iter().cloned().collect()
     }
 
     /// Events sent and failed, and what one took on average, milliseconds.

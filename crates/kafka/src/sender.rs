@@ -16,6 +16,11 @@ use std::time::Duration;
 const IN_FLIGHT: usize = 50_000;
 const IN_FLIGHT_KBYTES: usize = 16 << 10;
 
+/// How long a topic may be unknown before what is sent to it fails.
+const LONGEST_UNKNOWN: Duration = Duration::from_secs(5);
+/// How often the brokers are asked which topics there are.
+const METADATA: Duration = Duration::from_secs(10);
+
 /// What a record has beside its key and value, headers included, at most.
 const RECORD_OVERHEAD: usize = 16 << 10;
 
@@ -81,6 +86,16 @@ impl Sender {
         }
         config.set("retry.backoff.ms", "100");
         config.set("retry.backoff.max.ms", "10000");
+        for (name, millis) in [
+            // What is sent to a topic that is not there fails before its time is over, and by a name of its own; …
+            ("topic.metadata.propagation.max.ms", (timeout / 2).min(LONGEST_UNKNOWN).as_millis()),
+            // … when the topic has been made, that is seen soon.
+            ("topic.metadata.refresh.interval.ms", METADATA.as_millis()),
+        ] {
+            if config.get(name).is_none() {
+                config.set(name, millis.to_string());
+            }
+        }
         config.set("queue.buffering.max.messages", (2 * IN_FLIGHT).to_string());
         let kbytes = (2 * IN_FLIGHT_KBYTES).max(largest.div_ceil(512));
         config.set("queue.buffering.max.kbytes", kbytes.to_string());
@@ -160,6 +175,18 @@ pub fn is_hopeless(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::InvalidMessageSize
             | RDKafkaErrorCode::InvalidRecord
             | RDKafkaErrorCode::InvalidTimestamp
+    )
+}
+
+/// Whether a record failed so because of its topic, which is not there or may not be written to: those of others may not.
+pub fn is_of_topic(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::InvalidTopic
     )
 }
 

@@ -20,7 +20,7 @@ impl Delivery {
     /// Moves to the spool what has to be there.
     pub(super) fn store(&mut self, now: BootTime) {
         // What was sent before may fail, and has to stand before what came later.
-        let must = self.is_spooling() || !self.parts.spool.is_empty() || !self.failed.is_empty();
+        let must = self.is_spooling() || self.is_behind() || !self.failed.is_empty();
         if self.out_of_memory > 0 || now < self.disk_at {
             return;
         }

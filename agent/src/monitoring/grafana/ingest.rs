@@ -35,7 +35,7 @@ fn coming() -> Vec<Panel> {
         lines(
             "Not accepted",
             "cps",
-            "Events that were not accepted, per second: invalid, too large, no room (`full`), or the brokers refuse them.",
+            "Events that were not accepted, per second: invalid, too large, no room or no topic (`full`), or the brokers refuse them.",
         )
         .wide(12)
         .query(rate("reason", "streamgauge_ingest_rejected_events_total"), "{{reason}}"),

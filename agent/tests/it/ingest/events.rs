@@ -154,3 +154,42 @@ fn routes_and_fields_that_cannot_work_are_told_before_anything_starts() {
         assert!(!output.status.success() && said.contains(words), "{section}: {said}");
     }
 }
+
+#[test]
+fn a_topic_that_is_not_there_is_named_and_holds_up_no_other() {
+    let kafka = shared();
+    let missing = unique("missing");
+    let lines = format!(
+        "  delivery_timeout: 2s\n  requests_per_second: 0\n  batches_per_second: 0\n  routes:\n    - {{ where: {{ source: lost }}, topic: {missing} }}\n"
+    );
+    let door = Door::open(kafka, "ingest-missing", &lines);
+    let post = |source: &str, level: &str, n: usize| {
+        let event = json!({ "source": source, "level": level, "message": n.to_string() });
+        door.post_json("/api/logs", &event.to_string())
+    };
+    // More than half of what is sent: were it the brokers' fault, nothing would be tried for a minute.
+    for n in 0..20 {
+        assert_eq!((post("lost", "INFO", n).status, post("found", "INFO", n).status), (202, 202));
+    }
+    assert_eq!(post("lost", "ERROR", 20).status, 202, "it is on disk");
+    let said = format!("topic {missing} is not there");
+    wait_until("the log names it", || door.agent.log().contains(&said));
+    wait_until("the others are in their topic", || kafka.read(&door.topic).len() == 20);
+    let refused = post("lost", "INFO", 21);
+    assert!(
+        refused.status == 503 && refused.body.contains(&said) && refused.headers.contains_key("retry-after"),
+        "{refused:?}"
+    );
+    let begun = std::time::Instant::now();
+    for n in 0..200 {
+        assert_eq!(post("found", "ERROR", n).status, 202);
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "the others do not wait: {:?}", begun.elapsed());
+    assert_eq!(kafka.read(&door.topic).len(), 220, "an ERROR is in Kafka when it is answered");
+    let page = door.agent.scrape();
+    assert!(page.contains("streamgauge_ingest_circuit_state 0\n"), "{page}");
+    kafka.create_topic(&missing, 1, &[]);
+    wait_until("what waited for it is in it", || kafka.read(&missing).len() == 21);
+    wait_until("it takes events again", || post("lost", "INFO", 22).status == 202);
+    wait_until("nothing waits on disk", || door.agent.scrape().contains("streamgauge_ingest_spool_events 0\n"));
+}
