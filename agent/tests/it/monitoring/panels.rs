@@ -20,6 +20,13 @@ pub const OF_BROKERS: &[&str] = &[
     "streamgauge-kafka: Under-replicated",
 ];
 
+/// Panels for what a front door suffers only when brokers do not answer; the door's own tests see the numbers move.
+pub const OF_A_DOOR: &[&str] = &[
+    "streamgauge-ingest: Circuit breaker",
+    "streamgauge-ingest: Transitions",
+    "streamgauge-ingest: Trouble with the spool",
+];
+
 /// The panel for what only a source with a schema registry suffers.
 pub const OF_A_REGISTRY: &str = "streamgauge-agent: Waiting for a schema";
 
