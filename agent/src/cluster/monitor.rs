@@ -273,7 +273,11 @@ impl Monitor {
         if let Err(error) = &found
             && self.lag.read().is_ok()
         {
-            tracing::warn!("lag of consumer groups is unknown: {error}");
+            // That no broker answers is said once, by the look at the cluster.
+            match self.health.read().reachable {
+                true => tracing::warn!("lag of consumer groups is unknown: {error}"),
+                false => tracing::debug!("lag of consumer groups is unknown: {error}"),
+            }
         }
         self.lag.publish(number, found.map(|found| Collected { number, ..found }));
     }

@@ -199,7 +199,7 @@ impl PartitionRestore {
         let next_offset = since.unwrap_or(next_offset);
         let lost = state_offset.map_or(0, |offset| (first - offset).max(0) as u64);
         let (origin, records) = (self.origin, self.records);
-        tracing::info!(task = %id, origin, records, next_offset, "state read back");
+        tracing::debug!(task = %id, origin, records, next_offset, "state read back");
         let mut checkpoint = self.checkpoint;
         if checkpoint.cluster_id.is_empty() {
             // Nobody had told it when the file was made; by now they have answered a lot.

@@ -2,7 +2,7 @@
 
 use super::error::WorkerError;
 use super::fold::{Fetching, LiveTask};
-use super::restores::{Means, Restoration};
+use super::restores::{Means, Restoration, Through};
 use super::run::Worker;
 use crate::aggregate::TaskState;
 use crate::commit::{MemberId, Standing, member_of};
@@ -39,7 +39,8 @@ impl Worker<'_> {
             let metadata = self.consumer.group_metadata();
             let generation = metadata.as_ref().map(|metadata| metadata.generation());
             let member = member_of(metadata.as_ref());
-            tracing::info!(worker = self.identity.worker, generation, ?member, ?rebalance, "rebalance");
+            let known = member.as_deref().unwrap_or_default();
+            tracing::info!(worker = self.identity.worker, generation, member = known, ?rebalance, "rebalance");
             self.membership.answering = true;
             match rebalance {
                 Rebalance::Assigned(partitions) => self.on_assigned(partitions, member)?,
@@ -273,7 +274,10 @@ impl Worker<'_> {
             false if self.consumer.assign(&partition, next_offset, leader_epoch)? => Fetching::Reads,
             false => Fetching::Unchecked,
         };
-        tracing::info!(task = %task.id, next_offset, is_new, "restored");
+        tracing::debug!(task = %task.id, next_offset, is_new, "restored");
+        if let Some(Through { partitions, new }) = self.restores.restored(&partition.topic, is_new) {
+            tracing::info!(topic = %partition.topic, partitions, new, "restored");
+        }
         self.tasks.push(LiveTask {
             counted: vec![Default::default(); task.plan.aggregates.len()],
             tallied: false,

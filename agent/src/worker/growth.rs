@@ -81,6 +81,8 @@ struct Looks<'a> {
     admin: Option<(Admin, PartitionReader)>,
     /// What was complained about last, to say it once.
     complaint: String,
+    /// How often it has come again.
+    complained: u32,
     unowned: BTreeSet<TopicPartition>,
     times: u32,
     /// Number of the plans that were looked for.
@@ -98,6 +100,7 @@ impl Looks<'_> {
             agent,
             admin: None,
             complaint: String::new(),
+            complained: 0,
             unowned: BTreeSet::new(),
             times: 0,
             plans: 0,
@@ -115,10 +118,12 @@ impl Looks<'_> {
             }
             Err(error) => {
                 let complaint = error.to_string();
-                if complaint != self.complaint {
+                // Once is what a coordinator that has just begun says; the third time is no news.
+                self.complained = if complaint == self.complaint { self.complained + 1 } else { 0 };
+                if self.complained == 1 {
                     tracing::warn!("looking at the topics: {complaint}");
-                    self.complaint = complaint;
                 }
+                self.complaint = complaint;
             }
         }
         !self.agent.registry.topics().is_whole

@@ -36,6 +36,14 @@ struct Wanted {
     stop: Stop,
 }
 
+/// Partitions of a topic that were restored together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Through {
+    pub partitions: usize,
+    /// How many of them have no state yet.
+    pub new: usize,
+}
+
 /// What a job says of its tasks.
 enum Report {
     Done {
@@ -74,6 +82,8 @@ pub(super) struct Means {
 
 pub(super) struct Restores {
     wanted: HashMap<TaskId, Wanted>,
+    /// Partitions of topics that are not through with theirs.
+    done: HashMap<Arc<str>, Through>,
     threads: Vec<JoinHandle<()>>,
     reports: (Sender<Report>, Receiver<Report>),
     prepared: Looked,
@@ -103,6 +113,7 @@ impl Restores {
         })?;
         Ok(Restores {
             wanted: HashMap::new(),
+            done: HashMap::new(),
             threads: Vec::new(),
             reports: bounded(64),
             prepared,
@@ -122,12 +133,27 @@ impl Restores {
 
     /// Notes that a task is to be restored. The token stops its restore alone.
     pub fn want(&mut self, task: Arc<Task>, source: usize) -> Stop {
+        if !self.wants_of(&task.id.topic) {
+            self.done.remove(&task.id.topic);
+        }
         let stop = self.stop.child();
         let wanted = Wanted { task: task.clone(), source, stop: stop.clone() };
         if let Some(before) = self.wanted.insert(task.id.clone(), wanted) {
             before.stop.request();
         }
         stop
+    }
+
+    fn wants_of(&self, topic: &str) -> bool {
+        self.wanted.keys().any(|id| &*id.topic == topic)
+    }
+
+    /// Notes that a partition is restored. Gives all that were restored with it, if it is the last of its topic.
+    pub fn restored(&mut self, topic: &Arc<str>, is_new: bool) -> Option<Through> {
+        let through = self.done.entry(topic.clone()).or_default();
+        through.partitions += 1;
+        through.new += usize::from(is_new);
+        if self.wants_of(topic) { None } else { self.done.remove(topic) }
     }
 
     /// Stops the restores of what is gone. Gives their tasks.
@@ -316,6 +342,7 @@ mod tests {
     fn restores() -> Restores {
         Restores {
             wanted: HashMap::new(),
+            done: HashMap::new(),
             threads: Vec::new(),
             reports: bounded(64),
             prepared: Looked::default(),
@@ -333,6 +360,30 @@ mod tests {
     fn fails(restores: &Restores, tasks: &[&Arc<Task>]) {
         let tasks = tasks.iter().map(|task| (*task).clone()).collect();
         restores.reports.0.send(Report::Failed { tasks, error: WorkerError::Commit("bad".into()) }).unwrap();
+    }
+
+    #[test]
+    fn the_partitions_of_a_topic_are_through_together() {
+        let mut restores = restores();
+        let topic: Arc<str> = "t".into();
+        for partition in 0..3 {
+            restores.want(task(partition), 0);
+        }
+        for partition in 0..2 {
+            restores.wanted.remove(&TaskId::new("t", partition));
+            assert_eq!(restores.restored(&topic, partition == 0), None);
+        }
+        restores.wanted.remove(&TaskId::new("t", 2));
+        assert_eq!(restores.restored(&topic, true), Some(Through { partitions: 3, new: 2 }));
+        // One that was taken away meanwhile is none of those that come next.
+        restores.want(task(0), 0);
+        restores.want(task(1), 0);
+        restores.wanted.remove(&TaskId::new("t", 0));
+        assert_eq!(restores.restored(&topic, false), None);
+        restores.drop_those(|_| true);
+        restores.want(task(2), 0);
+        restores.wanted.remove(&TaskId::new("t", 2));
+        assert_eq!(restores.restored(&topic, false), Some(Through { partitions: 1, new: 0 }));
     }
 
     #[test]

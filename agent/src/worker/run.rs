@@ -17,7 +17,7 @@ use super::topics::TopicError;
 use super::unwritable::Unwritable;
 use crate::commit::{Committer, CommitterSettings, Pace};
 use crate::config::OnShutdown;
-use crate::kafka::{Batch, GroupConsumer, Identity, Polled, TopicPartition, TransactionalProducer, TxnError};
+use crate::kafka::{self, Batch, GroupConsumer, Identity, Polled, TopicPartition, TransactionalProducer, TxnError};
 use crate::sources::Plans;
 use crate::state::Lease;
 use crate::stop::Stop;
@@ -431,7 +431,9 @@ fn initialise(agent: &Agent, producer: &TransactionalProducer, status: &WorkerSt
                 let servers = &agent.config.kafka.bootstrap_servers;
                 let trouble =
                     format!("Kafka at {servers} cannot be used yet: {}", producer.last_error().unwrap_or(detail));
-                tracing::warn!("{trouble}");
+                if let Some(told) = kafka::once_a_minute(&trouble) {
+                    tracing::warn!("{told}");
+                }
                 status.set_trouble(Some(trouble));
             }
             Err(error) => return Err(WorkerError::Commit(format!("transactions cannot be used: {error}"))),

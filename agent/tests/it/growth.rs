@@ -151,7 +151,7 @@ fn a_partition_whose_owner_died_before_its_first_commit_begins_when_the_group_be
     let scene = latest("begun-by-the-dead").kafka_line("session_timeout: 6s");
     // Its first epoch has both partitions; by the time that it could be committed, one of them has gone.
     let mut first = scene.agent_with(&[("STREAMGAUGE_FAILPOINTS", "commit.begun=sleep:9000")]);
-    wait_until("the first agent has both partitions", || first.log().matches("state read back").count() == 2);
+    wait_until("the first agent has both partitions", || first.log().contains("partitions=2 new="));
     let mut second = scene.agent_with(&[("STREAMGAUGE_FAILPOINTS", "commit.begun=kill")]);
     second.wait_exit();
     first.wait_ready();

@@ -46,18 +46,21 @@ impl Complaints {
     }
 
     /// Takes a line of librdkafka's log: some causes are told nowhere else. It comes, like errors, when the client is polled.
-    pub fn log(&self, facility: &str, message: &str) {
+    /// Returns what it comes to.
+    pub fn log(&self, facility: &str, message: &str) -> String {
         if facility == "FAIL"
             && let Some(cause) = self.login.cause(message)
         {
             *self.unreachable.lock() = Some(cause.clone());
-            *self.last.lock() = Some(cause);
+            *self.last.lock() = Some(cause.clone());
+            return cause;
         }
+        plain(message)
     }
 
-    /// Takes an error that librdkafka reports.
-    pub fn error(&self, error: &KafkaError, reason: &str) {
-        let cause = self.login.cause(reason).unwrap_or_else(|| reason.to_owned());
+    /// Takes an error that librdkafka reports. Returns what it comes to; `None` if that was told before it.
+    pub fn error(&self, error: &KafkaError, reason: &str) -> Option<String> {
+        let cause = self.login.cause(reason).unwrap_or_else(|| plain(reason));
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => return self.all_down(),
             Some(
@@ -68,18 +71,21 @@ impl Complaints {
             ) => *self.unreachable.lock() = Some(cause.clone()),
             _ => *self.unreachable.lock() = None,
         }
-        *self.last.lock() = Some(cause);
+        *self.last.lock() = Some(cause.clone());
+        Some(cause)
     }
 
     /// It follows on the reason why, and says less. That there was none is how librdkafka tells of a listener that hangs up
     /// on what it does not understand.
-    fn all_down(&self) {
+    fn all_down(&self) -> Option<String> {
         let mut last = self.last.lock();
-        if last.is_none() && !self.answered.load(Ordering::Relaxed) {
-            let cause = self.login.hung_up("the listener");
-            *self.unreachable.lock() = Some(cause.clone());
-            *last = Some(cause);
+        if last.is_some() || self.answered.load(Ordering::Relaxed) {
+            return None;
         }
+        let cause = self.login.hung_up("the listener");
+        *self.unreachable.lock() = Some(cause.clone());
+        *last = Some(cause.clone());
+        Some(cause)
     }
 
     /// The cluster's metadata, or that of one topic. Gives up before `timeout` if no broker can be reached. `serve` lets the
@@ -234,10 +240,19 @@ impl Login {
 /// The broker's address in a sentence such as `sasl_ssl://host:9093/bootstrap: Connect to … failed`, and what follows. In its
 /// log a thread's name stands before it.
 fn split(reason: &str) -> (&str, &str) {
-    let reason = reason.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")).map_or(reason, |(_, rest)| rest);
+    let reason = without_thread(reason);
     let Some((name, text)) = reason.split_once(": ") else { return ("", reason) };
     let name = name.split_once("://").map_or(name, |(_, name)| name);
     (name.split('/').next().unwrap_or(name), text)
+}
+
+/// A sentence without the thread that says it and the state of its connection, which differ from one time to the next.
+fn plain(reason: &str) -> String {
+    until_state(without_thread(reason)).to_owned()
+}
+
+fn without_thread(reason: &str) -> &str {
+    reason.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")).map_or(reason, |(_, rest)| rest)
 }
 
 /// Without what librdkafka adds about the state of its connection.

@@ -2,7 +2,7 @@
 
 use super::cause::Complaints;
 use super::rebalance::Rebalance;
-use super::{TopicPartition, stats};
+use super::{TopicPartition, repeats, stats};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -79,17 +79,17 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.complaints.log(facility, message);
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-                tracing::warn!(target: "librdkafka", facility, "{message}");
+        let sentence = self.complaints.log(facility, message);
+        let told = match level {
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => None,
+            _ => repeats::tell(&sentence),
+        };
+        match (told, level) {
+            (None, _) => tracing::debug!(target: "librdkafka", facility, "{message}"),
+            (Some(told), RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice) => {
+                tracing::info!(target: "librdkafka", "{told}");
             }
-            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
-                tracing::info!(target: "librdkafka", facility, "{message}");
-            }
-            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-                tracing::debug!(target: "librdkafka", facility, "{message}");
-            }
+            (Some(told), _) => tracing::warn!(target: "librdkafka", "{told}"),
         }
     }
 
@@ -121,12 +121,15 @@ impl ClientContext for Context {
             // What a reader waits for; not an error.
             return;
         }
+        let sentence = self.complaints.error(&error, reason);
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             tracing::error!(target: "librdkafka", "fatal: {reason}");
-        } else {
-            tracing::warn!(target: "librdkafka", "{reason}");
+            return;
         }
-        self.complaints.error(&error, reason);
+        match sentence.and_then(|sentence| repeats::tell(&sentence)) {
+            Some(told) => tracing::warn!(target: "librdkafka", "{told}"),
+            None => tracing::debug!(target: "librdkafka", "{reason}"),
+        }
     }
 }
 

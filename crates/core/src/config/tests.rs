@@ -368,6 +368,7 @@ fn errors_of_kafka_and_state_are_told() {
             ("listen on a name", format!("{MINIMAL}http: {{ listen: 'localhost:9746' }}\n")),
             ("one port for two", format!("{MINIMAL}http: {{ listen: 127.0.0.1:9747 }}\n")),
             ("log level", format!("{MINIMAL}telemetry: {{ log_level: debgu }}\n")),
+            ("level of a part", format!("{MINIMAL}telemetry: {{ log_level: \"info,streamgauge=\" }}\n")),
             ("certificate without a key", format!("{MINIMAL}otlp: {{ client_certificate: /a.pem }}\n")),
             ("key without a certificate", format!("{MINIMAL}otlp: {{ client_key: /a.key }}\n")),
             ("workers", format!("{MINIMAL}workers: 0\n")),

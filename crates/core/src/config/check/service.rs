@@ -150,9 +150,9 @@ pub fn telemetry(check: &mut Checker, raw: &RawTelemetry) -> Telemetry {
 fn log_level(check: &mut Checker, raw: &At<String>) -> String {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let text = raw.value.as_str();
-    // A lone word that is no level would be taken for a module's name, and everything else would fall silent.
-    let lone_word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let unknown = lone_word && !LEVELS.contains(&text.to_ascii_lowercase().as_str());
+    // A word that is no level would be taken for a module's name, and everything else would fall silent.
+    let level = |directive: &str| directive.rsplit('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let unknown = text.split(',').any(|directive| !LEVELS.contains(&level(directive).as_str()));
     if unknown || EnvFilter::try_new(text).is_err() {
         let help = suggest(text, "levels", LEVELS);
         check.error(raw.place, format!("`{text}` is not a log level or filter"), help);
