@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod again;
 pub mod audit;
 mod client;
 pub mod cluster;
@@ -47,6 +48,8 @@ const USAGE: u8 = 64;
 pub struct Cli {
     #[command(subcommand)]
     verb: Verb,
+    #[command(flatten)]
+    colours: colours::ColourArgs,
 }
 
 #[derive(Subcommand)]
@@ -130,15 +133,16 @@ pub fn main() -> ExitCode {
             return if wrong { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    let colours = &cli.colours;
     match cli.verb {
-        Verb::Run(args) => run::run(&args),
+        Verb::Run(args) => run::run(&args, colours),
         Verb::Validate(args) => ExitCode::from(validate::run(&args)),
         Verb::Init(args) => finish(init::run(&args)),
-        Verb::Demo(args) => finish(demo::run(&args)),
+        Verb::Demo(args) => finish(demo::run(&args, colours)),
         Verb::Produce(args) => finish(produce::run(args)),
         Verb::Query(args) => finish(query::run(args)),
-        Verb::Top(args) => finish(top::run(args)),
-        Verb::Tap(args) => finish(tap::run(args)),
+        Verb::Top(args) => finish(top::run(args, colours)),
+        Verb::Tap(args) => finish(tap::run(args, colours)),
         Verb::Audit(args) => finish(audit::run(&args)),
         Verb::DeadLetters(verb) => finish(dead_letters::run(&verb)),
         Verb::State(verb) => finish(state::run(&verb)),

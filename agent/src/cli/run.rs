@@ -1,10 +1,12 @@
 //! `streamgauge run`: the agent, from its config to its last commit.
 
 use super::USAGE;
+use super::colours::ColourArgs;
 use crate::app::{Agent, Listeners, reload_on_sighup, shutdown_signal};
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::failpoint;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,7 +33,7 @@ pub struct RunArgs {
 }
 
 /// Runs the agent until a signal or a failure ends it.
-pub fn run(args: &RunArgs) -> ExitCode {
+pub fn run(args: &RunArgs, colours: &ColourArgs) -> ExitCode {
     let instead = Overrides {
         http_listen: args.http.clone(),
         grpc_listen: args.grpc.clone(),
@@ -46,8 +48,9 @@ pub fn run(args: &RunArgs) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    let is_coloured = colours.are_on(std::io::stderr().is_terminal());
     let failpoints = args.failpoints.as_deref().map_or(Ok(()), failpoint::configure);
-    if let Err(error) = crate::telemetry::init_logging(&config.telemetry, config.otlp.as_ref())
+    if let Err(error) = crate::telemetry::init_logging(&config.telemetry, config.otlp.as_ref(), is_coloured)
         .map_err(|e| e.to_string())
         .and(failpoints)
     {

@@ -1,7 +1,7 @@
 //! `streamgauge tap`: single events of a source as they are written, a line each. It asks any agent of the group by gRPC.
 
 use super::client::{self, AccessArgs};
-use super::colours::{are_off, of_value};
+use super::colours::{ColourArgs, of_value};
 use super::pipe;
 use crate::api::{json, parse_field_condition};
 use clap::ValueEnum;
@@ -39,9 +39,6 @@ pub struct TapArgs {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// No colours.
-    #[arg(long, env = "NO_COLOR", num_args = 0..=1, default_missing_value = "1", hide_env_values = true)]
-    no_color: Option<String>,
     /// The agent's gRPC address.
     #[arg(long, visible_alias = "grpc", env = "STREAMGAUGE_ADDRESS", default_value = client::GRPC)]
     address: String,
@@ -63,8 +60,8 @@ struct Style {
 }
 
 /// Runs the verb.
-pub fn run(args: TapArgs) -> anyhow::Result<ExitCode> {
-    let is_coloured = !are_off(args.no_color.as_deref()) && std::io::stdout().is_terminal();
+pub fn run(args: TapArgs, colours: &ColourArgs) -> anyhow::Result<ExitCode> {
+    let is_coloured = colours.are_on(std::io::stdout().is_terminal());
     let style = Style { output: args.output, is_coloured };
     client::block_on(async { if args.once { once(&args, style).await } else { follow(&args, style).await } })?;
     Ok(ExitCode::SUCCESS)

@@ -3,7 +3,6 @@
 use super::signals::Signals;
 use crate::clock::Clock;
 use crate::config::{LogFormat, Otlp, Telemetry};
-use std::io::IsTerminal;
 use std::sync::OnceLock;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -30,13 +29,10 @@ pub enum LoggingError {
 ///
 /// # Errors
 /// If the level is no filter, or logging was set up before.
-pub fn init_logging(config: &Telemetry, otlp: Option<&Otlp>) -> Result<(), LoggingError> {
+pub fn init_logging(config: &Telemetry, otlp: Option<&Otlp>, is_coloured: bool) -> Result<(), LoggingError> {
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.log_format {
         LogFormat::Text => Box::new(
-            tracing_subscriber::fmt::layer()
-                .with_writer(std::io::stderr)
-                .with_target(false)
-                .with_ansi(std::io::stderr().is_terminal()),
+            tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(is_coloured),
         ),
         LogFormat::Json => {
             Box::new(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).json().flatten_event(true))

@@ -5,18 +5,14 @@ mod ask;
 mod health;
 mod lag;
 
+use super::again::{self, Shown};
 use super::client;
 use crate::cli::values::{parse_duration, parse_property};
 use ask::Asker;
 use clap::{Args, Subcommand, ValueEnum};
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// A check did not hold.
-const NOT_WELL: u8 = 2;
-const CLEAR: &str = "\x1b[H\x1b[2J";
 
 #[derive(Subcommand)]
 pub enum ClusterVerb {
@@ -65,52 +61,20 @@ pub enum Output {
     Json,
 }
 
-/// What one asking gave: the text to show, and whether the check held.
-struct Shown {
-    text: String,
-    well: bool,
-}
-
 /// Runs the verb.
 pub fn run(verb: ClusterVerb) -> ExitCode {
     let (target, show) = match &verb {
         ClusterVerb::Health(args) => (&args.target, &args.show),
         ClusterVerb::Lag(args) => (&args.target, &args.show),
     };
-    let result = client::block_on(async {
+    super::finish(client::block_on(async {
         let mut asker = Asker::new(target).await?;
-        loop {
-            let shown = match &verb {
-                ClusterVerb::Health(args) => health::ask(&mut asker, args).await,
-                ClusterVerb::Lag(args) => lag::ask(&mut asker, args).await,
-            };
-            let Some(interval) = show.watch else { return shown };
-            print(show.output, shown.unwrap_or_else(|error| Shown { text: format!("{error:#}\n"), well: false }), true);
-            tokio::select! {
-                () = tokio::time::sleep(interval) => {}
-                _ = tokio::signal::ctrl_c() => return Ok(Shown { text: String::new(), well: true }),
-            }
-        }
-    });
-    match result {
-        Ok(shown) => {
-            let well = shown.well;
-            print(show.output, shown, false);
-            if well { ExitCode::SUCCESS } else { ExitCode::from(NOT_WELL) }
-        }
-        Err(error) => super::finish(Err(error)),
-    }
-}
-
-/// Nobody to read it is no failure.
-fn print(output: Output, shown: Shown, again: bool) {
-    use std::io::IsTerminal;
-    let mut out = std::io::stdout();
-    if again && output == Output::Table && out.is_terminal() {
-        let _ = out.write_all(CLEAR.as_bytes());
-    }
-    let _ = out.write_all(shown.text.as_bytes());
-    let _ = out.flush();
+        again::ask(show.watch, show.output == Output::Table, async || match &verb {
+            ClusterVerb::Health(args) => health::ask(&mut asker, args).await,
+            ClusterVerb::Lag(args) => lag::ask(&mut asker, args).await,
+        })
+        .await
+    }))
 }
 
 /// Columns as wide as their widest cell, two spaces apart; those named in `right` are numbers.

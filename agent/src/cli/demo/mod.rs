@@ -12,6 +12,7 @@ use self::cluster::Cluster;
 use self::numbers::Numbers;
 use self::producer::{MOCK_BACKLOG, Plan, Producing};
 use self::screen::{Look, Screen};
+use super::colours::ColourArgs;
 use super::produce::{EventRate, parse_rate};
 use super::values::{parse_duration, parse_property};
 use crate::app::{Agent, Listeners, Running, shutdown_signal};
@@ -21,6 +22,7 @@ use crate::human;
 use crate::kafka::event_producer::EventProducer;
 use crate::server::Protocol;
 use anyhow::Context;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -62,19 +64,20 @@ pub struct DemoArgs {
 }
 
 /// Runs the verb. Exit code 0: what was produced was counted, to the event; 2: it was not.
-pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &DemoArgs, colours: &ColourArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let code = runtime.block_on(demo(args));
+    let code = runtime.block_on(demo(args, colours));
     runtime.shutdown_background();
     code
 }
 
-async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+async fn demo(args: &DemoArgs, colours: &ColourArgs) -> anyhow::Result<ExitCode> {
     let clock = Clock::default();
     let home = Home::new();
     let cluster = Cluster::start(args)?;
     let (config, topic) = configure(args, &cluster, &home)?;
-    crate::telemetry::init_logging(&config.telemetry, config.otlp.as_ref())?;
+    let is_coloured = colours.are_on(std::io::stderr().is_terminal());
+    crate::telemetry::init_logging(&config.telemetry, config.otlp.as_ref(), is_coloured)?;
     println!(
         "Streamgauge demo, {}.",
         if cluster.is_mock() { "on a mock Kafka in this process" } else { "on your Kafka" }

@@ -1,14 +1,13 @@
 //! `streamgauge query`: asks an agent, and shows a table for people or JSON for programs.
 
-mod json;
 mod table;
 
-use super::client;
+use super::again::{self, Shown};
+use super::client::{self, Client};
 use super::values::parse_duration;
-use crate::api::parse_matcher;
-use anyhow::Context;
+use crate::api::{json, parse_matcher};
+use anyhow::{Context, bail};
 use clap::ValueEnum;
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 use streamgauge_proto::types;
@@ -31,11 +30,17 @@ pub struct QueryArgs {
     #[arg(long, value_parser = parse_duration)]
     last: Option<Duration>,
     /// The newest windows, so many.
-    #[arg(long, value_name = "N", requires = "window", conflicts_with = "last")]
+    #[arg(long, value_name = "N", conflicts_with = "last")]
     last_n: Option<u32>,
     /// Only windows that are closed.
     #[arg(long)]
     closed: bool,
+    /// Exit code 0 although partitions are missing from the answer; without it, 2.
+    #[arg(long)]
+    allow_partial: bool,
+    /// Ask again at this interval, until interrupted [default without a value: 2s].
+    #[arg(long, value_name = "INTERVAL", value_parser = parse_duration, num_args = 0..=1, default_missing_value = "2s")]
+    watch: Option<Duration>,
     /// Only this measure. Can be repeated.
     #[arg(long = "measure", value_name = "NAME")]
     measures: Vec<String>,
@@ -80,35 +85,54 @@ enum Output {
 
 /// Runs the verb.
 pub fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
-    let text = client::block_on(ask(args))?;
-    // Nobody to read it is no failure.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn ask(args: QueryArgs) -> anyhow::Result<String> {
-    let mut client = client::connect(&args.address, &args.access).await?;
-    let listed = client.list_aggregates(pb::ListAggregatesRequest::default()).await.map_err(client::refused)?;
-    let aggregates = listed.into_inner().aggregates;
-    let Some(name) = &args.aggregate else {
-        return Ok(match args.output {
-            Output::Table => table::aggregates(&aggregates),
-            Output::Json => json::aggregates(&aggregates),
-        });
-    };
-    let info = aggregates.into_iter().find(|info| info.name == *name).unwrap_or_default();
-    let output = args.output;
-    let answer = client.query(request(args)?).await.map_err(client::refused)?.into_inner();
-    warn(&answer);
-    Ok(match output {
-        Output::Table => table::rows(&answer, &info),
-        Output::Json => json::rows(&answer),
+    client::block_on(async {
+        let mut client = client::connect(&args.address, &args.access).await?;
+        again::ask(args.watch, args.output == Output::Table, async || ask(&mut client, &args).await).await
     })
 }
 
-fn request(args: QueryArgs) -> anyhow::Result<pb::QueryRequest> {
-    let order_by = args.sort.map(|sort| {
-        let (measure, stat) = sort.split_once(':').unwrap_or((&sort, ""));
+async fn ask(client: &mut Client, args: &QueryArgs) -> anyhow::Result<Shown> {
+    let listed = client.list_aggregates(pb::ListAggregatesRequest::default()).await.map_err(client::refused)?;
+    let listed = listed.into_inner();
+    let Some(name) = &args.aggregate else {
+        let text = match args.output {
+            Output::Table => table::aggregates(&listed.aggregates),
+            Output::Json => pretty("ListAggregatesResponse", &listed)?,
+        };
+        return Ok(Shown { text, well: true });
+    };
+    let info = listed.aggregates.into_iter().find(|info| info.name == *name).unwrap_or_default();
+    let answer = client.query(request(args, &info)?).await.map_err(client::refused)?.into_inner();
+    let is_whole = lacking(&answer).is_empty();
+    let text = match args.output {
+        Output::Table if answer.rows.is_empty() => nothing_yet(client).await + &remarks(&answer),
+        Output::Table => table::rows(&answer, &info) + &remarks(&answer),
+        Output::Json => {
+            eprint!("{}", remarks(&answer));
+            pretty("QueryResponse", &answer)?
+        }
+    };
+    Ok(Shown { text, well: is_whole || args.allow_partial })
+}
+
+/// The message as grpcurl prints it.
+fn pretty(name: &str, message: &impl prost::Message) -> anyhow::Result<String> {
+    let line = json(name, message).map_err(anyhow::Error::msg)?;
+    let value: serde_json::Value = serde_json::from_str(&line)?;
+    Ok(format!("{value:#}\n"))
+}
+
+/// Why there may be no rows, as far as the agent that was asked knows.
+async fn nothing_yet(client: &mut Client) -> String {
+    let status = client.get_status(pb::GetStatusRequest::default()).await;
+    let notes = status.map_or_else(|_| Vec::new(), |status| status.into_inner().notes);
+    let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
+    format!("nothing yet\n{notes}")
+}
+
+fn request(args: &QueryArgs, info: &pb::AggregateInfo) -> anyhow::Result<pb::QueryRequest> {
+    let order_by = args.sort.as_ref().map(|sort| {
+        let (measure, stat) = sort.split_once(':').unwrap_or((sort, ""));
         pb::OrderBy { measure: measure.to_owned(), stat: stat.to_owned(), ascending: args.ascending }
     });
     let time = match (args.last, args.last_n) {
@@ -116,17 +140,22 @@ fn request(args: QueryArgs) -> anyhow::Result<pb::QueryRequest> {
         (None, Some(n)) => Some(pb::query_request::Time::LastN(n)),
         (None, None) => None,
     };
-    let labels = |labels: Vec<String>| labels.into_iter().filter(|label| !label.is_empty()).collect();
+    let window = match (args.window, args.last_n) {
+        (Some(window), _) => Some(duration(window)?),
+        (None, Some(_)) => Some(only_window(info)?),
+        (None, None) => None,
+    };
+    let labels = |labels: &Vec<String>| labels.iter().filter(|label| !label.is_empty()).cloned().collect();
     Ok(pb::QueryRequest {
-        aggregate: args.aggregate.unwrap_or_default(),
-        matchers: args.matchers,
-        window: args.window.map(duration).transpose()?,
+        aggregate: args.aggregate.clone().unwrap_or_default(),
+        matchers: args.matchers.clone(),
+        window,
         hop: args.hop.map(duration).transpose()?,
         time,
         closed_only: args.closed,
-        measures: args.measures,
-        quantiles: args.quantiles,
-        group_by: args.group_by.map(|given| pb::GroupBy { labels: labels(given) }),
+        measures: args.measures.clone(),
+        quantiles: args.quantiles.clone(),
+        group_by: args.group_by.as_ref().map(|given| pb::GroupBy { labels: labels(given) }),
         order_by,
         limit: args.top,
         scope: match args.scope {
@@ -141,27 +170,48 @@ fn duration(duration: Duration) -> anyhow::Result<types::Duration> {
     types::Duration::try_from(duration).context("the time is too long")
 }
 
-/// What is not, or may not be, in the answer.
-fn warn(answer: &pb::QueryResponse) {
-    for missing in &answer.missing {
-        eprintln!("warning: {}/{} is not in the answer: {}", missing.topic, missing.partition, missing.reason);
+/// The window meant by `--last-n` alone.
+fn only_window(info: &pb::AggregateInfo) -> anyhow::Result<types::Duration> {
+    let sizes: Vec<&types::Duration> = info.windows.iter().filter_map(|window| window.size.as_ref()).collect();
+    match sizes.as_slice() {
+        [only] => Ok(**only),
+        [] => bail!("{} has no windows in the config: give their length, as in --window 1m", info.name),
+        several => {
+            let several: Vec<String> = several.iter().map(|size| span(size)).collect();
+            bail!("{} has windows of {}: say which, as in --window {}", info.name, several.join(", "), several[0])
+        }
     }
-    let in_state = |state: pb::partition_status::State| {
-        answer.as_of.iter().filter(|p| p.state() == state).map(|p| format!("{}/{}", p.topic, p.partition)).collect()
-    };
+}
+
+/// A line for each partition that is not in the answer.
+fn lacking(answer: &pb::QueryResponse) -> Vec<String> {
+    let missing = answer.missing.iter();
+    let mut lines: Vec<String> =
+        missing.map(|it| format!("{}/{} is not in the answer: {}", it.topic, it.partition, it.reason)).collect();
+    let restoring = in_state(answer, pb::partition_status::State::Restoring);
+    if !restoring.is_empty() {
+        lines.push(format!("still restoring, and not complete: {}", restoring.join(", ")));
+    }
+    lines
+}
+
+/// What is not, or may not be, in the answer.
+fn remarks(answer: &pb::QueryResponse) -> String {
+    let mut lines = lacking(answer);
     let replica = |p: &&pb::PartitionStatus| p.state() == pb::partition_status::State::Replica;
     for copy in answer.as_of.iter().filter(replica) {
         let behind = copy.behind.map_or("unknown how far".to_owned(), |behind| format!("{behind} changelog records"));
-        eprintln!("warning: {}/{} is from a replica, {behind} behind", copy.topic, copy.partition);
+        lines.push(format!("{}/{} is from a replica, {behind} behind", copy.topic, copy.partition));
     }
-    let restoring: Vec<String> = in_state(pb::partition_status::State::Restoring);
-    if !restoring.is_empty() {
-        eprintln!("warning: still restoring, and not complete: {}", restoring.join(", "));
-    }
-    let stale: Vec<String> = in_state(pb::partition_status::State::Stale);
+    let stale = in_state(answer, pb::partition_status::State::Stale);
     if !stale.is_empty() {
-        eprintln!("warning: no commit lately, maybe not the newest: {}", stale.join(", "));
+        lines.push(format!("no commit lately, maybe not the newest: {}", stale.join(", ")));
     }
+    lines.iter().map(|line| format!("warning: {line}\n")).collect()
+}
+
+fn in_state(answer: &pb::QueryResponse, state: pb::partition_status::State) -> Vec<String> {
+    answer.as_of.iter().filter(|p| p.state() == state).map(|p| format!("{}/{}", p.topic, p.partition)).collect()
 }
 
 /// Unix milliseconds of a message's timestamp.

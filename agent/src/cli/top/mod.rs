@@ -9,7 +9,7 @@ mod keys;
 mod tests;
 
 use super::client;
-use super::colours::are_off;
+use super::colours::ColourArgs;
 use super::values::parse_duration;
 use anyhow::Context;
 use app::App;
@@ -41,9 +41,6 @@ pub struct TopArgs {
     /// Print one screen, and end.
     #[arg(long)]
     once: bool,
-    /// No colours.
-    #[arg(long, env = "NO_COLOR", num_args = 0..=1, default_missing_value = "1", hide_env_values = true)]
-    no_color: Option<String>,
     /// The agent's gRPC address.
     #[arg(long, visible_alias = "grpc", env = "STREAMGAUGE_ADDRESS", default_value = client::GRPC)]
     address: String,
@@ -52,7 +49,7 @@ pub struct TopArgs {
 }
 
 /// Runs the verb.
-pub fn run(args: TopArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: TopArgs, colours: &ColourArgs) -> anyhow::Result<ExitCode> {
     let app = App::new(&args.address, args.aggregate.clone());
     if args.once {
         let text = client::block_on(once(args, app))?;
@@ -64,8 +61,9 @@ pub fn run(args: TopArgs) -> anyhow::Result<ExitCode> {
         std::io::stdout().is_terminal() && std::io::stdin().is_terminal(),
         "top draws on a terminal: use --once, or `streamgauge query`, where there is none"
     );
+    let colours = if colours.are_on(true) { Colours::All } else { Colours::None };
     let mut terminal = ratatui::try_init().context("the terminal cannot be drawn on")?;
-    let ended = client::block_on(live(args, app, &mut terminal));
+    let ended = client::block_on(live(args, app, &mut terminal, colours));
     ratatui::restore();
     ended.map(|()| ExitCode::SUCCESS)
 }
@@ -92,8 +90,7 @@ async fn once(args: TopArgs, mut app: App) -> anyhow::Result<String> {
     Ok(lines.collect())
 }
 
-async fn live(args: TopArgs, mut app: App, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
-    let colours = if are_off(args.no_color.as_deref()) { Colours::None } else { Colours::All };
+async fn live(args: TopArgs, mut app: App, terminal: &mut DefaultTerminal, colours: Colours) -> anyhow::Result<()> {
     let (sender, mut pressed) = mpsc::channel(WAITING);
     // It ends with the process, or when nobody listens any more.
     std::thread::spawn(move || read_keys(&sender));
