@@ -4,7 +4,7 @@ use super::error::name;
 use super::translate::{self, page_size};
 use super::{ingest, recent};
 use crate::ingest::Acceptor;
-use crate::query::{self, GroupReader, PartitionStatus, Readiness, aggregates};
+use crate::query::{self, GroupReader, Notes, PartitionStatus, Readiness, aggregates};
 use crate::recent::Recent;
 use crate::telemetry::Metrics;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct Api {
     pub group: Arc<GroupReader>,
     pub metrics: Arc<Metrics>,
     pub readiness: Readiness,
+    /// What is said beside it.
+    pub notes: Notes,
     pub recent: Arc<Recent>,
     /// `None`: this agent takes no events.
     pub ingest: Option<Arc<Acceptor>>,
@@ -126,6 +128,7 @@ impl Api {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ready: reasons.is_empty(),
             not_ready_reasons: reasons,
+            notes: (self.notes)(),
             lag: partitions.iter().filter_map(|partition| partition.lag).sum(),
             partitions: partitions.iter().map(query::status_to_proto).collect(),
             aggregates: totals,

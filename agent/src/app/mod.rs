@@ -7,6 +7,7 @@ mod agent;
 mod front_door;
 mod group;
 mod listeners;
+mod losses;
 mod readiness;
 mod reload;
 mod run;

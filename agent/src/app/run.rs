@@ -2,6 +2,7 @@
 
 use super::agent::Agent;
 use super::front_door::FrontDoor;
+use super::losses::Losses;
 use super::readiness::readiness;
 use super::reload::Reload;
 use super::tasks::Tasks;
@@ -71,9 +72,10 @@ impl Agent {
         let (mut threads, statuses, ends) = spawn_workers(&shared)?;
         let watch = Watch {
             settings: env.kafka.clone(),
-            directory,
+            directory: directory.clone(),
             registry: shared.registry.clone(),
             clock: env.clock.clone(),
+            metrics: env.metrics.clone(),
         };
         let agent = shared.clone();
         threads.push(thread("members", move || watch.run(&agent.stop))?);
@@ -82,9 +84,10 @@ impl Agent {
             threads.push(thread("replicas", move || agent.replicas.run(&agent.stop))?);
         }
         let reload = Arc::new(Reload::new(file, shared.clone(), reader.clone(), statuses.clone()));
-        let readiness = readiness(reader.clone(), statuses);
+        let readiness = readiness(reader.clone(), directory, statuses);
         let takes = |door: &mut Door| matches!(door.lock().protocol(), Protocol::Ingest | Protocol::OtlpGrpc);
         let taking: Vec<_> = doors.extract_if(.., takes).collect();
+        let losses = Losses::new(env.metrics.clone(), reader.clone());
         let front_door = match &shared.config.ingest {
             Some(config) => {
                 let opened = FrontDoor::open(config, &env, &shared.state_dir.ingest_dir(), taking);
@@ -97,6 +100,7 @@ impl Agent {
             group: publisher.group.clone(),
             metrics: env.metrics.clone(),
             readiness: readiness.clone(),
+            notes: losses.notes(),
             recent: Arc::new(recent(&env, &shared)),
             ingest: front_door.as_ref().map(|door| door.acceptor().clone()),
         };
@@ -121,6 +125,7 @@ impl Agent {
             load_tests: Arc::new(load_tests(&env, &shared, &topics)),
             topics,
         };
+        tasks.spawn(losses.run());
         tasks.spawn(async move { publisher.run(outlet).await });
         for door in doors {
             match door.lock().protocol() {

@@ -41,7 +41,14 @@ pub fn state(agent: &Agent, readiness: Readiness) -> GrpcState {
     let env = Environment { clock, metrics: Arc::default(), kafka: settings };
     let tests = LoadTests::new(env, topics.clone(), Default::default(), Sources::default());
     let group = Arc::new(GroupReader::alone(agent.reader.clone()));
-    let api = Api { group, metrics: Arc::new(Metrics::new()), readiness, recent: Recent::of_nothing(), ingest: None };
+    let api = Api {
+        group,
+        metrics: Arc::new(Metrics::new()),
+        readiness,
+        notes: Arc::new(Vec::new),
+        recent: Recent::of_nothing(),
+        ingest: None,
+    };
     GrpcState {
         watches: Arc::new(Watches::new(api.clone(), 10)),
         cors_origins: vec!["https://dash.example.com".into()],

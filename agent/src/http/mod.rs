@@ -135,12 +135,13 @@ async fn healthy() -> &'static str {
 
 async fn ready(State(state): State<HttpState>) -> Response {
     let reasons = (state.api.readiness)();
-    if reasons.is_empty() {
-        return "ready\n".into_response();
-    }
-    let mut text = reasons.join("\n");
-    text.push('\n');
-    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+    let notes = (state.api.notes)().into_iter().map(|note| format!("note: {note}"));
+    let (status, mut lines) = match reasons.is_empty() {
+        true => (StatusCode::OK, vec!["ready".to_owned()]),
+        false => (StatusCode::SERVICE_UNAVAILABLE, reasons),
+    };
+    lines.extend(notes);
+    (status, lines.join("\n") + "\n").into_response()
 }
 
 async fn config(State(state): State<HttpState>) -> Response {

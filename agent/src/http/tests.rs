@@ -50,6 +50,7 @@ pub fn state(agent: &Agent, readiness: Readiness) -> HttpState {
         group: publisher.group.clone(),
         metrics: metrics.clone(),
         readiness,
+        notes: Arc::new(Vec::new),
         recent: Recent::of_nothing(),
         ingest: None,
     };

@@ -7,7 +7,7 @@ use super::{Options, ingest_alerts};
 
 pub fn group(options: &Options) -> Group {
     let alerts = freshness(options).into_iter().chain(lifecycle(options)).chain(events(options));
-    let alerts = alerts.chain(size(options)).chain(push(options)).chain(doors(options));
+    let alerts = alerts.chain(size(options)).chain(push(options)).chain(group_members(options)).chain(doors(options));
     let alerts = alerts.chain(ingest_alerts::alerts(options));
     Group { name: "streamgauge".into(), rules: alerts.map(Rule::Alert).collect() }
 }
@@ -275,6 +275,36 @@ fn push(options: &Options) -> Vec<Alert> {
             description: "Within an hour {{ $value | humanize }} closed windows were given up (reason: {{ $labels.reason }}). The \
                           receiver has a gap there; totals and what is scraped are whole.",
             page: "push-behind",
+        },
+    ];
+    finished(drafts, options, AGENT_UID)
+}
+
+fn group_members(options: &Options) -> Vec<Alert> {
+    let drafts = [
+        Draft {
+            name: "StreamgaugeWindowsIncomplete",
+            expr: "count by (job, window, hop) ({__name__=~\".+_window_complete\"} == 0)".into(),
+            hold: "10m",
+            keep: "5m",
+            severity: Severity::Warning,
+            summary: "{{ $value | humanize }} aggregates show windows of {{ $labels.window }} that lack partitions",
+            description: "For 10 minutes each new window of {{ $labels.window }} has been shown without some of its partitions, so \
+                          its numbers are too small. Totals are not affected. `/-/ready` of the agents and the field `missing` of \
+                          a query say which partitions and why.",
+            page: "windows-incomplete",
+        },
+        Draft {
+            name: "StreamgaugeUnreachableAddress",
+            expr: "max by (job, instance) (streamgauge_unreachable_address) > 0".into(),
+            hold: "2m",
+            keep: "",
+            severity: Severity::Critical,
+            summary: "{{ $labels.instance }}: the other agents of its group cannot reach it",
+            description: "{{ $labels.instance }} advertises a loopback address, and its group has agents on other hosts. Windows and \
+                          answers lack the partitions of the agents that cannot be asked. Set `grpc.listen` or `grpc.advertise` to \
+                          an address that the others reach.",
+            page: "windows-incomplete",
         },
     ];
     finished(drafts, options, AGENT_UID)

@@ -34,7 +34,7 @@ pub use matcher::{MatchOp, Matcher, Matchers};
 pub use parts::Parts;
 pub use request::{OrderBy, Request, Time};
 pub use serve::{serve, serve_parts};
-pub use status::{Condition, Known, PartitionStatus, Readiness, as_gathered, not_ready};
+pub use status::{Condition, Known, Notes, PartitionStatus, Readiness, as_gathered, not_ready};
 pub use value::{buckets, quantile, value};
 pub use wire::status as status_to_proto;
 

@@ -148,6 +148,9 @@ fn oldest_pane_end(plan: &AggregatePlan, view: &View) -> Option<i64> {
 /// Tells why the agent is not ready; nothing if it is.
 pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
+/// Tells what is worth knowing although the agent is ready.
+pub type Notes = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// Why this agent's tasks are not ready; empty if they are. Whether an assignment is known at all, the worker knows.
 pub fn not_ready(registry: &Registry) -> Vec<String> {
     let reason = |task: Arc<Task>| match Condition::of(&task) {

@@ -4,6 +4,8 @@ use crate::clock::Clock;
 use crate::kafka::{Admin, GroupDescription, Settings, advertised};
 use crate::state::{Directory, Group, Registry};
 use crate::stop::Stop;
+use crate::telemetry::Metrics;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ pub struct Watch {
     pub directory: Arc<Directory>,
     pub registry: Arc<Registry>,
     pub clock: Clock,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Watch {
@@ -28,10 +31,14 @@ impl Watch {
     pub fn run(&self, stop: &Stop) {
         let mut admin = None;
         let mut last = None;
-        let mut failing = false;
+        let (mut failures, mut told) = (0_u32, false);
         while !stop.sleep(LOOK) {
             let since = last.map_or(EVERY, |last| self.clock.boot_time().since(last));
-            let due = since >= EVERY && !self.has_everything();
+            let has_everything = self.has_everything();
+            if has_everything {
+                self.note_hosts(1);
+            }
+            let due = since >= EVERY && !has_everything;
             if !(due || since >= SOONEST && self.directory.take_wanted()) {
                 continue;
             }
@@ -42,12 +49,17 @@ impl Watch {
                 admin = None;
             }
             match looked {
-                Ok(()) => failing = false,
-                // A cluster that is down is told of elsewhere, and often enough.
-                Err(error) if failing => tracing::debug!("members of the group: {error}"),
+                Ok(()) => (failures, told) = (0, false),
                 Err(error) => {
-                    failing = true;
-                    tracing::warn!("who else is in the group is not known; answers may lack partitions: {error}");
+                    failures = failures.saturating_add(1);
+                    // Once is what a coordinator that has just begun says, and a cluster that is down is told of elsewhere, and
+                    // often enough. Before the first partition nobody asks.
+                    if failures > 1 && !told && !self.registry.partitions().is_empty() {
+                        told = true;
+                        tracing::warn!("who else is in the group is not known; answers may lack partitions: {error}");
+                    } else {
+                        tracing::debug!("members of the group: {error}");
+                    }
                 }
             }
         }
@@ -59,6 +71,11 @@ impl Watch {
         !tasks.is_empty() && tasks.len() as i64 >= all
     }
 
+    fn note_hosts(&self, hosts: usize) {
+        self.directory.set_hosts(hosts);
+        self.metrics.unreachable_address.set(self.directory.is_unreachable().into());
+    }
+
     fn look(&self, admin: &mut Option<Admin>) -> Result<(), String> {
         let admin = match admin {
             Some(admin) => admin,
@@ -66,9 +83,16 @@ impl Watch {
         };
         let group = &self.settings.kafka().group_id;
         let described = admin.describe_group(group).map_err(|error| error.to_string())?;
+        self.note_hosts(hosts_of(&described));
         self.directory.set(group_of(described, &self.directory.group()));
         Ok(())
     }
+}
+
+/// From how many hosts the group's agents connect, as the broker sees them.
+fn hosts_of(described: &GroupDescription) -> usize {
+    let agents = described.members.iter().filter(|member| advertised(&member.client_id).is_some());
+    agents.map(|member| member.host.as_str()).collect::<BTreeSet<_>>().len()
 }
 
 /// The group after a look; `before`: what was known. A group that rebalances tells its members and not who has what: the
@@ -111,5 +135,25 @@ mod tests {
         assert_eq!(during.owner(&id(0)), Some(&"a:1".into()));
         let after = group_of(described("Empty", &[]), &during);
         assert_eq!(after.owner(&id(0)), None);
+    }
+
+    #[test]
+    fn agents_are_on_as_many_hosts_as_they_connect_from() {
+        let member = |(client_id, host): (&str, &str)| GroupMember {
+            client_id: client_id.into(),
+            host: host.into(),
+            ..Default::default()
+        };
+        let all = [
+            ("streamgauge@127.0.0.1:1", "/10.0.0.1"),
+            ("streamgauge@127.0.0.1:2", "/10.0.0.1"),
+            ("streamgauge@127.0.0.1:1", "/10.0.0.2"),
+            ("console-consumer", "/10.0.0.3"),
+        ];
+        let hosts = |count: usize| {
+            let members = all.into_iter().take(count).map(member).collect();
+            hosts_of(&GroupDescription { members, ..Default::default() })
+        };
+        assert_eq!((hosts(1), hosts(2), hosts(3), hosts(4)), (1, 1, 2, 2));
     }
 }

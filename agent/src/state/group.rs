@@ -3,6 +3,7 @@
 use super::TaskId;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
@@ -70,6 +71,7 @@ pub struct Directory {
     own: Option<Address>,
     group: RwLock<Arc<Group>>,
     wanted: AtomicBool,
+    unreachable: AtomicBool,
 }
 
 impl Directory {
@@ -89,6 +91,17 @@ impl Directory {
         *self.group.write() = Arc::new(group);
     }
 
+    /// Whether the group has agents on other hosts, and this one advertises an address of its own host alone.
+    pub fn is_unreachable(&self) -> bool {
+        self.unreachable.load(Ordering::Acquire)
+    }
+
+    /// Notes from how many hosts the group's agents connect to Kafka.
+    pub fn set_hosts(&self, hosts: usize) {
+        let is_local = self.own().is_some_and(|own| is_loopback(own));
+        self.unreachable.store(is_local && hosts > 1, Ordering::Release);
+    }
+
     /// Asks for a look at the member list soon: somebody does not answer, or has no owner.
     pub fn want(&self) {
         self.wanted.store(true, Ordering::Release);
@@ -98,6 +111,13 @@ impl Directory {
     pub fn take_wanted(&self) -> bool {
         self.wanted.swap(false, Ordering::AcqRel)
     }
+}
+
+/// Whether `host:port` means the machine that reads it.
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -167,5 +187,21 @@ mod tests {
         let kept = during.with_owners_of(&before);
         assert_eq!(kept.owner(&task(1)), Some(&"b".into()));
         assert_eq!(kept.agents().map(|a| &**a).collect::<Vec<_>>(), ["a", "c"]);
+    }
+
+    #[test]
+    fn a_loopback_address_is_of_no_use_to_agents_on_other_hosts() {
+        for (own, hosts, expected) in [
+            ("127.0.0.1:9747", 2, true),
+            ("[::1]:9747", 2, true),
+            ("localhost:9747", 3, true),
+            ("127.0.0.1:9747", 1, false),
+            ("10.0.0.7:9747", 2, false),
+            ("agent-0.agents:9747", 2, false),
+        ] {
+            let directory = Directory::new(Some(own.into()));
+            directory.set_hosts(hosts);
+            assert_eq!(directory.is_unreachable(), expected, "{own} among {hosts}");
+        }
     }
 }

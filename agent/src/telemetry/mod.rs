@@ -1,6 +1,7 @@
 //! What Streamgauge tells of itself: its own metrics and its logs.
 
 mod count;
+mod counted;
 mod ingest;
 mod labels;
 mod logging;

@@ -85,6 +85,8 @@ names! {
         "How far stream time is behind the clock; 0 when every message has been committed";
     StreamTime Gauge "streamgauge_stream_time_timestamp_seconds" ["topic", "partition"],
         "Highest event time committed, leaving out by how much an event was dated ahead of its record beyond max_lead";
+    UnreachableAddress Gauge "streamgauge_unreachable_address" [],
+        "1 if the group has agents on other hosts and this one advertises a loopback address, at which they cannot ask it";
     Keys Gauge "streamgauge_keys" ["aggregate", "topic", "partition"], "Keys that have a total";
     Entries Gauge "streamgauge_entries" ["aggregate", "topic", "partition"], "Stored cells: totals and panes of all keys";
     AggregateGap Counter "streamgauge_aggregate_gap_records" ["aggregate"],

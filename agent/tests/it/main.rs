@@ -42,6 +42,7 @@ mod pressure;
 mod produce;
 mod proxy;
 mod queries;
+mod query_verb;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]
 mod receiver;
 mod recent;

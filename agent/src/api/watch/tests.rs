@@ -23,6 +23,7 @@ fn watches(agent: &Agent, limit: usize) -> Arc<Watches> {
     let api = Api {
         group,
         metrics: Arc::default(),
+        notes: Arc::new(Vec::new),
         readiness: Arc::new(Vec::new),
         recent: Recent::of_nothing(),
         ingest: None,
