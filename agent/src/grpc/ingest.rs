@@ -130,7 +130,7 @@ fn too_often() -> Status {
 fn status(refusal: &Refusal) -> Status {
     let code = match refusal {
         Refusal::Rejected(_) | Refusal::Never(_) => Code::InvalidArgument,
-        Refusal::Later(_) => Code::Unavailable,
+        Refusal::Later(_) | Refusal::NoTopic(_) => Code::Unavailable,
     };
     Status::new(code, refusal.reason())
 }
@@ -149,7 +149,7 @@ fn count(door: &Acceptor, began: BootTime, refused: Option<&Status>) {
 fn decided(answers: &[Result<String, Refusal>]) -> (u32, Vec<pb::IngestError>) {
     let error = |(index, answer): (usize, &Result<String, Refusal>)| {
         let refusal = answer.as_ref().err()?;
-        let retry = matches!(refusal, Refusal::Later(_));
+        let retry = refusal.may_come_again();
         Some(pb::IngestError { index: index as u32, reason: refusal.reason().to_owned(), retry })
     };
     let errors: Vec<_> = answers.iter().enumerate().filter_map(error).collect();

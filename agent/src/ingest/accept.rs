@@ -1,10 +1,11 @@
 //! From an event to its answer: room in the buffer, a place in the queue, and the wait for the brokers or the disk.
 
+use super::budget::Budget;
 use super::event::{Arrival, Event, Rejected};
 use super::inbox::{Content, Entry, Inbox, Outcome, size};
 use super::rate::Rate;
 use super::routes::Routes;
-use super::stats::{FAILED, FULL, INVALID, Stats, Status, TOO_LARGE};
+use super::stats::{FAILED, FULL, INVALID, NO_TOPIC, Stats, Status, TOO_LARGE};
 use crate::clock::{BootTime, Clock};
 use crate::config::{Durability, Ingest as Config};
 use crate::telemetry::{EndpointLabel, RequestLabels};
@@ -15,6 +16,9 @@ use tokio::sync::oneshot;
 /// What an answer may take beyond the brokers' time.
 const BEYOND: Duration = Duration::from_secs(10);
 
+/// Bodies that are being read, all together, in bodies of the largest size.
+const BODIES: usize = 8;
+
 /// The headers that an event takes to Kafka.
 pub type Headers = Arc<[(&'static str, String)]>;
 
@@ -24,6 +28,8 @@ pub enum Refusal {
     Rejected(Rejected),
     /// It may be sent again later.
     Later(String),
+    /// The same, once its topic is there.
+    NoTopic(String),
     /// The brokers will never take it.
     Never(String),
 }
@@ -32,8 +38,13 @@ impl Refusal {
     pub fn reason(&self) -> &str {
         match self {
             Refusal::Rejected(rejected) => rejected.reason(),
-            Refusal::Later(reason) | Refusal::Never(reason) => reason,
+            Refusal::Later(reason) | Refusal::NoTopic(reason) | Refusal::Never(reason) => reason,
         }
+    }
+
+    /// Whether the same event may be accepted later.
+    pub fn may_come_again(&self) -> bool {
+        matches!(self, Refusal::Later(_) | Refusal::NoTopic(_))
     }
 
     fn metric(&self) -> &'static str {
@@ -41,6 +52,7 @@ impl Refusal {
             Refusal::Rejected(Rejected::Invalid(_)) => INVALID,
             Refusal::Rejected(Rejected::TooLarge(_)) => TOO_LARGE,
             Refusal::Later(_) => FULL,
+            Refusal::NoTopic(_) => NO_TOPIC,
             Refusal::Never(_) => FAILED,
         }
     }
@@ -57,6 +69,8 @@ pub struct Acceptor {
     pub batches: Rate,
     /// Of log events that no path decides about; `None`: none are taken.
     logs: Option<Arc<Routes>>,
+    /// What requests may take that are being read, all together.
+    pub bodies: Budget,
     inbox: Arc<Inbox>,
 }
 
@@ -89,6 +103,7 @@ impl Acceptor {
             logs: config.logs.as_ref().map(|logs| Arc::new(Routes::of(logs))),
             singles: Rate::new(config.requests_per_second),
             batches: Rate::new(config.batches_per_second),
+            bodies: Budget::new(BODIES * config.body_bytes),
             config,
             clock,
             stats,
@@ -140,7 +155,7 @@ impl Acceptor {
             if self.stats.is_absent(&event.topic) {
                 let reason =
                     format!("topic {} is not there, or may not be written to; send it again later", event.topic);
-                answers.push(Err(Refusal::Later(reason)));
+                answers.push(Err(Refusal::NoTopic(reason)));
                 continue;
             }
             let content = Content {

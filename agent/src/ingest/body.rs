@@ -3,7 +3,7 @@
 use super::budget::{Budget, Share};
 use axum::body::Body;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
 use std::io::{self, Read};
@@ -16,6 +16,11 @@ const PIECE: usize = 64 << 10;
 /// 8 MiB: more memory than this a sender of logs does not ask for.
 const LARGEST_WINDOW: u32 = 23;
 
+/// What says how the message of a gRPC call is packed …
+pub const CALL_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+/// … if it is: the message begins with a byte that says so, and its length.
+const FRAME_HEAD: usize = 5;
+
 /// Why a body cannot be used: the status, and one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unusable(pub StatusCode, pub String);
@@ -23,7 +28,7 @@ pub struct Unusable(pub StatusCode, pub String);
 /// A body, and the memory that it takes of all requests' together.
 pub struct Content {
     pub bytes: Vec<u8>,
-    _share: Share,
+    pub share: Share,
 }
 
 /// How a body is packed.
@@ -55,30 +60,57 @@ pub fn is_one_of<'a>(headers: &HeaderMap, types: &[&'a str]) -> Result<&'a str, 
 /// 413: it is too large. 408: it comes too slowly. 415: it is packed in a way that nobody here knows. 400: it cannot be
 /// unpacked, or the connection broke off. 503: too many bodies are being read.
 pub async fn read(headers: &HeaderMap, body: Body, limit: usize, budget: &Budget) -> Result<Content, Unusable> {
-    let packed = packed(headers)?;
+    let packed = packed(headers.get(CONTENT_ENCODING))?;
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if length.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
     let mut share = budget.take(0).ok_or_else(busy)?;
-    let reading = collect(body, limit, length.unwrap_or(0), &mut share);
-    let bytes = tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
-        let seconds = PATIENCE.as_secs();
-        Err(Unusable(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {seconds} s")))
-    })?;
+    let bytes = collect(body, limit, length.unwrap_or(0), &mut share).await?;
+    unpacked(packed, bytes, limit, share).await
+}
+
+/// Reads the one message of a gRPC call, of `limit` bytes at most, packed and unpacked. What is returned is a frame that is
+/// not packed.
+///
+/// # Errors
+/// As those of [`read`].
+pub async fn read_call(headers: &HeaderMap, body: Body, limit: usize, budget: &Budget) -> Result<Content, Unusable> {
+    let packed = packed(headers.get(CALL_ENCODING))?;
+    let mut share = budget.take(0).ok_or_else(busy)?;
+    let mut bytes = collect(body, FRAME_HEAD + limit, 0, &mut share).await?;
+    let packed = match bytes.first_chunk::<FRAME_HEAD>() {
+        Some([kind @ 0..=1, length @ ..]) if u32::from_be_bytes(*length) as usize == bytes.len() - FRAME_HEAD => {
+            if *kind == 0 {
+                Packed::Not
+            } else {
+                packed
+            }
+        }
+        _ => return Err(Unusable(StatusCode::BAD_REQUEST, "the call is not one whole message".into())),
+    };
+    bytes.drain(..FRAME_HEAD);
+    let mut content = unpacked(packed, bytes, limit, share).await?;
+    // It is no longer than the limit, which is far below this.
+    let length = u32::try_from(content.bytes.len()).unwrap_or(u32::MAX);
+    content.bytes.splice(..0, [[0].as_slice(), &length.to_be_bytes()].concat());
+    Ok(content)
+}
+
+async fn unpacked(packed: Packed, bytes: Vec<u8>, limit: usize, mut share: Share) -> Result<Content, Unusable> {
     if packed == Packed::Not {
-        return Ok(Content { bytes, _share: share });
+        return Ok(Content { bytes, share });
     }
     let unpacked = tokio::task::spawn_blocking(move || {
         let unpacked = unpack(packed, &bytes, limit, &mut share);
-        unpacked.map(|bytes| Content { bytes, _share: share })
+        unpacked.map(|bytes| Content { bytes, share })
     });
     // It cannot panic; if it did, the client may try again.
     unpacked.await.unwrap_or_else(|_| Err(busy()))
 }
 
-fn packed(headers: &HeaderMap) -> Result<Packed, Unusable> {
-    let Some(header) = headers.get(CONTENT_ENCODING) else { return Ok(Packed::Not) };
+fn packed(header: Option<&HeaderValue>) -> Result<Packed, Unusable> {
+    let Some(header) = header else { return Ok(Packed::Not) };
     match header.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(Packed::Not),
         "gzip" | "x-gzip" => Ok(Packed::Gzip),
@@ -86,12 +118,19 @@ fn packed(headers: &HeaderMap) -> Result<Packed, Unusable> {
         "zstd" => Ok(Packed::Zstd),
         _ => Err(Unusable(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Content-Encoding has to be gzip, zstd, deflate or identity".into(),
+            "Content-Encoding (of gRPC: grpc-encoding) has to be gzip, zstd, deflate or identity".into(),
         )),
     }
 }
 
-async fn collect(mut body: Body, limit: usize, expected: usize, share: &mut Share) -> Result<Vec<u8>, Unusable> {
+async fn collect(body: Body, limit: usize, expected: usize, share: &mut Share) -> Result<Vec<u8>, Unusable> {
+    tokio::time::timeout(PATIENCE, all_of(body, limit, expected, share)).await.unwrap_or_else(|_| {
+        let seconds = PATIENCE.as_secs();
+        Err(Unusable(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {seconds} s")))
+    })
+}
+
+async fn all_of(mut body: Body, limit: usize, expected: usize, share: &mut Share) -> Result<Vec<u8>, Unusable> {
     let mut bytes = Vec::new();
     if share.grow(expected) {
         bytes.reserve(expected);
@@ -140,7 +179,7 @@ fn unpack(packed: Packed, bytes: &[u8], limit: usize, share: &mut Share) -> Resu
 /// 413: it is too large. 400: it is no such block. 503: too many bodies are being read.
 pub fn unsnap(content: Content, limit: usize) -> Result<Content, Unusable> {
     let damaged = |error: snap::Error| broken(&io::Error::other(error));
-    let Content { bytes, _share: mut share } = content;
+    let Content { bytes, mut share } = content;
     let length = snap::raw::decompress_len(&bytes).map_err(damaged)?;
     if length > limit {
         return Err(too_large(limit));
@@ -149,7 +188,7 @@ pub fn unsnap(content: Content, limit: usize) -> Result<Content, Unusable> {
         return Err(busy());
     }
     let bytes = snap::raw::Decoder::new().decompress_vec(&bytes).map_err(damaged)?;
-    Ok(Content { bytes, _share: share })
+    Ok(Content { bytes, share })
 }
 
 fn unpack_from(mut reader: impl Read, limit: usize, share: &mut Share) -> Result<Vec<u8>, Unusable> {
@@ -251,11 +290,39 @@ mod tests {
         assert_eq!(refused.0, StatusCode::BAD_REQUEST, "{refused:?}");
     }
 
+    #[tokio::test]
+    async fn the_message_of_a_call_is_read_and_unpacked_within_the_same_limits() {
+        let call = async |encoding: &'static str, head: &[u8], message: &[u8]| {
+            let headers = HeaderMap::from_iter([(CALL_ENCODING, HeaderValue::from_static(encoding))]);
+            let budget = Budget::new(1 << 20);
+            let body = Body::from([head, message].concat());
+            let read = read_call(&headers, body, LIMIT, &budget).await.map(|content| content.bytes);
+            assert_eq!(budget.taken(), 0, "all of it came back");
+            read.map_err(|unusable| unusable.0)
+        };
+        let head = |kind: u8, message: &[u8]| [&[kind][..], &(message.len() as u32).to_be_bytes()].concat();
+        let text = b"a log record ".repeat(1_000);
+        let expected = [head(0, &text), text.clone()].concat();
+        assert_eq!(call("gzip", &head(0, &text), &text).await.as_ref(), Ok(&expected), "it says that it is not packed");
+        for (encoding, packed) in packings(&text) {
+            assert_eq!(call(encoding, &head(1, &packed), &packed).await.as_ref(), Ok(&expected), "{encoding}");
+        }
+        for (encoding, bomb) in packings(&vec![0; 50 << 20]) {
+            assert_eq!(call(encoding, &head(1, &bomb), &bomb).await, Err(StatusCode::PAYLOAD_TOO_LARGE), "{encoding}");
+        }
+        for bad in
+            [&b""[..], &[0, 0, 0], &[2, 0, 0, 0, 1], &[0, 0, 0, 0, 2], &[0, 0, 0, 0, 0], &[0, 255, 255, 255, 255]]
+        {
+            assert_eq!(call("identity", bad, b"x").await, Err(StatusCode::BAD_REQUEST), "{bad:?}");
+        }
+        assert_eq!(call("br", &head(1, b"x"), b"x").await, Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+
     #[test]
     fn a_block_of_snappy_is_unpacked_within_the_limit() {
         let budget = Budget::new(1 << 20);
         let unpack = |bytes: Vec<u8>, limit: usize| {
-            let content = Content { bytes, _share: budget.take(0).unwrap() };
+            let content = Content { bytes, share: budget.take(0).unwrap() };
             unsnap(content, limit).map(|content| content.bytes).map_err(|unusable| unusable.0)
         };
         let text = b"a log event ".repeat(1_000);

@@ -1,6 +1,6 @@
 //! A request of OpenTelemetry's, whichever way it came: what is accepted of it, and the answer.
 
-use super::accept::{Headers, Logs, Refusal};
+use super::accept::{Headers, Logs};
 use super::otlp::{count, events};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
@@ -29,7 +29,7 @@ pub async fn exported(
     }
     let answers = logs.door.accept(events(request, logs.arrival()), headers).await;
     let refusals: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-    if let Some(later) = refusals.iter().find(|refusal| matches!(refusal, Refusal::Later(_))) {
+    if let Some(later) = refusals.iter().find(|refusal| refusal.may_come_again()) {
         return Err(NotTaken::Later(later.reason().to_owned()));
     }
     let partial_success = refusals.first().map(|first| ExportLogsPartialSuccess {

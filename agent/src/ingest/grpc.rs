@@ -1,11 +1,14 @@
 //! OTLP over gRPC: OpenTelemetry's `LogsService` on a listener of its own.
 
-use super::accept::Logs;
+use super::accept::{Acceptor, Logs};
+use super::body::{CALL_ENCODING, Content, Unusable, read_call};
+use super::budget::Share;
 use super::exported::{NotTaken, exported};
 use super::http::taken_over;
 use crate::config::Right;
 use crate::server::{Caller, Door, Guard, Need, Refused, RequestSpans};
 use bytes::Bytes;
+use http_body_util::Full;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use prost::Message;
@@ -14,20 +17,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tonic::body::Body;
-use tonic::codec::CompressionEncoding;
 use tonic::codegen::http;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
 use tower::Service;
 
-/// Requests that are read or answered at a time, of all connections; others wait.
-const REQUESTS: usize = 32;
 /// How long one may take to arrive, beyond the time that its answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A client that does not answer a ping of this interval is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// What metrics call its requests.
+const ENDPOINT: &str = "otlp_grpc";
+/// When to come again if too much is being read.
+const BUSY: Duration = Duration::from_secs(1);
 /// When to come again if there is no room.
 const NO_ROOM: Duration = Duration::from_secs(5);
 
@@ -36,16 +39,14 @@ const NO_ROOM: Duration = Duration::from_secs(5);
 /// # Errors
 /// If the server fails; a failing connection is not its failure.
 pub async fn serve(door: Door, logs: Logs, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-    let (lock, places) = (door.lock().clone(), Arc::new(Semaphore::new(REQUESTS)));
+    let (lock, acceptor) = (door.lock().clone(), logs.door.clone());
     let config = &logs.door.config;
-    let (largest, patience) = (config.body_bytes, PATIENCE + 2 * config.delivery_timeout);
-    let service = LogsServiceServer::new(Records { logs })
-        .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(largest);
+    let patience = PATIENCE + 2 * config.delivery_timeout;
+    let service = LogsServiceServer::new(Records { logs: logs.clone() }).max_decoding_message_size(config.body_bytes);
     let served = Server::builder()
         .layer(tower::layer::layer_fn(RequestSpans))
         .layer(tower::layer::layer_fn(move |inner| Guard::new(inner, lock.clone(), need, refuse)))
-        .layer(tower::layer::layer_fn(move |inner| Turns { inner, places: places.clone() }))
+        .layer(tower::layer::layer_fn(move |inner| Whole { inner, door: acceptor.clone() }))
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .timeout(patience)
         .add_service(service)
@@ -65,18 +66,17 @@ fn refuse(_: &str, refused: &Refused) -> http::Response<Body> {
     Status::new(code, refused.to_string()).into_http()
 }
 
-/// Lets so many requests in at a time that the lock has let through.
+/// Reads calls that the lock has let through as HTTP's bodies are read: within their limits, and in the memory that is theirs.
 #[derive(Clone)]
-struct Turns<S> {
+struct Whole<S> {
     inner: S,
-    places: Arc<Semaphore>,
+    door: Arc<Acceptor>,
 }
 
-impl<S, A> Service<http::Request<A>> for Turns<S>
+impl<S> Service<http::Request<Body>> for Whole<S>
 where
-    S: Service<http::Request<A>> + Clone + Send + 'static,
+    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
-    A: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -86,16 +86,41 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<A>) -> Self::Future {
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         // The one that is ready is used; its copy has to become so before the next call.
         let ready = self.inner.clone();
-        let (mut inner, places) = (std::mem::replace(&mut self.inner, ready), self.places.clone());
+        let (mut inner, door) = (std::mem::replace(&mut self.inner, ready), self.door.clone());
         Box::pin(async move {
-            // It is closed by nobody.
-            let _place = places.acquire_owned().await;
-            inner.call(request).await
+            let began = door.clock.boot_time();
+            match whole(&door, request).await {
+                Ok(request) => inner.call(request).await,
+                Err((status, refused)) => {
+                    door.answered(ENDPOINT, began, status);
+                    Ok(refused.into_http())
+                }
+            }
         })
     }
+}
+
+/// The call with its message, unpacked, and its share of the memory; or the HTTP status that is like the answer, and this.
+async fn whole(door: &Acceptor, request: http::Request<Body>) -> Result<http::Request<Body>, (u16, Status)> {
+    let (mut head, body) = request.into_parts();
+    let from = head.extensions.get::<Caller>().cloned().unwrap_or_default().address.ip();
+    let too_often = |wait| (429, again(Code::ResourceExhausted, "too many requests from this address", wait));
+    door.batches.take(from).map_err(too_often)?;
+    let read = read_call(&head.headers, axum::body::Body::new(body), door.config.body_bytes, &door.bodies).await;
+    let Content { bytes, share } = read.map_err(|Unusable(status, reason)| {
+        let refused = match status.as_u16() {
+            408 | 503 => again(Code::Unavailable, &reason, BUSY),
+            415 => Status::unimplemented(reason),
+            _ => Status::invalid_argument(reason),
+        };
+        (status.as_u16(), refused)
+    })?;
+    head.headers.remove(CALL_ENCODING);
+    head.extensions.insert(Arc::new(share));
+    Ok(http::Request::from_parts(head, Body::new(Full::from(bytes))))
 }
 
 struct Records {
@@ -106,21 +131,19 @@ struct Records {
 impl LogsService for Records {
     async fn export(
         &self,
-        request: Request<ExportLogsServiceRequest>,
+        mut request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
         let door = &self.logs.door;
         let began = door.clock.boot_time();
-        let from = request.extensions().get::<Caller>().cloned().unwrap_or_default().address.ip();
         let headers = taken_over(&request.metadata().clone().into_headers());
-        let answer = match door.batches.take(from) {
-            Err(wait) => Err((429, again(Code::ResourceExhausted, "too many requests from this address", wait))),
-            Ok(()) => match exported(&self.logs, request.into_inner(), &headers).await {
-                Ok(response) => Ok(response),
-                Err(NotTaken::TooMany(reason)) => Err((413, Status::invalid_argument(reason))),
-                Err(NotTaken::Later(reason)) => Err((503, again(Code::Unavailable, &reason, NO_ROOM))),
-            },
+        // It has been decoded, and its events take of the buffer from here on.
+        drop(request.extensions_mut().remove::<Arc<Share>>());
+        let answer = match exported(&self.logs, request.into_inner(), &headers).await {
+            Ok(response) => Ok(response),
+            Err(NotTaken::TooMany(reason)) => Err((413, Status::invalid_argument(reason))),
+            Err(NotTaken::Later(reason)) => Err((503, again(Code::Unavailable, &reason, NO_ROOM))),
         };
-        door.answered("otlp_grpc", began, answer.as_ref().err().map_or(200, |(status, _)| *status));
+        door.answered(ENDPOINT, began, answer.as_ref().err().map_or(200, |(status, _)| *status));
         answer.map(Response::new).map_err(|(_, status)| status)
     }
 }

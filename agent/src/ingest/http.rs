@@ -1,12 +1,11 @@
 //! Events over HTTP: one, many, and how the door is.
 
 mod bulk;
+mod came;
 mod loki;
 mod otlp;
 
-use super::accept::{Acceptor, Headers, Refusal};
-use super::body::{self, Content, Unusable};
-use super::budget::Budget;
+use super::accept::{Acceptor, Headers, Logs};
 use super::event::{Event, Rejected, log_event, unreadable};
 use super::record::{CORRELATION_ID, TRACEPARENT};
 use super::repeats::{Known, Repeats};
@@ -16,19 +15,17 @@ use crate::config::{Destination, Right, Rule};
 use crate::server::{Caller, Door, Guard, Lock, Need, Refused, RequestSpans};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::extract::{FromRef, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use came::{Came, Denied};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use std::time::Duration;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
-/// Bodies that are being read, all together, in bodies of the largest size.
-const BODIES: usize = 8;
 /// Longest `X-Correlation-Id` that is taken over.
 const LONGEST_ID: usize = 128;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -40,8 +37,20 @@ const NO_ROOM: u64 = 5;
 /// What the handlers share.
 struct Shared {
     acceptor: Arc<Acceptor>,
-    bodies: Budget,
     repeats: Repeats,
+}
+
+/// The way in for log events in the protocols of others.
+#[derive(Clone)]
+struct Way {
+    shared: Arc<Shared>,
+    logs: Logs,
+}
+
+impl FromRef<Way> for Arc<Shared> {
+    fn from_ref(way: &Way) -> Arc<Shared> {
+        way.shared.clone()
+    }
 }
 
 /// Serves until `shutdown` resolves, then lets open requests finish.
@@ -53,8 +62,7 @@ pub async fn serve(
     acceptor: Arc<Acceptor>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let bodies = Budget::new(BODIES * acceptor.config.body_bytes);
-    let shared = Shared { bodies, repeats: Repeats::default(), acceptor };
+    let shared = Shared { repeats: Repeats::default(), acceptor };
     let router = router(&Arc::new(shared), door.lock().clone()).into_make_service_with_connect_info::<Caller>();
     axum::serve(door.connections()?, router).with_graceful_shutdown(shutdown).await
 }
@@ -63,11 +71,8 @@ fn router(shared: &Arc<Shared>, lock: Arc<Lock>) -> Router {
     let config = &shared.acceptor.config;
     let mut router = Router::new().route("/api/logs/health", get(health).with_state(shared.clone()));
     router = match (&config.logs, shared.acceptor.logs()) {
-        (Some(logs), Some(way)) => places(router, shared, Kind::Log, "/api/logs", logs)
-            .route("/v1/logs", post(otlp::logs).with_state((shared.clone(), way.clone())))
-            .route("/loki/api/v1/push", post(loki::push).with_state((shared.clone(), way.clone())))
-            .route("/_bulk", post(bulk::bulk).put(bulk::bulk).with_state((shared.clone(), way.clone())))
-            .route("/{index}/_bulk", post(bulk::bulk_of).put(bulk::bulk_of).with_state((shared.clone(), way)))
+        (Some(destination), Some(logs)) => places(router, shared, Kind::Log, "/api/logs", destination)
+            .merge(of_others().with_state(Way { shared: shared.clone(), logs }))
             .route("/", get(bulk::root))
             .route("/_cat/health", get(bulk::health)),
         _ => router
@@ -87,6 +92,15 @@ fn router(shared: &Arc<Shared>, lock: Arc<Lock>) -> Router {
     router
         .layer(tower::layer::layer_fn(move |inner| Guard::new(inner, lock.clone(), need, refuse)))
         .layer(tower::layer::layer_fn(RequestSpans))
+}
+
+/// Where log events are handed in by the protocols of others.
+fn of_others() -> Router<Way> {
+    Router::new()
+        .route("/v1/logs", post(otlp::logs))
+        .route("/loki/api/v1/push", post(loki::push))
+        .route("/_bulk", post(bulk::bulk).put(bulk::bulk))
+        .route("/{index}/_bulk", post(bulk::bulk_of).put(bulk::bulk_of))
 }
 
 /// The paths at which events of one kind are handed in: the usual one, and those of routes.
@@ -109,6 +123,12 @@ struct Place {
     shared: Arc<Shared>,
     kind: Kind,
     routes: Arc<Routes>,
+}
+
+impl FromRef<Place> for Arc<Shared> {
+    fn from_ref(place: &Place) -> Arc<Shared> {
+        place.shared.clone()
+    }
 }
 
 #[derive(Clone)]
@@ -206,31 +226,13 @@ fn json(status: StatusCode, value: &impl Serialize) -> Response {
 }
 
 fn failure(status: StatusCode, reason: &str, retry_after: Option<u64>) -> Response {
-    let mut answer = json(status, &Failure { status: "Rejected", reason });
-    if let Some(seconds) = retry_after {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    answer
-}
-
-fn unusable(Unusable(status, reason): &Unusable) -> Response {
-    failure(*status, reason, (*status == StatusCode::SERVICE_UNAVAILABLE).then_some(1))
+    Denied::told(retry_after, json(status, &Failure { status: "Rejected", reason }))
 }
 
 impl Shared {
     fn now(&self) -> String {
         let time = jiff::Timestamp::from_millisecond(self.acceptor.clock.unix_millis()).unwrap_or_default();
         format!("{time:.3}")
-    }
-
-    async fn body(
-        &self,
-        headers: &HeaderMap,
-        body: Body,
-        types: &[&'static str],
-    ) -> Result<(&'static str, Content), Unusable> {
-        let kind = body::is_one_of(headers, types)?;
-        Ok((kind, body::read(headers, body, self.acceptor.config.body_bytes, &self.bodies).await?))
     }
 
     /// Answers a request once, however often it comes under its key.
@@ -265,22 +267,6 @@ impl Shared {
             }
         }
     }
-
-    /// Counts the request, and gives the caller its id back.
-    fn answered(
-        &self,
-        endpoint: &'static str,
-        began: crate::clock::BootTime,
-        headers: &Headers,
-        mut answer: Response,
-    ) -> Response {
-        self.acceptor.answered(endpoint, began, answer.status().as_u16());
-        let id = headers.iter().find(|(name, _)| *name == CORRELATION_ID);
-        if let Some(Ok(id)) = id.map(|(_, id)| HeaderValue::from_str(id)) {
-            answer.headers_mut().insert(CORRELATION_ID, id);
-        }
-        answer
-    }
 }
 
 /// What a request is known by when it comes again.
@@ -297,29 +283,19 @@ impl Once {
     }
 }
 
-async fn single(
-    State(place): State<Place>,
-    ConnectInfo(caller): ConnectInfo<Caller>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let shared = &place.shared;
-    let (began, taken_over) = (shared.acceptor.clock.boot_time(), taken_over(&headers));
-    let answer = match shared.acceptor.singles.take(caller.address.ip()) {
-        Err(wait) => too_often(wait),
-        Ok(()) => match shared.body(&headers, body, &["application/json", "+json", "text/json"]).await {
-            Err(error) => unusable(&error),
-            Ok((_, content)) => {
-                let event = place.event(&content.bytes);
-                let once = Once::of(&headers, uri.path(), &content.bytes);
-                drop(content);
-                let (own, taken_over) = (shared.clone(), taken_over.clone());
-                shared.clone().once(once, async move { one(&own, event, &taken_over).await }).await
-            }
-        },
+async fn single(State(place): State<Place>, came: Came, uri: Uri, body: Body) -> Response {
+    const TYPES: &[&str] = &["application/json", "+json", "text/json"];
+    let answer = match came.read(&came.shared.acceptor.singles, body, TYPES).await {
+        Err(denied) => denied.into_json(),
+        Ok((_, content)) => {
+            let event = place.event(&content.bytes);
+            let once = Once::of(&came.headers, uri.path(), &content.bytes);
+            drop(content);
+            let (own, headers) = (came.shared.clone(), came.taken_over.clone());
+            came.shared.clone().once(once, async move { one(&own, event, &headers).await }).await
+        }
     };
-    shared.answered(place.endpoints().0, began, &taken_over, answer)
+    came.answered(place.endpoints().0, answer)
 }
 
 async fn one(shared: &Shared, event: Result<Event, Rejected>, headers: &Headers) -> Response {
@@ -328,52 +304,29 @@ async fn one(shared: &Shared, event: Result<Event, Rejected>, headers: &Headers)
             let accepted = Accepted { event_id: &event_id, status: "Accepted", timestamp: shared.now() };
             json(StatusCode::ACCEPTED, &accepted)
         }
-        Some(Err(refusal)) => failure(status(&refusal), refusal.reason(), retry(&refusal)),
+        Some(Err(refusal)) => Denied::from(&refusal).into_json(),
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-fn status(refusal: &Refusal) -> StatusCode {
-    match refusal {
-        Refusal::Rejected(Rejected::Invalid(_)) => StatusCode::BAD_REQUEST,
-        Refusal::Rejected(Rejected::TooLarge(_)) | Refusal::Never(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::Later(_) => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-fn retry(refusal: &Refusal) -> Option<u64> {
-    matches!(refusal, Refusal::Later(_)).then_some(NO_ROOM)
-}
-
-async fn batch(
-    State(place): State<Place>,
-    ConnectInfo(caller): ConnectInfo<Caller>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
+async fn batch(State(place): State<Place>, came: Came, uri: Uri, body: Body) -> Response {
     const LINES: &[&str] =
         &["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
     const TYPES: &[&str] = &["application/json", LINES[0], LINES[1], LINES[2], LINES[3], "+json", "text/json"];
-    let shared = &place.shared;
-    let (began, taken_over) = (shared.acceptor.clock.boot_time(), taken_over(&headers));
-    let answer = match shared.acceptor.batches.take(caller.address.ip()) {
-        Err(wait) => too_often(wait),
-        Ok(()) => match shared.body(&headers, body, TYPES).await {
-            Err(error) => unusable(&error),
-            Ok((kind, content)) => {
-                let events = events(&content.bytes, LINES.contains(&kind), &place);
-                let once = Once::of(&headers, uri.path(), &content.bytes);
-                drop(content);
-                let (own, taken_over) = (shared.clone(), taken_over.clone());
-                match events {
-                    Err(error) => unusable(&error),
-                    Ok(events) => shared.clone().once(once, async move { many(&own, events, &taken_over).await }).await,
-                }
+    let answer = match came.read(&came.shared.acceptor.batches, body, TYPES).await {
+        Err(denied) => denied.into_json(),
+        Ok((kind, content)) => {
+            let events = events(&content.bytes, LINES.contains(&kind), &place);
+            let once = Once::of(&came.headers, uri.path(), &content.bytes);
+            drop(content);
+            let (own, headers) = (came.shared.clone(), came.taken_over.clone());
+            match events {
+                Err(denied) => denied.into_json(),
+                Ok(events) => came.shared.clone().once(once, async move { many(&own, events, &headers).await }).await,
             }
-        },
+        }
     };
-    shared.answered(place.endpoints().1, began, &taken_over, answer)
+    came.answered(place.endpoints().1, answer)
 }
 
 async fn many(shared: &Shared, events: Vec<Result<Event, Rejected>>, headers: &Headers) -> Response {
@@ -383,29 +336,28 @@ async fn many(shared: &Shared, events: Vec<Result<Event, Rejected>>, headers: &H
     let accepted = answers.len() - refusals.len();
     let errors = refusals.iter().map(|(index, refusal)| OfBatch { index: *index, reason: refusal.reason() }).collect();
     // Of a batch without a good event, the first one that may be sent again says so, or else the first one.
-    let worst = refusals.iter().map(|(_, refusal)| *refusal).find(|refusal| matches!(refusal, Refusal::Later(_)));
+    let worst = refusals.iter().map(|(_, refusal)| *refusal).find(|refusal| refusal.may_come_again());
     let (code, retry_after) = match worst.or(refusals.first().map(|(_, refusal)| *refusal)) {
-        Some(refusal) if accepted == 0 => (status(refusal), retry(refusal)),
+        Some(refusal) if accepted == 0 => {
+            let Denied { status, retry_after, .. } = refusal.into();
+            (status, retry_after)
+        }
         _ => (StatusCode::ACCEPTED, None),
     };
-    let mut answer = json(code, &Batch { accepted, failed: refusals.len(), errors, timestamp: shared.now() });
-    if let Some(seconds) = retry_after {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    answer
+    Denied::told(retry_after, json(code, &Batch { accepted, failed: refusals.len(), errors, timestamp: shared.now() }))
 }
 
 /// The events of a batch: a JSON array, or one event on each line.
-fn events(bytes: &[u8], lines: bool, place: &Place) -> Result<Vec<Result<Event, Rejected>>, Unusable> {
+fn events(bytes: &[u8], lines: bool, place: &Place) -> Result<Vec<Result<Event, Rejected>>, Denied> {
     let most = place.shared.acceptor.config.batch_events;
-    let too_many = || Unusable(StatusCode::PAYLOAD_TOO_LARGE, format!("the batch has more than {most} events"));
+    let too_many = || Denied::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the batch has more than {most} events"));
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
     let Some(first) = first else {
-        return Err(Unusable(StatusCode::BAD_REQUEST, "the body is empty".into()));
+        return Err(Denied::new(StatusCode::BAD_REQUEST, "the body is empty"));
     };
     if *first == b'[' && !lines {
         let elements: Vec<&RawValue> =
-            serde_json::from_slice(bytes).map_err(|error| Unusable(StatusCode::BAD_REQUEST, unreadable(&error)))?;
+            serde_json::from_slice(bytes).map_err(|error| Denied::new(StatusCode::BAD_REQUEST, unreadable(&error)))?;
         if elements.len() > most {
             return Err(too_many());
         }
@@ -425,17 +377,6 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
         true => json(StatusCode::OK, &Health { status: "UP", metrics }),
         false => json(StatusCode::SERVICE_UNAVAILABLE, &Health { status: "DOWN", metrics }),
     }
-}
-
-const TOO_OFTEN: &str = "too many requests from this address";
-
-fn too_often(wait: Duration) -> Response {
-    failure(StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN, Some(retry_after(wait)))
-}
-
-/// Whole seconds.
-fn retry_after(wait: Duration) -> u64 {
-    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// The headers that go to Kafka with each event. What is no plain text is left out.

@@ -14,6 +14,7 @@ use std::time::Duration;
 pub const INVALID: &str = "invalid";
 pub const TOO_LARGE: &str = "too_large";
 pub const FULL: &str = "full";
+pub const NO_TOPIC: &str = "no_topic";
 pub const FAILED: &str = "failed";
 /// Trouble with the spool.
 pub const SPOOL_FULL: &str = "full";
@@ -84,7 +85,7 @@ impl Stats {
     /// # Errors
     /// If there is no memory for histograms.
     pub fn new(metrics: Arc<Metrics>, topics: &[&str]) -> Result<Stats, String> {
-        metrics.ingest.may_happen(&[INVALID, TOO_LARGE, FULL, FAILED], &[SPOOL_FULL, WRITE, READ, DAMAGED]);
+        metrics.ingest.may_happen(&[INVALID, TOO_LARGE, FULL, NO_TOPIC, FAILED], &[SPOOL_FULL, WRITE, READ, DAMAGED]);
         let mut known = BTreeMap::new();
         for topic in topics {
             // From a microsecond to a day, to two digits.

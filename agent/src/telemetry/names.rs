@@ -104,7 +104,7 @@ names! {
         "Time from a request's head to its answer; with an acknowledgement of the brokers, if it waits for one";
     IngestAccepted Counter "streamgauge_ingest_accepted_events" ["topic"], "Events that were handed in and accepted";
     IngestRejected Counter "streamgauge_ingest_rejected_events" ["reason"],
-        "Events that were handed in and not accepted: invalid, too_large, full (buffer and spool; or the event's topic is not there), failed (the brokers refuse it, or have not acknowledged it in time)";
+        "Events that were handed in and not accepted: invalid, too_large, full (buffer and spool, or the brokers have not acknowledged it in time), no_topic (the event's topic is not there, or may not be written to), failed (the brokers refuse it)";
     IngestDelivered Counter "streamgauge_ingest_delivered_events" ["topic"], "Accepted events that the brokers have acknowledged";
     IngestFailed Counter "streamgauge_ingest_failed_events" ["topic"],
         "Accepted events that the brokers refuse for good, such as ones larger than the topic takes: they are lost, and logged";

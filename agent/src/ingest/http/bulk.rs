@@ -1,19 +1,14 @@
 //! Elasticsearch's bulk API, and as much of the rest of it as its clients ask before they send.
 
-use super::super::accept::{Logs, Refusal};
-use super::super::body::Unusable;
+use super::super::accept::Refusal;
 use super::super::bulk::items;
-use super::super::event::Rejected;
-use super::{NO_ROOM, Shared, json, retry_after, status, taken_over};
-use crate::server::Caller;
+use super::{Came, Denied, Way, json};
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, State};
-use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json as value};
-use std::sync::Arc;
 
 /// Without this header clients do not believe that it is one.
 const PRODUCT: (&str, &str) = ("x-elastic-product", "Elasticsearch");
@@ -52,80 +47,39 @@ pub async fn health() -> Response {
     ([PRODUCT], "green\n").into_response()
 }
 
-pub async fn bulk(
-    State(way): State<(Arc<Shared>, Logs)>,
-    caller: ConnectInfo<Caller>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    bulk_of(State(way), Path(INDEX.to_owned()), caller, headers, body).await
+pub async fn bulk(state: State<Way>, came: Came, body: Body) -> Response {
+    bulk_of(state, Path(INDEX.to_owned()), came, body).await
 }
 
-pub async fn bulk_of(
-    State((shared, logs)): State<(Arc<Shared>, Logs)>,
-    Path(index): Path<String>,
-    ConnectInfo(caller): ConnectInfo<Caller>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let (began, taken_over) = (shared.acceptor.clock.boot_time(), taken_over(&headers));
-    let taken = match shared.acceptor.batches.take(caller.address.ip()) {
-        Err(wait) => Err((Unusable(StatusCode::TOO_MANY_REQUESTS, super::TOO_OFTEN.into()), Some(retry_after(wait)))),
-        Ok(()) => take(&shared, &logs, &index, &headers, body, &taken_over).await,
-    };
-    let answer = match taken {
+pub async fn bulk_of(State(way): State<Way>, Path(index): Path<String>, came: Came, body: Body) -> Response {
+    let answer = match take(&way, &index, &came, body).await {
         Ok(items) => {
-            let took = shared.acceptor.clock.boot_time().since(began).as_millis() as u64;
+            let took = way.shared.acceptor.clock.boot_time().since(came.began).as_millis() as u64;
             let errors = items.iter().any(|(_, is_error)| *is_error);
             let items = items.into_iter().map(|(item, _)| item).collect();
             json(StatusCode::OK, &Answer { took, errors, items })
         }
-        Err((Unusable(status, reason), retry)) => {
+        Err(Denied { status, reason, retry_after }) => {
             let error = value!({ "type": kind(status), "reason": reason });
-            let mut answer = json(status, &value!({ "error": error, "status": status.as_u16() }));
-            if let Some(seconds) = retry {
-                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-            }
-            answer
+            let answer = json(status, &value!({ "error": error, "status": status.as_u16() }));
+            Denied::told(retry_after, answer)
         }
     };
-    shared.answered("bulk", began, &taken_over, ([PRODUCT], answer).into_response())
+    came.answered("bulk", ([PRODUCT], answer).into_response())
 }
 
-type Refused = (Unusable, Option<u64>);
-
 /// What became of each item, and whether that is an error.
-async fn take(
-    shared: &Shared,
-    logs: &Logs,
-    index: &str,
-    headers: &HeaderMap,
-    body: Body,
-    taken_over: &super::Headers,
-) -> Result<Vec<(Value, bool)>, Refused> {
-    let unusable = |error: Unusable| {
-        let retry = (error.0 == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
-        (error, retry)
-    };
-    let (_, content) = shared.body(headers, body, &TYPES).await.map_err(unusable)?;
+async fn take(Way { shared, logs }: &Way, index: &str, came: &Came, body: Body) -> Result<Vec<(Value, bool)>, Denied> {
+    let (_, content) = came.read(&shared.acceptor.batches, body, &TYPES).await?;
     let items = items(&content.bytes, index, shared.acceptor.config.batch_events, logs.arrival());
     drop(content);
-    let items = items.map_err(|rejected| {
-        let whole = matches!(rejected, Rejected::TooLarge(_));
-        let status = if whole { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
-        (Unusable(status, rejected.reason().to_owned()), None)
-    })?;
+    let items = items.map_err(|rejected| Denied::from(&rejected))?;
     let (of, events): (Vec<_>, Vec<_>) = items.into_iter().map(|item| ((item.action, item.index), item.event)).unzip();
-    let answers = logs.door.accept(events, taken_over).await;
-    let later = answers.iter().find_map(|answer| match answer {
-        Err(later @ Refusal::Later(_)) => Some(later.reason().to_owned()),
-        _ => None,
-    });
+    let answers = logs.door.accept(events, &came.taken_over).await;
+    let later = answers.iter().filter_map(|answer| answer.as_ref().err()).find(|refusal| refusal.may_come_again());
     match later {
         // Nothing has been taken: clients send all of it again.
-        Some(reason) if answers.iter().all(Result::is_err) => {
-            Err((Unusable(StatusCode::SERVICE_UNAVAILABLE, reason), Some(NO_ROOM)))
-        }
+        Some(later) if answers.iter().all(Result::is_err) => Err(later.into()),
         _ => Ok(of
             .iter()
             .zip(&answers)
@@ -138,10 +92,10 @@ fn item(action: &str, index: &str, answer: &Result<String, Refusal>) -> Value {
     let own = match answer {
         Ok(id) => value!({ "_index": index, "_id": id, "result": "created", "status": 201 }),
         Err(refusal) => {
-            let status = match refusal {
+            let status = match refusal.may_come_again() {
                 // Clients send such an item again, and no other.
-                Refusal::Later(_) => StatusCode::TOO_MANY_REQUESTS,
-                other => status(other),
+                true => StatusCode::TOO_MANY_REQUESTS,
+                false => Denied::from(refusal).status,
             };
             let error = value!({ "type": kind(status), "reason": refusal.reason() });
             value!({ "_index": index, "status": status.as_u16(), "error": error })

@@ -180,6 +180,8 @@ fn a_topic_that_is_not_there_is_named_and_holds_up_no_other() {
         refused.status == 503 && refused.body.contains(&said) && refused.headers.contains_key("retry-after"),
         "{refused:?}"
     );
+    let refused_for_it = "streamgauge_ingest_rejected_events_total{reason=\"no_topic\"} 1\n";
+    assert!(door.agent.scrape().contains(refused_for_it), "{}", door.agent.scrape());
     let begun = std::time::Instant::now();
     for n in 0..200 {
         assert_eq!(post("found", "ERROR", n).status, 202);
