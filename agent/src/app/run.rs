@@ -85,7 +85,9 @@ impl Agent {
         }
         let reload = Arc::new(Reload::new(file, shared.clone(), reader.clone(), statuses.clone()));
         let readiness = readiness(reader.clone(), directory, statuses);
-        let takes = |door: &mut Door| matches!(door.lock().protocol(), Protocol::Ingest | Protocol::OtlpGrpc);
+        let takes = |door: &mut Door| {
+            matches!(door.lock().protocol(), Protocol::Ingest | Protocol::OtlpGrpc | Protocol::Syslog)
+        };
         let taking: Vec<_> = doors.extract_if(.., takes).collect();
         let losses = Losses::new(env.metrics.clone(), reader.clone());
         let front_door = match &shared.config.ingest {
@@ -132,7 +134,7 @@ impl Agent {
                 Protocol::Http => tasks.serve("HTTP", |stopped| http::serve(door, pages.clone(), stopped)),
                 Protocol::Grpc => tasks.serve("gRPC", |stopped| grpc::serve(door, services.clone(), stopped)),
                 // They are open already.
-                Protocol::Ingest | Protocol::OtlpGrpc => {}
+                Protocol::Ingest | Protocol::OtlpGrpc | Protocol::Syslog => {}
             }
         }
         let at = |(name, address): &(&str, SocketAddr)| format!("{name} on {address}");

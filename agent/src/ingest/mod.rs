@@ -24,6 +24,8 @@ mod record;
 mod repeats;
 mod routes;
 mod stats;
+mod syslog;
+mod tcp;
 mod user_event;
 
 #[cfg(test)]
@@ -133,6 +135,7 @@ impl Ingest {
         let serving = async {
             match (door.lock().protocol(), self.acceptor.logs()) {
                 (Protocol::OtlpGrpc, Some(logs)) => grpc::serve(door, logs, shutdown).await,
+                (Protocol::Syslog, Some(logs)) => tcp::serve(door, logs, shutdown).await,
                 _ => http::serve(door, self.acceptor.clone(), shutdown).await,
             }
         };

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// The other end of a connection; each request has it among its extensions.
+/// The other end of a connection; each request has it among its extensions. Behind a trusted proxy, whom it speaks for.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub address: SocketAddr,

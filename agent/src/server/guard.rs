@@ -2,6 +2,7 @@
 //! something, and who saw single events.
 
 use super::caller::Caller;
+use super::forwarded::origin;
 use super::lock::{Lock, Need};
 use super::refused::Refused;
 use axum::extract::ConnectInfo;
@@ -50,13 +51,15 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<A>) -> Self::Future {
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
         // The one that is ready is used; its copy has to become so before the next call.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let (lock, need, refuse) = (self.lock.clone(), (self.need)(request.uri().path()), self.refuse);
         Box::pin(async move {
-            let caller = caller(request.extensions());
+            let mut caller = caller(request.extensions());
+            caller.address = origin(caller.address, request.headers(), lock.trusted_proxies());
+            request.extensions_mut().insert(caller.clone());
             let from = caller.address;
             let path = request.uri().path().to_owned();
             let authorization = request.headers().get(AUTHORIZATION);

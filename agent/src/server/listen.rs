@@ -94,7 +94,7 @@ async fn accept(door: &Door, sender: &mpsc::Sender<Connection>) {
             };
             match greeted {
                 Ok((stream, caller)) => {
-                    let silence = (!lock.protocol().is_grpc()).then(|| Box::pin(sleep(SILENCE)));
+                    let silence = (!lock.protocol().may_be_silent()).then(|| Box::pin(sleep(SILENCE)));
                     // If nobody takes it, the door is closing.
                     let _ = sender.send(Connection { stream, caller, silence, _place: place }).await;
                 }

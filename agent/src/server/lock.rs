@@ -7,7 +7,7 @@ use super::material::Material;
 use super::refused::Refused;
 use super::watched::Watched;
 use crate::clock::Clock;
-use crate::config::{Lock as Config, Right};
+use crate::config::{Lock as Config, Network, Right};
 use crate::telemetry::Metrics;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
@@ -27,6 +27,8 @@ pub enum Protocol {
     Ingest,
     /// gRPC for OpenTelemetry's log records.
     OtlpGrpc,
+    /// Syslog over TCP.
+    Syslog,
 }
 
 impl Protocol {
@@ -37,6 +39,7 @@ impl Protocol {
             Protocol::Grpc => "grpc",
             Protocol::Ingest => "ingest",
             Protocol::OtlpGrpc => "otlp_grpc",
+            Protocol::Syslog => "syslog",
         }
     }
 
@@ -47,18 +50,22 @@ impl Protocol {
             Protocol::Grpc => "grpc.listen",
             Protocol::Ingest => "ingest.listen",
             Protocol::OtlpGrpc => "ingest.otlp_grpc",
+            Protocol::Syslog => "ingest.syslog",
         }
     }
 
-    /// Whether connections are kept although nothing is asked for long: they are looked after by pings.
-    pub const fn is_grpc(self) -> bool {
-        matches!(self, Protocol::Grpc | Protocol::OtlpGrpc)
+    /// Whether connections are kept although nothing comes for long. gRPC's are looked after by pings; a sender of syslog
+    /// loses what it writes into one that was closed.
+    pub const fn may_be_silent(self) -> bool {
+        matches!(self, Protocol::Grpc | Protocol::OtlpGrpc | Protocol::Syslog)
     }
 
+    /// Empty: none is agreed upon.
     const fn alpn(self) -> &'static [u8] {
         match self {
             Protocol::Http | Protocol::Ingest => b"http/1.1",
             Protocol::Grpc | Protocol::OtlpGrpc => b"h2",
+            Protocol::Syslog => b"",
         }
     }
 }
@@ -110,6 +117,11 @@ impl Lock {
         self.protocol
     }
 
+    /// Whose word is taken for where a call comes from.
+    pub(super) fn trusted_proxies(&self) -> &[Network] {
+        &self.config.trusted_proxies
+    }
+
     /// What of the files has no effect.
     pub fn warnings(&self) -> Vec<String> {
         self.material().warnings.iter().map(|line| format!("{}: {line}", self.door())).collect()
@@ -137,7 +149,7 @@ impl Lock {
     }
 
     /// Counts what became of a call or a connection.
-    pub(super) fn count(&self, outcome: &'static str) {
+    pub fn count(&self, outcome: &'static str) {
         self.metrics.door_call(self.door(), outcome);
     }
 

@@ -27,8 +27,9 @@ pub fn listeners(config: &Config) -> Vec<Listener<'_>> {
     ];
     if let Some(ingest) = &config.ingest {
         all.push(Listener { protocol: Protocol::Ingest, address: ingest.listen, lock: &ingest.lock });
-        let otlp = ingest.otlp_grpc.map(|address| (Protocol::OtlpGrpc, address));
-        all.extend(otlp.map(|(protocol, address)| Listener { protocol, address, lock: &ingest.lock }));
+        let more = [(Protocol::OtlpGrpc, ingest.otlp_grpc), (Protocol::Syslog, ingest.syslog)];
+        let lock = &ingest.lock;
+        all.extend(more.into_iter().filter_map(|(protocol, at)| Some(Listener { protocol, address: at?, lock })));
     }
     all
 }

@@ -8,6 +8,7 @@ mod attempts;
 mod caller;
 mod client;
 mod files;
+mod forwarded;
 mod guard;
 mod identities;
 mod listen;

@@ -50,7 +50,7 @@ pub fn server_config(parts: &Parts, alpn: &[u8]) -> Result<ServerConfig, String>
     let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|error| format!("{} and {name} cannot be used together: {error}", parts.certificate.0))?;
-    config.alpn_protocols = vec![alpn.to_vec()];
+    config.alpn_protocols = if alpn.is_empty() { Vec::new() } else { vec![alpn.to_vec()] };
     Ok(config)
 }
 

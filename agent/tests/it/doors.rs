@@ -1,7 +1,7 @@
 //! The listeners' locks from outside, with the clients that operators have: curl, grpcurl, Prometheus' scraper, OpenSSL and
 //! `streamgauge` itself. Each cell of the matrix is a call: listener × TLS × credentials × right.
 
-mod authority;
+pub mod authority;
 mod clients;
 mod files;
 mod scraped;

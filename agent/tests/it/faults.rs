@@ -5,7 +5,7 @@ mod answers;
 mod brokers;
 mod changelog;
 mod crashes;
-mod disk;
+pub mod disk;
 mod input;
 mod members;
 mod prometheus;

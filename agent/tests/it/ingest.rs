@@ -7,7 +7,9 @@ mod faults;
 mod loki;
 mod other;
 mod otlp_grpc;
+mod outside;
 mod producer;
+mod syslog;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};

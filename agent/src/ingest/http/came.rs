@@ -9,7 +9,7 @@ use super::{NO_ROOM, Shared, failure, taken_over};
 use crate::clock::BootTime;
 use crate::server::Caller;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::RETRY_AFTER;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -38,7 +38,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Came, Infallible> {
         let shared = Arc::<Shared>::from_ref(state);
-        let caller = parts.extensions.get::<ConnectInfo<Caller>>().map(|ConnectInfo(caller)| caller.clone());
+        let caller = parts.extensions.get::<Caller>().cloned();
         Ok(Came {
             taken_over: taken_over(&parts.headers),
             headers: parts.headers.clone(),

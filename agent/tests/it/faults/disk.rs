@@ -149,10 +149,10 @@ fn keys(stage: &Stage) -> BTreeSet<(i32, Vec<u8>)> {
 }
 
 /// A small file system of memory, unmounted when dropped.
-struct Tmpfs(PathBuf);
+pub struct Tmpfs(PathBuf);
 
 impl Tmpfs {
-    fn mount(at: PathBuf, size: &str) -> Tmpfs {
+    pub fn mount(at: PathBuf, size: &str) -> Tmpfs {
         fs::create_dir_all(&at).expect("a directory");
         let option = format!("size={size}");
         let status = Command::new("mount").args(["-t", "tmpfs", "-o", &option, "tmpfs"]).arg(&at).status();
@@ -161,7 +161,7 @@ impl Tmpfs {
     }
 
     /// Leaves no room.
-    fn fill(&self) {
+    pub fn fill(&self) {
         let path = self.0.join("filler");
         let mut size = 1 << 20;
         let mut filler = fs::File::options().create(true).append(true).open(path).expect("a file");
@@ -171,7 +171,8 @@ impl Tmpfs {
         }
     }
 
-    fn free(&self) {
+    /// Takes it back.
+    pub fn free(&self) {
         fs::remove_file(self.0.join("filler")).expect("the filler");
     }
 }

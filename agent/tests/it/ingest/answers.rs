@@ -139,17 +139,37 @@ fn what_cannot_be_taken_is_refused_with_its_status_and_one_line() {
         assert_eq!(answer.status, status, "{path} {headers:?} {}: {answer:?}", String::from_utf8_lossy(&body));
         assert!(answer.body.contains(words) && !answer.body.contains('\n'), "{path}: {words}: {answer:?}");
     }
-    // Two lengths, a bare line feed in a header, and a body that never ends.
-    for request in [
-        "POST /api/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-        "POST /api/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    // Requests that two readers may understand differently: whatever is read of them, no event comes of what is hidden inside.
+    let hidden = r#"{"source":"a","level":"INFO","message":"smuggled"}"#;
+    let inside = format!("POST /api/logs HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{hidden}", hidden.len());
+    let chunks = format!("0\r\n\r\n{inside}");
+    for (head, body) in [
+        ("Content-Length: 5\r\nContent-Length: 6", &inside),
+        ("Content-Length: 5, 6", &inside),
+        ("Content-Length: +5", &inside),
+        ("Content-Length: 0x5", &inside),
+        ("Content-Length : 5", &inside),
+        ("X: a\nContent-Length: 0\r\nContent-Length: 5", &inside),
+        ("X: a\rContent-Length: 5", &inside),
+        ("X: a\r\n Content-Length: 5", &inside),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked", &chunks),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5", &chunks),
+        ("Transfer-Encoding: identity, chunked, identity", &chunks),
+        ("Transfer-Encoding: xchunked", &chunks),
+        ("Transfer-Encoding : chunked", &chunks),
+        ("Transfer-Encoding: chunked", &format!("5 \n{inside}")),
+        ("Transfer-Encoding: chunked", &format!("-1\r\n{inside}")),
+        ("Transfer-Encoding: chunked", &format!("ffffffffffffffffff\r\n{inside}")),
     ] {
         let mut stream = TcpStream::connect(door.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let answer = read_answer(&mut BufReader::new(stream));
-        assert!(answer.as_ref().is_none_or(|answer| answer.status >= 400), "{request}: {answer:?}");
+        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        stream.write_all(format!("POST /api/logs HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n{body}").as_bytes()).unwrap();
+        let mut stream = BufReader::new(stream);
+        let answers: Vec<_> = std::iter::from_fn(|| read_answer(&mut stream)).map(|answer| answer.status).collect();
+        println!("{head:?}: {answers:?}");
+        assert!(answers.iter().all(|status| *status >= 400), "{head:?}: {answers:?}");
     }
+    // A body that never ends.
     let mut stream = TcpStream::connect(door.address).unwrap();
     stream.write_all(b"POST /api/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{\"source\"").unwrap();
     drop(stream);
@@ -166,7 +186,7 @@ fn kafka_counts(door: &Door) -> usize {
 #[test]
 fn who_calls_too_often_is_told_when_to_come_again() {
     let lines = "  requests_per_second: 5\n  batches_per_second: 2\n";
-    let door = Door::open(shared(), "ingest-rate", lines);
+    let door = Door::open(shared(), "ingest-rate", &format!("{lines}  trusted_proxies: [127.0.0.0/8]\n"));
     let good = r#"{"source":"a","level":"INFO","message":"m"}"#;
     let statuses: Vec<_> = (0..8).map(|_| door.post_json("/api/logs", good)).collect();
     let refused: Vec<_> = statuses.iter().filter(|answer| answer.status == 429).collect();
@@ -176,6 +196,11 @@ fn who_calls_too_often_is_told_when_to_come_again() {
     assert!(batches.contains(&202) && batches.contains(&429), "{batches:?}");
     let page = door.agent.scrape();
     assert!(page.contains("streamgauge_ingest_requests_total{endpoint=\"logs\",code=\"429\"}"), "{page}");
+    // Behind a proxy each caller has an address of its own, and cannot choose another one.
+    let from = |chain: &str| door.post("/api/logs", &[("X-Forwarded-For", chain)], good.as_bytes()).status;
+    assert!((0..20).all(|number| from(&format!("203.0.113.{number}")) == 202));
+    let statuses: Vec<_> = (0..8).map(|number| from(&format!("198.51.100.{number}, 203.0.113.99"))).collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
 }
 
 #[test]
@@ -199,7 +224,7 @@ fn a_locked_door_asks_for_the_right_and_tells_its_health() {
     std::fs::write(&app, "the-token-of-an-app\n").unwrap();
     std::fs::write(&reader, "the-token-of-a-reader\n").unwrap();
     let lines = format!(
-        "  identities:\n    app: {{ token_file: {} }}\n    reader: {{ token_file: {}, may: [read] }}\n",
+        "  trusted_proxies: [127.0.0.1]\n  identities:\n    app: {{ token_file: {} }}\n    reader: {{ token_file: {}, may: [read] }}\n",
         app.display(),
         reader.display()
     );
@@ -211,14 +236,17 @@ fn a_locked_door_asks_for_the_right_and_tells_its_health() {
     assert!(curl(door.address, HEALTH).ends_with("200"));
     let page = door.agent.scrape();
     assert!(page.contains("streamgauge_door_calls_total{door=\"ingest\",outcome=\"forbidden\"} 1"), "{page}");
+    door.post("/api/logs", &[("Forwarded", "for=\"[2001:db8::7]:4711\"")], good);
+    assert!(door.agent.log().contains("[2001:db8::7]:4711"), "the audit log names the caller: {}", door.agent.log());
 }
 
 #[test]
 fn a_full_buffer_is_told_and_empties_itself() {
     // The brokers stand still, and so does what is accepted.
     let kafka = crate::kafka::Kafka::start(1);
+    let syslog = crate::agent::free_address();
     let lines = "  requests_per_second: 0\n  batches_per_second: 0\n  delivery_timeout: 1m\n  buffer_size: 1MiB\n  event_size: 64KiB\n  spool_size: 1MiB\n";
-    let door = Door::open(&kafka, "ingest-full", lines);
+    let door = Door::open(&kafka, "ingest-full", &format!("{lines}  syslog: \"{syslog}\"\n"));
     kafka.pause_broker(1);
     let body = format!(r#"{{"source":"a","level":"INFO","message":"{}"}}"#, "m".repeat(50_000));
     let mut client = Client::new(door.address);
@@ -238,8 +266,23 @@ fn a_full_buffer_is_told_and_empties_itself() {
     assert!(refused.body.contains("the buffer is full"), "{refused:?}");
     assert!(acknowledged.len() >= 15, "{} found room", acknowledged.len());
     assert!(curl(door.address, HEALTH).starts_with("{\"status\":\"DOWN\""));
+    // Who cannot be answered is not read from, and loses nothing.
+    let sending = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(syslog).expect("it connects");
+        for number in 0..300 {
+            let line = format!("<14>1 - - syslog - - - {number} {}\n", "m".repeat(30_000));
+            stream.write_all(line.as_bytes()).expect("it is taken in the end");
+        }
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!sending.is_finished(), "9 MB find no room");
     kafka.resume_broker(1);
     assert_found(&kafka, &door.topic, &acknowledged);
+    sending.join().expect("all of it is written");
+    wait_until("all that was sent over syslog is in Kafka, once", || {
+        let of_syslog = |record: &crate::kafka::Record| record.key.as_deref() == Some(b"syslog");
+        kafka.read(&door.topic).iter().filter(|record| of_syslog(record)).count() == 300
+    });
     wait_until("there is room again", || curl(door.address, HEALTH).starts_with("{\"status\":\"UP\""));
 }
 

@@ -11,17 +11,18 @@ use std::time::Duration;
 use super::{Client, Door, assert_found};
 use crate::kafka::{Kafka, wait_until};
 
-const FAST: &str = "  requests_per_second: 0\n  batches_per_second: 0\n  delivery_timeout: 2s\n  circuit_open: 1s\n";
+pub const FAST: &str =
+    "  requests_per_second: 0\n  batches_per_second: 0\n  delivery_timeout: 2s\n  circuit_open: 1s\n";
 
 /// Somebody who sends event after event, and knows which were acknowledged.
-struct Sending {
+pub struct Sending {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<BTreeSet<String>>>,
 }
 
 impl Sending {
     /// `urgent`: every so manieth event is an ERROR; 0: none.
-    fn start(address: SocketAddr, urgent: usize) -> Sending {
+    pub fn start(address: SocketAddr, urgent: usize) -> Sending {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = (0..4).map(|number| {
             let stop = stop.clone();
@@ -30,7 +31,7 @@ impl Sending {
         Sending { threads: threads.collect(), stop }
     }
 
-    fn finish(self) -> BTreeSet<String> {
+    pub fn finish(self) -> BTreeSet<String> {
         self.stop.store(true, Ordering::Relaxed);
         self.threads.into_iter().flat_map(|thread| thread.join().expect("it only sends")).collect()
     }
@@ -61,7 +62,7 @@ fn send(thread: usize, address: SocketAddr, urgent: usize, stop: &AtomicBool) ->
     acknowledged
 }
 
-fn sleep(millis: u64) {
+pub fn sleep(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }
 

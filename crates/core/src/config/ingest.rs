@@ -14,6 +14,8 @@ pub struct Ingest {
     pub listen: SocketAddr,
     /// Where OpenTelemetry's log records are taken over gRPC, behind the same lock.
     pub otlp_grpc: Option<SocketAddr>,
+    /// Where syslog is taken over TCP, behind the same lock.
+    pub syslog: Option<SocketAddr>,
     pub lock: Lock,
     /// Where log events go; `None`: none are taken. There is this or `events`.
     pub logs: Option<Destination>,
@@ -206,8 +208,10 @@ impl Ingest {
         let entries = entries.into_iter().map(|(key, value)| (1, key.to_owned(), Some(value)));
         let logs = self.logs.iter().flat_map(|logs| logs.shown(1));
         let events = self.events.iter().flat_map(UserEvents::shown);
-        let otlp_grpc = self.otlp_grpc.map(|address| (1, "otlp_grpc".to_owned(), Some(quoted(&address.to_string()))));
+        let shown =
+            |(key, address): (&str, Option<SocketAddr>)| Some((1, key.to_owned(), Some(quoted(&address?.to_string()))));
+        let more = [("otlp_grpc", self.otlp_grpc), ("syslog", self.syslog)].into_iter().filter_map(shown);
         let head = [(0, "ingest".to_owned(), None)];
-        head.into_iter().chain(otlp_grpc).chain(logs).chain(events).chain(entries).chain(self.lock.shown()).collect()
+        head.into_iter().chain(more).chain(logs).chain(events).chain(entries).chain(self.lock.shown()).collect()
     }
 }

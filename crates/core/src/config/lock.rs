@@ -5,6 +5,7 @@ use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::network::Network;
 use super::secret::MASK;
 
 /// More than this, and one wrong password costs seconds of a processor.
@@ -21,11 +22,19 @@ pub struct Lock {
     pub identities: Vec<Identity>,
     /// Whether health and readiness are answered to everybody.
     pub open_health: bool,
+    /// Proxies whose word is taken for where a call comes from.
+    pub trusted_proxies: Vec<Network>,
 }
 
 impl Default for Lock {
     fn default() -> Self {
-        Lock { web_config_file: None, tls: None, identities: Vec::new(), open_health: true }
+        Lock {
+            web_config_file: None,
+            tls: None,
+            identities: Vec::new(),
+            open_health: true,
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 
@@ -170,6 +179,10 @@ impl Lock {
         }
         if *self != Lock::default() {
             lines.push((1, "open_health".to_owned(), Some(self.open_health.to_string())));
+        }
+        if !self.trusted_proxies.is_empty() {
+            let all: Vec<_> = self.trusted_proxies.iter().map(|network| quoted(&network.to_string())).collect();
+            lines.push((1, "trusted_proxies".to_owned(), Some(format!("[{}]", all.join(", ")))));
         }
         lines
     }

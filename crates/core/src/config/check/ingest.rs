@@ -38,6 +38,7 @@ pub fn ingest(check: &mut Checker, raw: Option<&RawIngest>, others: [(&str, Sock
         tls: raw.tls.as_ref(),
         identities: raw.identities.as_ref(),
         open_health: raw.open_health,
+        trusted_proxies: &raw.trusted_proxies,
         usual: Right::Ingest,
     };
     let lock = lock::lock(check, &keys);
@@ -52,17 +53,21 @@ pub fn ingest(check: &mut Checker, raw: Option<&RawIngest>, others: [(&str, Sock
             );
         }
     }
-    let otlp_grpc = raw.otlp_grpc.as_ref().map(|at| {
-        let address = service::listen(check, "ingest.otlp_grpc", &raw.otlp_grpc, 4317, &lock);
-        let own = ("ingest", listen);
-        for (key, _) in others.into_iter().chain([own]).filter(|(_, other)| is_one_socket(address, *other)) {
-            let message = format!("`ingest.otlp_grpc` and `{key}.listen` are the same");
-            check.error(at.place, message, "give each a port of its own");
+    let own = [("otlp_grpc", &raw.otlp_grpc, 4317), ("syslog", &raw.syslog, 6514)];
+    let mut taken = [others[0], others[1], ("ingest", listen), ("ingest.otlp_grpc", listen)];
+    let [otlp_grpc, syslog] = own.map(|(name, raw, port)| {
+        let at = raw.as_ref()?;
+        let key = format!("ingest.{name}");
+        let address = service::listen(check, &key, raw, port, &lock);
+        if let Some((other, _)) = taken.iter().find(|(_, other)| is_one_socket(address, *other)) {
+            let other = if *other == "ingest.otlp_grpc" { (*other).to_owned() } else { format!("{other}.listen") };
+            check.error(at.place, format!("`{key}` and `{other}` are the same"), "give each a port of its own");
         }
         if logs.is_none() {
-            check.error(at.place, "`otlp_grpc` takes log events, which need a `topic`", "`topic: logs`");
+            check.error(at.place, format!("`{name}` takes log events, which need a `topic`"), "`topic: logs`");
         }
-        address
+        taken[3].1 = address;
+        Some(address)
     });
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     let body_bytes = check.size(&raw.body_size, 8 * MIB, KIB..=256 * MIB);
@@ -83,6 +88,7 @@ pub fn ingest(check: &mut Checker, raw: Option<&RawIngest>, others: [(&str, Sock
     Some(Ingest {
         listen,
         otlp_grpc,
+        syslog,
         lock,
         logs,
         events,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::super::at::At;
 use super::super::lock::{ClientAccess, Hidden, Identity, Lock, Right, TlsFiles, is_bcrypt};
+use super::super::network::Network;
 use super::super::raw::{RawClientCertificates, RawIdentities, RawIdentity, RawPeer, RawTls};
 use super::Checker;
 
@@ -14,6 +15,7 @@ pub struct Keys<'a> {
     pub tls: Option<&'a RawTls>,
     pub identities: Option<&'a RawIdentities>,
     pub open_health: Option<bool>,
+    pub trusted_proxies: &'a [At<String>],
     /// What an identity may do that has no `may`.
     pub usual: Right,
 }
@@ -36,7 +38,17 @@ pub fn lock(check: &mut Checker, raw: &Keys<'_>) -> Lock {
         tls,
         identities: identities.iter().map(|(name, raw)| identity(check, name, raw, asks, usual)).collect(),
         open_health: raw.open_health.unwrap_or(true),
+        trusted_proxies: raw.trusted_proxies.iter().filter_map(|proxy| network(check, proxy)).collect(),
     }
+}
+
+fn network(check: &mut Checker, raw: &At<String>) -> Option<Network> {
+    let network = raw.value.trim().parse().ok();
+    if network.is_none() {
+        let help = "write addresses or networks: `10.0.0.0/8`, `192.168.1.7`, `2001:db8::/32`";
+        check.error(raw.place, format!("`{}` is not a network", raw.value), help);
+    }
+    network
 }
 
 /// How the other agents' doors are opened.

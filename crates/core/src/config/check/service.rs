@@ -65,6 +65,7 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         tls: http.tls.as_ref(),
         identities: http.identities.as_ref(),
         open_health: http.open_health,
+        trusted_proxies: &[],
         usual: Right::Read,
     };
     let grpc_lock = Keys {
@@ -72,6 +73,7 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         tls: grpc.tls.as_ref(),
         identities: grpc.identities.as_ref(),
         open_health: grpc.open_health,
+        trusted_proxies: &[],
         usual: Right::Read,
     };
     let (http_lock, grpc_lock) = (lock::lock(check, &http_lock), lock::lock(check, &grpc_lock));

@@ -25,6 +25,9 @@ pub struct RawIngest {
     /// Address and port where OpenTelemetry's log records are taken over gRPC, usually port 4317, behind the same lock and
     /// within the same limits. Default: nowhere; over HTTP they are taken at `listen`.
     pub otlp_grpc: Option<At<String>>,
+    /// Address and port where syslog is taken over TCP, usually port 6514 with TLS, behind the same lock: with `identities`,
+    /// senders need a certificate. Default: nowhere.
+    pub syslog: Option<At<String>>,
     /// What has become of an event when its sender is told that it was accepted. `buffered`: it is in memory; if its level is
     /// ERROR or FATAL, the brokers have acknowledged it, or it is on disk. `spooled`: it is on disk, whatever its level.
     /// Default: `buffered`.
@@ -57,6 +60,10 @@ pub struct RawIngest {
     pub identities: Option<RawIdentities>,
     /// Whether health is answered to anyone who gets a connection. Default: `true`.
     pub open_health: Option<bool>,
+    /// Addresses and networks of proxies, such as `10.0.0.0/8`. A request that one of them passes on counts as coming from the
+    /// address that its `Forwarded` or `X-Forwarded-For` names, for limits and in the audit log. Default: none.
+    #[serde(default)]
+    pub trusted_proxies: Vec<At<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
