@@ -2,6 +2,7 @@
 
 use super::published::CellId;
 use super::recount::{Check, Scope};
+use super::related;
 use crate::config::{MeasureKind, OnLimit};
 use std::collections::BTreeSet;
 use streamgauge_proto::v1 as pb;
@@ -38,7 +39,7 @@ pub fn compare(check: &Check) -> Comparison {
     let windows: BTreeSet<_> = cells.iter().filter_map(|id| id.window).collect();
     let mut comparison = Comparison { cells: cells.len(), windows: windows.len(), ..Comparison::default() };
     for id in cells {
-        compare_cell(check, id, &mut comparison.differences);
+        compare_cell(check, id, due.from, &mut comparison.differences);
     }
     comparison
 }
@@ -97,7 +98,7 @@ impl Due {
     }
 }
 
-fn compare_cell(check: &Check, id: &CellId, differences: &mut Vec<Difference>) {
+fn compare_cell(check: &Check, id: &CellId, from: i64, differences: &mut Vec<Difference>) {
     let (published, recounted) = (check.published.cells.get(id), check.cells.get(id));
     let (Some(published), Some(recounted)) = (published, recounted) else {
         let there = |there: bool| if there { "there" } else { "missing" }.to_owned();
@@ -113,13 +114,17 @@ fn compare_cell(check: &Check, id: &CellId, differences: &mut Vec<Difference>) {
     // under way.
     let begins_anew = check.aggregate.key_ttl.is_some() || check.aggregate.on_limit == OnLimit::ReplaceIdle;
     let judged = check.keys_known && !begins_anew;
-    let measures = check.aggregate.measures.iter().zip(recounted);
-    for (measure, tally) in
-        measures.filter(|(m, _)| judged || !matches!(m.kind, MeasureKind::Anomaly(_) | MeasureKind::Sessions(_)))
+    let measures = check.aggregate.measures.iter().zip(recounted).enumerate();
+    for (at, (measure, tally)) in
+        measures.filter(|(_, (m, _))| judged || !matches!(m.kind, MeasureKind::Anomaly(_) | MeasureKind::Sessions(_)))
     {
         let absent = pb::MeasureValue::default();
         let value = published.get(&measure.name).unwrap_or(&absent);
-        for (what, published, recounted) in tally.differing(measure, value) {
+        let unequal = match related::differing(check, id, at, value, from) {
+            Some(unequal) => unequal.into_iter().collect(),
+            None => tally.differing(measure, value),
+        };
+        for (what, published, recounted) in unequal {
             let what = format!("{} {what}", measure.name);
             differences.push(Difference { cell: id.clone(), what, published, recounted });
         }

@@ -19,6 +19,7 @@ mod published;
 mod read;
 mod recount;
 mod registered;
+mod related;
 mod tally;
 mod texts;
 mod time;

@@ -9,7 +9,7 @@ use super::rule::{Say, Seen, closing, standings, verdict};
 use super::{Outlet, Publisher, push};
 use crate::aggregate::{AggregatePlan, WindowGrid, WindowSpan};
 use crate::config::Window;
-use crate::query::{Ask, Gathered, Known, Matchers, as_gathered, gather};
+use crate::query::{Gathered, Known, gather_window};
 use crate::sources::Source;
 use crate::state::{Task, TaskId, Through, WindowKind};
 use std::collections::HashMap;
@@ -90,18 +90,7 @@ impl Publisher {
     ) -> Option<(Arc<KeyRows>, bool)> {
         let tasks = self.reader().whole(source)?;
         let mut known = self.reader().known(plan, &tasks);
-        let measures: Vec<usize> = (0..plan.measures.len()).collect();
-        let (spans, matchers) = ([span], Matchers::default());
-        let ask = Ask {
-            plan,
-            spans: Some(&spans),
-            matchers: &matchers,
-            group_by: None,
-            measures: &measures,
-            limit: usize::MAX,
-        };
-        let gathered = gather(&ask, &tasks).ok()?;
-        as_gathered(&mut known, &gathered);
+        let gathered = gather_window(plan, span, &tasks, &mut known).ok()?;
         let now = self.reader().clock.boot_time().as_millis();
         let standings = standings(seen, tasks.iter().map(|task| &task.id), &known, now, plan);
         let verdict = verdict(&standings, span, plan);

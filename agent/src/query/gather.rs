@@ -6,6 +6,7 @@ use crate::aggregate::{AggregatePlan, KeyBytes, MeasureState, Pane, WindowSpan, 
 use crate::state::{AggregateView, Committed, Task, View};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ pub type States = SmallVec<[MeasureState; 3]>;
 pub struct Ask<'a> {
     pub plan: &'a AggregatePlan,
     /// `None`: totals.
-    pub spans: Option<&'a [WindowSpan]>,
+    pub spans: Option<Cow<'a, [WindowSpan]>>,
     pub matchers: &'a Matchers,
     /// Positions of the labels that make a group; `None`: every key is one.
     pub group_by: Option<&'a [usize]>,
@@ -97,7 +98,7 @@ pub fn gather(ask: &Ask<'_>, tasks: &[Arc<Task>]) -> Result<Gathered, QueryError
 
 impl Gatherer<'_> {
     fn add(&mut self, view: &AggregateView, only_key: Option<&KeyBytes>) -> Result<(), QueryError> {
-        let Some(spans) = self.ask.spans else {
+        let Some(spans) = self.ask.spans.as_deref() else {
             return match only_key {
                 Some(key) => view.get(Pane::TOTAL, key).map_or(Ok(()), |cell| self.merge(0, key, cell)),
                 None => view.totals().try_for_each(|(key, cell)| self.merge(0, key, cell)),

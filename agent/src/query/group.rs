@@ -8,6 +8,7 @@ use super::gather::{Ask, Gathered, gather};
 use super::matcher::Matcher;
 use super::matcher::Matchers;
 use super::peers::{PeerError, Peers, too_large};
+use super::relate::{dropped_before, relate, with_earlier};
 use super::select::{Selection, is_totals};
 use super::status::{Known, as_gathered};
 use super::{Answer, Reader, Request, Source, wire};
@@ -221,7 +222,7 @@ impl GroupReader {
         let (selection, shape, panes) = match wanted {
             Wanted::Progress { panes } => (None, None, panes),
             Wanted::Cells(ask, matchers) => {
-                let shape = (ask.measures, ask.spans.map_or(1, <[_]>::len));
+                let shape = (ask.measures, ask.spans.as_deref().map_or(1, <[_]>::len));
                 (Some(wire::selection(ask, matchers)), Some(shape), false)
             }
         };
@@ -306,17 +307,19 @@ impl GroupReader {
     ) -> Result<(Gathered, Vec<Known>), String> {
         let measures: Vec<usize> = (0..plan.measures.len()).collect();
         let (tasks, own) = (everyone.tasks.clone(), plan.clone());
-        let (own_spans, own_measures) = (spans.to_vec(), measures.clone());
+        let all = with_earlier(plan, &measures, spans);
+        let (own_spans, own_measures) = (all.clone(), measures.clone());
         let here = move || gather(&whole_windows(&own, &own_spans, &Matchers::default(), &own_measures), &tasks);
         let here = spawn_blocking(here).await.map_err(|error| error.to_string())?;
         let mut gathered = here.map_err(|error| error.to_string())?;
         let mut known = everyone.known[..everyone.tasks.len()].to_vec();
         as_gathered(&mut known, &gathered);
         if everyone.places.is_empty() {
+            relate(&mut gathered, plan, &measures, Some(spans), dropped_before(&known));
             return Ok((gathered, known));
         }
         let matchers = Matchers::default();
-        let selection = wire::selection(&whole_windows(plan, spans, &matchers, &measures), &[]);
+        let selection = wire::selection(&whole_windows(plan, &all, &matchers, &measures), &[]);
         let (sender, mut parts) = mpsc::channel(1);
         let mut calls = JoinSet::new();
         for (address, ids) in everyone.places.clone() {
@@ -348,11 +351,12 @@ impl GroupReader {
         drop(sender);
         while let Some(part) = parts.recv().await {
             let (ids, part) = part?;
-            let (theirs, cells) = wire::answered(part, plan, &ids, Some((&measures, spans.len())))?;
+            let (theirs, cells) = wire::answered(part, plan, &ids, Some((&measures, all.len())))?;
             known.extend(theirs);
             // Without a limit nothing is refused.
             let _ = gathered.absorb(cells, usize::MAX);
         }
+        relate(&mut gathered, plan, &measures, Some(spans), dropped_before(&known));
         match everyone.known.iter().find(|asked| known.iter().all(|known| known.status.id != asked.status.id)) {
             Some(gone) => Err(format!("{}: its agent does not have it any more", gone.status.id)),
             None => Ok((gathered, known)),
@@ -360,6 +364,25 @@ impl GroupReader {
     }
 }
 
+/// All cells of one window, read from these tasks; `known` is how far they are, in their order.
+///
+/// # Errors
+/// Never for their number: without a limit nothing is refused.
+pub fn gather_window(
+    plan: &AggregatePlan,
+    span: WindowSpan,
+    tasks: &[Arc<Task>],
+    known: &mut [Known],
+) -> Result<Gathered, QueryError> {
+    let measures: Vec<usize> = (0..plan.measures.len()).collect();
+    let (spans, matchers) = (with_earlier(plan, &measures, &[span]), Matchers::default());
+    let mut gathered = gather(&whole_windows(plan, &spans, &matchers, &measures), tasks)?;
+    as_gathered(known, &gathered);
+    relate(&mut gathered, plan, &measures, Some(&[span]), dropped_before(known));
+    Ok(gathered)
+}
+
+/// `spans`: with the earlier ones that they are related to.
 fn whole_windows<'a>(
     plan: &'a AggregatePlan,
     spans: &'a [WindowSpan],
@@ -367,7 +390,7 @@ fn whole_windows<'a>(
     measures: &'a [usize],
 ) -> Ask<'a> {
     // There is room for all keys there are; those are limited.
-    Ask { plan, spans: Some(spans), matchers, group_by: None, measures, limit: usize::MAX }
+    Ask { plan, spans: Some(spans.into()), matchers, group_by: None, measures, limit: usize::MAX }
 }
 
 /// By the member list it is this agent's, and it is not here.

@@ -4,6 +4,7 @@ use super::answer::{Order, PageToken, first_of_each_window, page};
 use super::error::QueryError;
 use super::gather::{Ask, Gathered};
 use super::matcher::{self, Matchers};
+use super::relate::{dropped_before, relate, with_earlier};
 use super::select::{self, Extent, Selection, select};
 use super::status::Known;
 use super::value::parse_stat;
@@ -72,7 +73,7 @@ impl<'a> Question<'a> {
     pub fn ask<'s>(&'s self, selection: &'s Selection) -> Ask<'s> {
         Ask {
             plan: &self.plan,
-            spans: selection.spans(),
+            spans: selection.spans().map(|spans| with_earlier(&self.plan, &self.measures, spans).into()),
             matchers: &self.matchers,
             group_by: self.group_by.as_deref(),
             measures: &self.measures,
@@ -84,10 +85,11 @@ impl<'a> Question<'a> {
     pub fn finish(
         &self,
         selection: &Selection,
-        gathered: Gathered,
+        mut gathered: Gathered,
         known: Vec<Known>,
         missing: Vec<Missing>,
     ) -> Answer {
+        relate(&mut gathered, &self.plan, &self.measures, selection.spans(), dropped_before(&known));
         let closed_through = selection.grid().and_then(|grid| closing(&known).newest_closed(grid, self.plan.grace_ms));
         let spans = selection.spans();
         let mut rows = self.order.rows(gathered, spans, closed_through, self.asked.len());

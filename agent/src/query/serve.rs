@@ -8,6 +8,7 @@ use super::status::Known;
 use super::{Reader, aggregates, status, wire};
 use crate::aggregate::AggregatePlan;
 use crate::state::{Phase, Task, TaskId};
+use std::borrow::Cow;
 use std::sync::Arc;
 use streamgauge_proto::peer::v1 as peer;
 
@@ -34,7 +35,7 @@ pub fn serve(reader: &Reader, request: peer::ReadRequest) -> Result<peer::ReadRe
     }
     let ask = Ask {
         plan,
-        spans: spans.as_deref(),
+        spans: spans.as_deref().map(Cow::Borrowed),
         matchers: &matchers,
         group_by: group_by.as_deref(),
         measures: &measures,

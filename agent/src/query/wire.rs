@@ -85,7 +85,7 @@ pub fn selection(ask: &Ask<'_>, matchers: &[Matcher]) -> peer::Selection {
     let span = |span: &WindowSpan| peer::Span { start: span.start, end: span.end };
     peer::Selection {
         totals: ask.spans.is_none(),
-        spans: ask.spans.unwrap_or_default().iter().map(span).collect(),
+        spans: ask.spans.as_deref().unwrap_or_default().iter().map(span).collect(),
         matchers: matchers.iter().map(matcher).collect(),
         group_by: ask.group_by.map(|at| peer::Positions { at: positions(at) }),
         measures: positions(ask.measures),

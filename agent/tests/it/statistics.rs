@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
-use crate::calls::answer;
+use crate::calls::{answer, run};
 use crate::kafka::{Kafka, shared, unique, wait_until};
 use crate::oracle::parse_page;
 use crate::scene::{number, unix_millis};
@@ -32,7 +32,12 @@ fn config(topic: &str) -> String {
          addresses: {{ distinct: {{ of: address, error: 0.05 }} }}\n      \
          opening: {{ first: load }}\n      \
          load: {{ last: {{ field: load, where: {{ ok: true }} }} }}\n      \
-         seen: last_seen\n"
+         seen: last_seen\n      \
+         pace: rate\n      \
+         traffic: {{ rate: {{ of: bytes, where: {{ ok: true }} }}, unit: kB }}\n      \
+         part: share\n      \
+         weight: {{ share: bytes }}\n      \
+         trend: {{ versus: {{ ago: 5m, where: {{ ok: true }} }} }}\n"
     )
 }
 
@@ -176,6 +181,34 @@ fn statistics_equal_a_recount_after_a_kill_and_over_partitions() {
     let page = agent.scrape();
     assert_eq!(number(&page, "actions_users", &[("page", "page-1"), ("partition", "0")]), users);
     assert_window_is_shown(&agent, &actions);
+    let alone = related(&agent).expect("all partitions");
+    assert!(alone.len() > 100 && alone.values().filter(|value| value.is_some()).count() > 80, "{}", alone.len());
+    let mut second = Agent::start(kafka.bootstrap(), &config(&topic));
+    second.wait_ready();
+    wait_until("both have partitions", || agent.scrape().matches("\nstreamgauge_lag_messages{").count() < 3);
+    for one in [&agent, &second] {
+        wait_until("all partitions can be asked", || related(one).is_some());
+        let together = related(one).expect("all partitions");
+        let differing = alone.iter().find(|(id, value)| together.get(*id) != Some(value));
+        assert_eq!((differing, together.len()), (None, alone.len()));
+    }
+}
+
+/// What is made of several windows and rows, by window, page and measure, as the whole group has it; rounded, because its
+/// sums have another order there.
+fn related(agent: &Agent) -> Option<BTreeMap<String, Option<i64>>> {
+    let asked = ["pace", "traffic", "part", "weight", "trend"].map(|measure| ["--measure", measure]).concat();
+    let windows = ["query", "actions", "--window", "1m", "--last", "10m", "-o", "json", "--grpc"];
+    let (code, text, _) = run(&[&windows[..], &[&agent.grpc().to_string()], &asked].concat());
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    let rows = answer["rows"].as_array().into_iter().flatten();
+    let values = rows.flat_map(|row| {
+        let of = format!("{} {}", row["windowStart"], row["labels"]["page"]);
+        let value = |value: &Value| value.as_f64().map(|value| (value * 1e6).round() as i64);
+        let values = row["values"].as_array().expect("values").iter();
+        values.map(move |one| (format!("{of} {}", one["measure"]), value(&one["value"])))
+    });
+    (code == 0).then(|| values.collect())
 }
 
 /// The config's quantiles, within its error.
@@ -251,4 +284,22 @@ fn assert_window_is_shown(agent: &Agent, actions: &[Action]) {
     assert!(shown("actions_window_slow_above") <= far, "{far}");
     let good = within.iter().filter(|action| action.ok);
     assert_eq!(shown("actions_window_load_last"), good.max_by_key(key).expect("one").load as f64);
+    assert_related_is_shown(shown, actions, &within, end);
+}
+
+/// What is made of more than the row's own events.
+fn assert_related_is_shown(shown: impl Fn(&str) -> f64, actions: &[Action], within: &[&Action], end: i64) {
+    let is_close = |name: &str, expected: f64| {
+        let shown = shown(name);
+        assert!((shown - expected).abs() <= 1e-9 * expected.abs(), "{name} is {shown}, not {expected}");
+    };
+    let kilobytes = |actions: &[&Action]| actions.iter().map(|action| action.bytes as f64 * 1_000.0).sum::<f64>();
+    let good: Vec<&Action> = within.iter().copied().filter(|action| action.ok).collect();
+    is_close("actions_window_pace_per_second", within.len() as f64 / 60.0);
+    is_close("actions_window_traffic_per_second", kilobytes(&good) / 60.0);
+    let all: Vec<&Action> = actions.iter().filter(|a| a.at >= end - MINUTE && a.at < end).collect();
+    is_close("actions_window_part_ratio", within.len() as f64 / all.len() as f64);
+    is_close("actions_window_weight_ratio", kilobytes(within) / kilobytes(&all));
+    let ago = |a: &&Action| a.page == "page-0" && a.ok && (end - 6 * MINUTE..end - 5 * MINUTE).contains(&a.at);
+    is_close("actions_window_trend_ratio", good.len() as f64 / actions.iter().filter(ago).count() as f64);
 }

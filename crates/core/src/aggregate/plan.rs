@@ -15,7 +15,7 @@ use crate::config::{
     self, Aggregate, Condition, FieldPath, LabelField, LabelMaking, MeasureKind, Scalar, Source, Template, Test,
     Timestamp,
 };
-use crate::measure::{SessionRule, Takes};
+use crate::measure::{Amount, Earlier, SessionRule, Takes};
 use crate::value::time::TimeReader;
 
 /// Largest label value a plan takes unless told otherwise, bytes.
@@ -335,6 +335,10 @@ impl Canonical {
             }
             MeasureKind::Sessions(rule) => {
                 self.add("ends", [rule.gap_ms.to_string().as_str(), rule.max_ms.to_string().as_str()]);
+            }
+            MeasureKind::Rate(amount) | MeasureKind::Share(amount) | MeasureKind::Versus(Earlier { amount, .. }) => {
+                // Which field it is stands below; how long ago is only a matter of what is shown.
+                self.add("amount", [if *amount == Amount::Events { "events" } else { "values" }]);
             }
             MeasureKind::Apdex(target) => self.add("target", [number(target.0).as_str()]),
             MeasureKind::Distinct(precision) => self.add("registers", [precision.registers().to_string().as_str()]),

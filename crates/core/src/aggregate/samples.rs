@@ -10,7 +10,7 @@ use crate::config::{
     Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, OnLimit, Publish, RatioOf, Scalar, Source,
     SourceDeadLetters, Start, Test, Timestamp, TopicSelector, Unit, Window,
 };
-use crate::measure::{Precision, Ranking, Resolution, SessionRule, Target, Usual};
+use crate::measure::{Amount, Earlier, Precision, Ranking, Resolution, SessionRule, Target, Usual};
 
 /// Wall time of every freeze that does not matter.
 pub const NOW: i64 = 1_763_657_472_123;
@@ -114,6 +114,9 @@ pub fn measures() -> Vec<Measure> {
         Measure { ratio: Some(failures()), ..measure("failed", MeasureKind::Ratio, None, vec![]) },
         measure("visits", MeasureKind::Sessions(SESSION), None, vec![]),
         measure("fine", MeasureKind::Histogram(Resolution::with_error(0.01).unwrap()), Some("ms"), vec![]),
+        measure("pace", MeasureKind::Rate(Amount::Events), None, failed()),
+        measure("part", MeasureKind::Share(Amount::Values), Some("ms"), vec![]),
+        measure("trend", MeasureKind::Versus(Earlier { amount: Amount::Values, ago_ms: 50 }), Some("ms"), vec![]),
     ]
 }
 

@@ -277,6 +277,10 @@ fn measure(out: &mut Yaml, measure: &Measure) {
                 parts.push(format!("half_life: {}", format_duration(half_life)));
             }
         }
+        MeasureKind::Versus(earlier) => {
+            let ago = Duration::from_millis(earlier.ago_ms.unsigned_abs());
+            parts.push(format!("ago: {}", format_duration(ago)));
+        }
         MeasureKind::Apdex(target) => parts.push(format!("target: {}", target.0)),
         MeasureKind::Top(ranking) => {
             parts.push(format!("k: {}, label: {}", ranking.k, text(&measure.label)));

@@ -15,15 +15,19 @@ mod exponential;
 mod extremes;
 mod histogram;
 mod number;
+mod portion;
 mod ranking;
+mod rate;
 mod ratio;
 mod rules;
 mod sessions;
+mod share;
 mod shown;
 mod statistic;
 mod sum;
 mod timed;
 mod top;
+mod versus;
 
 pub use anomaly::{Anomaly, Usual};
 pub use apdex::{Apdex, Target};
@@ -34,14 +38,18 @@ pub use distinct::{Distinct, Precision};
 pub use exponential::{Dense, Histogram, MAX_SCALE, Resolution};
 pub use extremes::{Max, Min};
 pub use number::{Exact, Nanos, Sample, nanos_to_f64};
+pub use portion::{Amount, Portion};
 pub use ranking::{Ranked, Ranking, Top};
+pub use rate::Rate;
 pub use ratio::Ratio;
 pub use rules::{Form, Part, QUANTILES, Rules, Stat, Takes};
 pub use sessions::{Session, SessionRule, Sessions};
+pub use share::Share;
 pub use shown::{Distribution, Known, Stats, Total};
 pub use statistic::{Occurrence, Statistic};
 pub use sum::Sum;
 pub use timed::{First, Last, LastSeen};
+pub use versus::{Earlier, Versus};
 
 use streamgauge_proto::storage::v1::{self as pb, measure_state::State as Stored};
 
@@ -134,6 +142,20 @@ macro_rules! kinds {
                 }
             }
 
+            /// What it adds up, for kinds that divide it by what others have; in the exposed unit.
+            pub fn amount(&self) -> Option<f64> {
+                match self {
+                    $(MeasureState::$name(state) => state.amount(),)+
+                }
+            }
+
+            /// Divides the amount of a kind that has one.
+            pub fn relate(&mut self, to: f64) {
+                match self {
+                    $(MeasureState::$name(state) => state.relate(to),)+
+                }
+            }
+
             /// What it knows of its values.
             pub fn stats(&self) -> Stats {
                 match self {
@@ -186,6 +208,9 @@ kinds! {
     Apdex(target: Target) => Apdex in Box,
     Ratio => Ratio in Box,
     Sessions(rule: SessionRule) => Sessions,
+    Rate(amount: Amount) => Rate in Box,
+    Share(amount: Amount) => Share in Box,
+    Versus(earlier: Earlier) => Versus in Box,
 }
 
 impl MeasureKind {
@@ -272,6 +297,7 @@ mod tests {
                 assert!(is_sum || stat == Stat::Own || rules.form_of(stat) != rules.form, "{kind:?} {stat:?}");
             }
             assert_eq!(MeasureState::decode(state.encode()), Some(state.clone()), "{kind:?}");
+            state.relate(2.0);
             let form = match state.total() {
                 Total::Sum(_) if rules.totals == [Stat::Own] => Form::Sum,
                 Total::Sum(_) => Form::Counters,

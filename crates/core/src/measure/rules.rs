@@ -44,13 +44,16 @@ pub enum Takes {
     Time,
     /// A field that holds a number.
     Number,
+    /// A field that holds a number; without one, events.
+    Amount,
     /// A field that tells one thing from another, whatever it holds.
     Item,
 }
 
 impl Takes {
+    /// Whether it may be of a field.
     pub fn a_field(self) -> bool {
-        matches!(self, Takes::Number | Takes::Item)
+        matches!(self, Takes::Number | Takes::Amount | Takes::Item)
     }
 }
 

@@ -49,6 +49,14 @@ pub trait Statistic: Sized {
     /// What it knows of its values.
     fn stats(&self) -> Stats;
 
+    /// What it adds up, if what it shows is that divided by something else.
+    fn amount(&self) -> Option<f64> {
+        None
+    }
+
+    /// Divides the amount, if it is of such a kind.
+    fn relate(&mut self, _to: f64) {}
+
     /// What it shows since the state began.
     fn total(&self) -> Total<'_>;
 

@@ -71,13 +71,17 @@ fn compare(cell: &Cell, expected: &Recount) {
     let [events, failures, time, fastest, slowest, mean, duration, coarse, rest @ ..] = &cell.measures[..] else {
         panic!("many measures")
     };
-    let [opening, closing, seen, different, heaviest, frequent, unusual, patience, failed, _, fine] = rest else {
+    let [opening, closing, seen, different, heaviest, frequent, unusual, patience, failed, _, fine, pace, part, trend] =
+        rest
+    else {
         panic!("as many")
     };
     assert_eq!(cell.last_seen, expected.last_seen);
     assert_eq!(*events, MeasureState::Count(Count(expected.events)));
     assert_eq!(*failures, MeasureState::Count(Count(expected.failures)));
     assert_eq!(time.sum_nanos(), Some(expected.nanos));
+    assert_eq!(pace.amount(), Some(expected.failures as f64));
+    assert_eq!([part.amount(), trend.amount()], [Some(crate::measure::nanos_to_f64(expected.nanos)); 2]);
     assert_eq!(fastest.min(), Some(smallest));
     assert_eq!(slowest.max(), expected.slowest_failure.map(f64::from_bits));
     assert_eq!((mean.count(), mean.sum_nanos()), (Some(expected.events), Some(expected.nanos)));

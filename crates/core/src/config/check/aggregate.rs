@@ -29,7 +29,10 @@ pub fn aggregates(
     let aggregates: Vec<Aggregate> =
         raw.value.0.iter().map(|(name, raw)| one(check, name, raw, sources, default_limit)).collect();
     names_are_unique(check, &raw.value, &aggregates);
-    raw.value.0.iter().zip(&aggregates).for_each(|((_, raw), aggregate)| items_have_labels(check, raw, aggregate));
+    for ((_, raw), aggregate) in raw.value.0.iter().zip(&aggregates) {
+        items_have_labels(check, raw, aggregate);
+        related_windows(check, raw, aggregate);
+    }
     for source in sources.iter().filter(|source| aggregates.iter().all(|aggregate| aggregate.source != source.name)) {
         check.warn(format!("source `{}` is used by no aggregate: its topics are not read", source.name));
     }
@@ -103,6 +106,35 @@ fn items_have_labels(check: &mut Checker, raw: &RawAggregate, aggregate: &Aggreg
         if aggregate.windows.is_empty() {
             let shown = "metrics show the items of closed windows, and the aggregate has no windows";
             check.warn(format!("`{}.{name}` is in queries only: {shown}", aggregate.name));
+        }
+    }
+}
+
+/// What is related to its window needs one; and the window that it is compared with has to be kept.
+fn related_windows(check: &mut Checker, raw: &RawAggregate, aggregate: &Aggregate) {
+    let places = raw.measures.value.0.iter().map(|(name, _)| name.place);
+    let is_related =
+        |kind: &MeasureKind| matches!(kind, MeasureKind::Rate(_) | MeasureKind::Share(_) | MeasureKind::Versus(_));
+    let related = aggregate.measures.iter().zip(places).filter(|(measure, _)| is_related(&measure.kind));
+    for (measure, place) in related {
+        let (name, word) = (&measure.name, measure.kind.word());
+        let Some(largest) = aggregate.windows.iter().map(|window| window.size).max() else {
+            let message = format!("`{name}` is a `{word}`, which windows have, and the aggregate has none");
+            check.error(place, message, "give it windows: `windows: [1m]`");
+            continue;
+        };
+        let MeasureKind::Versus(earlier) = measure.kind else { continue };
+        let ago = Duration::from_millis(earlier.ago_ms.unsigned_abs());
+        let least = ago + largest + aggregate.grace;
+        if aggregate.retention < least {
+            let (ago, least) = (format_duration(ago), format_duration(least));
+            let message = format!("`{name}` compares with the window {ago} ago, which is not kept so long");
+            check.error(place, message, format!("use `retention: {least}` or more, or a smaller `ago`"));
+        }
+        if !ago.as_millis().is_multiple_of(aggregate.pane.as_millis().max(1)) {
+            let pane = format_duration(aggregate.pane);
+            let message = format!("`ago: {}` does not fit the panes of {pane}", format_duration(ago));
+            check.error(place, message, format!("use a multiple of {pane}"));
         }
     }
 }

@@ -6,7 +6,7 @@ use super::super::at::{At, Place};
 use super::super::raw::{Body, Measured, RawRankedBy};
 use super::super::types::{Condition, FieldPath, Measure, MeasureKind, RatioOf};
 use super::{Checker, DAY, SECOND, label};
-use crate::measure::{Precision, Ranking, Resolution, Target, Usual};
+use crate::measure::{Amount, Earlier, Precision, Ranking, Resolution, Target, Usual};
 
 const MOST_BOUNDS: usize = 200;
 const MOST_QUANTILES: usize = 16;
@@ -40,6 +40,14 @@ pub fn given(check: &mut Checker, kind: &mut MeasureKind, place: Place, measured
             &["target"]
         }
         MeasureKind::Ratio => &["part"],
+        MeasureKind::Rate(amount) | MeasureKind::Share(amount) => {
+            *amount = amount_of(measured);
+            &[]
+        }
+        MeasureKind::Versus(earlier) => {
+            *earlier = compared(check, measured);
+            &["ago"]
+        }
         _ => &[],
     };
     for (key, at, whose) in keys(measured) {
@@ -65,8 +73,18 @@ fn keys(measured: &Measured) -> Vec<(&'static str, Place, &'static str)> {
         ("half_life", place(&measured.half_life), "`anomaly`"),
         ("target", place(&measured.target), "`apdex`"),
         ("part", place(&measured.part), "`ratio`"),
+        ("ago", place(&measured.ago), "`versus`"),
     ];
     all.into_iter().filter_map(|(key, at, whose)| Some((key, at?, whose))).collect()
+}
+
+fn amount_of(measured: &Measured) -> Amount {
+    if measured.field.is_some() || measured.to.is_some() { Amount::Values } else { Amount::Events }
+}
+
+fn compared(check: &mut Checker, measured: &Measured) -> Earlier {
+    let ago = check.duration(&measured.ago, DAY, SECOND..=400 * DAY);
+    Earlier { amount: amount_of(measured), ago_ms: i64::try_from(ago.as_millis()).unwrap_or(i64::MAX) }
 }
 
 fn bounds(check: &mut Checker, word: &str, place: Place, measured: &Measured) -> Vec<f64> {

@@ -40,7 +40,11 @@ fn measure(check: &mut Checker, name: &At<String>, raw: &At<RawMeasure>) -> Meas
     inner.into_iter().for_each(|measured| conditions(check, &measured.filter, &mut filter));
     conditions(check, &body.filter, &mut filter);
     let weight = inner.and_then(|measured| given::weight(check, measured));
-    let has_number = kind.rules().takes == Takes::Number || weight.is_some() || inner.is_none();
+    let has_number = match kind.rules().takes {
+        Takes::Number => true,
+        Takes::Amount => fields.len() > 0,
+        Takes::Nothing | Takes::Time | Takes::Item => weight.is_some() || inner.is_none(),
+    };
     if let (Some(unit), false) = (&body.unit, has_number) {
         check.error(unit.place, format!("a `{}` has no unit", kind.word()), "remove `unit`");
     }
@@ -117,13 +121,14 @@ fn fields(check: &mut Checker, kind: &MeasureKind, place: Place, measured: &Meas
         // Its words are measures.
         return Vec::new();
     }
-    if let (Some(from), false) = (&measured.from, takes == Takes::Number) {
+    if let (Some(from), false) = (&measured.from, matches!(takes, Takes::Number | Takes::Amount)) {
         let word = kind.word();
         check.error(from.place, format!("a `{word}` is not measured between two times"), "remove `from` and `to`");
         return Vec::new();
     }
     match (fields, takes.a_field()) {
         ([], false) => Vec::new(),
+        ([], true) if takes == Takes::Amount => Vec::new(),
         ([field, ..], false) => {
             let word = kind.word();
             let help = format!(

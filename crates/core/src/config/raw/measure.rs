@@ -14,12 +14,12 @@ use super::RawDuration;
 use super::condition::RawWhere;
 use super::label::RawFields;
 
-/// `count` or `last_seen`, or the long form.
+/// `count`, `last_seen`, `rate` or `share`, or the long form.
 #[derive(Debug)]
 pub struct RawMeasure(pub Body);
 
 /// One statistic: exactly one of `count`, `sum`, `min`, `max`, `avg`, `histogram`, `buckets`, `first`, `last`, `last_seen`,
-/// `distinct`, `top`, `anomaly`, `apdex` and `ratio`.
+/// `distinct`, `top`, `anomaly`, `apdex`, `ratio`, `rate`, `share` and `versus`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Measure")]
@@ -55,6 +55,15 @@ pub struct Body {
     pub apdex: Option<At<Measured>>,
     /// One count of this aggregate by another: `{ ratio: { part: errors, of: requests } }`.
     pub ratio: Option<At<Measured>>,
+    /// Events per second of the window: `rate`, or `{ rate: { where: … } }`; or of a field: `{ rate: bytes }`. Windows alone show
+    /// it.
+    pub rate: Option<At<Measured>>,
+    /// Which part of the events of its window a row has: `share`; or of the sum of a field: `{ share: bytes }`. Windows, and
+    /// queries, show it.
+    pub share: Option<At<Measured>>,
+    /// Events by those of the same window some time ago: `{ versus: { ago: 7d } }`; or a field: `{ versus: { of: bytes, ago: 1d } }`.
+    /// 1 is as many. `retention` has to reach back so far. Windows alone show it.
+    pub versus: Option<At<Measured>>,
     /// The quantiles that closed windows show of a distribution, and queries that ask for none, each within 0 and 1. Default:
     /// `[0.5, 0.95, 0.99]`.
     pub quantiles: Option<At<Vec<f64>>>,
@@ -76,7 +85,7 @@ impl Body {
     /// The statistics that it asks for, by their words.
     pub fn statistics(&self) -> Vec<(&'static str, &At<Measured>)> {
         let Body { count, sum, min, max, avg, histogram, buckets, first, last, last_seen, distinct, .. } = self;
-        let Body { top, anomaly, apdex, ratio, .. } = self;
+        let Body { top, anomaly, apdex, ratio, rate, share, versus, .. } = self;
         let all = [
             ("count", count),
             ("sum", sum),
@@ -93,6 +102,9 @@ impl Body {
             ("anomaly", anomaly),
             ("apdex", apdex),
             ("ratio", ratio),
+            ("rate", rate),
+            ("share", share),
+            ("versus", versus),
         ];
         all.into_iter().filter_map(|(word, measured)| Some((word, measured.as_ref()?))).collect()
     }
@@ -117,6 +129,7 @@ pub struct Measured {
     pub half_life: Option<At<RawDuration>>,
     pub target: Option<At<f64>>,
     pub part: Option<At<String>>,
+    pub ago: Option<At<RawDuration>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -160,19 +173,21 @@ struct LongMeasured {
     target: Option<At<f64>>,
     /// The count that is divided, by its measure's name; `of` has the one that it is divided by. Only for `ratio`.
     part: Option<At<String>>,
+    /// How long before. Only for `versus`. Default: `1d`.
+    ago: Option<At<RawDuration>>,
 }
 
 impl LongMeasured {
     fn measured(self) -> Result<Measured, &'static str> {
         let LongMeasured { field, of, filter, bounds, from, to, format, zone, error, k, by, label, .. } = self;
-        let LongMeasured { sigma, min_count, half_life, target, part, .. } = self;
+        let LongMeasured { sigma, min_count, half_life, target, part, ago, .. } = self;
         if field.is_some() && of.is_some() {
             return Err("`field` and `of` say the same: keep one of them");
         }
         let field = field.or(of);
         let measured =
             Measured { field, filter, bounds, from, to, format, zone, error, k, by, label, ..Measured::default() };
-        Ok(Measured { sigma, min_count, half_life, target, part, ..measured })
+        Ok(Measured { sigma, min_count, half_life, target, part, ago, ..measured })
     }
 }
 
@@ -241,7 +256,9 @@ impl<'de> Deserialize<'de> for RawMeasure {
             type Value = RawMeasure;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("`count`, `last_seen`, or a mapping such as `{ histogram: FIELD, unit: ms }`")
+                f.write_str(
+                    "`count`, `last_seen`, `rate`, `share`, or a mapping such as `{ histogram: FIELD, unit: ms }`",
+                )
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<RawMeasure, E> {
@@ -249,6 +266,8 @@ impl<'de> Deserialize<'de> for RawMeasure {
                 match text {
                     "count" => Ok(RawMeasure(Body { count: plain, ..Body::default() })),
                     "last_seen" => Ok(RawMeasure(Body { last_seen: plain, ..Body::default() })),
+                    "rate" => Ok(RawMeasure(Body { rate: plain, ..Body::default() })),
+                    "share" => Ok(RawMeasure(Body { share: plain, ..Body::default() })),
                     _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
                 }
             }
@@ -272,7 +291,7 @@ impl JsonSchema for RawMeasure {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "enum": ["count", "last_seen"] }, generator.subschema_for::<Body>()] })
+        json_schema!({ "anyOf": [{ "enum": ["count", "last_seen", "rate", "share"] }, generator.subschema_for::<Body>()] })
     }
 }
 
