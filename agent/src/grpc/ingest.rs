@@ -1,11 +1,15 @@
 //! `IngestService`: events over gRPC to the front door.
 
 use crate::clock::BootTime;
-use crate::ingest::{Acceptor, Arrival, Event, Fields, Headers, Logs, Refusal, Rejected, taken_over, write};
+use crate::ingest::{
+    Acceptor, Arrival, Event, Fields, Headers, Logs, Once, Refusal, Rejected, Repeated, once, taken_over, write,
+};
 use crate::server::Caller;
+use prost::Message;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::pin::Pin;
+use std::sync::Arc;
 use streamgauge_proto::types::value::Kind;
 use streamgauge_proto::types::{self, Struct};
 use streamgauge_proto::v1 as pb;
@@ -33,17 +37,23 @@ impl pb::ingest_service_server::IngestService for IngestApi {
         let logs = self.logs()?;
         let door = &logs.door;
         let began = door.clock.boot_time();
-        let (from, headers) = (from(&request), headers(&request));
+        let (from, headers, key) = (from(&request), headers(&request), key(&request, "Ingest"));
         let answer = match door.singles.take(from) {
             Err(_) => Err(too_often()),
             Ok(()) => {
                 let event = event(request.into_inner().event.unwrap_or_default(), logs.arrival());
-                let answer = door.accept(vec![event], &headers).await.pop();
-                answer.unwrap_or_else(|| Err(Refusal::Later(String::new()))).map_err(|refusal| status(&refusal))
+                let own = door.clone();
+                let work = async move {
+                    let answer = own.accept(vec![event], &headers).await.pop();
+                    let answer = answer.unwrap_or_else(|| Err(Refusal::Later(String::new())));
+                    let answer = answer.map(|event_id| pb::IngestResponse { event_id });
+                    answer.map_err(|refusal| status(&refusal))
+                };
+                answered_once(door, key, work).await
             }
         };
         count(door, began, answer.as_ref().err());
-        answer.map(|event_id| Response::new(pb::IngestResponse { event_id }))
+        answer
     }
 
     async fn ingest_batch(
@@ -53,17 +63,23 @@ impl pb::ingest_service_server::IngestService for IngestApi {
         let logs = self.logs()?;
         let door = &logs.door;
         let began = door.clock.boot_time();
-        let (from, headers) = (from(&request), headers(&request));
+        let (from, headers, key) = (from(&request), headers(&request), key(&request, "IngestBatch"));
         let answer = match door.batches.take(from) {
             Err(_) => Err(too_often()),
             Ok(()) => match events(request.into_inner().events, logs) {
                 Err(too_many) => Err(too_many),
-                Ok(events) => Ok(door.accept(events, &headers).await),
+                Ok(events) => {
+                    let own = door.clone();
+                    let work = async move {
+                        let (accepted, errors) = decided(&own.accept(events, &headers).await);
+                        Ok(pb::IngestBatchResponse { accepted, errors })
+                    };
+                    answered_once(door, key, work).await
+                }
             },
         };
         count(door, began, answer.as_ref().err());
-        let (accepted, errors) = decided(&answer?);
-        Ok(Response::new(pb::IngestBatchResponse { accepted, errors }))
+        answer
     }
 
     async fn ingest_stream(
@@ -121,6 +137,52 @@ fn from<T>(request: &Request<T>) -> std::net::IpAddr {
 
 fn headers<T>(request: &Request<T>) -> Headers {
     taken_over(&request.metadata().clone().into_headers())
+}
+
+/// What the request is known by when it comes again, if it has an `idempotency-key`.
+fn key<T: Message>(request: &Request<T>, call: &str) -> Option<Once> {
+    let headers = request.metadata().clone().into_headers();
+    Once::is_wanted(&headers).then(|| Once::of(&headers, call, &request.get_ref().encode_to_vec())).flatten()
+}
+
+/// Answers a call once, however often it comes under its key. A batch of which nothing was accepted may come again.
+async fn answered_once<T: Message + Taken + Default + 'static>(
+    door: &Arc<Acceptor>,
+    key: Option<Once>,
+    work: impl Future<Output = Result<T, Status>> + Send + 'static,
+) -> Result<Response<T>, Status> {
+    let work = async move {
+        let answer = work.await;
+        let kept = answer.as_ref().ok().filter(|answer| answer.is_taken()).map(|answer| answer.encode_to_vec().into());
+        (answer, kept)
+    };
+    match once(door, key, work).await {
+        Ok(answer) => answer.map(Response::new),
+        Err(Repeated::Accepted(answer)) => {
+            let answer = T::decode(answer).map_err(|error| Status::internal(error.to_string()))?;
+            Ok(Response::new(answer))
+        }
+        Err(repeated @ Repeated::UnderWay) => Err(Status::aborted(repeated.reason())),
+        Err(repeated @ Repeated::Other) => Err(Status::invalid_argument(repeated.reason())),
+        Err(repeated @ Repeated::Broken) => Err(Status::internal(repeated.reason())),
+    }
+}
+
+/// An answer that says whether an event was accepted.
+trait Taken {
+    fn is_taken(&self) -> bool;
+}
+
+impl Taken for pb::IngestResponse {
+    fn is_taken(&self) -> bool {
+        true
+    }
+}
+
+impl Taken for pb::IngestBatchResponse {
+    fn is_taken(&self) -> bool {
+        self.accepted > 0 || self.errors.is_empty()
+    }
 }
 
 fn too_often() -> Status {

@@ -4,6 +4,7 @@ use super::budget::Budget;
 use super::event::{Arrival, Event, Rejected};
 use super::inbox::{Content, Entry, Inbox, Outcome, size};
 use super::rate::Rate;
+use super::repeats::Repeats;
 use super::routes::Routes;
 use super::stats::{FAILED, FULL, INVALID, NO_TOPIC, Stats, Status, TOO_LARGE};
 use crate::clock::{BootTime, Clock};
@@ -71,6 +72,7 @@ pub struct Acceptor {
     logs: Option<Arc<Routes>>,
     /// What requests may take that are being read, all together.
     pub bodies: Budget,
+    pub(super) repeats: Repeats,
     inbox: Arc<Inbox>,
 }
 
@@ -104,6 +106,7 @@ impl Acceptor {
             singles: Rate::new(config.requests_per_second),
             batches: Rate::new(config.batches_per_second),
             bodies: Budget::new(BODIES * config.body_bytes),
+            repeats: Repeats::default(),
             config,
             clock,
             stats,

@@ -7,8 +7,8 @@ mod otlp;
 
 use super::accept::{Acceptor, Headers, Logs};
 use super::event::{Event, Rejected, log_event, unreadable};
+use super::once::{self, Once, Repeated};
 use super::record::{CORRELATION_ID, TRACEPARENT};
-use super::repeats::{Known, Repeats};
 use super::routes::Routes;
 use super::user_event::{Schema, user_event};
 use crate::config::{Destination, Right, Rule};
@@ -24,11 +24,9 @@ use came::{Came, Denied};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
 /// Longest `X-Correlation-Id` that is taken over.
 const LONGEST_ID: usize = 128;
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer is one that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// When to come again if there is no room, seconds.
@@ -37,7 +35,6 @@ const NO_ROOM: u64 = 5;
 /// What the handlers share.
 struct Shared {
     acceptor: Arc<Acceptor>,
-    repeats: Repeats,
 }
 
 /// The way in for log events in the protocols of others.
@@ -62,7 +59,7 @@ pub async fn serve(
     acceptor: Arc<Acceptor>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let shared = Shared { repeats: Repeats::default(), acceptor };
+    let shared = Shared { acceptor };
     let router = router(&Arc::new(shared), door.lock().clone()).into_make_service_with_connect_info::<Caller>();
     axum::serve(door.connections()?, router).with_graceful_shutdown(shutdown).await
 }
@@ -236,50 +233,28 @@ impl Shared {
     }
 
     /// Answers a request once, however often it comes under its key.
-    async fn once(
-        self: Arc<Self>,
-        once: Option<Once>,
-        work: impl Future<Output = Response> + Send + 'static,
-    ) -> Response {
-        let Some(Once { key, body }) = once else { return work.await };
-        match self.repeats.begins(key, body, self.acceptor.clock.boot_time()) {
-            Known::Accepted(answer) => {
+    async fn once(&self, once: Option<Once>, work: impl Future<Output = Response> + Send + 'static) -> Response {
+        let work = async move {
+            let (head, body) = work.await.into_parts();
+            // It is in memory already.
+            let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+            let kept = (head.status == StatusCode::ACCEPTED).then(|| body.clone());
+            (Response::from_parts(head, Body::from(body)), kept)
+        };
+        let repeated = match once::once(&self.acceptor, once, work).await {
+            Ok(answer) => return answer,
+            Err(repeated) => repeated,
+        };
+        let reason = repeated.reason();
+        match repeated {
+            Repeated::Accepted(answer) => {
                 let headers = [(CONTENT_TYPE, "application/json"), (REPLAYED, "true")];
                 (StatusCode::ACCEPTED, headers, answer).into_response()
             }
-            Known::UnderWay => {
-                failure(StatusCode::CONFLICT, "a request with this Idempotency-Key is under way", Some(1))
-            }
-            Known::Other => {
-                let reason = "another request had this Idempotency-Key";
-                failure(StatusCode::UNPROCESSABLE_ENTITY, reason, None)
-            }
-            // It goes on although its caller hangs up: that is when requests are repeated.
-            Known::New => {
-                let answer = tokio::spawn(async move {
-                    let (head, body) = work.await.into_parts();
-                    // It is in memory already.
-                    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-                    self.repeats.ends(key, (head.status == StatusCode::ACCEPTED).then(|| body.clone()));
-                    Response::from_parts(head, Body::from(body))
-                });
-                answer.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
-            }
+            Repeated::UnderWay => failure(StatusCode::CONFLICT, reason, Some(1)),
+            Repeated::Other => failure(StatusCode::UNPROCESSABLE_ENTITY, reason, None),
+            Repeated::Broken => failure(StatusCode::INTERNAL_SERVER_ERROR, reason, None),
         }
-    }
-}
-
-/// What a request is known by when it comes again.
-struct Once {
-    key: u128,
-    body: u128,
-}
-
-impl Once {
-    fn of(headers: &HeaderMap, path: &str, body: &[u8]) -> Option<Once> {
-        let key = headers.get(IDEMPOTENCY_KEY)?.as_bytes();
-        let key = xxh3_128_with_seed(key, xxh3_64(path.as_bytes()));
-        Some(Once { key, body: xxh3_128(body) })
     }
 }
 
@@ -292,7 +267,7 @@ async fn single(State(place): State<Place>, came: Came, uri: Uri, body: Body) ->
             let once = Once::of(&came.headers, uri.path(), &content.bytes);
             drop(content);
             let (own, headers) = (came.shared.clone(), came.taken_over.clone());
-            came.shared.clone().once(once, async move { one(&own, event, &headers).await }).await
+            came.shared.once(once, async move { one(&own, event, &headers).await }).await
         }
     };
     came.answered(place.endpoints().0, answer)
@@ -322,7 +297,7 @@ async fn batch(State(place): State<Place>, came: Came, uri: Uri, body: Body) -> 
             let (own, headers) = (came.shared.clone(), came.taken_over.clone());
             match events {
                 Err(denied) => denied.into_json(),
-                Ok(events) => came.shared.clone().once(once, async move { many(&own, events, &headers).await }).await,
+                Ok(events) => came.shared.once(once, async move { many(&own, events, &headers).await }).await,
             }
         }
     };

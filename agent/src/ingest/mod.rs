@@ -18,6 +18,7 @@ mod grpc;
 mod http;
 mod inbox;
 mod loki;
+mod once;
 mod otlp;
 mod rate;
 mod record;
@@ -40,6 +41,7 @@ use crate::telemetry::Metrics;
 pub use accept::{Acceptor, Headers, Logs, Refusal};
 pub use event::{Arrival, Event, Fields, Rejected, write};
 pub use http::taken_over;
+pub use once::{Once, Repeated, once};
 pub use stats::{Status, TopicStatus};
 
 use delivery::{Delivery, Parts, create_sender};

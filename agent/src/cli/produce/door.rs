@@ -168,12 +168,14 @@ impl Shared {
     async fn deliver(&self, way: &mut Way, mut events: Vec<Event>, first: bool) {
         let began = self.elapsed();
         let mut pause = FIRST_PAUSE;
-        let key = format!("{:032x}", rand::random::<u128>());
+        let mut key = new_key();
         loop {
             let (why, after) = match way.attempt(&events, &key).await {
                 Attempt::Taken(refused) if refused.is_empty() => return self.decided(&events, None),
                 Attempt::Taken(refused) => {
                     let again = self.apart(&mut events, refused);
+                    // What is left of it is another request.
+                    key = new_key();
                     if events.is_empty() {
                         return;
                     }
@@ -240,6 +242,11 @@ impl Shared {
     }
 }
 
+/// Under which a batch that comes twice is taken once.
+fn new_key() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
 /// What the door says of a batch over HTTP.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -288,7 +295,12 @@ impl Way {
                 if messages.is_empty() {
                     return Attempt::Taken(refused);
                 }
-                match client.ingest_batch(pb::IngestBatchRequest { events: messages }).await {
+                let mut request = tonic::Request::new(pb::IngestBatchRequest { events: messages });
+                // Of hexadecimal digits.
+                if let Ok(key) = key.parse() {
+                    request.metadata_mut().insert("idempotency-key", key);
+                }
+                match client.ingest_batch(request).await {
                     Ok(answer) => {
                         let place = |error: pb::IngestError| {
                             Some((*places.get(error.index as usize)?, error.reason, error.retry))

@@ -157,6 +157,25 @@ fn a_request_that_is_repeated_under_its_key_is_one_event() {
     let bad = door.post("/api/logs", &[("Idempotency-Key", "2")], b"{}");
     assert_eq!((bad.status, door.post("/api/logs", &[("Idempotency-Key", "2")], body).status), (400, 202));
     wait_until("three events in Kafka", || values(&door).len() == 3);
+    block_on_io(async {
+        let mut client =
+            IngestServiceClient::connect(format!("http://{}", door.agent.grpc())).await.expect("it connects");
+        let with_key = |message: &str| {
+            let events = vec![event("a", LogLevel::Info, message), event("", LogLevel::Info, "no source")];
+            let mut request = tonic::Request::new(IngestBatchRequest { events });
+            request.metadata_mut().insert("idempotency-key", "of gRPC".parse().unwrap());
+            request
+        };
+        let first = client.ingest_batch(with_key("m")).await.expect("one is accepted").into_inner();
+        let again = client.ingest_batch(with_key("m")).await.expect("it was accepted").into_inner();
+        assert_eq!((first.accepted, &first), (1, &again));
+        let other = client.ingest_batch(with_key("other")).await.expect_err("the key is taken");
+        assert_eq!(
+            (other.code(), other.message()),
+            (Code::InvalidArgument, "another request had this Idempotency-Key")
+        );
+    });
+    wait_until("a fourth event in Kafka", || values(&door).len() == 4);
 }
 
 /// Prints, for each line of a file, the partition that Kafka's own producer would send a record with that key to.
