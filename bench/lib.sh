@@ -43,5 +43,5 @@ machine() { # the line under a table
 
 load=$(cut -d' ' -f1 /proc/loadavg)
 # STREAMGAUGE_BENCH_AGENT: the binary of another build, to compare with; what drives it is this one's.
-agent=${STREAMGAUGE_BENCH_AGENT:-target/release/streamgauge} bench=target/release/examples/bench
+agent=${STREAMGAUGE_BENCH_AGENT:-target/release/streamgauge} bench=${STREAMGAUGE_BENCH:-target/release/examples/bench}
 [[ -n ${STREAMGAUGE_BENCH_AS_BUILT:-} ]] || cargo build --release -p streamgauge --bin streamgauge --example bench # set it to measure what is there

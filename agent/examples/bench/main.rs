@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a benchmark reads the clock, and may fail loudly")]
 
 mod baseline;
+mod door;
 mod growth;
 mod live;
 mod plot;
@@ -25,6 +26,8 @@ const USAGE: &str = "usage:
   bench growth BINARY SERVERS DIR EVENTS       cost by keys, partitions, aggregates
   bench takeover BINARY CONFIG1 CONFIG2 EVENTS ROUNDS NAME   kill -9 of a partition's owner, until the other agent has it
   bench cluster BINARY CONFIG1 CONFIG2 CONFIG3 CALLS         Query over three agents (somebody produces meanwhile)
+  bench empty ADDRESS                          answers 202 to whatever comes, on the front door's stack
+  bench send stream|otlp ADDRESS SECONDS CONNECTIONS BATCH   log events over gRPC, as fast as they are accepted
   bench plot RESULTS DIR                       the same as pictures";
 
 fn main() {
@@ -53,6 +56,10 @@ fn main() {
             scale::cluster(binary, [one, two, three], number(calls) as usize)
         }
         ["growth", binary, servers, dir, events] => growth::growth(binary, servers, dir.as_ref(), number(events)),
+        ["empty", address] => door::empty(address),
+        ["send", way, address, seconds, connections, batch] => {
+            door::send(way, address, number(seconds), number(connections), number(batch));
+        }
         ["plot", results, out] => plot::plot(results.as_ref(), out.as_ref()),
         _ => {
             eprintln!("{USAGE}");
