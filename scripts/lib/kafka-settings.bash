@@ -13,7 +13,7 @@ port_of() {                                      # port_of LISTENER I
 
 addresses() {                                    # addresses LISTENER: of all brokers, with commas
   local i list=
-  for ((i = 1; i <= BROKERS; i++)); do list+=,127.0.0.1:$(port_of "$1" "$i"); done
+  for ((i = 1; i <= BROKERS; i++)); do list+=,$HOST:$(port_of "$1" "$i"); done
   echo "${list#,}"
 }
 
@@ -52,7 +52,7 @@ forget_ports() { [[ ! -e $CACHE/ports/${PORT:-} || $(<"$CACHE/ports/$PORT") != "
 
 # ---------- settings of a cluster: D/cluster, D/broker-config ----------
 
-BROKERS=1 PORT=9092 TLS='' PROXY_PORT='' HEAP=512m CLASSES=''
+BROKERS=1 PORT=9092 HOST=127.0.0.1 TLS='' PROXY_PORT='' HEAP=512m CLASSES=''
 
 load() {                                         # the settings of the cluster in D; false if there is none
   DIR=$(realpath -m "$DIR")
@@ -71,6 +71,7 @@ parse_start_options() {
   while (($#)); do
     case $1 in
       --tls) TLS=yes; shift; continue ;;
+      --ipv6) HOST='[::1]'; shift; continue ;;
       --brokers) brokers=$(value "$@") ;;
       --port) [[ -n $had && ${2:-} == 0 ]] || PORT=$(value "$@") ;;
       --proxy-port) PROXY_PORT=$(value "$@") ;;
@@ -87,27 +88,27 @@ parse_start_options() {
   [[ -z $had || $had == "$BROKERS" ]] || die "$DIR holds a cluster of $had brokers; stop --wipe it first"
   mkdir -p "$DIR"
   [[ $PORT != 0 ]] || PORT=$(claim_ports)
-  printf '%s=%q\n' BROKERS "$BROKERS" PORT "$PORT" TLS "$TLS" PROXY_PORT "$PROXY_PORT" HEAP "$HEAP" CLASSES "$CLASSES" >"$DIR/cluster"
+  printf '%s=%q\n' BROKERS "$BROKERS" PORT "$PORT" HOST "$HOST" TLS "$TLS" PROXY_PORT "$PROXY_PORT" HEAP "$HEAP" CLASSES "$CLASSES" >"$DIR/cluster"
   if ((${#extra[@]})); then printf '%s\n' "${extra[@]}" >"$DIR/broker-config"; fi
 }
 
 write_properties() {                             # the server.properties of broker I
   local i=$1 voters='' j names=(PLAINTEXT) name listen='' public=''
   local copies=$BROKERS in_sync=$((BROKERS == 3 ? 2 : 1))
-  for ((j = 1; j <= BROKERS; j++)); do voters+=,$j@127.0.0.1:$(port_of CONTROLLER "$j"); done
+  for ((j = 1; j <= BROKERS; j++)); do voters+=,$j@$HOST:$(port_of CONTROLLER "$j"); done
   [[ -z $TLS ]] || names+=(SSL SASL_SSL)
   [[ -z $PROXY_PORT ]] || names+=(PROXIED)
   for name in "${names[@]}"; do
-    listen+=,$name://127.0.0.1:$(port_of "$name" "$i")
-    if [[ $name == PROXIED ]]; then public+=,PROXIED://127.0.0.1:$((PROXY_PORT + i - 1))
-    else public+=,$name://127.0.0.1:$(port_of "$name" "$i"); fi
+    listen+=,$name://$HOST:$(port_of "$name" "$i")
+    if [[ $name == PROXIED ]]; then public+=,PROXIED://$HOST:$((PROXY_PORT + i - 1))
+    else public+=,$name://$HOST:$(port_of "$name" "$i"); fi
   done
   cat <<PROPERTIES
 process.roles=broker,controller
 node.id=$i
 controller.quorum.voters=${voters#,}
 controller.listener.names=CONTROLLER
-listeners=${listen#,},CONTROLLER://127.0.0.1:$(port_of CONTROLLER "$i")
+listeners=${listen#,},CONTROLLER://$HOST:$(port_of CONTROLLER "$i")
 advertised.listeners=${public#,}
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
@@ -153,7 +154,7 @@ make_certificates() (
   for name in broker client; do
     openssl req -newkey rsa:2048 -nodes -subj "/CN=$name" -keyout $name.key -out $name.csr
     openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 3650 -out $name.crt \
-      -extfile <(echo "subjectAltName=DNS:localhost,IP:127.0.0.1")
+      -extfile <(echo "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1")
     cat $name.key $name.crt >$name.pem
   done
   printf '%s\n' security.protocol=SSL ssl.truststore.type=PEM "ssl.truststore.location=$PWD/ca.crt" >ssl.properties

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod credentials;
 mod front_door;
 mod group;
 mod listeners;

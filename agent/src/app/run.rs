@@ -1,6 +1,7 @@
 //! An agent that runs: its threads, its tasks and its servers.
 
 use super::agent::Agent;
+use super::credentials::Credentials;
 use super::front_door::FrontDoor;
 use super::losses::Losses;
 use super::readiness::readiness;
@@ -55,6 +56,8 @@ impl Agent {
         let Agent { env, shared, directory, reader, publisher, keys, mut doors, addresses, file } = self;
         let (shared, mut tasks) = (Arc::new(shared), Tasks::new());
         tasks.spawn(keys.watch());
+        let credentials = Credentials::of(env.kafka.kafka(), env.metrics.clone());
+        tasks.spawn(credentials.clone().watch());
         let monitor = monitor(&env, &shared).context("cluster")?;
         let cluster = View { monitor: monitor.clone(), clients: env.kafka.clients().clone() };
         let outlet = match &shared.config.otlp {
@@ -90,6 +93,7 @@ impl Agent {
         };
         let taking: Vec<_> = doors.extract_if(.., takes).collect();
         let losses = Losses::new(env.metrics.clone(), reader.clone());
+        let (lost, changed) = (losses.notes(), credentials);
         let front_door = match &shared.config.ingest {
             Some(config) => {
                 let opened = FrontDoor::open(config, &env, &shared.state_dir.ingest_dir(), taking);
@@ -102,7 +106,7 @@ impl Agent {
             group: publisher.group.clone(),
             metrics: env.metrics.clone(),
             readiness: readiness.clone(),
-            notes: losses.notes(),
+            notes: Arc::new(move || lost().into_iter().chain(changed.notes()).collect()),
             recent: Arc::new(recent(&env, &shared)),
             ingest: front_door.as_ref().map(|door| door.acceptor().clone()),
         };

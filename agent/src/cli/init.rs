@@ -7,9 +7,9 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::target::reaching;
 use super::values::parse_property;
 use super::{lines, newest};
-use crate::config::Kafka;
 use crate::draft::{self, Draft, MOST_RECORDS, Subject};
 
 /// What is written; the tests run the agent on the same file.
@@ -77,7 +77,7 @@ fn drafted(args: &InitArgs) -> anyhow::Result<String> {
         }
         (None, topic) => {
             let topic = topic.clone().unwrap_or_default();
-            let kafka = Kafka::reaching(&args.bootstrap_servers, args.properties.iter().cloned().collect());
+            let kafka = reaching(&args.bootstrap_servers, &args.properties)?;
             let records = newest::records(&kafka, &topic, args.last.min(MOST_RECORDS))?;
             let sample = format!("--topic {topic} --last {}", args.last);
             (records, topic, sample)

@@ -3,7 +3,7 @@
 use super::Wrong;
 use super::client::AccessArgs;
 use super::values::{parse_duration, parse_property};
-use crate::config::{self, Kafka, Topics as TopicsConfig};
+use crate::config::{self, Kafka, Topics as TopicsConfig, login_trouble};
 use crate::kafka::Settings;
 use crate::topics::{Policy, Topics};
 use clap::{Args, ValueEnum};
@@ -32,10 +32,22 @@ impl BrokerArgs {
     pub fn kafka(&self) -> Result<Kafka, Wrong> {
         let Some(file) = &self.config_file else {
             let servers = self.bootstrap_servers.as_deref().unwrap_or(DEFAULT_BROKERS);
-            return Ok(Kafka::reaching(servers, self.properties.iter().cloned().collect()));
+            return reaching(servers, &self.properties);
         };
         let kafka = config::load(file).map_err(|error| Wrong(error.to_string()))?.kafka;
         Ok(Kafka::reaching(&kafka.bootstrap_servers, kafka.properties))
+    }
+}
+
+/// The Kafka at `servers`, by properties that nobody has checked.
+///
+/// # Errors
+/// If one cannot log in with them.
+pub fn reaching(servers: &str, properties: &[(String, String)]) -> Result<Kafka, Wrong> {
+    let properties = properties.iter().cloned().collect();
+    match login_trouble(&properties) {
+        None => Ok(Kafka::reaching(servers, properties)),
+        Some(trouble) => Err(Wrong(format!("{}: {}", trouble.message, trouble.help))),
     }
 }
 

@@ -94,6 +94,8 @@ names! {
     ReloadOk Gauge "streamgauge_config_last_reload_successful" [],
         "1 if the config in force is the one that was last asked for, 0 if a reload was refused since";
     ReloadTime Gauge "streamgauge_config_last_reload_success_timestamp_seconds" [], "When the config in force was loaded";
+    CredentialsChanged Gauge "streamgauge_kafka_credentials_changed" [],
+        "Files of kafka.properties (certificates, keys, passwords) that are not what the agent read at its start: it has to be restarted to use them";
     DoorCalls Counter "streamgauge_door_calls" ["door", "outcome"],
         "Calls of the HTTP and gRPC listeners: allowed, unauthenticated, forbidden (without the right), locked_out (failed too often), handshake_failed (no TLS came about)";
     DoorLockReads Counter "streamgauge_door_lock_reads" ["door", "outcome"],

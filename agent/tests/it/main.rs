@@ -29,6 +29,7 @@ mod ingest;
 mod kafka;
 mod loadtest;
 mod log_formats;
+mod logins;
 mod logs;
 mod monitoring;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]

@@ -9,6 +9,7 @@ pub use ask::{CallError, TopicAdmin};
 pub use configs::Setting;
 pub use topics::NewTopic;
 
+use super::login::{self, LoggedIn};
 use super::{Context, Settings};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -42,7 +43,7 @@ pub enum AdminError {
 }
 
 pub struct Admin {
-    client: AdminClient<Context>,
+    client: LoggedIn<AdminClient<Context>>,
     timeout: Duration,
 }
 
@@ -50,7 +51,7 @@ impl Admin {
     /// `timeout` bounds each call.
     pub fn create(settings: &Settings, timeout: Duration) -> Result<Self, AdminError> {
         let config = settings.plain();
-        Ok(Admin { client: config.create_with_context(Context::of(&config))?, timeout })
+        Ok(Admin { client: login::client(&config, Context::of(&config))?, timeout })
     }
 
     fn metadata(&self, topic: Option<&str>) -> KafkaResult<Metadata> {

@@ -147,12 +147,15 @@ impl Login {
 
     /// What `reason`, a sentence of librdkafka's about a connection, comes to; `None` if it says it as well.
     fn cause(&self, reason: &str) -> Option<String> {
+        if let Some(why) = reason.split("Failed to acquire SASL OAUTHBEARER token: ").nth(1) {
+            return Some(format!("no token to log in with by OAUTHBEARER: {why}"));
+        }
         let (broker, text) = split(reason);
         let has = |word: &str| text.contains(word);
         if has("nsupported SASL mechanism") || has("mechanism handshake failed") {
             return Some(self.other_mechanism(broker, text));
         }
-        if has("SASL authentication error") {
+        if has("SASL authentication error") || has("OAUTHBEARER authentication failed") {
             return Some(self.refused(broker, text));
         }
         if has("Failed to resolve") {
@@ -292,6 +295,11 @@ mod tests {
                 "SASL_SSL",
                 "sasl_ssl://127.0.0.1:9/bootstrap: SASL SCRAM-SHA-256 mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: PLAIN (after 3ms in state AUTH_HANDSHAKE)",
                 "the broker 127.0.0.1:9 does not take sasl.mechanism SCRAM-SHA-256, only PLAIN",
+            ),
+            (
+                "SASL_SSL",
+                "Failed to acquire SASL OAUTHBEARER token: http://127.0.0.1:9/t answers with status 401: invalid_client",
+                "no token to log in with by OAUTHBEARER: http://127.0.0.1:9/t answers with status 401: invalid_client",
             ),
             (
                 "SSL",

@@ -4,6 +4,7 @@
 //! Called on the consumer's own queue, the batch call would swallow rebalance events.
 
 use super::batch::{Batch, Record};
+use super::login::{self, LoggedIn};
 use super::rebalance::Rebalance;
 use super::{Context, Identity, Settings, TopicPartition, Watermarks};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -31,7 +32,7 @@ pub enum Polled {
 
 /// The group's consumer of one worker. Shared with the committer, which asks it for the group's metadata.
 pub struct GroupConsumer {
-    consumer: BaseConsumer<Context>,
+    consumer: LoggedIn<BaseConsumer<Context>>,
     queue: NonNull<sys::rd_kafka_queue_t>,
 }
 
@@ -49,7 +50,7 @@ impl GroupConsumer {
     }
 
     fn with(config: &ClientConfig, context: Context, topics: &[&str]) -> KafkaResult<Self> {
-        let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
+        let consumer: LoggedIn<BaseConsumer<Context>> = login::client(config, context)?;
         // SAFETY: the handle is valid as long as `consumer`, which outlives the queue (see Drop).
         let queue = NonNull::new(unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) })
             .ok_or_else(|| KafkaError::ClientCreation("no queue".into()))?;

@@ -9,6 +9,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::login::{self, LoggedIn};
 use crate::reader::{ReadRecord, is_passing};
 use crate::{Context, Settings};
 
@@ -52,7 +53,7 @@ pub fn copy_exactly_once(
     each: &mut dyn FnMut(&ReadRecord<'_>) -> Option<Outgoing>,
 ) -> KafkaResult<Copied> {
     let config = settings.copying_producer(&format!("{reader}-{from}"));
-    let producer: BaseProducer<Context> = config.create_with_context(Context::of(&config))?;
+    let producer: LoggedIn<BaseProducer<Context>> = login::client(&config, Context::of(&config))?;
     // First of all: the positions of an earlier copy are settled when this comes back.
     producer.init_transactions(CALL_TIMEOUT)?;
     let consumer = reading(settings, reader)?;
@@ -87,10 +88,10 @@ pub fn left_to_copy(settings: &Settings, from: &str, reader: &str) -> KafkaResul
     Ok(ranges.values().map(|(position, end)| end.saturating_sub(*position).unsigned_abs()).sum())
 }
 
-fn reading(settings: &Settings, group: &str) -> KafkaResult<BaseConsumer<Context>> {
+fn reading(settings: &Settings, group: &str) -> KafkaResult<LoggedIn<BaseConsumer<Context>>> {
     let mut config = settings.reader(true);
     config.set("group.id", group);
-    config.create_with_context(Context::of(&config))
+    login::client(&config, Context::of(&config))
 }
 
 /// Begins where the group is; gives the end of each partition that has records left.

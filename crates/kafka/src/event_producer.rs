@@ -13,6 +13,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
 use super::cause::Complaints;
+use super::login::{self, LoggedIn};
 use streamgauge_runtime::clock::{BootTime, Clock};
 
 /// How long to wait for brokers that do not answer.
@@ -89,7 +90,7 @@ impl Delivered {
 
 /// An idempotent producer with `acks=all` that keeps count.
 pub struct EventProducer {
-    producer: ThreadedProducer<Reports>,
+    producer: LoggedIn<ThreadedProducer<Reports>>,
     config: ClientConfig,
     servers: String,
 }
@@ -106,7 +107,7 @@ impl EventProducer {
         for (name, value) in properties {
             config.set(name, value);
         }
-        let producer = config.create_with_context(Reports::new(Complaints::of(&config), clock)?).map_err(refused)?;
+        let producer = login::client(&config, Reports::new(Complaints::of(&config), clock)?).map_err(refused)?;
         let servers = config.get("bootstrap.servers").unwrap_or("no broker").to_owned();
         Ok(EventProducer { producer, config, servers })
     }
@@ -117,7 +118,7 @@ impl EventProducer {
         let failed = |reason: String| ProduceError::Create { topic: topic.to_owned(), reason };
         // Says sooner than the admin client, and why, that there is nobody to ask.
         self.metadata()?;
-        let admin: AdminClient<DefaultClientContext> = self.config.create().map_err(refused)?;
+        let admin: LoggedIn<AdminClient<_>> = login::client(&self.config, DefaultClientContext).map_err(refused)?;
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
         let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT)).request_timeout(Some(ADMIN_TIMEOUT));
         match admin.create_topics([&new], &options).await {

@@ -13,6 +13,7 @@ mod described;
 pub mod event_producer;
 mod events;
 pub mod load_producer;
+mod login;
 mod mock;
 mod offsets;
 pub mod probe;

@@ -2,6 +2,7 @@
 //! so that a test measures Kafka and not its client.
 
 use super::events::MainQueue;
+use super::login::{self, LoggedIn};
 use super::{Context, Settings};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
@@ -97,7 +98,7 @@ impl LoadBatch {
 pub struct LoadProducer {
     // Dropped before the client it belongs to.
     queue: MainQueue,
-    producer: BaseProducer<Context>,
+    producer: LoggedIn<BaseProducer<Context>>,
     topic: *mut sys::rd_kafka_topic_t,
     in_flight: usize,
     limit: usize,
@@ -118,7 +119,7 @@ impl LoadProducer {
         // What was reported and not yet taken by us still counts there.
         config.set("queue.buffering.max.messages", (2 * options.in_flight).to_string());
         config.set("queue.buffering.max.kbytes", "1048576");
-        let producer: BaseProducer<Context> = config.create_with_context(Context::of(&config))?;
+        let producer: LoggedIn<BaseProducer<Context>> = login::client(&config, Context::of(&config))?;
         let name = CString::new(topic).map_err(|_| KafkaError::Subscription("a zero in the topic's name".into()))?;
         let queue = MainQueue::of(producer.client())?;
         // SAFETY: the client is valid; the handle is destroyed in `drop`, before it.

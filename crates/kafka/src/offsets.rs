@@ -5,6 +5,7 @@
 //! of its own, which can be left behind.
 
 use super::consumer::list_with_offsets;
+use super::login::LoggedIn;
 use super::txn_error::take_error;
 use super::{Context, GroupMetadata, TopicPartition, TxnError};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -35,7 +36,7 @@ pub struct OffsetSender {
 
 impl OffsetSender {
     /// Starts the thread, which keeps `producer` for as long as it lives.
-    pub fn start(producer: Arc<BaseProducer<Context>>) -> std::io::Result<OffsetSender> {
+    pub fn start(producer: Arc<LoggedIn<BaseProducer<Context>>>) -> std::io::Result<OffsetSender> {
         let (calls, inbox) = bounded::<Call>(1);
         let (outbox, answers) = bounded(1);
         std::thread::Builder::new().name("offsets".into()).spawn(move || {
@@ -96,6 +97,7 @@ fn send(producer: &BaseProducer<Context>, call: &Call) -> Result<(), TxnError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::login;
     use crate::stats::Clients;
     use rdkafka::ClientConfig;
     use rdkafka::mocking::{MockCluster, MockCoordinator};
@@ -113,7 +115,7 @@ mod tests {
         config.set("statistics.interval.ms", "20");
         let clients = Clients::default();
         let context = Context::shown(&config, clients.client("test"));
-        let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context).unwrap());
+        let producer = Arc::new(login::client::<BaseProducer<_>, _>(&config, context).unwrap());
         let sender = OffsetSender::start(producer.clone()).unwrap();
         let (second, offsets) = (Duration::from_secs(1), [(TopicPartition::new("t", 0), 1)]);
         let metadata = Arc::new(GroupMetadata::of(c"g").unwrap());

@@ -2,6 +2,7 @@
 //! a reader without a group.
 
 use super::PartitionDescription;
+use super::login::{self, LoggedIn};
 use super::{Settings, stats};
 use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -20,9 +21,9 @@ const TOPIC_SETTINGS: [(&str, &str); 3] =
     [("retention.ms", "600000"), ("segment.ms", "600000"), ("cleanup.policy", "delete")];
 
 pub struct ProbeClient {
-    producer: BaseProducer<Reports>,
-    consumer: BaseConsumer<Quiet>,
-    admin: AdminClient<DefaultClientContext>,
+    producer: LoggedIn<BaseProducer<Reports>>,
+    consumer: LoggedIn<BaseConsumer<Quiet>>,
+    admin: LoggedIn<AdminClient<DefaultClientContext>>,
     topic: String,
 }
 
@@ -47,9 +48,9 @@ impl ProbeClient {
         reading.set("fetch.wait.max.ms", "500").set("enable.partition.eof", "false");
         let reports = Reports { client: settings.clients().client("probe"), reports: Mutex::default() };
         Ok(ProbeClient {
-            producer: producing.create_with_context(reports)?,
-            consumer: reading.create_with_context(Quiet)?,
-            admin: settings.plain().create()?,
+            producer: login::client(&producing, reports)?,
+            consumer: login::client(&reading, Quiet)?,
+            admin: login::client(&settings.plain(), DefaultClientContext)?,
             topic: topic.to_owned(),
         })
     }

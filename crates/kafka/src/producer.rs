@@ -1,6 +1,7 @@
 //! The committer's producer: records and offsets in one transaction. Used by one thread.
 
 use super::events::{DeliveryReport, MainQueue};
+use super::login::{self, LoggedIn};
 use super::offsets::OffsetSender;
 use super::txn_error::{TxnError, take_error};
 use super::{Context, GroupMetadata, Identity, Settings, TopicPartition};
@@ -92,7 +93,7 @@ pub fn end_transaction_of(
 ) -> KafkaResult<()> {
     const STEP: Duration = Duration::from_secs(1);
     let config = settings.ending_producer(transactional_id);
-    let producer: BaseProducer<Context> = config.create_with_context(Context::of(&config))?;
+    let producer: LoggedIn<BaseProducer<Context>> = login::client(&config, Context::of(&config))?;
     let mut left = timeout;
     loop {
         left = left.saturating_sub(STEP);
@@ -108,7 +109,7 @@ pub struct TransactionalProducer {
     // Dropped before the client it belongs to.
     queue: MainQueue,
     deliveries: Mutex<Deliveries>,
-    producer: Arc<BaseProducer<Context>>,
+    producer: Arc<LoggedIn<BaseProducer<Context>>>,
     offsets: OffsetSender,
     guarantee: Guarantee,
 }
@@ -118,7 +119,7 @@ impl TransactionalProducer {
     pub fn create(settings: &Settings, identity: &Identity, guarantee: Guarantee) -> KafkaResult<Self> {
         let config = settings.producer(identity, guarantee);
         let context = Context::shown(&config, settings.clients().client("producer"));
-        let producer: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context)?);
+        let producer: Arc<LoggedIn<BaseProducer<Context>>> = Arc::new(login::client(&config, context)?);
         let offsets = OffsetSender::start(producer.clone())
             .map_err(|error| KafkaError::ClientCreation(format!("cannot start a thread: {error}")))?;
         let queue = MainQueue::of(producer.client())?;

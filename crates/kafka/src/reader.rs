@@ -3,6 +3,7 @@
 use super::batch::{Batch, Record};
 use super::cause::is_silence;
 use super::consumer::{list_at, list_of};
+use super::login::{self, LoggedIn};
 use super::{Context, Settings, TopicPartition, Watermarks};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -70,7 +71,7 @@ impl<'a> ReadRecord<'a> {
 }
 
 pub struct PartitionReader {
-    consumer: BaseConsumer<Context>,
+    consumer: LoggedIn<BaseConsumer<Context>>,
     /// The topic's name for each partition assigned: an end of partition is reported without it.
     assigned: Vec<TopicPartition>,
 }
@@ -78,7 +79,7 @@ pub struct PartitionReader {
 impl PartitionReader {
     pub fn create(settings: &Settings, isolation: Isolation) -> KafkaResult<Self> {
         let config = settings.reader(isolation == Isolation::ReadCommitted);
-        let consumer = config.create_with_context(Context::of(&config))?;
+        let consumer = login::client(&config, Context::of(&config))?;
         Ok(PartitionReader { consumer, assigned: Vec::new() })
     }
 
@@ -86,14 +87,14 @@ impl PartitionReader {
     pub fn create_watching(settings: &Settings, isolation: Isolation) -> KafkaResult<Self> {
         let mut config = settings.reader(isolation == Isolation::ReadCommitted);
         config.set("statistics.interval.ms", "500");
-        let consumer = config.create_with_context(Context::of(&config))?;
+        let consumer = login::client(&config, Context::of(&config))?;
         Ok(PartitionReader { consumer, assigned: Vec::new() })
     }
 
     /// One of committed records that is to take as little as the brokers give of each partition.
     pub(super) fn create_peeking(settings: &Settings) -> KafkaResult<Self> {
         let config = settings.peeking_reader();
-        let consumer = config.create_with_context(Context::of(&config))?;
+        let consumer = login::client(&config, Context::of(&config))?;
         Ok(PartitionReader { consumer, assigned: Vec::new() })
     }
 
@@ -469,7 +470,7 @@ mod tests {
         config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "g");
         config.set("enable.partition.eof", "true").set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false").set("fetch.wait.max.ms", "20");
-        let consumer = config.create_with_context(Context::default()).unwrap();
+        let consumer = login::client(&config, Context::default()).unwrap();
         let mut reader = PartitionReader { consumer, assigned: Vec::new() };
         let from: Vec<_> = (0..PARTITIONS).map(|partition| (TopicPartition::new("t", partition), 0)).collect();
         reader.assign(&from).unwrap();

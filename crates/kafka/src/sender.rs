@@ -3,6 +3,7 @@
 
 use super::events::MainQueue;
 use super::load_producer::Report;
+use super::login::{self, LoggedIn};
 use super::{Context, Settings};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -55,7 +56,7 @@ pub struct Sender(Arc<Inner>);
 struct Inner {
     // Dropped before the client it belongs to.
     queue: MainQueue,
-    producer: BaseProducer<Tagged>,
+    producer: LoggedIn<BaseProducer<Tagged>>,
 }
 
 /// Ends the sleep of whoever waits for reports. The producer lives at least as long as this.
@@ -107,7 +108,7 @@ impl Sender {
             // Whether the topic takes as much is for the brokers to say.
             config.set("message.max.bytes", (largest + RECORD_OVERHEAD).max(1_000_000).to_string());
         }
-        let producer: BaseProducer<Tagged> = config.create_with_context(Tagged(Context::default()))?;
+        let producer: LoggedIn<BaseProducer<Tagged>> = login::client(&config, Tagged(Context::default()))?;
         let queue = MainQueue::of(producer.client())?;
         Ok(Sender(Arc::new(Inner { queue, producer })))
     }

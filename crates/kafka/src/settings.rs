@@ -34,6 +34,7 @@ pub struct Settings {
     clients: Clients,
 }
 
+const CLIENT_ID: &str = "client.id";
 /// What stands between a client's name and its advertised address in `client.id`.
 const AT: char = '@';
 
@@ -79,11 +80,19 @@ impl Settings {
         &self.clients
     }
 
+    /// How brokers name our clients, in their logs and quotas: what the user says goes before our own name.
+    fn client_id(&self) -> String {
+        match self.kafka.properties.get(CLIENT_ID) {
+            Some(prefix) => format!("{prefix}-{}", self.client_id),
+            None => self.client_id.clone(),
+        }
+    }
+
     /// What all clients share.
     pub fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set_log_level(RDKafkaLogLevel::Info);
-        config.set("client.id", &self.client_id);
+        config.set("client.id", self.client_id());
         config.set("bootstrap.servers", &self.kafka.bootstrap_servers);
         // A broker that is gone should not be asked again only after the default of up to 10 s.
         config.set("reconnect.backoff.max.ms", "2000");
@@ -93,7 +102,7 @@ impl Settings {
     }
 
     fn with_user_properties(&self, mut config: ClientConfig, of: fn(&str) -> bool) -> ClientConfig {
-        for (key, value) in self.kafka.properties.iter().filter(|(key, _)| of(key)) {
+        for (key, value) in self.kafka.properties.iter().filter(|(key, _)| *key != CLIENT_ID && of(key)) {
             config.set(key, value);
         }
         config
@@ -119,7 +128,7 @@ impl Settings {
         let mut config = self.base();
         config.set("group.id", &self.kafka.group_id);
         if let Some(address) = &self.advertised {
-            config.set("client.id", format!("{}{AT}{address}", self.client_id));
+            config.set("client.id", format!("{}{AT}{address}", self.client_id()));
         }
         if self.kafka.membership == Membership::Static {
             config.set("group.instance.id", identity.member());
@@ -271,6 +280,21 @@ mod tests {
     use rdkafka_sys as sys;
     use std::ffi::CStr;
     use streamgauge_core::config::LIBRDKAFKA_PROPERTIES;
+
+    #[test]
+    fn the_rack_reaches_each_consumer_and_the_name_of_a_client_is_ours_with_the_users_before_it() {
+        let properties = [("client.id", "shop"), ("client.rack", "b")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let kafka = Kafka::reaching("x:1", properties.into());
+        let settings = Settings::new(kafka, "streamgauge".into()).advertise(Some("[::1]:9747".into()));
+        let identity = Identity { instance: "i".into(), worker: 0 };
+        let consumer = settings.consumer(&identity);
+        for config in [&consumer, &settings.reader(true), &settings.plain()] {
+            assert_eq!(config.get("client.rack"), Some("b"));
+            assert!(config.get("client.id").is_some_and(|id| id.starts_with("shop-streamgauge")), "{config:?}");
+        }
+        assert_eq!(consumer.get("client.id").and_then(advertised), Some("[::1]:9747"));
+        assert_eq!(settings.plain().get("client.id").and_then(advertised), None);
+    }
 
     #[test]
     fn the_config_knows_exactly_the_properties_that_librdkafka_has() {

@@ -3,9 +3,10 @@
 use super::Target;
 use crate::cli::Wrong;
 use crate::cli::client;
+use crate::cli::target::reaching;
 use crate::clock::Clock;
 use crate::cluster::{self, Filter, Health, Seen};
-use crate::config::{self, Kafka};
+use crate::config;
 use crate::grpc::cluster_translate as translate;
 use crate::kafka::Settings;
 use crate::kafka::cluster::{CallError, ClusterClient};
@@ -37,10 +38,7 @@ pub struct Direct {
 impl Asker {
     pub async fn new(target: &Target) -> anyhow::Result<Asker> {
         let (kafka, filter, timeout) = match (&target.bootstrap_servers, &target.config) {
-            (Some(servers), _) => {
-                let properties = target.properties.iter().cloned().collect();
-                (Kafka::reaching(servers, properties), Filter::default(), TIMEOUT)
-            }
+            (Some(servers), _) => (reaching(servers, &target.properties)?, Filter::default(), TIMEOUT),
             (None, Some(file)) => {
                 let config = config::load(file).map_err(|error| Wrong(error.to_string()))?;
                 (config.kafka, Filter::of(&config.cluster.watch.lag), config.cluster.watch.timeout)

@@ -59,6 +59,8 @@ pub struct Kafka {
     pub properties: BTreeMap<String, String>,
     /// Names of the properties that must not be shown: by their names, or because they came from files.
     pub secrets: BTreeSet<String>,
+    /// Files that clients are made of, by property: certificates, keys, secrets. They are read once.
+    pub files: BTreeMap<String, PathBuf>,
     /// How long the group keeps a silent member's partitions.
     pub session_timeout: Duration,
     /// After this the broker aborts a transaction that its producer has left open.
@@ -80,6 +82,7 @@ impl Kafka {
             bootstrap_servers: bootstrap_servers.to_owned(),
             group_id: "streamgauge".to_owned(),
             secrets: properties.keys().filter(|name| super::secret::is_secret(name)).cloned().collect(),
+            files: BTreeMap::new(),
             properties,
             session_timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(10),

@@ -3,6 +3,7 @@
 
 use super::super::call::{Aim, Call, Event, Operation, words};
 use super::super::cause::UNREACHABLE_AFTER;
+use super::super::login::{self, LoggedIn};
 use super::super::{Context, Settings};
 use super::Admin;
 use rdkafka::client::Client;
@@ -33,7 +34,7 @@ pub enum CallError {
 
 /// A client for the topics of a cluster. A producer, because rdkafka's admin client drops what its connections complain of.
 pub struct TopicAdmin {
-    pub(super) producer: BaseProducer<Context>,
+    pub(super) producer: LoggedIn<BaseProducer<Context>>,
     pub(super) timeout: Duration,
 }
 
@@ -44,7 +45,7 @@ impl TopicAdmin {
     /// Which property librdkafka refuses, and not its value: that may be a password.
     pub fn create(settings: &Settings, timeout: Duration) -> Result<TopicAdmin, String> {
         let config = settings.plain();
-        let producer = config.create_with_context(Context::of(&config)).map_err(|error| match error {
+        let producer = login::client(&config, Context::of(&config)).map_err(|error| match error {
             KafkaError::ClientConfig(_, reason, name, _) if !name.is_empty() => format!("{name}: {reason}"),
             KafkaError::ClientCreation(reason) => reason,
             other => other.to_string(),

@@ -6,6 +6,7 @@
 //! (`rd_kafka_handle_OffsetFetch` asks for the coordinator of a group that is null).
 
 use super::super::cause::Complaints;
+use super::super::login::{self, LoggedIn};
 use super::{CallError, ClusterContext};
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
@@ -13,7 +14,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::RDKafkaErrorCode;
 use std::sync::Arc;
 
-type Client = Arc<BaseConsumer<ClusterContext>>;
+type Client = Arc<LoggedIn<BaseConsumer<ClusterContext>>>;
 
 pub struct Coordinators {
     config: ClientConfig,
@@ -35,12 +36,11 @@ impl Coordinators {
             while client.poll(std::time::Duration::ZERO).is_some() {}
             return Ok(client.clone());
         }
-        let made = self
-            .config
-            .create_with_context(ClusterContext { complaints: Complaints::of(&self.config), ..Default::default() });
-        let made: BaseConsumer<_> = made.map_err(|error: rdkafka::error::KafkaError| {
-            CallError::new(what, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
-        })?;
+        let context = ClusterContext { complaints: Complaints::of(&self.config), ..Default::default() };
+        let made: LoggedIn<BaseConsumer<_>> =
+            login::client(&self.config, context).map_err(|error: rdkafka::error::KafkaError| {
+                CallError::new(what, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+            })?;
         Ok(client.insert(Arc::new(made)).clone())
     }
 

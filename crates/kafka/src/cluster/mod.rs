@@ -17,6 +17,7 @@ use super::call::{Call, Event};
 use super::cause::{Complaints, is_silence};
 use super::described::{TopicDescription, all_topics};
 use super::events::MainQueue;
+use super::login::{self, LoggedIn};
 use super::{Settings, stats};
 use coordinators::Coordinators;
 use rdkafka::Statistics;
@@ -86,7 +87,7 @@ fn reason(code: RDKafkaErrorCode) -> String {
 pub struct ClusterClient {
     // Dropped before the client it belongs to.
     queue: MainQueue,
-    producer: BaseProducer<ClusterContext>,
+    producer: LoggedIn<BaseProducer<ClusterContext>>,
     coordinators: Coordinators,
     settings: Settings,
 }
@@ -109,7 +110,7 @@ impl ClusterClient {
         config.set("statistics.interval.ms", "5000");
         let client = settings.clients().client(name);
         let context = ClusterContext { client, complaints: Complaints::of(&config), ..Default::default() };
-        let producer: BaseProducer<ClusterContext> = config.create_with_context(context)?;
+        let producer: LoggedIn<BaseProducer<ClusterContext>> = login::client(&config, context)?;
         let queue = MainQueue::of(producer.client())?;
         Ok(ClusterClient { queue, producer, coordinators, settings: settings.clone() })
     }

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::at::{At, Map, Place};
 use super::super::librdkafka;
+use super::super::login::{TOKEN_ENDPOINT, login_trouble, token_file};
 use super::super::raw::{RawDuration, RawKafka, RawProperty};
 use super::super::secret;
 use super::super::types::Kafka;
@@ -13,14 +15,13 @@ use super::super::units::format_duration;
 use super::{Checker, MINUTE, SECOND};
 
 /// Properties that are refused, and why or what to use instead.
-const REFUSED: [(&str, &str); 22] = [
+const REFUSED: [(&str, &str); 21] = [
     ("bootstrap.servers", "set `kafka.bootstrap_servers` instead"),
     ("metadata.broker.list", "set `kafka.bootstrap_servers` instead"),
     ("group.id", "set `kafka.group_id` instead"),
     ("session.timeout.ms", "set `kafka.session_timeout` instead: the lease of what is shown follows from it"),
     ("transaction.timeout.ms", "set `kafka.transaction_timeout` instead"),
     ("log_level", "set `telemetry.log_level` instead"),
-    ("client.id", "the agents of a group find each other by it"),
     ("group.instance.id", "it comes from the state directory, so that a restart takes up what it left open"),
     ("transactional.id", "it comes from the state directory, so that a restart takes up what it left open"),
     ("enable.auto.commit", "offsets are committed in the transaction that has the counts"),
@@ -65,7 +66,7 @@ const LARGEST_SECRET: u64 = 64 << 10;
 
 pub fn kafka(check: &mut Checker, raw: &RawKafka, commit_interval: &At<Duration>) -> Kafka {
     bootstrap_servers(check, &raw.bootstrap_servers);
-    let (properties, secrets) = properties(check, &raw.properties);
+    let Properties { texts: properties, secrets, files } = properties(check, &raw.properties);
     let session_timeout = check.duration(&raw.session_timeout, 10 * SECOND, SECOND..=30 * MINUTE);
     let transaction_timeout = check.duration(&raw.transaction_timeout, 10 * SECOND, SECOND..=15 * MINUTE);
     intervals(check, raw, commit_interval, session_timeout, transaction_timeout);
@@ -78,6 +79,7 @@ pub fn kafka(check: &mut Checker, raw: &RawKafka, commit_interval: &At<Duration>
         group_id: group_id(check, &raw.group_id),
         properties,
         secrets,
+        files,
         session_timeout,
         transaction_timeout,
         membership: raw.membership.unwrap_or_default(),
@@ -139,30 +141,46 @@ fn intervals(check: &mut Checker, raw: &RawKafka, commit: &At<Duration>, session
     }
 }
 
-fn properties(check: &mut Checker, raw: &Map<At<RawProperty>>) -> (BTreeMap<String, String>, BTreeSet<String>) {
-    let (mut properties, mut secrets) = (BTreeMap::new(), BTreeSet::new());
+/// The properties of librdkafka.
+#[derive(Default)]
+struct Properties {
+    texts: BTreeMap<String, String>,
+    secrets: BTreeSet<String>,
+    files: BTreeMap<String, PathBuf>,
+}
+
+fn properties(check: &mut Checker, raw: &Map<At<RawProperty>>) -> Properties {
+    let Properties { mut texts, mut secrets, mut files } = Properties::default();
     for (key, value) in &raw.0 {
         let name = &key.value;
         let text = match &value.value {
             RawProperty::Text(text) => {
                 check.no_quoted_reference(value.place, text);
+                if name.starts_with("ssl.") && name.ends_with(".location") && name != "ssl.engine.location" {
+                    files.insert(name.clone(), text.into());
+                }
                 text.clone()
             }
             RawProperty::File(path) => {
                 secrets.insert(name.clone());
+                files.insert(name.clone(), path.into());
                 from_file(check, value.place, name, path)
             }
         };
         if secret::is_secret(name) {
             secrets.insert(name.clone());
         }
+        if name == "client.id" && !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')) {
+            let help = "use letters, digits, `.`, `_` and `-`: what the agent adds to it tells the group where it is";
+            check.error(value.place, format!("`{text}` cannot begin the names of clients"), help);
+        }
         if !HOLDS_ANYWAY.contains(&(name.as_str(), text.as_str())) {
             refuse(check, key);
-            properties.insert(name.clone(), text);
+            texts.insert(name.clone(), text);
         }
     }
-    sasl(check, raw, &properties);
-    (properties, secrets)
+    login(check, raw, &texts);
+    Properties { texts, secrets, files }
 }
 
 fn refuse(check: &mut Checker, key: &At<String>) {
@@ -173,30 +191,13 @@ fn refuse(check: &mut Checker, key: &At<String>) {
     }
 }
 
-/// What librdkafka would say of a mechanism only when a client is made, and in words about how it was compiled.
-fn sasl(check: &mut Checker, raw: &Map<At<RawProperty>>, properties: &BTreeMap<String, String>) {
-    const SUPPORTED: &str = "`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`";
-    let value = |name: &str| properties.get(name).map(|value| value.to_ascii_uppercase());
+/// What is wrong with how the brokers are logged in to, and with the file of a token.
+fn login(check: &mut Checker, raw: &Map<At<RawProperty>>, properties: &BTreeMap<String, String>) {
     let place = |name: &str| raw.0.iter().find(|(key, _)| key.value == name).map(|(_, value)| value.place);
-    let given = ["sasl.mechanism", "sasl.mechanisms"].into_iter().find(|name| properties.contains_key(*name));
-    match given.and_then(|name| Some((value(name)?, place(name)?))) {
-        Some((mechanism, place)) if mechanism == "GSSAPI" => check.error(
-            place,
-            "Kerberos (`GSSAPI`) is not supported",
-            format!("use {SUPPORTED}, on a listener of the brokers that has it"),
-        ),
-        Some((mechanism, place)) if mechanism == "AWS_MSK_IAM" => check.error(
-            place,
-            "IAM of Amazon MSK is not supported",
-            "switch SASL/SCRAM on in the cluster and use `SCRAM-SHA-512`, or mutual TLS",
-        ),
-        Some(_) => {}
-        None => {
-            let protocol = value("security.protocol").filter(|protocol| protocol.starts_with("SASL_"));
-            if let Some((protocol, place)) = protocol.zip(place("security.protocol")) {
-                check.error(place, format!("`{protocol}` needs `sasl.mechanism`"), format!("it is one of {SUPPORTED}"));
-            }
-        }
+    if let Some(trouble) = login_trouble(properties) {
+        check.error(place(trouble.property).unwrap_or_default(), trouble.message, trouble.help);
+    } else if let Some(path) = properties.get(TOKEN_ENDPOINT).and_then(|endpoint| token_file(endpoint)) {
+        from_file(check, place(TOKEN_ENDPOINT).unwrap_or_default(), TOKEN_ENDPOINT, path);
     }
 }
 
