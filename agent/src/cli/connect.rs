@@ -4,7 +4,7 @@
 use crate::config::{Config, Guarantee};
 use crate::kafka::{
     Admin, Identity, Isolation, PartitionReader, Reading, Settings, TopicAdmin, TopicPartition, TopicSeen,
-    TransactionalProducer, is_passing,
+    TransactionalProducer, is_passing, missing_acl,
 };
 use crate::sources::{self, Plans, changelog_topic};
 use std::collections::{BTreeSet, HashMap};
@@ -128,7 +128,7 @@ impl Look<'_> {
                     "topic {topic} of source {} is missing; make it with: kafka-topics.sh --create --topic {topic} --partitions N",
                     source.name
                 )),
-                Ok(TopicSeen::Denied) => findings.bad(acl("Describe", &format!("--topic {topic}"))),
+                Ok(TopicSeen::Denied) => findings.bad(missing_acl("Describe", &format!("--topic {topic}"))),
                 Err(error) => findings.bad(format!("topic {topic}: {error}")),
             }
         }
@@ -151,7 +151,8 @@ impl Look<'_> {
                 ));
             }
             Ok(TopicSeen::Denied) => {
-                return findings.bad(acl("Describe, DescribeConfigs, Read and Write", &format!("--topic {name}")));
+                return findings
+                    .bad(missing_acl("Describe, DescribeConfigs, Read and Write", &format!("--topic {name}")));
             }
             Err(error) => return findings.bad(format!("changelog {name}: {error}")),
         };
@@ -186,7 +187,7 @@ impl Look<'_> {
 
     /// Fetches from one partition, to see whether that is allowed.
     fn read(&self, topic: &str, findings: &mut Findings) {
-        let denied = acl("Read", &format!("--topic {topic}"));
+        let denied = missing_acl("Read", &format!("--topic {topic}"));
         let tried = PartitionReader::create(self.settings, Isolation::ReadCommitted).and_then(|mut reader| {
             reader.assign(&[(TopicPartition::new(topic, 0), 0)])?;
             for _ in 0..READ_TRIES {
@@ -216,7 +217,7 @@ impl Look<'_> {
         match offsets {
             Ok(()) => findings.good(format!("group {group}: can be used")),
             Err(error) => {
-                findings.bad(format!("group {group}: {error}; {}", acl("Read", &format!("--group {group}"))));
+                findings.bad(format!("group {group}: {error}; {}", missing_acl("Read", &format!("--group {group}"))));
             }
         }
     }
@@ -235,12 +236,11 @@ impl Look<'_> {
             Ok(()) => findings.good("transactions: can be used"),
             Err(error) => findings.bad(format!(
                 "transactions: {error}; {}",
-                acl("Write and Describe", &format!("--transactional-id {group}- --resource-pattern-type prefixed"))
+                missing_acl(
+                    "Write and Describe",
+                    &format!("--transactional-id {group}- --resource-pattern-type prefixed")
+                )
             )),
         }
     }
-}
-
-fn acl(operations: &str, resource: &str) -> String {
-    format!("this user needs the ACL {operations} on {resource} (all of them: docs/access.md)")
 }

@@ -4,7 +4,7 @@ use super::deadline::Deadline;
 use super::work::{CALL_TIMEOUT, Failure, Work};
 use super::{AbortReason, Epoch, OFFSET_RECORD_KEY, Sealed, Standing, TaskEpoch, member_of, standing};
 use crate::failpoint;
-use crate::kafka::{Delivered, SendError, TopicPartition, TxnError};
+use crate::kafka::{Delivered, SendError, TopicPartition, TxnError, missing_acl};
 use crate::sources::changelog_topic;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::OwnedHeaders;
@@ -174,7 +174,7 @@ impl Work {
     /// A refused topic is a dead-letter topic or a changelog. Where Kafka does not say which, dead letters in the epoch make
     /// it theirs.
     fn blame(&self, epoch: &Epoch, failure: Failure) -> Failure {
-        let Failure::Refused { code, topic, detail } = failure else { return failure };
+        let Failure::Refused { code, topic, mut detail } = failure else { return failure };
         let of_task = |task: &TaskEpoch| {
             let topics = task.dead_letters.iter().map(|letter| letter.goes_to(&task.task.id.topic));
             topics.collect::<BTreeSet<_>>()
@@ -183,6 +183,16 @@ impl Work {
         topics.sort();
         topics.retain(|letters| topic.as_ref().is_none_or(|topic| topic == letters));
         topics.dedup();
+        if code == RDKafkaErrorCode::TopicAuthorizationFailed {
+            let changelog = |task: &TaskEpoch| changelog_topic(self.settings.settings.group(), &task.task.id.topic);
+            let refused: BTreeSet<_> = match (&topic, topics.is_empty()) {
+                (Some(topic), _) => [topic.clone()].into(),
+                (None, false) => topics.iter().cloned().collect(),
+                (None, true) => epoch.tasks.iter().map(changelog).collect(),
+            };
+            let refused: Vec<_> = refused.iter().map(|topic| format!("--topic {topic}")).collect();
+            detail = format!("{detail}; {}", missing_acl("Write", &refused.join(" ")));
+        }
         if topics.is_empty() { Failure::kafka(detail) } else { Failure::DeadLetters { code, topics, detail } }
     }
 
@@ -201,7 +211,19 @@ impl Work {
                     return Err(Failure::Producer { undecided: false, detail: message });
                 }
                 Err(TxnError::Abortable { code, message }) => {
-                    return Err(Failure::Abort(reason_of(code), format!("offsets refused: {message}")));
+                    let acl = match code {
+                        RDKafkaErrorCode::TopicAuthorizationFailed => {
+                            let topics: BTreeSet<_> =
+                                offsets.iter().map(|(of, _)| format!("--topic {}", of.topic)).collect();
+                            let topics: Vec<_> = topics.into_iter().collect();
+                            format!("; {}", missing_acl("Read", &topics.join(" ")))
+                        }
+                        RDKafkaErrorCode::GroupAuthorizationFailed => {
+                            format!("; {}", missing_acl("Read", &format!("--group {}", self.settings.settings.group())))
+                        }
+                        _ => String::new(),
+                    };
+                    return Err(Failure::Abort(reason_of(code), format!("offsets refused: {message}{acl}")));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::config::{Config, Guarantee};
-use crate::kafka::Settings;
+use crate::kafka::{Settings, names_missing_acl};
 use crate::replica::Replicas;
 use crate::schemas::SchemaKeeper;
 use crate::sources::{Plans, Sources};
@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 pub struct WorkerStatus {
     assigned: AtomicBool,
     aborts: AtomicU32,
+    /// Why the last commit was aborted.
+    aborted: Mutex<String>,
     /// Number of the plans that this worker folds by.
     plans: AtomicU64,
     /// What keeps this worker from having partitions.
@@ -45,8 +47,13 @@ impl WorkerStatus {
         self.assigned.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_aborts(&self, in_a_row: u32) {
+    pub(super) fn aborted(&self, in_a_row: u32, why: &str) {
+        *self.aborted.lock() = why.to_owned();
         self.aborts.store(in_a_row, Ordering::Release);
+    }
+
+    pub(super) fn committed(&self) {
+        self.aborts.store(0, Ordering::Release);
     }
 
     pub(super) fn set_trouble(&self, trouble: Option<String>) {
@@ -60,10 +67,10 @@ impl WorkerStatus {
         }
         if !self.assigned.load(Ordering::Acquire) {
             Some("waiting for the group's first assignment".into())
-        } else if self.aborts.load(Ordering::Acquire) >= UNREADY_ABORTS {
-            Some("commits fail again and again; see the log".into())
         } else {
-            None
+            let (aborts, why) = (self.aborts.load(Ordering::Acquire), self.aborted.lock());
+            let is_lasting = aborts >= UNREADY_ABORTS || aborts > 0 && names_missing_acl(&why);
+            is_lasting.then(|| format!("commits fail again and again: {why}"))
         }
     }
 }

@@ -90,7 +90,7 @@ impl Worker<'_> {
             tracing::info!(worker = self.identity.worker, after = aborts, "commits succeed again");
         }
         self.unwritable.doubt(false);
-        self.status.set_aborts(0);
+        self.status.committed();
         for task in epoch.tasks {
             let Some(live) = find(&mut self.tasks, &task.task) else { continue };
             // A task that never committed is read only now that its start is on record.
@@ -106,7 +106,7 @@ impl Worker<'_> {
     /// Nothing is rolled back: what the epoch held is dirty again.
     fn aborted(&mut self, epoch: Epoch, reason: AbortReason, detail: &str) -> Result<(), WorkerError> {
         let in_a_row = self.commits.failed();
-        self.status.set_aborts(in_a_row);
+        self.status.aborted(in_a_row, detail);
         if in_a_row == 1 || in_a_row.is_multiple_of(20) {
             tracing::warn!(
                 worker = self.identity.worker,

@@ -79,7 +79,7 @@ pub fn create(
                     code: RDKafkaErrorCode::PolicyViolation | RDKafkaErrorCode::InvalidConfig,
                     reason,
                 }) => reason,
-                Err(error) => return Err(AdminError::of(&format!("create topic {}", topic.name), error).into()),
+                Err(error) => return Err(AdminError::of_creation(&topic.name, error).into()),
             };
             match topic.leave_out(&reason) {
                 Some(setting) => {

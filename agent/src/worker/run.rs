@@ -13,11 +13,13 @@ use super::pauses::Pauses;
 use super::restores::Restores;
 use super::tally;
 use super::tasks::Tasks;
-use super::topics::TopicError;
+use super::topics::why_unseen;
 use super::unwritable::Unwritable;
 use crate::commit::{Committer, CommitterSettings, Pace};
 use crate::config::OnShutdown;
-use crate::kafka::{self, Batch, GroupConsumer, Identity, Polled, TopicPartition, TransactionalProducer, TxnError};
+use crate::kafka::{
+    self, Batch, GroupConsumer, Identity, Polled, TopicPartition, TransactionalProducer, TxnError, missing_acl,
+};
 use crate::sources::Plans;
 use crate::state::Lease;
 use crate::stop::Stop;
@@ -59,6 +61,8 @@ pub(super) struct Worker<'a> {
     looks: Looks,
     pub pauses: Pauses,
     pub unwritable: Unwritable,
+    /// A topic that this user may not read, as of its last record.
+    pub denied: Option<Arc<str>>,
 }
 
 /// Runs one worker until the agent stops or something ends it. One that the group has put out by its own name joins again.
@@ -141,6 +145,7 @@ impl<'a> Worker<'a> {
             looks: Looks::new(now),
             pauses: Pauses::default(),
             unwritable: Unwritable::default(),
+            denied: None,
         })
     }
 
@@ -187,7 +192,13 @@ impl<'a> Worker<'a> {
             records += 1;
             let Some(live) = self.tasks.of_record(&record) else { continue };
             match record.error() {
-                None => live.take(&record, &mut self.sources[live.source]),
+                None => {
+                    if self.denied.as_ref() == Some(&live.task.id.topic) {
+                        self.denied = None;
+                        self.status.set_trouble(None);
+                    }
+                    live.take(&record, &mut self.sources[live.source]);
+                }
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                     // What was folded since the last commit may be what is gone, so only the committed offset decides.
                     let next = live.next_offset;
@@ -199,6 +210,12 @@ impl<'a> Worker<'a> {
                 }
                 Some(code) => {
                     tracing::warn!(task = %live.task.id, "fetching: {code}");
+                    if code == RDKafkaErrorCode::TopicAuthorizationFailed {
+                        let topic = &live.task.id.topic;
+                        let acl = missing_acl("Read", &format!("--topic {topic}"));
+                        self.status.set_trouble(Some(format!("topic {topic} cannot be read: {acl}")));
+                        self.denied = Some(topic.clone());
+                    }
                     if matches!(
                         code,
                         RDKafkaErrorCode::UnknownTopicOrPartition
@@ -351,7 +368,7 @@ impl<'a> Worker<'a> {
         match self.plans.named().next().filter(|_| found.is_empty()) {
             Some(topic) => {
                 if self.looks.missed_topics() {
-                    return Err(TopicError::NoSource(topic.to_string()).into());
+                    return Err(why_unseen(self.agent, topic).into());
                 }
             }
             None => {
@@ -435,6 +452,14 @@ fn initialise(agent: &Agent, producer: &TransactionalProducer, status: &WorkerSt
                     tracing::warn!("{told}");
                 }
                 status.set_trouble(Some(trouble));
+            }
+            Err(TxnError::Abortable { code, message } | TxnError::Fatal { code, message })
+                if code == RDKafkaErrorCode::TransactionalIdAuthorizationFailed =>
+            {
+                let resource =
+                    format!("--transactional-id {}- --resource-pattern-type prefixed", agent.settings.group());
+                let acl = missing_acl("Write and Describe", &resource);
+                return Err(WorkerError::Commit(format!("transactions cannot be used: {message}; {acl}")));
             }
             Err(error) => return Err(WorkerError::Commit(format!("transactions cannot be used: {error}"))),
         }

@@ -2,7 +2,7 @@
 
 use super::Agent;
 use super::new_topic::{NotCreated, OwnTopic, create};
-use crate::kafka::{Admin, AdminError, TopicAdmin};
+use crate::kafka::{Admin, AdminError, TopicAdmin, TopicSeen, missing_acl};
 use crate::replica::TopicIds;
 use crate::sources::{changelog_topic, dead_letter_topic};
 use std::time::Duration;
@@ -13,6 +13,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 pub enum TopicError {
     #[error("topic {0} does not exist, or this user may not see it; create it, or correct the topics of its source")]
     NoSource(String),
+    #[error("topic {topic} cannot be seen: {acl}")]
+    Denied { topic: String, acl: String },
     #[error(
         "changelog topic {topic} is missing and kafka.create_topics is false; make it with: kafka-topics.sh --create --topic {topic} --partitions {partitions} --config cleanup.policy=compact"
     )]
@@ -36,6 +38,18 @@ pub enum TopicError {
 pub struct Prepared {
     pub partitions: i32,
     pub ids: TopicIds,
+}
+
+/// Why a source's topic is not among those that can be seen.
+pub fn why_unseen(agent: &Agent, topic: &str) -> TopicError {
+    let seen = Admin::create(&agent.settings, CALL_TIMEOUT).and_then(|admin| admin.look(topic));
+    match seen {
+        Ok(TopicSeen::Denied) => {
+            let acl = missing_acl("Describe and Read", &format!("--topic {topic}"));
+            TopicError::Denied { topic: topic.to_owned(), acl }
+        }
+        _ => TopicError::NoSource(topic.to_owned()),
+    }
 }
 
 /// Makes sure that the topics behind `topic` exist with the right settings.

@@ -169,7 +169,7 @@ fn no_tokens(kafka: &Kafka) {
     std::thread::scope(|scope| {
         let check = &check;
         let tries = cases.map(|(more, said)| scope.spawn(move || check(more, said)));
-        tries.map(|tried| tried.join().expect("no panic"));
+        tries.into_iter().for_each(|tried| tried.join().expect("no panic"));
     });
 }
 

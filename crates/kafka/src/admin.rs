@@ -9,6 +9,7 @@ pub use ask::{CallError, TopicAdmin};
 pub use configs::Setting;
 pub use topics::NewTopic;
 
+use super::cause::missing_acl;
 use super::login::{self, LoggedIn};
 use super::{Context, Settings};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
@@ -34,8 +35,8 @@ pub enum TopicSeen {
 
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    #[error("no rights to {0}; see the ACLs in docs/access.md")]
-    Denied(String),
+    #[error("cannot {what}: {acl}")]
+    Denied { what: String, acl: String },
     #[error("{what}: {error}")]
     Failed { what: String, error: String },
     #[error(transparent)]
@@ -78,7 +79,7 @@ impl Admin {
             None => Ok(TopicSeen::Partitions(found.partitions().len() as i32)),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(TopicSeen::Missing),
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Ok(TopicSeen::Denied),
-            Some(code) => Err(refusal(format!("look at topic {topic}"), code)),
+            Some(code) => Err(refusal(format!("look at topic {topic}"), "Describe", &of_topic(topic), code)),
         }
     }
 
@@ -88,7 +89,9 @@ impl Admin {
         for result in self.client.create_partitions([&request], &self.options()).await? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::InvalidPartitions)) => {}
-                Err((name, code)) => return Err(refusal(format!("add partitions to topic {name}"), code)),
+                Err((name, code)) => {
+                    return Err(refusal(format!("add partitions to topic {name}"), "Alter", &of_topic(&name), code));
+                }
             }
         }
         Ok(())
@@ -99,7 +102,9 @@ impl Admin {
         for result in self.client.delete_topics(names, &self.options()).await? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
-                Err((name, code)) => return Err(refusal(format!("delete topic {name}"), code)),
+                Err((name, code)) => {
+                    return Err(refusal(format!("delete topic {name}"), "Delete", &of_topic(&name), code));
+                }
             }
         }
         Ok(())
@@ -110,18 +115,27 @@ impl Admin {
         let resource = ResourceSpecifier::Topic(name);
         let mut settings = HashMap::new();
         for result in self.client.describe_configs([&resource], &self.options()).await? {
-            let config = result.map_err(|code| refusal(format!("describe topic {name}"), code))?;
+            let denied =
+                |code| refusal(format!("read the settings of topic {name}"), "DescribeConfigs", &of_topic(name), code);
+            let config = result.map_err(denied)?;
             settings.extend(config.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))));
         }
         Ok(settings)
     }
 }
 
-fn refusal(what: String, code: RDKafkaErrorCode) -> AdminError {
+fn of_topic(topic: &str) -> String {
+    format!("--topic {topic}")
+}
+
+/// `operation` is what it takes to do `what`.
+fn refusal(what: String, operation: &str, resource: &str, code: RDKafkaErrorCode) -> AdminError {
     match code {
         RDKafkaErrorCode::TopicAuthorizationFailed
         | RDKafkaErrorCode::ClusterAuthorizationFailed
-        | RDKafkaErrorCode::GroupAuthorizationFailed => AdminError::Denied(what),
+        | RDKafkaErrorCode::GroupAuthorizationFailed => {
+            AdminError::Denied { what, acl: missing_acl(operation, resource) }
+        }
         _ => AdminError::Failed { what, error: code.to_string() },
     }
 }
@@ -129,13 +143,18 @@ fn refusal(what: String, code: RDKafkaErrorCode) -> AdminError {
 impl AdminError {
     /// Of a call that keeps the broker's own words.
     pub fn of(what: &str, error: CallError) -> AdminError {
-        let what = what.to_owned();
+        AdminError::Failed { what: what.to_owned(), error: error.to_string() }
+    }
+
+    /// The same of a call to create a topic.
+    pub fn of_creation(topic: &str, error: CallError) -> AdminError {
+        let what = format!("create topic {topic}");
         match error {
-            CallError::Refused { code, reason } => match refusal(what, code) {
+            CallError::Refused { code, reason } => match refusal(what, "Create", &of_topic(topic), code) {
                 AdminError::Failed { what, .. } => AdminError::Failed { what, error: reason },
                 denied => denied,
             },
-            error => AdminError::Failed { what, error: error.to_string() },
+            error => AdminError::of(&what, error),
         }
     }
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 /// A call is given up early if by then the client has only complained of its connections.
 pub const UNREACHABLE_AFTER: Duration = Duration::from_secs(3);
 
+const NEEDS: &str = "this user needs the ACL ";
+
 /// What a client says is wrong with its connections.
 #[derive(Debug, Default)]
 pub struct Complaints {
@@ -60,8 +62,10 @@ impl Complaints {
 
     /// Takes an error that librdkafka reports. Returns what it comes to; `None` if that was told before it.
     pub fn error(&self, error: &KafkaError, reason: &str) -> Option<String> {
-        let cause = self.login.cause(reason).unwrap_or_else(|| plain(reason));
-        match error.rdkafka_error_code() {
+        let code = error.rdkafka_error_code();
+        let cause = self.login.cause(reason).or_else(|| self.login.denied(code?, reason));
+        let cause = cause.unwrap_or_else(|| plain(reason));
+        match code {
             Some(RDKafkaErrorCode::AllBrokersDown) => return self.all_down(),
             Some(
                 RDKafkaErrorCode::BrokerTransportFailure
@@ -113,6 +117,16 @@ impl Complaints {
     }
 }
 
+/// What a user lacks whom the brokers refuse something: operations on a resource, as Kafka's own tool takes them.
+pub fn missing_acl(operations: &str, resource: &str) -> String {
+    format!("{NEEDS}{operations} on {resource} (all of them: docs/access.md)")
+}
+
+/// Whether a text says that an ACL is missing: waiting does not help.
+pub fn names_missing_acl(text: &str) -> bool {
+    text.contains(NEEDS)
+}
+
 /// Whether an error says that no broker answered, or not in time.
 pub fn is_silence(code: RDKafkaErrorCode) -> bool {
     matches!(
@@ -133,6 +147,7 @@ struct Login {
     user: Option<String>,
     mechanism: Option<String>,
     protocol: String,
+    group: String,
 }
 
 impl Login {
@@ -142,6 +157,19 @@ impl Login {
             user: get(&["sasl.username"]),
             mechanism: get(&["sasl.mechanism", "sasl.mechanisms"]),
             protocol: get(&["security.protocol"]).unwrap_or_else(|| "PLAINTEXT".to_owned()).to_uppercase(),
+            group: get(&["group.id"]).unwrap_or_default(),
+        }
+    }
+
+    /// What the user lacks, if that is what an error is about.
+    fn denied(&self, code: RDKafkaErrorCode, reason: &str) -> Option<String> {
+        match code {
+            RDKafkaErrorCode::GroupAuthorizationFailed => Some(missing_acl("Read", &format!("--group {}", self.group))),
+            RDKafkaErrorCode::TopicAuthorizationFailed => {
+                let topic = reason.split("Subscribed topic not available: ").nth(1)?.split(": ").next()?;
+                Some(missing_acl("Describe and Read", &format!("--topic {topic}")))
+            }
+            _ => None,
         }
     }
 
@@ -279,7 +307,12 @@ mod tests {
     use super::*;
 
     fn login(protocol: &str) -> Login {
-        Login { user: Some("alice".into()), mechanism: Some("SCRAM-SHA-256".into()), protocol: protocol.into() }
+        Login {
+            user: Some("alice".into()),
+            mechanism: Some("SCRAM-SHA-256".into()),
+            protocol: protocol.into(),
+            group: "g".into(),
+        }
     }
 
     /// As librdkafka 2.12 says it of Kafka 4.3 and of no Kafka.
@@ -330,5 +363,17 @@ mod tests {
             assert_eq!(login(protocol).cause(reason).as_deref(), Some(expected), "{reason}");
         }
         assert_eq!(login("SSL").cause("127.0.0.1:9/1: Disconnected (after 5000ms in state UP)"), None);
+    }
+
+    #[test]
+    fn what_a_user_may_not_do_names_the_operation_and_the_resource() {
+        let denied = |code, reason| login("SSL").denied(code, reason).unwrap_or_default();
+        let said =
+            denied(RDKafkaErrorCode::GroupAuthorizationFailed, "JoinGroup failed: Broker: Group authorization failed");
+        assert!(said.contains("the ACL Read on --group g"), "{said}");
+        let reason = "Subscribed topic not available: t: Broker: Topic authorization failed";
+        let said = denied(RDKafkaErrorCode::TopicAuthorizationFailed, reason);
+        assert!(said.contains("the ACL Describe and Read on --topic t "), "{said}");
+        assert_eq!(login("SSL").denied(RDKafkaErrorCode::Fail, reason), None);
     }
 }
