@@ -108,7 +108,7 @@ impl Sender {
             // Whether the topic takes as much is for the brokers to say.
             config.set("message.max.bytes", (largest + RECORD_OVERHEAD).max(1_000_000).to_string());
         }
-        let producer: LoggedIn<BaseProducer<Tagged>> = login::client(&config, Tagged(Context::default()))?;
+        let producer: LoggedIn<BaseProducer<Tagged>> = login::client(&config, Tagged(Context::of(&config)))?;
         let queue = MainQueue::of(producer.client())?;
         Ok(Sender(Arc::new(Inner { queue, producer })))
     }
