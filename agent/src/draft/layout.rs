@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::NoDraft;
+use super::patterns::Pattern;
 use super::records::{self, documents, for_each_text, pairs};
 use super::ways::is_time_field;
 use super::yaml::{flow, scalar};
@@ -18,7 +19,7 @@ pub(super) struct Layout {
     /// The keys that lead to the array whose elements are the events.
     pub each: Option<Vec<String>>,
     /// Fields whose text is parsed.
-    pub parse: Vec<(FieldPath, Vec<&'static str>)>,
+    pub parse: Vec<(FieldPath, Vec<String>)>,
     /// Whether the format says where the time is.
     pub has_time: bool,
     pub kind: Kind,
@@ -119,6 +120,18 @@ impl Layout {
             if options.is_empty() { format.to_owned() } else { format!("{{ {format}: {{ {} }} }}", options.join(", ")) }
         };
         let fits = |format: &str| counts(format, records).map(|(good, bad)| good > 0 && good >= bad);
+        let texts = some_lines(records);
+        let by_pattern = |pattern: Option<&'static Pattern>| -> Result<Option<Layout>, NoDraft> {
+            let Some(pattern) = pattern else { return Ok(None) };
+            let format = match lines {
+                true => format!("{{ regex: {{ pattern: {}, lines: true }} }}", scalar(pattern.text)),
+                false => format!("{{ regex: {} }}", scalar(pattern.text)),
+            };
+            Ok(fits(&format)?.then(|| Layout::named(&format, Kind::Named(pattern.names()))))
+        };
+        if let Some(layout) = by_pattern(Pattern::of_program(&texts))? {
+            return Ok(layout);
+        }
         for name in TEXTS {
             let format = spell(name, Vec::new());
             if fits(&format)? {
@@ -143,6 +156,9 @@ impl Layout {
                 let columns = columns.into_iter().chain(dated.then(|| "timestamp".to_owned())).collect();
                 return Ok(Layout { has_time: dated, ..Layout::named(&format, Kind::Named(columns)) });
             }
+        }
+        if let Some(layout) = by_pattern(Pattern::of(&texts))? {
+            return Ok(layout);
         }
         Ok(Layout::named("raw", Kind::Named(vec!["message".to_owned()])))
     }
@@ -230,7 +246,7 @@ const LINES: [&str; 7] = ["log", "message", "msg", "line", "body", "MESSAGE", "o
 const MOST_TEXTS: usize = 200;
 
 /// Fields whose text is an event in a format of its own.
-fn parse(records: &[Record], each: Option<&[String]>) -> Vec<(FieldPath, Vec<&'static str>)> {
+fn parse(records: &[Record], each: Option<&[String]>) -> Vec<(FieldPath, Vec<String>)> {
     let mut found: BTreeMap<Vec<String>, Texts> = BTreeMap::new();
     documents(records, |document| match each {
         None => texts(document, &mut Vec::new(), &mut found),
@@ -243,13 +259,13 @@ fn parse(records: &[Record], each: Option<&[String]>) -> Vec<(FieldPath, Vec<&'s
     let formats = |(keys, texts): (Vec<String>, Texts)| {
         let mut formats = Vec::new();
         if 10 * texts.objects >= texts.all {
-            formats.push("json");
+            formats.push("json".to_owned());
         }
         let is_line = keys.last().is_some_and(|key| LINES.contains(&key.as_str()));
         let of_these = |format: &&str| counts(format, &texts.others).is_ok_and(|(good, bad)| good > bad);
         let known = ["combined", "common", "klog"].into_iter().find(of_these);
         let known = known.or_else(|| is_mostly_pairs(&texts.others).then_some("logfmt").filter(of_these));
-        formats.extend(known.filter(|_| is_line));
+        formats.extend(known.filter(|_| is_line).map(str::to_owned));
         (!formats.is_empty()).then(|| (FieldPath::keys(keys.iter().map(String::as_str)), formats))
     };
     found.into_iter().filter_map(formats).collect()
@@ -292,14 +308,20 @@ fn is_mostly_pairs(records: &[Record]) -> bool {
     2 * of_pairs > lines
 }
 
-/// Tables that the records may be: format, columns, and what else is said of it.
-fn tables(records: &[Record]) -> Vec<(&'static str, Vec<String>, Vec<String>)> {
+/// The first lines of text.
+fn some_lines(records: &[Record]) -> Vec<String> {
     let mut lines = Vec::new();
     for_each_text(records, |line| {
         if lines.len() < MOST_TEXTS {
             lines.push(line.to_owned());
         }
     });
+    lines
+}
+
+/// Tables that the records may be: format, columns, and what else is said of it.
+fn tables(records: &[Record]) -> Vec<(&'static str, Vec<String>, Vec<String>)> {
+    let lines = some_lines(records);
     let mut tables = Vec::new();
     if let Some(names) = lines.iter().find_map(|line| line.strip_prefix("#Fields:")) {
         tables.push(("w3c", names.split_whitespace().map(str::to_owned).collect(), Vec::new()));

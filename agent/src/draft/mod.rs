@@ -11,6 +11,7 @@ mod labels;
 mod layout;
 mod measures;
 mod names;
+mod patterns;
 mod records;
 mod times;
 mod trial;

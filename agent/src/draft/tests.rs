@@ -154,6 +154,40 @@ fn what_no_format_is_known_for_is_text_and_what_is_no_text_is_refused() {
 }
 
 #[test]
+fn lines_that_programs_write_are_drafted_by_a_pattern() {
+    for (line, says) in [
+        (
+            r#"Jul  1 10:00:00 lb1 haproxy[713]: 192.0.2.7:51234 [01/Jul/2026:10:00:00.123] web~ app/app1 0/0/1/23/24 200 2750 - - ---- 5/5/1/0/0 0/0 "GET /api HTTP/1.1""#,
+            &["field: time, format: clf", "status: status", "errors: ", "histogram: duration_ms, unit: ms }"],
+        ),
+        (
+            r#"https 2026-07-01T10:00:00.123456Z app/lb/50dc 192.0.2.1:2817 10.0.0.1:80 0.086 0.048 0.037 502 502 0 57 "GET https://www.example.com:443/items/7 HTTP/1.1" "curl/7.46.0""#,
+            &[
+                "field: time, format: rfc3339",
+                "status: status",
+                "errors: ",
+                "duration: { histogram: duration, unit: s }",
+            ],
+        ),
+        (
+            "2026-07-01 10:00:00,123 ERROR [main] com.acme.Orders - it failed",
+            &["field: time, format: iso8601", "level: level", "errors: ", "zone"],
+        ),
+        (
+            "[Wed Jul 01 10:00:00.123456 2026] [core:error] [pid 9] AH00124: too many",
+            &["field: time, format: '%a %b %e %H:%M:%S%.f %Y'", "level: level", "errors: ", "regex: "],
+        ),
+    ] {
+        let record = Record { payload: Some(line.as_bytes().to_vec()), read_at: Some(READ_AT), ..Record::default() };
+        let draft = drafted("t", &vec![record; 20]);
+        assert_eq!((draft.summary.events, draft.summary.is_good()), (20, true), "{}", draft.text);
+        for words in says {
+            assert!(draft.text.contains(words), "{words}: {}", draft.text);
+        }
+    }
+}
+
+#[test]
 fn times_are_found_where_they_are() {
     let timestamp = |lines: &[&str]| {
         let record = |line: &&str| Record {

@@ -25,10 +25,11 @@ pub(super) enum Way {
 }
 
 /// Other times as they are often written.
-const PATTERNS: [&str; 5] = [
+const PATTERNS: [&str; 6] = [
     "%Y/%m/%d %H:%M:%S%.f",
     "%d.%m.%Y %H:%M:%S%.f",
     "%a %b %e %H:%M:%S %Y",
+    "%a %b %e %H:%M:%S%.f %Y",
     "%a, %d %b %Y %H:%M:%S %z",
     "%b %d %Y %H:%M:%S",
 ];
