@@ -162,12 +162,7 @@ fn lines_that_programs_write_are_drafted_by_a_pattern() {
         ),
         (
             r#"https 2026-07-01T10:00:00.123456Z app/lb/50dc 192.0.2.1:2817 10.0.0.1:80 0.086 0.048 0.037 502 502 0 57 "GET https://www.example.com:443/items/7 HTTP/1.1" "curl/7.46.0""#,
-            &[
-                "field: time, format: rfc3339",
-                "status: status",
-                "errors: ",
-                "duration: { histogram: duration, unit: s }",
-            ],
+            &["field: time, format: rfc3339", "status: status", "errors: ", "histogram: duration_seconds, unit: s }"],
         ),
         (
             "2026-07-01 10:00:00,123 ERROR [main] com.acme.Orders - it failed",
