@@ -34,6 +34,8 @@ pub struct Look {
     pub rates: Vec<Option<f64>>,
     pub agents: Vec<Agent>,
     pub not_ready: Vec<String>,
+    /// What is worth knowing although it is ready.
+    pub notes: Vec<String>,
     /// Unix milliseconds.
     pub at: i64,
     /// Why the agent refused what was asked.
@@ -108,6 +110,7 @@ impl Asking {
         let mut look = Look {
             aggregates: listed.into_inner().aggregates,
             not_ready: status.not_ready_reasons,
+            notes: status.notes,
             at: self.clock.unix_millis(),
             ..Look::default()
         };

@@ -112,7 +112,9 @@ fn note(app: &App, now: Option<&Overview>, colours: Colours) -> Line<'static> {
     }
     if let Some(look) = &app.look {
         let missing = now.and_then(|now| now.missing.first()).map(|missing| format!("without {missing}"));
-        if let Some(text) = look.refused.clone().or(missing).or_else(|| look.not_ready.first().cloned()) {
+        if let Some(text) =
+            look.refused.clone().or(missing).or_else(|| look.not_ready.iter().chain(&look.notes).next().cloned())
+        {
             return bad(text);
         }
     }

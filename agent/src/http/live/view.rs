@@ -73,6 +73,7 @@ fn readiness(look: &Look) -> Markup {
             " · version " (look.status.version)
         }
         @for reason in &look.status.not_ready_reasons { p.problem { (reason) } }
+        @for note in &look.status.notes { p.problem { (note) } }
     }
 }
 
