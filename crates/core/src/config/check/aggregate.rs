@@ -127,7 +127,9 @@ fn related_windows(check: &mut Checker, raw: &RawAggregate, aggregate: &Aggregat
         let ago = Duration::from_millis(earlier.ago_ms.unsigned_abs());
         let least = ago + largest + aggregate.grace;
         if aggregate.retention < least {
-            let (ago, least) = (format_duration(ago), format_duration(least));
+            // Whole hours are easier to read than the seconds that are needed.
+            let hours = least.as_secs().div_ceil(HOUR.as_secs());
+            let (ago, least) = (format_duration(ago), format!("{hours}h"));
             let message = format!("`{name}` compares with the window {ago} ago, which is not kept so long");
             check.error(place, message, format!("use `retention: {least}` or more, or a smaller `ago`"));
         }
