@@ -339,6 +339,18 @@ fn doors(options: &Options) -> Vec<Alert> {
                           start.",
             page: "lock-files",
         },
+        Draft {
+            name: "StreamgaugeKafkaCredentialsChanged",
+            expr: "max by (job, instance) (streamgauge_kafka_credentials_changed) > 0".into(),
+            hold: "15m",
+            keep: "",
+            severity: Severity::Warning,
+            summary: "{{ $labels.instance }}: {{ $value | humanize }} files with credentials for Kafka have changed",
+            description: "A certificate, a key or a password of {{ $labels.instance }} for Kafka has changed on disk, and the agent \
+                          still uses the one that it read at its start. Restart it before the old one is no longer valid: then \
+                          brokers refuse it.",
+            page: "kafka-credentials",
+        },
     ];
     finished(drafts, options, AGENT_UID)
 }
