@@ -66,7 +66,8 @@ async fn stream(address: &str, ends: Instant, connection: u64, batch: u64, accep
     let requests = tokio_stream::iter(std::iter::repeat(request)).take_while(move |_| Instant::now() < ends);
     let mut answers = client.ingest_stream(requests).await.unwrap().into_inner();
     while let Some(answer) = answers.message().await.unwrap() {
-        assert!(answer.errors.is_empty(), "{:?}", answer.errors[0]);
+        // Without room in the buffer, some may be sent again.
+        assert!(answer.errors.iter().all(|error| error.retry), "{:?}", answer.errors);
         accepted.fetch_add(u64::from(answer.accepted), Ordering::Relaxed);
     }
 }
@@ -81,9 +82,13 @@ async fn otlp(address: &str, ends: Instant, connection: u64, batch: u64, accepte
     let logs = ResourceLogs { resource: Some(resource), scope_logs: vec![scope_logs], ..ResourceLogs::default() };
     let request = ExportLogsServiceRequest { resource_logs: vec![logs] };
     while Instant::now() < ends {
-        let answer = client.export(request.clone()).await.unwrap().into_inner();
-        assert_eq!(answer.partial_success, None);
-        accepted.fetch_add(batch, Ordering::Relaxed);
+        match client.export(request.clone()).await {
+            Ok(answer) => {
+                assert_eq!(answer.into_inner().partial_success, None);
+                accepted.fetch_add(batch, Ordering::Relaxed);
+            }
+            Err(full) => assert_eq!(full.code(), tonic::Code::Unavailable, "{full}"),
+        }
     }
 }
 
