@@ -30,6 +30,10 @@ pub enum Polled {
     Error(KafkaError),
 }
 
+/// How long a consumer that is dropped waits for the group to let it go: so many polls.
+const CLOSE_POLLS: u32 = 100;
+const CLOSE_POLL: Duration = Duration::from_millis(100);
+
 /// The group's consumer of one worker. Shared with the committer, which asks it for the group's metadata.
 pub struct GroupConsumer {
     consumer: LoggedIn<BaseConsumer<Context>>,
@@ -274,8 +278,27 @@ impl GroupConsumer {
     }
 }
 
+impl GroupConsumer {
+    /// Closes a consumer that nobody has closed: a worker that failed as it started. A rebalance that came meanwhile is
+    /// answered by nobody, and rdkafka's own drop would wait for the answer without end.
+    fn let_go(&self) {
+        if self.consumer.closed() || self.consumer.close_queue().is_err() {
+            return;
+        }
+        for _ in 0..CLOSE_POLLS {
+            // Whatever it is answered with counts as this while it closes.
+            let _ = self.consumer.unassign();
+            let _ = self.consumer.poll(CLOSE_POLL);
+            if self.consumer.closed() {
+                break;
+            }
+        }
+    }
+}
+
 impl Drop for GroupConsumer {
     fn drop(&mut self) {
+        self.let_go();
         // SAFETY: ours, and destroyed before the consumer it belongs to.
         unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
     }
@@ -352,6 +375,28 @@ mod tests {
     use super::*;
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+
+    #[test]
+    fn a_consumer_that_is_dropped_before_anybody_answers_its_rebalance_lets_go() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "g");
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+        let consumer = GroupConsumer::with(&config, Context::of(&config), &["t"]).unwrap();
+        let comes = (0..1_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            !consumer.is_drained()
+        });
+        assert!(comes, "the group assigns its partition");
+        let (done, is_done) = crossbeam_channel::bounded(1);
+        let dropping = std::thread::spawn(move || {
+            drop(consumer);
+            done.send(()).unwrap();
+        });
+        is_done.recv_timeout(Duration::from_secs(20)).expect("it is dropped");
+        dropping.join().unwrap();
+    }
 
     /// The member of a group that has been given the one partition of `t`, in which there is a record, and reads nothing yet.
     struct Member {

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::scene::unix_millis;
 
 /// How long a token lives.
-pub const LIFE: Duration = Duration::from_secs(10);
+pub const LIFE: Duration = Duration::from_secs(12);
 
 /// A token of `user` that runs out after `life`.
 pub fn token(user: &str, life: Duration) -> String {
