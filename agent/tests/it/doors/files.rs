@@ -136,7 +136,7 @@ fn query(agent: &Agent, files: &Files) -> Option<Value> {
 /// Both partitions, each read from its owner.
 fn is_complete(answer: &Value) -> bool {
     let count = |key: &str| answer[key].as_array().map_or(0, Vec::len);
-    (count("as_of"), count("missing")) == (2, 0) && count("rows") > 0
+    (count("asOf"), count("missing")) == (2, 0) && count("rows") > 0
 }
 
 #[test]
