@@ -115,7 +115,7 @@ fn short_lives(kafka: &Kafka) {
         .map(|(way, more)| (*way, Agent::start(&servers, &config(way, &sasl(kafka, "OAUTHBEARER", more)))))
         .collect();
     agents.iter_mut().for_each(|(_, agent)| agent.wait_ready());
-    let lives = if heavy_tests() { 30 } else { 4 };
+    let lives = if heavy_tests() { 30 } else { 3 };
     let (until, mut sent) = (Instant::now() + lives * LIFE, 0);
     let closed = |agent: &Agent| agent.log().lines().filter(|line| line.contains("Disconnected")).count();
     let at_first: BTreeMap<_, _> = agents.iter().map(|(way, agent)| (*way, closed(agent))).collect();

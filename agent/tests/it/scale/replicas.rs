@@ -26,7 +26,11 @@ fn restored_records(agent: &Agent) -> f64 {
 
 #[test]
 fn a_standby_takes_over_with_the_tail_alone_and_answers_until_then() {
-    let scene = Scene::new("standby", 4).kafka_line("session_timeout: 6s").state_line("standby_replicas: 1");
+    // Where each partition's state came from is said at debug level.
+    let scene = Scene::new("standby", 4)
+        .kafka_line("session_timeout: 6s")
+        .state_line("standby_replicas: 1")
+        .section("telemetry: { log_level: 'info,streamgauge=debug' }\n");
     let mut first = scene.agent();
     first.wait_ready();
     scene.produce(200_000, 3, &["--rate", "40000"]).finish();
