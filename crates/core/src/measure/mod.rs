@@ -38,7 +38,7 @@ pub use distinct::{Distinct, Precision};
 pub use exponential::{Dense, Histogram, MAX_SCALE, Resolution};
 pub use extremes::{Max, Min};
 pub use number::{Exact, Nanos, Sample, nanos_to_f64};
-pub use portion::{Amount, Portion};
+pub use portion::Amount;
 pub use ranking::{Ranked, Ranking, Top};
 pub use rate::Rate;
 pub use ratio::Ratio;

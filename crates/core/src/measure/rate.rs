@@ -1,63 +1,20 @@
 //! `rate`: events, or the sum of a field, per second of the window.
 
-use super::portion::{Amount, Portion};
-use super::{Form, Known, Occurrence, Rules, Stat, Statistic, Stats, Takes, Total};
-use streamgauge_proto::storage::v1 as pb;
+use super::portion::{Amount, Portion, Relation};
 
+pub type Rate = Portion<ToSeconds>;
+
+/// To the length of the window.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rate(Portion);
+pub struct ToSeconds;
 
-impl Statistic for Rate {
-    type Stored = pb::Nanos;
+impl Relation for ToSeconds {
     type Given = Amount;
 
-    const RULES: Rules = Rules {
-        word: "rate",
-        takes: Takes::Amount,
-        takes_sign: true,
-        unit: Some("per_second"),
-        form: Form::Estimate,
-        shows: &[Known::Value],
-        own: Known::Value,
-        // It is of a window.
-        totals: &[],
-        window: &[Stat::Own],
-    };
+    const WORD: &'static str = "rate";
+    const UNIT: &'static str = "per_second";
 
-    fn empty(_: &Amount) -> Rate {
-        Rate::default()
-    }
-
-    #[inline]
-    fn record(&mut self, event: Occurrence<'_>, given: &Amount) {
-        self.0.record(&event, *given);
-    }
-
-    fn merge(&mut self, other: &Rate) {
-        self.0.merge(&other.0);
-    }
-
-    fn encode(&self) -> pb::Nanos {
-        self.0.encode()
-    }
-
-    fn decode(stored: pb::Nanos) -> Option<Rate> {
-        Some(Rate(Portion::decode(&stored)))
-    }
-
-    fn stats(&self) -> Stats {
-        self.0.stats()
-    }
-
-    fn total(&self) -> Total<'_> {
-        Total::Gauge(self.stats().value)
-    }
-
-    fn amount(&self) -> Option<f64> {
-        Some(self.0.amount())
-    }
-
-    fn relate(&mut self, to: f64) {
-        self.0.relate(to);
+    fn amount(amount: &Amount) -> Amount {
+        *amount
     }
 }

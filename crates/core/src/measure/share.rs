@@ -1,63 +1,20 @@
 //! `share`: which part of the events, or of the sum of a field, a row has of all rows of its window.
 
-use super::portion::{Amount, Portion};
-use super::{Form, Known, Occurrence, Rules, Stat, Statistic, Stats, Takes, Total};
-use streamgauge_proto::storage::v1 as pb;
+use super::portion::{Amount, Portion, Relation};
 
+pub type Share = Portion<ToAllRows>;
+
+/// To what all rows of the window have.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Share(Portion);
+pub struct ToAllRows;
 
-impl Statistic for Share {
-    type Stored = pb::Nanos;
+impl Relation for ToAllRows {
     type Given = Amount;
 
-    const RULES: Rules = Rules {
-        word: "share",
-        takes: Takes::Amount,
-        takes_sign: true,
-        unit: Some("ratio"),
-        form: Form::Estimate,
-        shows: &[Known::Value],
-        own: Known::Value,
-        // It is of a window.
-        totals: &[],
-        window: &[Stat::Own],
-    };
+    const WORD: &'static str = "share";
+    const UNIT: &'static str = "ratio";
 
-    fn empty(_: &Amount) -> Share {
-        Share::default()
-    }
-
-    #[inline]
-    fn record(&mut self, event: Occurrence<'_>, given: &Amount) {
-        self.0.record(&event, *given);
-    }
-
-    fn merge(&mut self, other: &Share) {
-        self.0.merge(&other.0);
-    }
-
-    fn encode(&self) -> pb::Nanos {
-        self.0.encode()
-    }
-
-    fn decode(stored: pb::Nanos) -> Option<Share> {
-        Some(Share(Portion::decode(&stored)))
-    }
-
-    fn stats(&self) -> Stats {
-        self.0.stats()
-    }
-
-    fn total(&self) -> Total<'_> {
-        Total::Gauge(self.stats().value)
-    }
-
-    fn amount(&self) -> Option<f64> {
-        Some(self.0.amount())
-    }
-
-    fn relate(&mut self, to: f64) {
-        self.0.relate(to);
+    fn amount(amount: &Amount) -> Amount {
+        *amount
     }
 }
