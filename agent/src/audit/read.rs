@@ -3,7 +3,7 @@
 use super::event::Envelope;
 use super::recount::Recount;
 use crate::clock::Clock;
-use crate::kafka::{Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing};
+use crate::kafka::{Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing, why_unread};
 use rdkafka::error::KafkaError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    #[error("{what}: {error}")]
-    Kafka { what: &'static str, error: KafkaError },
+    #[error("{what}: {reason}")]
+    Kafka { what: &'static str, reason: String },
     #[error("no data from {topic}, although offset {end} of partition {partition} was not reached{reason}")]
     Silent { topic: String, partition: i32, end: i64, reason: String },
 }
@@ -49,7 +49,7 @@ fn read_topic(
     since: Option<i64>,
     clock: &Clock,
 ) -> Result<u64, ReadError> {
-    let failed = |what| move |error| ReadError::Kafka { what, error };
+    let failed = |what| move |error: KafkaError| ReadError::Kafka { what, reason: why_unread(&error, topic) };
     let mut reader = PartitionReader::create(settings, Isolation::ReadCommitted).map_err(failed("reader"))?;
     let starts = starts(&reader, topic, &mut ends, recount, since)?;
     // Partitions of which Kafka has dropped the beginning: their first record tells from when on it has all.
@@ -118,7 +118,7 @@ fn starts(
     recount: &mut Recount<'_>,
     since: Option<i64>,
 ) -> Result<Vec<Beginning>, ReadError> {
-    let failed = |what| move |error| ReadError::Kafka { what, error };
+    let failed = |what| move |error: KafkaError| ReadError::Kafka { what, reason: why_unread(&error, topic) };
     let name: Arc<str> = topic.into();
     let partitions: Vec<TopicPartition> =
         ends.keys().map(|partition| TopicPartition::new(name.clone(), *partition)).collect();

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use rdkafka::error::KafkaError;
 
 use crate::config::Kafka;
-use crate::kafka::{Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing};
+use crate::kafka::{Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing, why_unread};
 use crate::sample::Record;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -19,11 +20,14 @@ pub fn records(kafka: &Kafka, topic: &str, wanted: usize) -> anyhow::Result<Vec<
     let settings = Settings::new(kafka.clone(), "streamgauge-cli".into());
     let mut reader = PartitionReader::create(&settings, Isolation::ReadCommitted)?;
     let partitions = reader.partition_count(topic, CALL_TIMEOUT);
-    let partitions = partitions
-        .map_err(|error| anyhow!("Kafka at {} cannot be used: {}", kafka.bootstrap_servers, reader.why(&error)))?;
+    let partitions = partitions.map_err(|error| {
+        anyhow!("Kafka at {} cannot be used: {}", kafka.bootstrap_servers, reader.why(&error, topic))
+    })?;
     let partitions = partitions.with_context(|| format!("there is no topic `{topic}`"))?;
     let all: Vec<TopicPartition> = TopicPartition::all_of(&topic.into(), partitions).collect();
-    let (ends, beginnings) = (reader.ends(&all, CALL_TIMEOUT)?, reader.beginnings(&all, CALL_TIMEOUT)?);
+    let unread = |error: KafkaError| anyhow!("cannot read {topic}: {}", why_unread(&error, topic));
+    let ends = reader.ends(&all, CALL_TIMEOUT).map_err(unread)?;
+    let beginnings = reader.beginnings(&all, CALL_TIMEOUT).map_err(unread)?;
     let mut left = BTreeMap::new();
     let mut from = Vec::new();
     for partition in all {
@@ -71,7 +75,7 @@ pub fn records(kafka: &Kafka, topic: &str, wanted: usize) -> anyhow::Result<Vec<
                 silent += 1;
                 None
             }
-            Reading::Error(error) => return Err(error.into()),
+            Reading::Error(error) => return Err(unread(error)),
         };
         if let Some(partition) = done {
             left.remove(&partition);

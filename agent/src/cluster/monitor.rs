@@ -38,7 +38,7 @@ pub enum Refused {
     Call(#[from] CallError),
     #[error("the brokers did not answer in time; `streamgauge cluster health` says which of them do")]
     Deadline,
-    #[error("no consumer group `{0}`; ListConsumerGroups names those there are")]
+    #[error("no consumer group `{0}`, or this user may not describe it; ListConsumerGroups names the others")]
     NoGroup(String),
     #[error("the lag of consumer groups is not collected; set cluster.lag.enabled to true")]
     LagOff,

@@ -9,6 +9,7 @@ use super::tag;
 use crate::clock::{BootTime, Clock};
 use crate::generate::{Pace, Rate};
 use crate::kafka::load_producer::{LoadBatch, LoadProducer, Report};
+use crate::kafka::why_unwritten;
 use crate::telemetry::Metrics;
 use hdrhistogram::Histogram;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -157,11 +158,12 @@ impl Line<'_> {
     /// Takes what reports there are.
     fn poll(&mut self, wait: Duration) {
         let (count, clock, start, metrics) = (&mut self.count, self.context.clock, self.start, self.context.metrics);
+        let topic = &self.spec.topic;
         let mut now = None;
         self.producer.poll(wait, |report| {
             // One look at the clock for all that came at once.
             let now = *now.get_or_insert_with(|| clock.boot_time().since(start));
-            count.take(report, now, metrics);
+            count.take(report, topic, now, metrics);
         });
     }
 
@@ -208,11 +210,11 @@ impl Count {
         Count { acknowledged: 0, failed: 0, error: None, last: Duration::ZERO, histogram, ledger }
     }
 
-    fn take(&mut self, report: Report, now: Duration, metrics: &Metrics) {
+    fn take(&mut self, report: Report, topic: &str, now: Duration, metrics: &Metrics) {
         self.last = now;
         if let Err(code) = report.result {
             self.failed += 1;
-            self.error.get_or_insert_with(|| code.to_string());
+            self.error.get_or_insert_with(|| why_unwritten(code, topic));
             metrics.not_produced();
             return;
         }

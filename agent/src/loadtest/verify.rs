@@ -3,7 +3,8 @@
 use super::ledger::{Ledger, Verification};
 use super::payload::Payloads;
 use crate::clock::Clock;
-use crate::kafka::{Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing};
+use crate::kafka::{Isolation, PartitionReader, Reading, Settings, TopicPartition, is_passing, why_unread};
+use rdkafka::error::KafkaError;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -22,8 +23,9 @@ pub struct Before {
 impl Before {
     pub fn look(settings: &Settings, partitions: Vec<TopicPartition>) -> Result<Before, String> {
         let reader = reader(settings)?;
-        let ends = reader.ends(&partitions, TIMEOUT).map_err(|error| said(&reader, &error.to_string()))?;
-        Ok(Before { partitions, ends })
+        let before = Before { partitions, ends: HashMap::new() };
+        let ends = reader.ends(&before.partitions, TIMEOUT).map_err(|error| said(&reader, &before.why(&error)))?;
+        Ok(Before { ends, ..before })
     }
 
     /// Reads from there to the present ends, and compares with what was acknowledged.
@@ -36,7 +38,7 @@ impl Before {
         stop: &AtomicU8,
     ) -> Result<Verification, String> {
         let mut reader = reader(settings)?;
-        let ends = reader.ends(&self.partitions, TIMEOUT).map_err(|error| said(&reader, &error.to_string()))?;
+        let ends = reader.ends(&self.partitions, TIMEOUT).map_err(|error| said(&reader, &self.why(&error)))?;
         let mut open: HashMap<i32, i64> = HashMap::new();
         let mut from = Vec::new();
         for partition in &self.partitions {
@@ -67,7 +69,7 @@ impl Before {
                 }
                 // The last offsets may be those of a transaction's marker.
                 Reading::End { partition } => drop(open.remove(&partition.partition)),
-                Reading::Error(error) if !is_passing(&error) => return Err(said(&reader, &error.to_string())),
+                Reading::Error(error) if !is_passing(&error) => return Err(said(&reader, &self.why(&error))),
                 Reading::Error(_) | Reading::Nothing => {}
             }
             if clock.boot_time().since(last) > PATIENCE {
@@ -75,6 +77,12 @@ impl Before {
             }
         }
         Ok(ledger.verification())
+    }
+}
+
+impl Before {
+    fn why(&self, error: &KafkaError) -> String {
+        why_unread(error, self.partitions.first().map_or("", |place| &place.topic))
     }
 }
 

@@ -4,7 +4,7 @@ use super::cut::{Cut, Found, Stretch, cut};
 use super::error::RecentError;
 use super::showing::Showing;
 use crate::clock::Clock;
-use crate::kafka::{Batch, PartitionReader, TopicPartition};
+use crate::kafka::{Batch, PartitionReader, TopicPartition, why_unread};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub fn ends_of(
     if places.is_empty() {
         return Ok(Vec::new());
     }
-    let ends = reader.ends(places, CALL_TIMEOUT).map_err(|error| kafka(reader, &error))?;
+    let ends = reader.ends(places, CALL_TIMEOUT).map_err(|error| kafka(reader, &error, places))?;
     Ok(places.iter().map(|place| (place.clone(), ends.get(place).copied().unwrap_or(0))).collect())
 }
 
@@ -50,7 +50,7 @@ pub fn newest(
     let mut open: Vec<bool> = stretches.iter().map(|stretch| stretch.start < stretch.end).collect();
     let from: Vec<_> = stretches.iter().filter(|s| s.start < s.end).map(|s| (s.place.clone(), s.start)).collect();
     if !from.is_empty() {
-        reader.assign(&from).map_err(|error| kafka(reader, &error))?;
+        reader.assign(&from).map_err(|error| kafka(reader, &error, &[]))?;
     }
     let (began, mut batch) = (clock.boot_time(), Batch::default());
     while open.contains(&true) {
@@ -70,7 +70,7 @@ pub fn newest(
                     continue;
                 }
                 Some(code) if passes(code) => continue,
-                Some(_) => return Err(RecentError::Kafka(record.error_text().into_owned())),
+                Some(code) => return Err(unread(code, record.topic())),
             }
             let Some(&at) = index.get(&place) else { continue };
             let stretch = &mut stretches[at];
@@ -105,7 +105,7 @@ fn stretches(
     if places.is_empty() {
         return Ok(Vec::new());
     }
-    let firsts = reader.beginnings(&places, CALL_TIMEOUT).map_err(|error| kafka(reader, &error))?;
+    let firsts = reader.beginnings(&places, CALL_TIMEOUT).map_err(|error| kafka(reader, &error, &places))?;
     // Every second offset may be the mark at a transaction's end.
     let whole = most.saturating_mul(2) + 10;
     let share = (RECORDS / places.len()).max(FEWEST_OF_A_PARTITION).max(whole.min(RECORDS));
@@ -123,6 +123,12 @@ pub fn passes(code: RDKafkaErrorCode) -> bool {
     code == RDKafkaErrorCode::PartitionEOF || crate::kafka::is_passing(&KafkaError::MessageConsumption(code))
 }
 
-pub fn kafka(reader: &PartitionReader, error: &KafkaError) -> RecentError {
-    RecentError::Kafka(reader.why(error))
+/// Why a call for these places failed; rights are given by topic, and the first stands for them.
+pub fn kafka(reader: &PartitionReader, error: &KafkaError, places: &[TopicPartition]) -> RecentError {
+    RecentError::Kafka(reader.why(error, places.first().map_or("", |place| &place.topic)))
+}
+
+/// Why a partition of `topic` gives no records.
+pub fn unread(code: RDKafkaErrorCode, topic: &str) -> RecentError {
+    RecentError::Kafka(why_unread(&KafkaError::MessageConsumption(code), topic))
 }

@@ -2,7 +2,7 @@
 
 use super::condition::Condition;
 use super::error::RecentError;
-use super::reading::{ends_of, kafka, newest, passes};
+use super::reading::{ends_of, kafka, newest, passes, unread};
 use super::showing::{Event, Showing};
 use crate::clock::BootTime;
 use crate::env::Environment;
@@ -77,7 +77,7 @@ impl Tail {
             page.events.reverse();
             waiting.events = page.events;
         }
-        reader.assign(&ends).map_err(|error| kafka(&reader, &error))?;
+        reader.assign(&ends).map_err(|error| kafka(&reader, &error, &[]))?;
         let now = env.clock.boot_time();
         // Whoever listens learns at once that they do.
         let _ = sender.blocking_send(Ok(std::mem::take(&mut waiting)));
@@ -126,7 +126,7 @@ impl Tail {
             match record.error() {
                 None => {}
                 Some(code) if passes(code) => continue,
-                Some(_) => return Err(RecentError::Kafka(record.error_text().into_owned())),
+                Some(code) => return Err(unread(code, record.topic())),
             }
             let mut index = 0;
             showing.record(&record, |event| {

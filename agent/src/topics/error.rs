@@ -1,6 +1,6 @@
 //! Why a call for a topic failed: its kind, which decides the status, and one line that says what to do.
 
-use crate::kafka::CallError;
+use crate::kafka::{CallError, missing_acl_of};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use std::fmt;
 
@@ -33,29 +33,75 @@ impl fmt::Display for TopicError {
 
 impl std::error::Error for TopicError {}
 
+/// What is asked of the brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    List,
+    Describe,
+    Settings,
+    Create,
+    Change,
+    Grow,
+    Delete,
+}
+
+impl Ask {
+    fn words(self) -> &'static str {
+        match self {
+            Ask::List => "list topics",
+            Ask::Describe => "describe topic",
+            Ask::Settings => "describe the settings of topic",
+            Ask::Create => "create topic",
+            Ask::Change => "change settings of topic",
+            Ask::Grow => "add partitions to topic",
+            Ask::Delete => "delete topic",
+        }
+    }
+
+    /// The right it takes, as Kafka calls the operation.
+    fn right(self) -> &'static str {
+        match self {
+            Ask::List | Ask::Describe => "Describe",
+            Ask::Settings => "DescribeConfigs",
+            Ask::Create => "Create",
+            Ask::Change => "AlterConfigs",
+            Ask::Grow => "Alter",
+            Ask::Delete => "Delete",
+        }
+    }
+
+    /// Whether asking again does no harm.
+    fn only_looks(self) -> bool {
+        matches!(self, Ask::List | Ask::Describe | Ask::Settings)
+    }
+}
+
 impl TopicError {
     pub fn new(kind: Kind, message: impl Into<String>) -> TopicError {
         TopicError { kind, message: message.into() }
     }
 
     /// What a call came to, with what to do about it.
-    pub(super) fn of(what: &str, topic: &str, error: CallError) -> TopicError {
-        let what = if topic.is_empty() { what.to_owned() } else { format!("{what} {topic}") };
+    pub(super) fn of(ask: Ask, topic: &str, error: CallError) -> TopicError {
+        let what = format!("{} {topic}", ask.words());
+        let what = what.trim_end();
         match error {
-            CallError::Refused { code, reason } => refused(&what, topic, code, &one_line(&reason)),
+            CallError::Refused { code, reason } => match missing_acl_of(code, ask.right(), topic) {
+                Some(acl) => TopicError::new(Kind::Denied, format!("cannot {what}: {acl}")),
+                None => refused(what, topic, code, &one_line(&reason)),
+            },
             CallError::Unreachable(reason) => TopicError::new(
                 Kind::Unavailable,
                 format!("cannot {what}: Kafka cannot be used: {}", one_line(&reason)),
             ),
-            CallError::Silent(timeout) => TopicError::new(
-                Kind::Deadline,
-                format!(
-                    "cannot tell whether to {what}: no broker answered within {} s; look before you try it again",
-                    timeout.as_secs()
+            CallError::Silent(timeout) => {
+                let tell = if ask.only_looks() { "" } else { "tell whether to " };
+                let seconds = timeout.as_secs();
+                TopicError::new(
+                    Kind::Deadline,
+                    format!("cannot {tell}{what}: no broker answered within {seconds} s; look before you try it again"),
                 )
-                .replace("cannot tell whether to list", "cannot list")
-                .replace("cannot tell whether to describe", "cannot describe"),
-            ),
+            }
             CallError::Text(_) => TopicError::new(Kind::Invalid, format!("cannot {what}: {error}; leave it out")),
         }
     }
@@ -88,9 +134,8 @@ fn refused(what: &str, topic: &str, code: Code, reason: &str) -> TopicError {
         Code::PolicyViolation => {
             (Kind::Precondition, format!("cannot {what}: the brokers' policy forbids it ({reason}); ask who runs them"))
         }
-        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed | Code::SaslAuthenticationFailed => {
-            let advice = "grant this user the operation with kafka-acls";
-            (Kind::Denied, format!("cannot {what}: Kafka does not allow it ({reason}); {advice}"))
+        Code::SaslAuthenticationFailed => {
+            (Kind::Denied, format!("cannot {what}: the brokers do not let this user in ({reason})"))
         }
         Code::RequestTimedOut | Code::OperationTimedOut => (
             Kind::Deadline,
@@ -126,7 +171,7 @@ mod tests {
 
     #[track_caller]
     fn check(error: CallError, kind: Kind, says: &str) {
-        let error = TopicError::of("create topic", "t", error);
+        let error = TopicError::of(Ask::Create, "t", error);
         assert_eq!(error.kind, kind, "{error}");
         assert!(error.message.contains(says) && !error.message.contains('\n'), "{error}");
     }
@@ -141,7 +186,8 @@ mod tests {
         check(answer(Code::UnknownTopicOrPartition, "x"), Kind::Missing, "topics list");
         check(answer(Code::InvalidReplicationFactor, "3 of 1.\n"), Kind::Invalid, "3 of 1; ask for at most");
         check(answer(Code::InvalidConfig, "Unknown topic config name: a"), Kind::Invalid, "name: a;");
-        check(answer(Code::ClusterAuthorizationFailed, "x"), Kind::Denied, "kafka-acls");
+        check(answer(Code::TopicAuthorizationFailed, "x"), Kind::Denied, "needs the ACL Create on --topic t ");
+        check(answer(Code::ClusterAuthorizationFailed, "x"), Kind::Denied, "needs the ACL Create on --cluster ");
         check(answer(Code::NotController, "x"), Kind::Unavailable, "try again");
         check(CallError::Unreachable("refused".into()), Kind::Unavailable, "cannot be used: refused");
         check(CallError::Silent(Duration::from_secs(4)), Kind::Deadline, "within 4 s; look before you try it again");

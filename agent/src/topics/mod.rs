@@ -8,6 +8,7 @@ mod error;
 mod policy;
 mod size;
 
+use error::Ask;
 pub use error::{Kind, TopicError};
 pub use policy::Policy;
 
@@ -61,7 +62,7 @@ impl Topics {
 
     /// Topics by name; `pattern`: only names that it matches.
     pub fn list(&self, pattern: Option<&Regex>, internal: bool) -> Result<Vec<Topic>, TopicError> {
-        let all = self.admin()?.list().map_err(|error| TopicError::of("list topics", "", error))?;
+        let all = self.admin()?.list().map_err(|error| TopicError::of(Ask::List, "", error))?;
         let wanted = all.into_iter().filter(|topic| {
             (internal || !topic.internal) && pattern.is_none_or(|pattern| pattern.is_match(&topic.name))
         });
@@ -77,15 +78,15 @@ impl Topics {
     /// One topic's partitions; takes fewer rights than [`Topics::get`].
     pub fn look(&self, name: &str) -> Result<TopicDescription, TopicError> {
         let found = self.admin()?.describe_topic(checked(name)?);
-        found.map_err(|error| TopicError::of("describe topic", name, error))
+        found.map_err(|error| TopicError::of(Ask::Describe, name, error))
     }
 
     /// One topic with everything that is known of it.
     pub fn get(&self, name: &str) -> Result<Topic, TopicError> {
         let admin = self.admin()?;
-        let failed = |error| TopicError::of("describe topic", name, error);
-        let description = admin.describe_topic(checked(name)?).map_err(failed)?;
-        let settings = admin.settings_of(name).map_err(failed)?;
+        let failed = |ask| move |error| TopicError::of(ask, name, error);
+        let description = admin.describe_topic(checked(name)?).map_err(failed(Ask::Describe))?;
+        let settings = admin.settings_of(name).map_err(failed(Ask::Settings))?;
         let ends = size::ends(&self.settings, &description, self.timeout);
         Ok(Topic { protected_by: self.policy.protects(name), description, settings, ends })
     }
@@ -96,7 +97,7 @@ impl Topics {
         counts(new)?;
         self.policy.allows(TopicChange::Create, &new.name)?;
         let made = self.admin()?.make_topic(new, validate_only);
-        made.map_err(|error| TopicError::of("create topic", &new.name, error))?;
+        made.map_err(|error| TopicError::of(Ask::Create, &new.name, error))?;
         self.after(&new.name, validate_only)
     }
 
@@ -117,10 +118,10 @@ impl Topics {
         }
         self.policy.allows(TopicChange::Update, name)?;
         let admin = self.admin()?;
-        let failed = |error| TopicError::of("change settings of topic", name, error);
+        let failed = |ask| move |error| TopicError::of(ask, name, error);
         // Brokers answer for an unknown topic as for a setting that they do not know.
-        admin.describe_topic(name).map_err(failed)?;
-        admin.change_settings(name, &change.set, &change.reset, validate_only).map_err(failed)?;
+        admin.describe_topic(name).map_err(failed(Ask::Describe))?;
+        admin.change_settings(name, &change.set, &change.reset, validate_only).map_err(failed(Ask::Change))?;
         self.after(name, validate_only)
     }
 
@@ -132,13 +133,13 @@ impl Topics {
         }
         self.policy.allows(TopicChange::Grow, name)?;
         let admin = self.admin()?;
-        let failed = |error| TopicError::of("add partitions to topic", name, error);
-        let now = admin.describe_topic(name).map_err(failed)?.partitions.len();
+        let failed = |ask| move |error| TopicError::of(ask, name, error);
+        let now = admin.describe_topic(name).map_err(failed(Ask::Describe))?.partitions.len();
         if usize::try_from(total).unwrap_or(0) <= now {
             let message = format!("topic {name} has {now} partitions, and can only grow: ask for more than that");
             return Err(TopicError::new(Kind::Invalid, message));
         }
-        admin.grow(name, total, validate_only).map_err(failed)?;
+        admin.grow(name, total, validate_only).map_err(failed(Ask::Grow))?;
         self.after(name, validate_only)
     }
 
@@ -147,11 +148,11 @@ impl Topics {
         checked(name)?;
         self.policy.allows(TopicChange::Delete, name)?;
         let admin = self.admin()?;
-        let failed = |error| TopicError::of("delete topic", name, error);
+        let failed = |ask| move |error| TopicError::of(ask, name, error);
         if validate_only {
-            return admin.describe_topic(name).map(drop).map_err(failed);
+            return admin.describe_topic(name).map(drop).map_err(failed(Ask::Describe));
         }
-        admin.remove_topic(name).map_err(failed)
+        admin.remove_topic(name).map_err(failed(Ask::Delete))
     }
 
     /// The topic after a change. Brokers learn of it one after the other: one that does not know it yet is asked again.

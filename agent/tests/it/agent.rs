@@ -166,8 +166,14 @@ impl Agent {
 
     /// Runs another verb of the binary with this agent's config and environment; `-c` is added.
     pub fn verb(&self, verb: &[&str]) -> std::process::Output {
+        let config = self.config_path().display().to_string();
+        self.bare_verb(&[verb, &["-c", &config]].concat())
+    }
+
+    /// The same without the config.
+    pub fn bare_verb(&self, verb: &[&str]) -> std::process::Output {
         let mut command = Command::new(program());
-        command.args(verb).arg("-c").arg(self.config_path());
+        command.args(verb);
         command.envs(self.variables.iter().map(|(k, v)| (k, v))).current_dir(self.home.path());
         command.stdin(Stdio::null()).output().expect("the binary was built")
     }

@@ -141,6 +141,15 @@ impl Kafka {
         String::from_utf8_lossy(&out.stdout).into_owned()
     }
 
+    /// Runs `scripts/kafka COMMAND ARGS`, which takes no directory, and gives its output.
+    pub fn class(&self, command: &[&str], args: &[&str]) -> String {
+        let out =
+            Command::new(script()).args(command).args(args).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+        let out = out.expect("scripts/kafka runs");
+        assert!(out.status.success(), "scripts/kafka {command:?} {args:?}: {}", out.status);
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
     /// Client settings that reach this cluster, for the test's own clients.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -267,7 +276,9 @@ impl Kafka {
         for (&partition, &offset) in offsets {
             list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
         }
-        self.member_of(group).commit(&list, CommitMode::Sync).expect("the group has no members");
+        let member = self.member_of(group);
+        // A coordinator that has just begun takes a moment.
+        wait_until("the coordinator takes the offsets", || member.commit(&list, CommitMode::Sync).is_ok());
     }
 
     fn member_of(&self, group: &str) -> BaseConsumer {

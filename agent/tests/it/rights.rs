@@ -56,7 +56,7 @@ fn agent(kafka: &Kafka, user: &str, more: &str) -> Agent {
          ssl.ca.location: '{}', sasl.mechanism: PLAIN, sasl.username: {user}, sasl.password: secret }}\n\
          sources:\n  s: {{ topics: [events], timestamp: {{ from: kafka }} }}\n\
          aggregates:\n  a: {{ source: s, by: {{ user: user }}, measures: {{ events: count }} }}\n\
-         cluster: {{ interval: 1s, lag: {{ interval: 1s }} }}\n{more}",
+         cluster: {{ interval: 1s, lag: {{ interval: 1s }}, topics: {{ allow: [create] }}, load_tests: {{ allow: true }} }}\n{more}",
         ca.display()
     );
     Agent::start(&kafka.listener("SASL_SSL"), &config)
@@ -140,7 +140,31 @@ fn few_to_see(kafka: &Kafka) {
         let text = text(&output);
         assert!(output.status.success() && text.contains(seen) && !text.contains("theirs"), "{verb:?}: {text}");
     }
-    let output = agent.verb(&["topics", "describe", "theirs"]);
-    let text = text(&output);
-    assert!(!output.status.success() && text.contains("Kafka does not allow it"), "{text}");
+    said_by_each_verb(&agent);
+}
+
+/// What verbs say of a missing right, and an agent over gRPC, is one sentence.
+fn said_by_each_verb(agent: &Agent) {
+    let grpc = agent.grpc().to_string();
+    let cases: [(&[&str], &str); 9] = [
+        (&["topics", "describe", "theirs"], "Describe on --topic theirs"),
+        (&["topics", "describe", "theirs", "--agent", &grpc], "Describe on --topic theirs"),
+        (&["topics", "create", "new"], "Create on --topic new"),
+        (&["topics", "create", "new", "--agent", &grpc], "Create on --topic new"),
+        (&["topics", "delete", "events", "--yes"], "Delete on --topic events"),
+        (&["loadtest", "--topic", "events", "--events", "1"], "Describe and Write on --topic events"),
+        (&["loadtest", "--topic", "theirs", "--events", "1", "--agent", &grpc], "Describe on --topic theirs"),
+        (&["produce", "--topic", "events", "--count", "1"], "Describe and Write on --topic events"),
+        (&["init", "--topic", "theirs"], "Describe and Read on --topic theirs"),
+    ];
+    let tried = |verb: &[&str], acl: &str| {
+        let output = if verb.contains(&"--agent") { agent.bare_verb(verb) } else { agent.verb(verb) };
+        let (text, said) = (text(&output), format!("this user needs the ACL {acl} "));
+        assert!(!output.status.success() && text.contains(&said), "{verb:?} does not say `{said}`: {text}");
+    };
+    std::thread::scope(|scope| {
+        let tried = &tried;
+        let tries: Vec<_> = cases.iter().map(|(verb, acl)| scope.spawn(move || tried(verb, acl))).collect();
+        tries.into_iter().for_each(|tried| tried.join().expect("no panic"));
+    });
 }

@@ -9,7 +9,7 @@ pub use ask::{CallError, TopicAdmin};
 pub use configs::Setting;
 pub use topics::NewTopic;
 
-use super::cause::missing_acl;
+use super::cause::missing_acl_of;
 use super::login::{self, LoggedIn};
 use super::{Context, Settings};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
@@ -79,7 +79,7 @@ impl Admin {
             None => Ok(TopicSeen::Partitions(found.partitions().len() as i32)),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(TopicSeen::Missing),
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Ok(TopicSeen::Denied),
-            Some(code) => Err(refusal(format!("look at topic {topic}"), "Describe", &of_topic(topic), code)),
+            Some(code) => Err(refusal(format!("look at topic {topic}"), "Describe", topic, code)),
         }
     }
 
@@ -90,7 +90,7 @@ impl Admin {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::InvalidPartitions)) => {}
                 Err((name, code)) => {
-                    return Err(refusal(format!("add partitions to topic {name}"), "Alter", &of_topic(&name), code));
+                    return Err(refusal(format!("add partitions to topic {name}"), "Alter", &name, code));
                 }
             }
         }
@@ -103,7 +103,7 @@ impl Admin {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
                 Err((name, code)) => {
-                    return Err(refusal(format!("delete topic {name}"), "Delete", &of_topic(&name), code));
+                    return Err(refusal(format!("delete topic {name}"), "Delete", &name, code));
                 }
             }
         }
@@ -115,8 +115,7 @@ impl Admin {
         let resource = ResourceSpecifier::Topic(name);
         let mut settings = HashMap::new();
         for result in self.client.describe_configs([&resource], &self.options()).await? {
-            let denied =
-                |code| refusal(format!("read the settings of topic {name}"), "DescribeConfigs", &of_topic(name), code);
+            let denied = |code| refusal(format!("read the settings of topic {name}"), "DescribeConfigs", name, code);
             let config = result.map_err(denied)?;
             settings.extend(config.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))));
         }
@@ -124,19 +123,11 @@ impl Admin {
     }
 }
 
-fn of_topic(topic: &str) -> String {
-    format!("--topic {topic}")
-}
-
-/// `operation` is what it takes to do `what`.
-fn refusal(what: String, operation: &str, resource: &str, code: RDKafkaErrorCode) -> AdminError {
-    match code {
-        RDKafkaErrorCode::TopicAuthorizationFailed
-        | RDKafkaErrorCode::ClusterAuthorizationFailed
-        | RDKafkaErrorCode::GroupAuthorizationFailed => {
-            AdminError::Denied { what, acl: missing_acl(operation, resource) }
-        }
-        _ => AdminError::Failed { what, error: code.to_string() },
+/// `operation` is what it takes to do `what` to the topic or group `name`.
+fn refusal(what: String, operation: &str, name: &str, code: RDKafkaErrorCode) -> AdminError {
+    match missing_acl_of(code, operation, name) {
+        Some(acl) => AdminError::Denied { what, acl },
+        None => AdminError::Failed { what, error: code.to_string() },
     }
 }
 
@@ -150,7 +141,7 @@ impl AdminError {
     pub fn of_creation(topic: &str, error: CallError) -> AdminError {
         let what = format!("create topic {topic}");
         match error {
-            CallError::Refused { code, reason } => match refusal(what, "Create", &of_topic(topic), code) {
+            CallError::Refused { code, reason } => match refusal(what, "Create", topic, code) {
                 AdminError::Failed { what, .. } => AdminError::Failed { what, error: reason },
                 denied => denied,
             },

@@ -122,6 +122,37 @@ pub fn missing_acl(operations: &str, resource: &str) -> String {
     format!("{NEEDS}{operations} on {resource} (all of them: docs/access.md)")
 }
 
+/// The same from the code with which brokers refuse `operations` on the topic, group or transactional id `name`; `None` if
+/// it is about something else.
+pub fn missing_acl_of(code: RDKafkaErrorCode, operations: &str, name: &str) -> Option<String> {
+    let resource = match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed => format!("--topic {name}"),
+        RDKafkaErrorCode::GroupAuthorizationFailed => format!("--group {name}"),
+        RDKafkaErrorCode::TransactionalIdAuthorizationFailed => format!("--transactional-id {name}"),
+        RDKafkaErrorCode::ClusterAuthorizationFailed => "--cluster".to_owned(),
+        _ => return None,
+    };
+    Some(missing_acl(operations, &resource))
+}
+
+/// Why records of `topic` cannot be read.
+pub fn why_unread(error: &KafkaError, topic: &str) -> String {
+    let acl = error.rdkafka_error_code().and_then(|code| missing_acl_of(code, "Describe and Read", topic));
+    acl.unwrap_or_else(|| error.to_string())
+}
+
+/// Why records cannot be written to `topic`.
+pub fn why_unwritten(code: RDKafkaErrorCode, topic: &str) -> String {
+    // An idempotent producer that may write to no topic at all is refused by the cluster.
+    let acl = match code {
+        RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            missing_acl_of(RDKafkaErrorCode::TopicAuthorizationFailed, "Describe and Write", topic)
+        }
+        code => missing_acl_of(code, "Describe and Write", topic),
+    };
+    acl.unwrap_or_else(|| code.to_string())
+}
+
 /// Whether a text says that an ACL is missing: waiting does not help.
 pub fn names_missing_acl(text: &str) -> bool {
     text.contains(NEEDS)
@@ -164,10 +195,10 @@ impl Login {
     /// What the user lacks, if that is what an error is about.
     fn denied(&self, code: RDKafkaErrorCode, reason: &str) -> Option<String> {
         match code {
-            RDKafkaErrorCode::GroupAuthorizationFailed => Some(missing_acl("Read", &format!("--group {}", self.group))),
+            RDKafkaErrorCode::GroupAuthorizationFailed => missing_acl_of(code, "Read", &self.group),
             RDKafkaErrorCode::TopicAuthorizationFailed => {
                 let topic = reason.split("Subscribed topic not available: ").nth(1)?.split(": ").next()?;
-                Some(missing_acl("Describe and Read", &format!("--topic {topic}")))
+                missing_acl_of(code, "Describe and Read", topic)
             }
             _ => None,
         }

@@ -9,10 +9,11 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
-use super::cause::Complaints;
+use super::cause::{Complaints, missing_acl, missing_acl_of, why_unwritten};
 use super::login::{self, LoggedIn};
 use streamgauge_runtime::clock::{BootTime, Clock};
 
@@ -123,7 +124,9 @@ impl EventProducer {
         let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT)).request_timeout(Some(ADMIN_TIMEOUT));
         match admin.create_topics([&new], &options).await {
             Ok(results) => match results.into_iter().next() {
-                Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => Err(failed(code.to_string())),
+                Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
+                    Err(failed(missing_acl_of(code, "Create", topic).unwrap_or_else(|| code.to_string())))
+                }
                 _ => Ok(()),
             },
             Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)) => Err(self.unreachable()),
@@ -134,19 +137,23 @@ impl EventProducer {
     /// The number of the topic's partitions, once all of them have a leader. Waits a while for a topic that was just
     /// created. Asks for every topic, because brokers may create one that is asked for by its name.
     pub fn partitions(&self, topic: &str) -> Result<usize, ProduceError> {
-        let mut reason = "";
+        let unseen = || {
+            let acl = missing_acl("Describe and Write", &format!("--topic {topic}"));
+            format!("it does not exist, or this user may not see it: then {acl}")
+        };
+        let mut reason = String::new();
         for _ in 0..30 {
             let metadata = self.metadata()?;
             reason = match metadata.topics().iter().find(|t| t.name() == topic) {
-                None => "it does not exist, or this user may not see it",
+                None => unseen(),
                 Some(t) if t.partitions().is_empty() || t.partitions().iter().any(|p| p.leader() < 0) => {
-                    "a partition of it has no leader"
+                    "a partition of it has no leader".to_owned()
                 }
                 Some(t) => return Ok(t.partitions().len()),
             };
             std::thread::sleep(Duration::from_millis(100));
         }
-        Err(ProduceError::Topic { topic: topic.to_owned(), reason: reason.to_owned() })
+        Err(ProduceError::Topic { topic: topic.to_owned(), reason })
     }
 
     fn metadata(&self) -> Result<Metadata, ProduceError> {
@@ -244,9 +251,13 @@ impl ProducerContext for Reports {
                 delivered.acknowledged += 1;
                 delivered.latency.saturating_record((now.as_micros() as u64).saturating_sub(sent as u64));
             }
-            Err((error, _)) => {
+            Err((error, message)) => {
                 delivered.failed += 1;
-                delivered.first_error.get_or_insert_with(|| error.to_string());
+                let why = || match error.rdkafka_error_code() {
+                    Some(code) => why_unwritten(code, message.topic()),
+                    None => error.to_string(),
+                };
+                delivered.first_error.get_or_insert_with(why);
             }
         }
     }

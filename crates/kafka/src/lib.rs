@@ -29,7 +29,7 @@ mod txn_error;
 
 pub use admin::{Admin, AdminError, CallError, NewTopic, Setting, TopicAdmin, TopicInfo, TopicSeen};
 pub use batch::{Batch, Record};
-pub use cause::{missing_acl, names_missing_acl};
+pub use cause::{missing_acl, missing_acl_of, names_missing_acl, why_unread, why_unwritten};
 pub use consumer::{GroupConsumer, GroupMetadata, Polled};
 pub use context::{Context, Watermarks};
 pub use copy::{Copied, Outgoing, copy_exactly_once, left_to_copy};

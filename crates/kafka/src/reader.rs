@@ -1,7 +1,7 @@
 //! Reading partitions outside the group: a changelog to be replayed, or the ends of a log.
 
 use super::batch::{Batch, Record};
-use super::cause::is_silence;
+use super::cause::{is_silence, why_unread};
 use super::consumer::{list_at, list_of};
 use super::login::{self, LoggedIn};
 use super::{Context, Settings, TopicPartition, Watermarks};
@@ -301,12 +301,15 @@ impl PartitionReader {
         self.consumer.client().fetch_cluster_id(timeout)
     }
 
-    /// Partition count of a topic; `None` if there is no such topic.
+    /// Partition count of a topic; `None` if there is no such topic. An error if this user may not see it.
     pub fn partition_count(&self, topic: &str, timeout: Duration) -> KafkaResult<Option<i32>> {
-        let complaints = &self.consumer.context().complaints;
-        let metadata = complaints.metadata(self.consumer.client(), Some(topic), timeout, || {})?;
+        let (context, client) = (self.consumer.context(), self.consumer.client());
+        let metadata = context.complaints.metadata(client, Some(topic), timeout, || {})?;
         let found = metadata.topics().iter().find(|t| t.name() == topic);
-        Ok(found.filter(|t| t.error().is_none()).map(|t| t.partitions().len() as i32))
+        match found.and_then(|t| t.error()).map(RDKafkaErrorCode::from) {
+            Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => Err(KafkaError::MetadataFetch(code)),
+            error => Ok(found.filter(|_| error.is_none()).map(|t| t.partitions().len() as i32)),
+        }
     }
 
     /// How many replicas each of a topic's partitions has, and how many of them are in sync.
@@ -339,21 +342,19 @@ impl PartitionReader {
         answer.elements().iter().try_for_each(|element| element.error())
     }
 
-    /// Why a call failed: where no broker can be reached, what the client says of its connections.
-    pub fn why(&self, error: &KafkaError) -> String {
+    /// Why a call about `topic` failed: where no broker can be reached, what the client says of its connections.
+    pub fn why(&self, error: &KafkaError, topic: &str) -> String {
         self.hear();
         let is_silent = error.rdkafka_error_code().is_some_and(is_silence);
-        self.consumer.context().unreachable().filter(|_| is_silent).unwrap_or_else(|| error.to_string())
+        self.consumer.context().unreachable().filter(|_| is_silent).unwrap_or_else(|| why_unread(error, topic))
     }
 
     /// Lets the client tell what it has noticed: it does so when it is polled, which must not take a record.
     fn hear(&self) {
         if self.assigned.is_empty() {
             // One event a poll; while nobody can be reached they do not end. The context hears of all but this.
-            for polled in (0..MOST_HEARD).map_while(|_| self.consumer.poll(HEARING)) {
-                if let Err(error) = polled
-                    && error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
-                {
+            for error in (0..MOST_HEARD).map_while(|_| self.consumer.poll(HEARING)).filter_map(Result::err) {
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
                     self.consumer.context().complaints.error(&error, &error.to_string());
                 }
             }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::Which;
 use super::letter::Letter;
 use crate::config::Config;
-use crate::kafka::{Outgoing, Settings, copy_exactly_once, left_to_copy};
+use crate::kafka::{Outgoing, Settings, copy_exactly_once, left_to_copy, why_unread};
 
 #[derive(clap::Args)]
 pub struct ReplayArgs {
@@ -25,7 +25,8 @@ pub(super) fn run(args: &ReplayArgs, config: &Config, topic: &str) -> anyhow::Re
     let settings = Settings::new(config.kafka.clone(), "streamgauge-replay".into());
     let reader = format!("{}-dead-letters", config.kafka.group_id);
     if !args.yes {
-        let letters = left_to_copy(&settings, topic, &reader)?;
+        let letters =
+            left_to_copy(&settings, topic, &reader).map_err(|error| anyhow::anyhow!(why_unread(&error, topic)))?;
         let to = args.to.as_deref().unwrap_or("the topics that they come from");
         println!("up to {letters} letters of {topic} were not replayed yet; --yes writes them to {to}");
         return Ok(ExitCode::SUCCESS);

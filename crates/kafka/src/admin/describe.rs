@@ -34,7 +34,7 @@ impl Admin {
         });
         let event = event.map_err(|error| AdminError::of(&what, error))?;
         match groups_in(&event, true).pop() {
-            Some(found) => found.map_err(|code| refusal(what, "Describe", &format!("--group {group}"), code)),
+            Some(found) => found.map_err(|code| refusal(what, "Describe", group, code)),
             None => Err(AdminError::Failed { what, error: "an answer without the group".to_owned() }),
         }
     }

@@ -54,7 +54,8 @@ fn values_in(event: &Event, setting: &CStr) -> Result<HashMap<String, String>, C
         for &resource in event.list(of, sys::rd_kafka_DescribeConfigs_result_resources) {
             let code: RDKafkaErrorCode = sys::rd_kafka_ConfigResource_error(resource).into();
             if code != RDKafkaErrorCode::NoError {
-                refused = Some(CallError::new(READ, code));
+                let name = words(sys::rd_kafka_ConfigResource_name(resource));
+                refused = Some(CallError { operation: "DescribeConfigs", ..CallError::new(READ, code).about(name) });
             }
             for &entry in elements(sys::rd_kafka_ConfigResource_configs(resource, &mut entries), entries) {
                 if words(sys::rd_kafka_ConfigEntry_name(entry)).as_bytes() == setting.to_bytes() {

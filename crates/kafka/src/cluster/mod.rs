@@ -14,7 +14,7 @@ pub use offsets::{EARLIEST, LATEST, LogOffset};
 pub use rest::Rest;
 
 use super::call::{Call, Event};
-use super::cause::{Complaints, is_silence};
+use super::cause::{Complaints, is_silence, missing_acl_of};
 use super::described::{TopicDescription, all_topics};
 use super::events::MainQueue;
 use super::login::{self, LoggedIn};
@@ -32,15 +32,24 @@ use std::time::Duration;
 
 /// Why a question about the cluster has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot {what}: {}", reason(*code))]
+#[error("cannot {what}: {}", reason(*code, operation, name))]
 pub struct CallError {
     pub what: String,
     pub code: RDKafkaErrorCode,
+    /// The right that the question takes.
+    operation: &'static str,
+    /// The topic or group it is about.
+    name: String,
 }
 
 impl CallError {
     fn new(what: impl Into<String>, code: RDKafkaErrorCode) -> Self {
-        CallError { what: what.into(), code }
+        CallError { what: what.into(), code, operation: "Describe", name: String::new() }
+    }
+
+    /// Of a question about the topic or group `name`.
+    fn about(self, name: impl Into<String>) -> Self {
+        CallError { name: name.into(), ..self }
     }
 
     /// No broker answered, or not in time.
@@ -69,17 +78,21 @@ impl CallError {
 
 /// The call's next answer, if it is not an error as a whole.
 fn answer(call: &Call<'_>, what: &'static str) -> Result<Event, CallError> {
-    let event = call.next().ok_or_else(|| CallError::new(what, RDKafkaErrorCode::OperationTimedOut))?;
+    checked(call.next(), what)
+}
+
+fn checked(event: Option<Event>, what: &'static str) -> Result<Event, CallError> {
+    let event = event.ok_or_else(|| CallError::new(what, RDKafkaErrorCode::OperationTimedOut))?;
     match event.error() {
         RDKafkaErrorCode::NoError => Ok(event),
         code => Err(CallError::new(what, code)),
     }
 }
 
-fn reason(code: RDKafkaErrorCode) -> String {
+fn reason(code: RDKafkaErrorCode, operation: &str, name: &str) -> String {
     match code {
         RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => "no answer in time".to_owned(),
-        code => code.to_string(),
+        code => missing_acl_of(code, operation, name).unwrap_or_else(|| code.to_string()),
     }
 }
 
