@@ -11,6 +11,8 @@ use std::error::Error;
 use std::time::Duration;
 
 const RECORDS: i64 = 5;
+/// Groups that commit at a time.
+const AT_ONCE: usize = 16;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -31,19 +33,31 @@ fn main() -> Result<(), Box<dyn Error>> {
         made.map_err(|(topic, code)| format!("{topic}: {code}"))?;
     }
     produce(&config, &names, partitions)?;
-    for group in 0..groups {
-        let mut list = TopicPartitionList::new();
-        for name in &names {
-            for partition in 0..partitions {
-                // Most are behind by a few records, some have caught up.
-                let offset = Offset::Offset((group + i64::from(partition)) % (RECORDS + 1));
-                list.add_partition_offset(name, partition, offset)?;
-            }
+    let from = |first: i64| {
+        let group = |group: i64| commit(&config, &names, partitions, group).map_err(|error| error.to_string());
+        (first..groups).step_by(AT_ONCE).try_for_each(group)
+    };
+    // Each waits for its coordinator most of the time.
+    std::thread::scope(|scope| {
+        let from = &from;
+        let committing: Vec<_> = (0..AT_ONCE as i64).map(|first| scope.spawn(move || from(first))).collect();
+        committing.into_iter().try_for_each(|thread| thread.join().expect("a commit does not panic"))
+    })?;
+    Ok(())
+}
+
+/// Offsets of one group in all partitions: most are behind by a few records, some have caught up.
+fn commit(config: &ClientConfig, names: &[String], partitions: i32, group: i64) -> Result<(), Box<dyn Error>> {
+    let mut list = TopicPartitionList::new();
+    for name in names {
+        for partition in 0..partitions {
+            let offset = Offset::Offset((group + i64::from(partition)) % (RECORDS + 1));
+            list.add_partition_offset(name, partition, offset)?;
         }
-        let consumer: BaseConsumer = config.clone().set("group.id", format!("group-{group}")).create()?;
-        while consumer.commit(&list, CommitMode::Sync).is_err() {
-            std::thread::sleep(Duration::from_millis(200));
-        }
+    }
+    let consumer: BaseConsumer = config.clone().set("group.id", format!("group-{group}")).create()?;
+    while consumer.commit(&list, CommitMode::Sync).is_err() {
+        std::thread::sleep(Duration::from_millis(200));
     }
     Ok(())
 }

@@ -3,19 +3,19 @@
 use super::super::TopicPartition;
 use super::super::call::{Aim, Call, Event, Names, Operation, code, elements, partitions, words};
 use super::super::described::{GroupDescription, groups_in};
-use super::{CallError, ClusterClient, answer};
+use super::{CallError, ClusterClient, answer, checked};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 use rdkafka_sys as sys;
 use std::collections::BTreeSet;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The kind of a group of a protocol that librdkafka does not know.
 const OTHER: &str = "other";
-/// Groups whose offsets are asked for at a time: bounds what is in memory at once.
+/// Groups that are asked about at a time: bounds what is in memory at once.
 const AT_ONCE: usize = 16;
 
 const DESCRIBE: &str = "describe consumer groups";
@@ -147,7 +147,7 @@ impl ClusterClient {
     /// partitions.
     ///
     /// # Errors
-    /// If there is no answer at all within `timeout`.
+    /// If there is no answer at all within `timeout`, which is also how long it waits for each further one.
     pub fn describe_groups(
         &self,
         groups: &[String],
@@ -177,19 +177,12 @@ impl ClusterClient {
         let client = self.coordinators.client(DESCRIBE)?;
         let mut call = Call::new(client.client(), timeout);
         // Each by itself: together they would wait for the slowest coordinator.
-        for name in names {
-            // SAFETY: everything is valid; the name is copied by the call.
-            call.ask(
-                Operation::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
-                Aim::default(),
-                |client, options, queue| unsafe {
-                    sys::rd_kafka_DescribeConsumerGroups(client, &mut name.as_ptr(), 1, options, queue);
-                },
-            );
-        }
+        let mut next = names.iter();
+        next.by_ref().take(AT_ONCE).for_each(|name| ask_description(&mut call, name));
         let mut found = Vec::with_capacity(names.len());
         for answered in 0..names.len() {
-            match answer(&call, DESCRIBE) {
+            // However many there are, it is over when no answer comes.
+            match checked(call.next_within(timeout), DESCRIBE) {
                 Ok(event) => found.extend(groups_in(&event, assignments)),
                 Err(error) if error.is_deadline() => {
                     self.coordinators.learn(error.code);
@@ -200,12 +193,13 @@ impl ClusterClient {
                 }
                 Err(error) => found.push(Err(error.code)),
             }
+            next.by_ref().take(1).for_each(|name| ask_description(&mut call, name));
         }
         Ok(found)
     }
 
-    /// What each of these groups has committed, handed to `each` with the group's place in `groups`. A group whose
-    /// coordinator does not answer is an error of its own.
+    /// What each of these groups has committed, handed to `each` with the group's place in `groups`. It goes on while answers
+    /// come, each within `timeout`. A group whose coordinator does not answer is an error of its own.
     pub fn committed(
         &self,
         groups: &[String],
@@ -241,9 +235,9 @@ impl ClusterClient {
         let mut next = wanted.iter();
         next.by_ref().take(AT_ONCE).for_each(|at| ask_committed(&mut call, *at, &groups[*at]));
         while !left.is_empty() {
-            let Some(event) = call.next() else { break };
+            let Some(event) = call.next_within(timeout) else { break };
             if left.remove(&event.tag()) {
-                each(event.tag(), committed_in(&event));
+                each(event.tag(), committed_in(&event).map_err(|error| error.about(&*groups[event.tag()])));
             }
             drop(event);
             next.by_ref().take(1).for_each(|at| ask_committed(&mut call, *at, &groups[*at]));
@@ -262,6 +256,14 @@ fn kind(kind: sys::rd_kafka_consumer_group_type_t) -> &'static str {
         Kind::RD_KAFKA_CONSUMER_GROUP_TYPE_CLASSIC => "classic",
         _ => "unknown",
     }
+}
+
+fn ask_description(call: &mut Call<'_>, name: &CStr) {
+    let operation = Operation::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+    // SAFETY: everything is valid; the name is copied by the call.
+    call.ask(operation, Aim::default(), |client, options, queue| unsafe {
+        sys::rd_kafka_DescribeConsumerGroups(client, &mut name.as_ptr(), 1, options, queue);
+    });
 }
 
 fn ask_committed(call: &mut Call<'_>, at: usize, group: &str) {
