@@ -7,8 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::target::reaching;
-use super::values::parse_property;
+use super::target::BrokerArgs;
 use super::{lines, newest};
 use crate::draft::{self, Draft, MOST_RECORDS, Subject};
 
@@ -17,9 +16,6 @@ const STARTER: &str = include_str!("../../../examples/http-requests.yaml");
 
 /// Its line about how it is run, which names the file.
 const RUN_LINE: &str = "streamgauge run -c examples/http-requests.yaml";
-
-/// Where Kafka is, for whoever does not say it.
-const LOCAL: &str = "localhost:9092";
 
 #[derive(clap::Args)]
 pub struct InitArgs {
@@ -34,12 +30,9 @@ pub struct InitArgs {
     /// How many of the topic's records.
     #[arg(long, default_value_t = 1_000, requires = "topic", value_name = "RECORDS")]
     last: usize,
-    /// Brokers to begin with, host:port, separated by commas.
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = LOCAL)]
-    bootstrap_servers: String,
-    /// A librdkafka property, such as security.protocol=SASL_SSL. Can be repeated. It is not written to the config.
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
-    properties: Vec<(String, String)>,
+    // Of these only the brokers' addresses are written to the config.
+    #[command(flatten)]
+    brokers: BrokerArgs,
 }
 
 /// Runs the verb. A file that is there is left alone, and records that no format is known for give no file: exit code 1.
@@ -69,6 +62,7 @@ fn starter(name: &str) -> String {
 
 /// The config that is drafted from records; what it makes of them is said on standard error.
 fn drafted(args: &InitArgs) -> anyhow::Result<String> {
+    let kafka = args.brokers.kafka()?;
     let (records, topic, sample) = match (&args.sample, &args.topic) {
         (Some(path), topic) => {
             let stem = path.file_stem().filter(|stem| *stem != "-").unwrap_or("log-events".as_ref());
@@ -77,13 +71,12 @@ fn drafted(args: &InitArgs) -> anyhow::Result<String> {
         }
         (None, topic) => {
             let topic = topic.clone().unwrap_or_default();
-            let kafka = reaching(&args.bootstrap_servers, &args.properties)?;
             let records = newest::records(&kafka, &topic, args.last.min(MOST_RECORDS))?;
             let sample = format!("--topic {topic} --last {}", args.last);
             (records, topic, sample)
         }
     };
-    let bootstrap_servers = format!("${{KAFKA_BOOTSTRAP_SERVERS:-{}}}", args.bootstrap_servers);
+    let bootstrap_servers = format!("${{KAFKA_BOOTSTRAP_SERVERS:-{}}}", kafka.bootstrap_servers);
     let Draft { text, summary } =
         draft::draft(&records, &Subject { topic, bootstrap_servers, sample, file: file_name(args) })?;
     eprint!("{summary}");

@@ -200,7 +200,7 @@ fn look_at_rests<'a>(
     for Committed { topic, partition, offset } in committed {
         let Some(log) = logs.log(topic, *partition) else { continue };
         let Some(high) = log.high else { continue };
-        let first = log.oldest.map_or(*offset, |oldest| oldest.max(*offset));
+        let first = log.first_from(*offset);
         let place = TopicPartition::new(topic.clone(), *partition);
         if first < high && known.tails.is_unknown(&place, first, Some(high)) {
             let at = furthest.entry(place).or_insert((first, high));

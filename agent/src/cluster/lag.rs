@@ -16,6 +16,13 @@ pub struct Log {
     pub high: Option<i64>,
 }
 
+impl Log {
+    /// The first record that a group can still read which goes on at `offset`.
+    pub fn first_from(&self, offset: i64) -> i64 {
+        self.oldest.map_or(offset, |oldest| oldest.max(offset))
+    }
+}
+
 /// The logs of the topics that are looked at. Read once for all groups.
 #[derive(Clone, Debug, Default)]
 pub struct Logs(HashMap<Arc<str>, Vec<Log>>);
@@ -141,7 +148,7 @@ pub fn group(
     for Committed { topic, partition, offset } in committed {
         let Some(log) = logs.log(topic, *partition) else { continue };
         let mut lag = partition_lag(*partition, Some(*offset), log);
-        let first = log.oldest.map_or(*offset, |oldest| oldest.max(*offset));
+        let first = log.first_from(*offset);
         let rest = TopicPartition::new(topic.clone(), *partition);
         if lag.lag.is_some_and(|lag| lag > 0) && seen.tails.is_known_empty(&rest, first, log.high) {
             lag.lag = Some(0);
@@ -207,10 +214,10 @@ impl GroupLag {
 
 /// The lag in messages as far as offsets tell it, without its age.
 fn partition_lag(partition: i32, committed: Option<i64>, log: Log) -> PartitionLag {
-    let Log { oldest, high } = log;
+    let high = log.high;
     // Ends are read after the offsets, so that a group that is beyond an end cannot have read its way there.
     let beyond_end = committed.zip(high).is_some_and(|(committed, high)| committed > high);
-    let first = committed.map(|committed| oldest.map_or(committed, |oldest| oldest.max(committed)));
+    let first = committed.map(|committed| log.first_from(committed));
     let left = high.zip(first).map(|(high, first)| u64::try_from(high - first).unwrap_or(0));
     let lost = first.zip(committed).and_then(|(first, committed)| u64::try_from(first - committed).ok());
     let lag = left.filter(|_| !beyond_end);

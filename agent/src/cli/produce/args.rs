@@ -34,7 +34,7 @@ pub struct ProduceArgs {
     #[arg(long, value_enum, default_value_t = To::Kafka)]
     pub to: To,
     /// With --to: the agent [default: http://127.0.0.1:9748 for http, http://127.0.0.1:9747 for grpc].
-    #[arg(long, value_name = "URL")]
+    #[arg(long, visible_aliases = ["http", "grpc"], value_name = "URL")]
     pub address: Option<String>,
     #[command(flatten)]
     pub access: AccessArgs,
