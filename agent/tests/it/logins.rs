@@ -88,10 +88,14 @@ fn clients_stay_logged_in_while_their_tokens_run_out_and_say_why_they_cannot() {
     let kafka = kafka();
     kafka.create_topic("events", PARTITIONS, &[]);
     kafka.create_topic("others", 1, &[]);
-    short_lives(&kafka);
-    no_tokens(&kafka);
-    certificates(&kafka);
-    odd_passwords(&kafka);
+    // It mostly waits for tokens to run out.
+    std::thread::scope(|scope| {
+        let lives = scope.spawn(|| short_lives(&kafka));
+        no_tokens(&kafka);
+        certificates(&kafka);
+        odd_passwords(&kafka);
+        lives.join().expect("no panic");
+    });
 }
 
 /// Tokens that live for seconds, and agents that live longer.

@@ -9,6 +9,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 
 use super::scene::{command, commit};
+use super::tools;
 use crate::kafka::{Kafka, shared, unique, wait_until};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -143,5 +144,24 @@ fn groups_of_every_protocol_are_listed_with_their_type() {
     assert_eq!(found["lag_messages"], Value::Null, "{found}");
     assert!(found["lag_unknown_because"].as_str().is_some_and(|why| why.contains("share group")), "{found}");
     assert_eq!(exit_code_with_a_limit(kafka, &share), Some(2), "what is not known is not within a limit");
+    // Whatever Kafka's own tool lists is listed here, by the kinds that a client library tells apart.
+    let kinds = tools::kinds(kafka);
+    let ours = [(&classic, "Classic"), (&consumer, "Consumer"), (&share, "Share")];
+    for (group, kind) in ours {
+        assert_eq!(kinds.get(group).map(String::as_str), Some(kind), "{kinds:?}");
+    }
+    let (_, text) =
+        command(&["cluster", "lag", "--bootstrap-servers", kafka.bootstrap(), "--by", "group", "-o", "json"]);
+    let answer: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    for (group, kind) in &kinds {
+        let found = answer["groups"].as_array().expect("groups").iter().find(|found| found["group"] == **group);
+        let expected = match kind.as_str() {
+            "Classic" | "Consumer" => kind.to_lowercase(),
+            _ => "other".to_owned(),
+        };
+        // Other tests on these brokers may have ended theirs since.
+        let is_right = found.is_none_or(|found| found["type"] == *expected);
+        assert!(is_right, "{group} is {kind} for Kafka's tool: {found:?}");
+    }
     drop(sharing);
 }

@@ -139,17 +139,18 @@ impl<'a> Scene<'a> {
 
     fn compare(&self) -> Result<(), String> {
         let partitions = tools::partitions(self.kafka);
-        let groups = ["behind", "caught-up"].map(|group| (group, tools::lag(self.kafka, group)));
+        let names = ["behind", "caught-up"];
+        let groups = names.into_iter().zip(tools::lags(self.kafka, names));
         // One more collection and check than there was before the tools ran.
         std::thread::sleep(Duration::from_millis(4_500));
         let page = self.page();
         tools::same_partitions(&page, &partitions)?;
-        for (group, expected) in &groups {
-            tools::same_lag(&page, group, expected)?;
+        for (group, expected) in groups {
+            tools::same_lag(&page, group, &expected)?;
             let answer = self.group(group).map_err(|status| status.to_string())?;
-            tools::same_answer(&answer, expected)?;
+            tools::same_answer(&answer, &expected)?;
         }
-        let under = tools::under_replicated(self.kafka);
+        let under = tools::under_replicated(&partitions);
         let found = self.health().under_replicated_partitions as usize;
         if under == found { Ok(()) } else { Err(format!("under-replicated: the tool says {under}, the agent {found}")) }
     }

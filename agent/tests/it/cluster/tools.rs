@@ -28,24 +28,37 @@ fn partition(line: &str) -> Option<<Partitions as IntoIterator>::Item> {
     Some(((field("Topic")?.to_owned(), partition), (leader, list("Replicas")?, list("Isr")?)))
 }
 
-/// `kafka-topics --describe --under-replicated-partitions`, counted.
-pub fn under_replicated(kafka: &Kafka) -> usize {
-    let text = kafka.script(&["topics"], &["--describe", "--under-replicated-partitions"]);
-    text.lines().filter(|line| line.contains("Partition: ")).count()
+/// The partitions with fewer replicas in sync than they have.
+pub fn under_replicated(partitions: &Partitions) -> usize {
+    partitions.values().filter(|(_, replicas, in_sync)| in_sync < replicas).count()
 }
 
-/// `kafka-consumer-groups --describe --group`.
-pub fn lag(kafka: &Kafka, group: &str) -> Lag {
-    let text = kafka.script(&["groups"], &["--describe", "--group", group]);
+/// `kafka-consumer-groups --describe --group`, of all the groups at once: a Java machine each takes seconds.
+pub fn lags<const N: usize>(kafka: &Kafka, groups: [&str; N]) -> [Lag; N] {
+    let named: Vec<&str> = groups.iter().flat_map(|group| ["--group", group]).collect();
+    let text = kafka.script(&["groups"], &[&["--describe"][..], &named].concat());
+    groups.map(|group| {
+        let row = |line: &str| {
+            let cells: Vec<&str> = line.split_whitespace().collect();
+            let number = |at: usize| cells.get(at)?.parse::<i64>().ok();
+            (cells.first() == Some(&group)).then_some(())?;
+            Some(((cells.get(1)?.to_string(), number(2)? as i32), (number(3)?, number(4)?, number(5)?)))
+        };
+        let found: Lag = text.lines().filter_map(row).collect();
+        assert!(!found.is_empty(), "{group}: {text}");
+        found
+    })
+}
+
+/// `kafka-groups --list`: the kind of each group, by its name.
+pub fn kinds(kafka: &Kafka) -> BTreeMap<String, String> {
+    let class = ["run", "org.apache.kafka.tools.GroupsCommand"];
+    let text = kafka.class(&class, &["--list", "--bootstrap-server", kafka.bootstrap()]);
     let row = |line: &str| {
-        let cells: Vec<&str> = line.split_whitespace().collect();
-        let number = |at: usize| cells.get(at)?.parse::<i64>().ok();
-        (cells.first() == Some(&group)).then_some(())?;
-        Some(((cells.get(1)?.to_string(), number(2)? as i32), (number(3)?, number(4)?, number(5)?)))
+        let mut cells = line.split_whitespace().map(str::to_owned);
+        Some((cells.next()?, cells.next()?))
     };
-    let found: Lag = text.lines().filter_map(row).collect();
-    assert!(!found.is_empty(), "{text}");
-    found
+    text.lines().filter_map(row).filter(|(name, _)| name != "GROUP").collect()
 }
 
 /// The value of a series, its labels in any order.
