@@ -89,3 +89,13 @@ pub fn refused(status: tonic::Status) -> anyhow::Error {
 pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?.block_on(future)
 }
+
+/// A message of `streamgauge.v1` as grpcurl prints it.
+///
+/// # Errors
+/// If the binary has no such message.
+pub fn pretty(name: &str, message: &impl prost::Message) -> anyhow::Result<String> {
+    let line = crate::api::json(name, message).map_err(anyhow::Error::msg)?;
+    let value: serde_json::Value = serde_json::from_str(&line)?;
+    Ok(format!("{value:#}\n"))
+}

@@ -11,7 +11,7 @@ use crate::grpc::cluster_translate as translate;
 use crate::kafka::Settings;
 use crate::kafka::cluster::{CallError, ClusterClient};
 use crate::server::Calls;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use parking_lot::Mutex;
 use std::time::Duration;
 use streamgauge_proto::v1 as pb;
@@ -79,7 +79,7 @@ impl Asker {
     }
 
     /// All groups that match, without partitions.
-    pub async fn groups(&mut self, group: &str, topic: &str) -> anyhow::Result<Vec<pb::ConsumerGroup>> {
+    pub async fn groups(&mut self, group: &str, topic: &str) -> anyhow::Result<pb::ListConsumerGroupsResponse> {
         match self {
             Asker::Agent(agent) => {
                 let request = pb::ListConsumerGroupsRequest {
@@ -92,32 +92,32 @@ impl Asker {
                 if answer.incomplete {
                     warn_incomplete();
                 }
-                Ok(answer.groups)
+                Ok(answer)
             }
             Asker::Kafka(direct) => direct.groups(group, topic, false),
         }
     }
 
     /// All groups that match, with the lag of each partition.
-    pub async fn groups_in_full(&mut self, group: &str, topic: &str) -> anyhow::Result<Vec<pb::ConsumerGroup>> {
+    pub async fn groups_in_full(&mut self, group: &str, topic: &str) -> anyhow::Result<pb::ListConsumerGroupsResponse> {
         if let Asker::Kafka(direct) = self {
             return direct.groups(group, topic, true);
         }
         let topics = cluster::whole(topic).map_err(Wrong)?;
-        let mut groups = self.groups(group, topic).await?;
-        let Asker::Agent(agent) = self else { return Ok(groups) };
-        for group in &mut groups {
+        let mut answer = self.groups(group, topic).await?;
+        let Asker::Agent(agent) = self else { return Ok(answer) };
+        for group in &mut answer.groups {
             let request = pb::GetConsumerGroupRequest { group: group.name.clone() };
             let mut full = agent.get_consumer_group(request).await.map_err(client::refused)?.into_inner();
             full.topics.retain(|t| topics.as_ref().is_none_or(|regex| regex.is_match(&t.topic)));
             *group = translate::with_sums(full);
         }
-        Ok(groups)
+        Ok(answer)
     }
 }
 
 impl Direct {
-    fn groups(&mut self, group: &str, topic: &str, partitions: bool) -> anyhow::Result<Vec<pb::ConsumerGroup>> {
+    fn groups(&mut self, group: &str, topic: &str, partitions: bool) -> anyhow::Result<pb::ListConsumerGroupsResponse> {
         let groups = cluster::whole(group).map_err(|error| Wrong(format!("--group: {error}")))?;
         let topics = cluster::whole(topic).map_err(|error| Wrong(format!("--topic: {error}")))?;
         let mut filter = self.filter.clone();
@@ -136,7 +136,12 @@ impl Direct {
             warn_incomplete();
         }
         let groups = found.groups.iter().map(|found| translate::group(found, partitions));
-        Ok(groups.filter(|group| topics.is_none() || !group.topics.is_empty()).collect())
+        Ok(pb::ListConsumerGroupsResponse {
+            groups: groups.filter(|group| topics.is_none() || !group.topics.is_empty()).collect(),
+            next_page_token: String::new(),
+            collected_at: Some(translate::timestamp(found.at)),
+            incomplete: found.incomplete || !found.refused.is_empty(),
+        })
     }
 
     fn explain(&self, error: &CallError) -> anyhow::Error {
@@ -153,9 +158,4 @@ impl Direct {
 
 fn warn_incomplete() {
     eprintln!("not every broker answered: there may be more groups");
-}
-
-/// Makes a document of it.
-pub fn json(value: &serde_json::Value) -> anyhow::Result<String> {
-    Ok(serde_json::to_string(value).context("JSON")? + "\n")
 }

@@ -1,9 +1,8 @@
 //! `streamgauge cluster health`.
 
-use super::ask::{Asker, json};
-use super::{Output, Show, Shown, Target, columns};
+use super::ask::Asker;
+use super::{Output, Show, Shown, Target, client, columns};
 use crate::human;
-use serde_json::{Value, json};
 use std::fmt::Write;
 use streamgauge_proto::types;
 use streamgauge_proto::v1 as pb;
@@ -23,7 +22,7 @@ pub async fn ask(asker: &mut Asker, args: &HealthArgs) -> anyhow::Result<Shown> 
     let health = asker.health().await?;
     let text = match args.show.output {
         Output::Table => table(&health),
-        Output::Json => json(&value(&health))?,
+        Output::Json => client::pretty("ClusterHealth", &health)?,
     };
     Ok(Shown { text, well: health.status() == pb::HealthStatus::Healthy })
 }
@@ -108,42 +107,4 @@ fn topics(health: &pb::ClusterHealth) -> String {
 
 fn seconds(duration: &types::Duration) -> f64 {
     duration.seconds as f64 + f64::from(duration.nanos) / 1e9
-}
-
-fn unix(time: &Option<types::Timestamp>) -> Option<f64> {
-    time.as_ref().map(|time| time.seconds as f64 + f64::from(time.nanos / 1_000_000) / 1e3)
-}
-
-/// Times are Unix seconds; what is not known is null.
-fn value(health: &pb::ClusterHealth) -> Value {
-    let broker = |broker: &pb::BrokerHealth| {
-        json!({
-            "id": broker.id, "address": broker.address, "rack": broker.rack, "state": state(broker),
-            "latency_seconds": broker.latency.as_ref().map(seconds),
-            "leads": broker.leads, "replicas": broker.replicas, "in_sync": broker.in_sync,
-        })
-    };
-    let topic = |topic: &pb::TopicHealth| {
-        json!({
-            "name": topic.name, "partitions": topic.partitions, "under_replicated": topic.under_replicated,
-            "under_min_isr": topic.under_min_isr, "offline": topic.offline, "silent": topic.silent,
-            "min_insync_replicas": topic.min_insync_replicas,
-        })
-    };
-    let known = |count: u32| health.reachable.then_some(count);
-    json!({
-        "status": word(health.status()), "status_since": unix(&health.status_since),
-        "checked_at": unix(&health.checked_at), "check_took_seconds": health.check_took.as_ref().map(seconds),
-        "reachable": health.reachable, "reachable_since": unix(&health.reachable_since),
-        "problems": health.problems, "notes": health.notes,
-        "cluster_id": health.cluster_id, "controller": health.controller,
-        "brokers_up": health.brokers_up, "brokers_down": health.brokers_down,
-        "topics": known(health.topics), "topics_healthy": known(health.topics_healthy),
-        "partitions": known(health.partitions),
-        "under_replicated_partitions": known(health.under_replicated_partitions),
-        "under_min_isr_partitions": health.under_min_isr_partitions,
-        "offline_partitions": known(health.offline_partitions), "silent_partitions": known(health.silent_partitions),
-        "brokers": health.brokers.iter().map(broker).collect::<Vec<_>>(),
-        "unhealthy_topics": health.unhealthy_topics.iter().map(topic).collect::<Vec<_>>(),
-    })
 }

@@ -1,10 +1,9 @@
 //! `streamgauge cluster lag`.
 
-use super::ask::{Asker, json};
-use super::{Output, Show, Shown, Target, columns};
+use super::ask::Asker;
+use super::{Output, Show, Shown, Target, client, columns};
 use crate::human;
 use clap::ValueEnum;
-use serde_json::{Value, json};
 use streamgauge_proto::v1 as pb;
 
 #[derive(clap::Args)]
@@ -38,17 +37,20 @@ pub enum By {
 }
 
 pub async fn ask(asker: &mut Asker, args: &LagArgs) -> anyhow::Result<Shown> {
-    let groups = match args.by {
+    let mut answer = match args.by {
         By::Partition => asker.groups_in_full(&args.group, &args.topic).await?,
-        _ => asker.groups(&args.group, &args.topic).await?,
+        By::Topic | By::Group => asker.groups(&args.group, &args.topic).await?,
     };
     let text = match args.show.output {
-        Output::Table => table(&groups, args.by),
+        Output::Table => table(&answer.groups, args.by),
         Output::Json => {
-            json(&json!({ "groups": groups.iter().map(|group| value(group, args.by)).collect::<Vec<_>>() }))?
+            if args.by == By::Group {
+                answer.groups.iter_mut().for_each(|group| group.topics.clear());
+            }
+            client::pretty("ListConsumerGroupsResponse", &answer)?
         }
     };
-    let well = groups.iter().all(|group| holds(group, args.max_lag, args.max_seconds));
+    let well = answer.groups.iter().all(|group| holds(group, args.max_lag, args.max_seconds));
     Ok(Shown { text, well })
 }
 
@@ -138,38 +140,6 @@ fn note(partition: &pb::PartitionLag) -> String {
         pb::PartitionLag { lost_messages: 0, .. } => String::new(),
         pb::PartitionLag { lost_messages, .. } => format!("{} deleted unread", human::count(*lost_messages)),
     }
-}
-
-/// What is not known is null.
-fn value(group: &pb::ConsumerGroup, by: By) -> Value {
-    let partition = |p: &pb::PartitionLag| {
-        json!({
-            "partition": p.partition, "current_offset": p.current_offset, "log_end_offset": p.log_end_offset,
-            "lag_messages": p.lag_messages, "lag_seconds": p.lag_seconds, "member": p.member,
-            "lost_messages": p.lost_messages, "beyond_end": p.beyond_end,
-        })
-    };
-    let topic = |topic: &pb::TopicLag| {
-        let mut value = json!({
-            "topic": topic.topic, "lag_messages": topic.lag_messages, "lag_seconds": topic.lag_seconds,
-            "partition_count": topic.partition_count,
-        });
-        if by == By::Partition {
-            value["partitions"] = topic.partitions.iter().map(partition).collect();
-        }
-        value
-    };
-    let mut value = json!({
-        "group": group.name, "type": group.r#type, "state": group.state, "members": group.member_count,
-        "lag_messages": group.lag_messages, "lag_seconds": group.lag_seconds,
-    });
-    if !group.lag_unknown_because.is_empty() {
-        value["lag_unknown_because"] = group.lag_unknown_because.as_str().into();
-    }
-    if by != By::Group {
-        value["topics"] = group.topics.iter().map(topic).collect();
-    }
-    value
 }
 
 #[cfg(test)]

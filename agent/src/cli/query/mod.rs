@@ -5,7 +5,7 @@ mod table;
 use super::again::{self, Shown};
 use super::client::{self, Client};
 use super::values::parse_duration;
-use crate::api::{json, parse_matcher};
+use crate::api::parse_matcher;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use std::process::ExitCode;
@@ -97,7 +97,7 @@ async fn ask(client: &mut Client, args: &QueryArgs) -> anyhow::Result<Shown> {
     let Some(name) = &args.aggregate else {
         let text = match args.output {
             Output::Table => table::aggregates(&listed.aggregates),
-            Output::Json => pretty("ListAggregatesResponse", &listed)?,
+            Output::Json => client::pretty("ListAggregatesResponse", &listed)?,
         };
         return Ok(Shown { text, well: true });
     };
@@ -109,17 +109,10 @@ async fn ask(client: &mut Client, args: &QueryArgs) -> anyhow::Result<Shown> {
         Output::Table => table::rows(&answer, &info) + &remarks(&answer),
         Output::Json => {
             eprint!("{}", remarks(&answer));
-            pretty("QueryResponse", &answer)?
+            client::pretty("QueryResponse", &answer)?
         }
     };
     Ok(Shown { text, well: is_whole || args.allow_partial })
-}
-
-/// The message as grpcurl prints it.
-fn pretty(name: &str, message: &impl prost::Message) -> anyhow::Result<String> {
-    let line = json(name, message).map_err(anyhow::Error::msg)?;
-    let value: serde_json::Value = serde_json::from_str(&line)?;
-    Ok(format!("{value:#}\n"))
 }
 
 /// Why there may be no rows, as far as the agent that was asked knows.
