@@ -1,6 +1,7 @@
 //! The product's face: dashboards, rules, alerts and runbooks, against real servers.
 
 mod alerts;
+mod composed;
 mod deploy;
 mod live;
 mod moved;

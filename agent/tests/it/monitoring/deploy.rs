@@ -23,6 +23,7 @@ fn assert_valid(name: &str, text: &str) {
     let env = |name: &str| match name {
         "KAFKA_BOOTSTRAP_SERVERS" => Some("kafka:9092".to_owned()),
         "POD_IP" => Some("10.1.2.3".to_owned()),
+        "ADVERTISE" => Some("agent:9747".to_owned()),
         _ => None,
     };
     if let Err(error) = config::parse(text, name, &env) {
@@ -34,7 +35,7 @@ fn assert_valid(name: &str, text: &str) {
 fn the_agent_of_the_compose_file_counts_what_the_example_counts() {
     let lines = |text: String| {
         let from = text.find("kafka:\n").expect("the config begins");
-        let own = ["http: ", "  dir: "];
+        let own = ["http: ", "grpc:", "  listen: ", "  advertise: ", "ingest: ", "# Applications", "  dir: "];
         let kept = text[from..].lines().filter(|line| !own.iter().any(|key| line.starts_with(key)));
         kept.map(str::to_owned).collect::<Vec<_>>()
     };
@@ -56,6 +57,8 @@ fn what_the_compose_file_mounts_is_there() {
     // Addresses in the mounted files are names of services.
     for (file, address) in [
         ("prometheus/prometheus.yml", "agent:9746"),
+        ("prometheus/prometheus.yml", "agent-2:9746"),
+        ("prometheus/prometheus.yml", "agent-3:9746"),
         ("prometheus/prometheus.yml", "alertmanager:9093"),
         ("alerts/alertmanager.yml", "webhook:9099"),
         ("grafana/provisioning/datasources/prometheus.yaml", "prometheus:9090"),

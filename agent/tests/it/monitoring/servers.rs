@@ -32,7 +32,7 @@ fn prometheus() -> PathBuf {
 }
 
 /// The path that `scripts/SCRIPT NAME` prints.
-fn tool(script: &str, name: &str) -> PathBuf {
+pub fn tool(script: &str, name: &str) -> PathBuf {
     let output = Command::new(repository().join("scripts").join(script)).arg(name).stderr(Stdio::inherit()).output();
     let output = output.expect("the script runs");
     assert!(output.status.success(), "scripts/{script} {name}: {}", output.status);
@@ -93,7 +93,7 @@ impl Prometheus {
         let config = templated(
             "prometheus/prometheus.yml",
             &[
-                ("\"agent:9746\"", &agents.join(", ")),
+                ("\"agent:9746\", \"agent-2:9746\", \"agent-3:9746\"", &agents.join(", ")),
                 ("alertmanager:9093", &alertmanager.unwrap_or(nobody).to_string()),
                 ("localhost:9090", &address.to_string()),
                 ("_interval: 5s", "_interval: 1s"),
@@ -124,6 +124,11 @@ impl Prometheus {
         let args =
             ["--config.file=prometheus.yml", "--storage.tsdb.path=data", &listen, "--rules.alert.resend-delay=2s"];
         Prometheus(Server::start(&prometheus(), home, address, &args, "/-/ready"))
+    }
+
+    /// Where it is asked.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.0.address)
     }
 
     /// `data` of the answer to `/api/v1/PATH?…`.
