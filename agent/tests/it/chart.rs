@@ -10,6 +10,7 @@ use serde_json::Value;
 use streamgauge::config;
 
 use crate::agent::{Agent, program, repository};
+use crate::doors::authority::{Authority, Files};
 use crate::kafka::{Kafka, wait_until};
 use crate::oracle::{ONE_MINUTE, Recount};
 use crate::scene::{number, unix_millis};
@@ -157,29 +158,51 @@ fn values_that_cannot_work_are_refused() {
     }
 }
 
+/// Where the three run. What a machine that is no pod cannot have: three brokers, three addresses for one port, a volume,
+/// names of pods.
+const PODS: [&str; 3] = ["127.0.0.21", "127.0.0.22", "127.0.0.23"];
+const OF_A_POD: [(&str, &str); 4] = [
+    ("replication_factor: 3", "replication_factor: 1"),
+    ("listen: 0.0.0.0:9746", "listen: ${HTTP_LISTEN}"),
+    ("listen: 0.0.0.0:9747", "listen: ${POD_IP}:9747"),
+    ("dir: /var/lib/streamgauge/state", "dir: ${STATE_DIR}"),
+];
+
+fn once(text: String, (from, to): (&str, &str)) -> String {
+    assert_eq!(text.matches(from).count(), 1, "{from:?} is not there once:\n{text}");
+    text.replace(from, to)
+}
+
+/// Waits until the newest window of a group is whole and right, and its agents have asked each other.
+fn windows_are_whole(pages: impl Fn() -> Vec<String>, recount: &Recount) {
+    let minute = [("window", "1m")];
+    wait_until("the group's newest window is whole", || {
+        let pages = pages();
+        let Some(page) = pages.iter().find(|page| page.contains("http_window_complete{")) else { return false };
+        let end = (number(page, "http_window_end_timestamp_seconds", &minute) * 1_000.0) as i64;
+        let counted = number(page, "http_window_requests", &minute);
+        let wanted: f64 =
+            recount.window("http", ONE_MINUTE, end - ONE_MINUTE.size).values().map(|cell| cell.requests as f64).sum();
+        number(page, "http_window_complete", &minute) == 1.0 && wanted > 10_000.0 && counted == wanted
+    });
+    let answered = [("result", "answered")];
+    let asked: f64 = pages().iter().map(|page| number(page, "streamgauge_peer_requests_total", &answered)).sum();
+    assert!(asked > 0.0, "no agent asked another one");
+}
+
+fn each_has_partitions(pages: impl Fn() -> Vec<String>) {
+    wait_until("each has partitions", || pages().iter().all(|page| number(page, "streamgauge_lease_held", &[]) > 0.0));
+}
+
 #[test]
 fn three_agents_as_the_chart_starts_them_show_complete_windows() {
-    let kafka = Kafka::start(1);
+    let kafka = Kafka::start_with(1, &["--tls"]);
     kafka.create_topic("log-events", 12, &[]);
-    let objects = objects("own-volumes");
-    // What a machine that is no pod cannot have: three brokers, three addresses for one port, a volume.
-    let config = [
-        ("replication_factor: 3", "replication_factor: 1"),
-        ("listen: 0.0.0.0:9746", "listen: ${HTTP_LISTEN}"),
-        ("listen: 0.0.0.0:9747", "listen: ${POD_IP}:9747"),
-        ("dir: /var/lib/streamgauge/state", "dir: ${STATE_DIR}"),
-    ]
-    .iter()
-    .fold(agent_config(&objects), |text, (from, to)| {
-        assert_eq!(text.matches(from).count(), 1, "{from:?} is not there once:\n{text}");
-        text.replace(from, to)
-    });
-    let pods = ["127.0.0.21", "127.0.0.22", "127.0.0.23"];
-    let mut agents = pods.map(|pod| Agent::start_with(kafka.bootstrap(), &config, &[("POD_IP", pod)]));
+    let config = OF_A_POD.into_iter().fold(agent_config(&objects("own-volumes")), once);
+    let mut agents = PODS.map(|pod| Agent::start_with(kafka.bootstrap(), &config, &[("POD_IP", pod)]));
     agents.iter_mut().for_each(Agent::wait_ready);
-    wait_until("each has partitions", || {
-        agents.iter().all(|agent| number(&agent.scrape(), "streamgauge_lease_held", &[]) > 0.0)
-    });
+    let pages = || agents.iter().map(Agent::scrape).collect::<Vec<_>>();
+    each_has_partitions(pages);
     let start = (unix_millis() - 900_000).to_string();
     let mut produce = Command::new(program());
     produce.args([
@@ -195,19 +218,54 @@ fn three_agents_as_the_chart_starts_them_show_complete_windows() {
     produce.args(["--timestamp-start", &start, "--event-rate", "1000"]).stdin(Stdio::null()).stdout(Stdio::null());
     assert!(produce.status().expect("the binary was built").success());
     let recount = Recount::read(kafka.bootstrap(), "log-events").expect("the topic can be read");
-    let minute = [("window", "1m")];
-    wait_until("the group's newest window is whole", || {
-        let pages: Vec<String> = agents.iter().map(Agent::scrape).collect();
-        let Some(page) = pages.iter().find(|page| page.contains("http_window_complete{")) else { return false };
-        let end = (number(page, "http_window_end_timestamp_seconds", &minute) * 1_000.0) as i64;
-        let counted = number(page, "http_window_requests", &minute);
-        let wanted: f64 =
-            recount.window("http", ONE_MINUTE, end - ONE_MINUTE.size).values().map(|cell| cell.requests as f64).sum();
-        number(page, "http_window_complete", &minute) == 1.0 && wanted > 10_000.0 && counted == wanted
-    });
-    let asked: f64 = agents
-        .iter()
-        .map(|agent| number(&agent.scrape(), "streamgauge_peer_requests_total", &[("result", "answered")]))
-        .sum();
-    assert!(asked > 0.0, "no agent asked another one");
+    windows_are_whole(pages, &recount);
+    drop(agents);
+    locked_ones(&kafka, &recount);
+}
+
+/// The same with what the locked form asks for: TLS on both listeners, tokens for agents and readers, SASL to Kafka.
+fn locked_ones(kafka: &Kafka, recount: &Recount) {
+    let files = Files::new();
+    let authority = Authority::new();
+    for folder in ["tls", "secrets", "secrets/peer", "secrets/read", "secrets/kafka"] {
+        fs::create_dir(files.path(folder)).expect("a folder");
+    }
+    // Of the secrets, the files that the chart mounts.
+    files.authority("ca", &authority);
+    files.pair("server", &authority, &[&["localhost", "127.0.0.1"][..], &PODS].concat());
+    for (from, to) in [("ca.pem", "tls/ca.crt"), ("server.pem", "tls/tls.crt"), ("server.key", "tls/tls.key")] {
+        fs::copy(files.path(from), files.path(to)).expect("a copy");
+    }
+    files.write("secrets/peer/token", "the-token-of-the-agents");
+    files.write("secrets/read/token", "the-token-of-the-readers");
+    files.write("secrets/kafka/password", "alice-secret");
+    fs::copy(kafka.dir().join("tls/ca.crt"), files.path("secrets/kafka/ca.crt")).expect("a copy");
+
+    let text = OF_A_POD.into_iter().fold(agent_config(&objects("locked")), once);
+    let own = [
+        ("${POD_NAME}.shop-streamgauge-agents.apps.svc:9747", "${POD_IP}:9747"),
+        ("group_id: streamgauge", "group_id: locked"),
+        ("sasl.username: streamgauge", "sasl.username: alice"),
+    ];
+    let text = own.into_iter().fold(text, once);
+    let config = text
+        .replace(" /tls/", &format!(" {}/tls/", files.text(".")))
+        .replace(" /secrets/", &format!(" {}/secrets/", files.text(".")));
+    let servers = kafka.listener("SASL_SSL");
+    let agents = PODS.map(|pod| Agent::start_with(&servers, &config, &[("POD_IP", pod)]));
+    let get = |agent: &Agent, path: &str, token: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--max-time", "30", "--fail", "--cacert", &files.text("ca.pem")]);
+        curl.args(["--header", &format!("Authorization: Bearer {token}")]);
+        let output = curl.arg(format!("https://{}{path}", agent.http())).output().expect("curl runs");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for agent in &agents {
+        wait_until("an agent is ready", || get(agent, "/-/ready", "").is_some());
+    }
+    assert_eq!(get(&agents[0], "/metrics", "a-token-that-nobody-has"), None, "only readers read");
+    let page = |agent| get(agent, "/metrics", "the-token-of-the-readers").expect("the page");
+    let pages = || agents.iter().map(page).collect::<Vec<_>>();
+    each_has_partitions(pages);
+    windows_are_whole(pages, recount);
 }
