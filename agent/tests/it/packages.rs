@@ -1,5 +1,5 @@
-//! What a release offers, as `scripts/package` makes it of the binary under test: checksums, an archive, and a Debian package
-//! that is installed into a root of its own and started as its unit says.
+//! What a release offers, as `scripts/package` makes it of the binary under test: checksums, an archive, a bill of materials,
+//! and packages that are installed into roots of their own; the Debian one's service is started as its unit says.
 
 use std::fs;
 use std::path::Path;
@@ -39,22 +39,55 @@ fn install(package: &str, root: &Path) {
     run(Command::new("dpkg").arg(format!("--root={}", root.display())).args(["--force-depends", "--install", package]));
 }
 
+/// The same of an .rpm.
+fn install_rpm(package: &str, root: &Path) {
+    fs::create_dir_all(root).expect("a folder is made");
+    let rpm = run(Command::new(repository().join("scripts/tools")).arg("rpm"));
+    run(Command::new(rpm.trim()).arg(format!("--root={}", root.display())).args(["--nodeps", "--install", package]));
+}
+
+/// The bill of materials has the libraries that matter most, with the versions of the lock file.
+#[track_caller]
+fn names_what_is_linked(bill: &str) {
+    let text = fs::read_to_string(bill).expect("a bill of materials");
+    let bill: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((&bill["bomFormat"], &bill["specVersion"]), (&"CycloneDX".into(), &"1.5".into()));
+    let lock = fs::read_to_string(repository().join("Cargo.lock")).expect("the lock file");
+    let components = bill["components"].as_array().expect("components");
+    for name in ["rdkafka-sys", "openssl-src", "redb", "tonic"] {
+        let found = components.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("{name} is missing"));
+        let version = found["version"].as_str().expect("a version");
+        assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")), "{name} {version}");
+    }
+    assert!(components.iter().all(|one| !one["licenses"].is_null()), "each says its licence");
+}
+
 #[test]
 fn what_a_release_offers_is_whole_and_starts_as_its_unit_says() {
     let made = TempDir::with_prefix("streamgauge-packages-").expect("a temporary directory");
     run(Command::new(repository().join("scripts/package")).arg(program()).arg(made.path()));
     let checked = run(Command::new("sha256sum").args(["--check", "SHA256SUMS"]).current_dir(made.path()));
-    assert_eq!(checked.lines().filter(|line| line.ends_with(": OK")).count(), 3, "{checked}");
+    assert_eq!(checked.lines().filter(|line| line.ends_with(": OK")).count(), 4, "{checked}");
     let listed = run(Command::new("tar").args(["-tzf", &only(made.path(), ".tar.gz")]));
     for file in
         ["usr/bin/streamgauge", "usr/share/man/man1/streamgauge-run.1.gz", "usr/lib/systemd/system/streamgauge.service"]
     {
         assert!(listed.lines().any(|line| line.ends_with(file)), "{file} is not in the archive:\n{listed}");
     }
-    assert!(fs::metadata(only(made.path(), ".rpm")).is_ok_and(|rpm| rpm.len() > 1_000_000));
+    names_what_is_linked(&only(made.path(), ".cdx.json"));
 
     let root = made.path().join("root");
     install(&only(made.path(), ".deb"), &root);
+    let other = made.path().join("rpm-root");
+    install_rpm(&only(made.path(), ".rpm"), &other);
+    for folder in ["usr", "etc"] {
+        let said = run(Command::new("diff").args(["-r"]).args([root.join(folder), other.join(folder)]));
+        assert_eq!(said, "", "both packages have the same files");
+    }
+    let licences = run(Command::new("zcat").arg(other.join("usr/share/doc/streamgauge/THIRD-PARTY-LICENSES.gz")));
+    for name in ["librdkafka/LICENSE", "openssl/LICENSE.txt", "tokio"] {
+        assert!(licences.contains(name), "{name} has no licence");
+    }
     let unit = fs::read_to_string(root.join("usr/lib/systemd/system/streamgauge.service")).expect("the unit");
     let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("what it starts");
     let words: Vec<&str> = start.split(' ').collect();
