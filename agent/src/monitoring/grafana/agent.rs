@@ -13,27 +13,29 @@ pub fn board() -> Board {
         .variable("job", "streamgauge_build_info")
         .variable("instance", "streamgauge_build_info")
         .variable("topic", "streamgauge_lag_messages")
-        .row("Now", now())
-        .row("Lag", lag())
-        .row("Commits", commits())
-        .row("Events", events())
-        .row("Restores and rebalances", restores())
-        .row("State and resources", resources())
-        .row("Queries", queries())
-        .row("Listeners", listeners())
+        .row("Is it fine?", now())
+        .row("Where: what is behind", lag())
+        .row("Where: events that are not counted, or not in full", events())
+        .row("Why: commits", commits())
+        .row("Why: restores and rebalances", restores())
+        .row("Why: state and resources", resources())
+        .row("Queries and listeners", queries().into_iter().chain(listeners()).collect())
 }
 
 fn now() -> Vec<Panel> {
     let stat =
         |title: &str, unit: &str, text: &str, expr: String| Panel::new(Look::Stat, title, unit, text).query(expr, "");
+    let rate = |metric: &str| format!("sum(rate({metric}{{{I}}}[$__rate_interval]))");
+    let (events, dead) = (rate("streamgauge_events_total"), rate("streamgauge_decode_errors_total"));
     vec![
-        stat("Agents", "short", "Agents that Prometheus reaches.", format!("count(streamgauge_build_info{{{I}}})")),
         stat(
-            "Events",
-            "cps",
-            "Events folded into the state.",
-            format!("sum(rate(streamgauge_events_total{{{I}}}[$__rate_interval]))"),
-        ),
+            "Alerts",
+            "short",
+            "Alerts of Streamgauge, Kafka and the error budget that fire.",
+            "count(ALERTS{alertstate=\"firing\", alertname=~\"Streamgauge.*|Kafka.*|ErrorBudget.*\"}) or vector(0)"
+                .into(),
+        )
+        .red_from(1.0),
         stat(
             "Behind",
             "s",
@@ -42,19 +44,27 @@ fn now() -> Vec<Panel> {
         )
         .red_from(30.0),
         stat(
+            "Partitions shown",
+            "short",
+            "Partitions that run under a lease that holds: their totals are on /metrics.",
+            format!("sum(streamgauge_lease_held{{{T}}})"),
+        ),
+        stat(
             "Lag",
             "short",
             "Messages not committed, of the worst partition.",
             format!("max(streamgauge_lag_messages{{{T}}})"),
         )
         .red_from(1000.0),
+        stat("Events", "eps", "Events folded into the state.", events.clone()),
         stat(
-            "Partitions shown",
-            "short",
-            "Partitions that run under a lease that holds: their totals are on /metrics.",
-            format!("sum(streamgauge_lease_held{{{T}}})"),
-        ),
-        stat("Memory", "bytes", "Resident memory of all agents.", format!("sum(process_resident_memory_bytes{{{I}}})")),
+            "Dead letters",
+            "percentunit",
+            "Share of the events that could not be used.",
+            format!("({dead} or vector(0)) / ({events} + ({dead} or vector(0)))"),
+        )
+        .red_from(0.01),
+        stat("Agents", "short", "Agents that Prometheus reaches.", format!("count(streamgauge_build_info{{{I}}})")),
     ]
 }
 
@@ -94,7 +104,7 @@ fn lag() -> Vec<Panel> {
             "How long the schema registry has not said how the next record of a partition is written; it is not read meanwhile.",
             format!("max by (topic) (streamgauge_schema_waiting_seconds{{{T}}})"),
             "{{topic}}",
-        )
+        ).quiet()
         .red_from(60.0),
     ]
 }
@@ -118,18 +128,19 @@ fn commits() -> Vec<Panel> {
         .red_from(0.1),
         lines(
             "Commits",
-            "cps",
+            "ops",
             "Commits per second by result. Aborted ones are tried again.",
             format!("sum by (instance, result) (rate(streamgauge_commits_total{{{I}}}[$__rate_interval]))"),
             "{{instance}} {{result}}",
         ),
         lines(
             "Aborted epochs",
-            "cps",
+            "ops",
             "Why transactions were aborted; normal for a moment while partitions move.",
             format!("sum by (reason) (rate(streamgauge_epochs_aborted_total{{{I}}}[$__rate_interval]))"),
             "{{reason}}",
-        ),
+        )
+        .quiet(),
     ]
 }
 
@@ -138,72 +149,72 @@ fn events() -> Vec<Panel> {
     vec![
         lines(
             "Events",
-            "cps",
+            "eps",
             "Events folded into the state, by agent.",
             rate("streamgauge_events_total", "instance"),
             "{{instance}}",
         ),
         lines(
             "Decode errors",
-            "cps",
+            "eps",
             "Events that became dead letters, by what was wrong.",
             rate("streamgauge_decode_errors_total", "source, reason"),
             "{{source}} {{reason}}",
-        ),
+        ).quiet(),
         lines(
             "Skipped by an aggregate",
-            "cps",
+            "eps",
             "Events that an aggregate leaves out, though others may have them.",
             rate("streamgauge_skipped_events_total", "aggregate, reason"),
             "{{aggregate}} {{reason}}",
-        )
+        ).quiet()
         .query(rate("streamgauge_passed_by_events_total", "source, reason"), "passed by: {{source}} {{reason}}"),
         lines(
             "Values not measured, labels adjusted",
-            "cps",
+            "eps",
             "Events that a measure has no usable value of, and labels that were left empty or cut.",
             rate("streamgauge_skipped_values_total", "aggregate, measure, reason"),
             "{{aggregate}} {{measure}} {{reason}}",
-        )
+        ).quiet()
         .query(
             rate("streamgauge_adjusted_labels_total", "aggregate, label, reason"),
             "label: {{aggregate}} {{label}} {{reason}}",
         ),
         lines(
             "Texts not parsed",
-            "cps",
+            "eps",
             "Texts that `parse` names a format for and that are not written in it: what is below them is missing from the events.",
             rate("streamgauge_unparsed_fields_total", "source, field"),
             "{{source}} {{field}}",
-        ),
+        ).quiet(),
         lines(
             "Late events",
-            "cps",
+            "eps",
             "Events after the grace: in the totals, not in windows already closed.",
             rate("streamgauge_late_events_total", "aggregate"),
             "{{aggregate}}",
-        ),
+        ).quiet(),
         lines(
             "Beyond the key limit",
-            "cps",
+            "eps",
             "Events of new keys that went into the overflow series.",
             rate("streamgauge_overflow_events_total", "aggregate"),
             "{{aggregate}}",
-        ),
+        ).quiet(),
         lines(
             "Records lost by Kafka",
             "short",
             "Records that retention deleted before they were read, since the agent started.",
             format!("sum by (topic) (streamgauge_records_lost_total{{{T}}})"),
             "{{topic}}",
-        ),
+        ).quiet(),
         lines(
             "Dead letters dropped",
-            "cps",
+            "eps",
             "Dead letters that could not be written and were dropped, as the config allows.",
             rate("streamgauge_dead_letters_dropped_total", "source"),
             "{{source}}",
-        ),
+        ).quiet(),
     ]
 }
 
@@ -217,14 +228,14 @@ fn restores() -> Vec<Panel> {
                 "sum by (instance, topic) (streamgauge_restore_target_records{{{T}}} - streamgauge_restore_done_records{{{T}}})"
             ),
             "{{instance}} {{topic}}",
-        ),
+        ).quiet(),
         lines(
             "Restored records",
-            "cps",
+            "recps",
             "Changelog records read by restores.",
             format!("sum by (instance) (rate(streamgauge_restore_records_total{{{I}}}[$__rate_interval]))"),
             "{{instance}}",
-        ),
+        ).quiet(),
         lines(
             "Restore time",
             "s",
@@ -240,7 +251,7 @@ fn restores() -> Vec<Panel> {
             "Changes of the assignment within 10 minutes: assigned, revoked, lost. More than 10 is a storm.",
             format!("sum by (instance, event) (increase(streamgauge_rebalances_total{{{I}}}[10m]))"),
             "{{instance}} {{event}}",
-        )
+        ).quiet()
         .red_from(10.0),
         lines(
             "Rebalance time",
@@ -257,7 +268,7 @@ fn restores() -> Vec<Panel> {
             "How long a restore has waited for a transaction on the changelog to end.",
             format!("max by (instance) (streamgauge_restore_unstable_seconds{{{I}}})"),
             "{{instance}}",
-        )
+        ).quiet()
         .red_from(60.0),
     ]
 }
@@ -292,6 +303,7 @@ fn resources() -> Vec<Panel> {
             format!("sum by (instance) (streamgauge_otlp_queued_windows{{{I}}})"),
             "{{instance}}",
         )
+        .quiet()
         .query(format!("sum(streamgauge_otlp_dropped_windows_total{{{I}}}) or vector(0)"), "given up"),
         lines(
             "Checkpoint failures, rebuilds",
@@ -300,6 +312,7 @@ fn resources() -> Vec<Panel> {
             format!("sum(streamgauge_checkpoint_failures_total{{{I}}})"),
             "failures",
         )
+        .quiet()
         .query(format!("sum by (reason) (streamgauge_state_rebuilds_total{{{I}}})"), "rebuilt: {{reason}}"),
         lines(
             "Memory",
@@ -336,7 +349,7 @@ fn queries() -> Vec<Panel> {
     vec![
         lines(
             "Queries",
-            "cps",
+            "reqps",
             "gRPC queries answered per second.",
             format!("sum by (instance) (rate(streamgauge_query_duration_seconds_count{{{I}}}[$__rate_interval]))"),
             "{{instance}}",
@@ -349,7 +362,8 @@ fn queries() -> Vec<Panel> {
             "Queries answered with an error since the agents started, by gRPC status.",
             format!("sum by (reason) (streamgauge_queries_refused_total{{{I}}})"),
             "{{reason}}",
-        ),
+        )
+        .quiet(),
     ]
 }
 
@@ -359,7 +373,7 @@ fn listeners() -> Vec<Panel> {
     vec![
         lines(
             "Calls, and files of locks",
-            "cps",
+            "reqps",
             "Calls of the HTTP and gRPC listeners by outcome: lines of the log that begin with `audit:` say who was refused. \
              Certificates, keys and tokens that cannot be used: what was read before stays in force.",
             rate("streamgauge_door_calls_total"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::panel::{Panel, datasource};
+use super::panel::{Look, Panel, datasource};
 
 /// What all dashboards of this house are found by.
 const TAG: &str = "streamgauge";
@@ -68,7 +68,7 @@ impl Board {
         })
     }
 
-    /// Rows below each other; panels from left to right, wrapped.
+    /// Rows below each other; panels from left to right.
     fn panels_json(&self) -> Vec<Value> {
         let mut out = Vec::new();
         let mut y = 0;
@@ -76,16 +76,14 @@ impl Board {
             let grid = json!({ "x": 0, "y": y, "w": COLUMNS, "h": 1 });
             out.push(json!({ "id": out.len() + 1, "type": "row", "title": title, "collapsed": false, "gridPos": grid, "panels": [] }));
             y += 1;
-            let (mut x, mut tallest) = (0, 0);
-            for panel in panels {
-                if x + panel.width > COLUMNS {
-                    (x, y, tallest) = (0, y + tallest, 0);
+            for line in lines(panels) {
+                let mut x = 0;
+                for (panel, width) in line.iter().zip(widths(line.len() as u32)) {
+                    out.push(panel.json(out.len() + 1, x, y, width));
+                    x += width;
                 }
-                out.push(panel.json(out.len() + 1, x, y));
-                x += panel.width;
-                tallest = tallest.max(panel.height());
+                y += line.iter().map(Panel::height).max().unwrap_or_default();
             }
-            y += tallest;
         }
         out
     }
@@ -105,6 +103,25 @@ impl Board {
         };
         [source].into_iter().chain(self.variables.iter().map(of_label)).collect()
     }
+}
+
+/// The lines of a row: numbers in one; of the others three to a line, and two to the last ones where three leave a gap.
+fn lines(panels: &[Panel]) -> Vec<&[Panel]> {
+    if panels.iter().all(|panel| panel.look == Look::Stat) {
+        return vec![panels];
+    }
+    let in_pairs = match panels.len() % 3 {
+        0 => 0,
+        1 => panels.len().min(4),
+        _ => 2,
+    };
+    let (threes, pairs) = panels.split_at(panels.len() - in_pairs);
+    threes.chunks(3).chain(pairs.chunks(2)).collect()
+}
+
+/// Widths that fill a line.
+fn widths(panels: u32) -> impl Iterator<Item = u32> {
+    (0..panels).map(move |n| COLUMNS / panels + u32::from(n < COLUMNS % panels))
 }
 
 /// What happened meanwhile: alerts that fired, and partitions that moved.

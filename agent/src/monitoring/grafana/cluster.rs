@@ -17,14 +17,14 @@ pub fn board() -> Board {
     .variable("job", "kafka_brokers")
     .variable("topic", "kafka_topic_partitions")
     .variable("consumergroup", "kafka_consumergroup_members")
-    .row("Now", now())
+    .row("Is it fine?", now())
     .row("Brokers", brokers())
     .row("Topics", topics())
     .row("Consumer groups", groups())
 }
 
 fn lines(title: &str, unit: &str, text: &str, expr: String, legend: &str) -> Panel {
-    Panel::new(Look::Lines, title, unit, text).query(expr, legend).wide(12)
+    Panel::new(Look::Lines, title, unit, text).query(expr, legend)
 }
 
 /// Every agent tells of the same cluster: the highest of what they say, and only then sums.
@@ -63,21 +63,21 @@ fn now() -> Vec<Panel> {
 }
 
 fn brokers() -> Vec<Panel> {
-    let by = "{{broker}}";
+    let by = "broker {{broker}}";
     vec![
         lines("Brokers up", "bool_yes_no", "1: the broker is listed and answers; 0: it is silent or down.",
-            format!("max by (broker) (streamgauge_cluster_broker_up{{{J}}})"), by).wide(8),
+            format!("max by (broker) (streamgauge_cluster_broker_up{{{J}}})"), by),
         lines("Answer to a health check", "s", "What each broker took to answer the last health check.",
-            format!("max by (broker) (streamgauge_cluster_broker_latency_seconds{{{J}}})"), by).wide(8),
+            format!("max by (broker) (streamgauge_cluster_broker_latency_seconds{{{J}}})"), by),
         lines("Request latency, p99", "s", "Of the requests of the agents' own clients, over their last statistics interval.",
-            format!("max by (client, broker) (streamgauge_kafka_request_latency_p99_seconds{{{J}}})"), "{{client}} {{broker}}").wide(8),
+            format!("max by (client, broker) (streamgauge_kafka_request_latency_p99_seconds{{{J}}})"), "{{client}}, broker {{broker}}"),
         lines("Requests in flight and queued", "short", "Of the agents' own connections: sent and not answered; not sent yet. A broker's own queue no client can see.",
-            format!("sum by (broker) (streamgauge_kafka_requests_in_flight{{{J}}})"), "{{broker}} in flight")
-            .query(format!("sum by (broker) (streamgauge_kafka_requests_queued{{{J}}})"), "{{broker}} queued").wide(8),
+            format!("sum by (broker) (streamgauge_kafka_requests_in_flight{{{J}}})"), "broker {{broker}} in flight")
+            .query(format!("sum by (broker) (streamgauge_kafka_requests_queued{{{J}}})"), "broker {{broker}} queued"),
         lines("Throttled", "s", "Longest time a broker told the agents' clients to hold back (quotas).",
-            format!("max by (broker) (streamgauge_kafka_throttle_seconds{{{J}}})"), by).wide(8),
+            format!("max by (broker) (streamgauge_kafka_throttle_seconds{{{J}}})"), by).quiet(),
         lines("Probe, round trip p99", "s", "From producing a message of the probe to consuming it, by the leader's broker.",
-            format!("histogram_quantile(0.99, sum by (broker, le) (rate(streamgauge_probe_roundtrip_seconds_bucket{{{J}}}[$__rate_interval])))"), by).wide(8),
+            format!("histogram_quantile(0.99, sum by (broker, le) (rate(streamgauge_probe_roundtrip_seconds_bucket{{{J}}}[$__rate_interval])))"), by),
     ]
 }
 
@@ -90,7 +90,7 @@ fn topics() -> Vec<Panel> {
     vec![
         lines(
             "Messages in",
-            "cps",
+            "mps",
             "Messages written per second, by topic (from the ends of its partitions).",
             format!(
                 "sum by (topic) (max by ({at}) (rate(kafka_topic_partition_current_offset{{{T}}}[$__rate_interval])))"
@@ -117,7 +117,8 @@ fn topics() -> Vec<Panel> {
             "Partitions led by another broker than the first of their replicas.",
             format!("sum by (topic) (1 - {})", each("kafka_topic_partition_leader_is_preferred", at)),
             "{{topic}}",
-        ),
+        )
+        .quiet(),
     ]
 }
 
@@ -140,7 +141,7 @@ fn groups() -> Vec<Panel> {
         ),
         lines(
             "Consumed",
-            "cps",
+            "mps",
             "Offsets committed per second, by group and topic.",
             format!(
                 "max by (consumergroup, topic) (rate(kafka_consumergroup_current_offset_sum{{{G}}}[$__rate_interval]))"

@@ -23,10 +23,9 @@ fn producing() -> Vec<Panel> {
         Panel::new(
             Look::Lines,
             "Acknowledged",
-            "cps",
+            "eps",
             "Events that Kafka has acknowledged, or did not take, per second.",
         )
-        .wide(12)
         .query(
             format!("sum by (instance) (rate(kafka_producer_success_total{{{J}}}[$__rate_interval]))"),
             "{{instance}}",
@@ -41,7 +40,6 @@ fn producing() -> Vec<Panel> {
             "s",
             "From when an event was due until Kafka acknowledged it: half, 95 % and 99 % are below.",
         )
-        .wide(12)
         .query(quantile(0.5), "p50")
         .query(quantile(0.95), "p95")
         .query(quantile(0.99), "p99"),
@@ -50,11 +48,9 @@ fn producing() -> Vec<Panel> {
 
 fn arriving() -> Vec<Panel> {
     vec![
-        Panel::new(Look::Lines, "Counted", "cps", "Events that the agents count, per second.")
-            .wide(12)
+        Panel::new(Look::Lines, "Counted", "eps", "Events that the agents count, per second.")
             .query(format!("sum by (source) (rate(streamgauge_events_total{{{J}}}[$__rate_interval]))"), "{{source}}"),
         Panel::new(Look::Lines, "Behind", "s", "Event time between what is committed and now.")
-            .wide(12)
             .query(format!("max by (topic) (streamgauge_lag_seconds{{{J}}})"), "{{topic}}"),
     ]
 }

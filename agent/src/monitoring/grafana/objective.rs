@@ -15,7 +15,10 @@ pub fn board(sli: &Sli, objective: f64) -> Board {
     board = board.variable("job", "streamgauge_build_info");
     let five = sli.ratio("5m");
     board = sli.labels.iter().fold(board, |board, label| board.variable(label, &five));
-    board.row("Now", now(sli, budget)).row("How fast the budget burns", burning(sli, budget))
+    board
+        .row("Is it fine?", now(sli, budget))
+        .row("Where", by_key(sli, budget))
+        .row("How fast the budget burns", burning(sli, budget))
 }
 
 fn of(sli: &Sli, range: &str) -> String {
@@ -36,17 +39,14 @@ fn now(sli: &Sli, budget: f64) -> Vec<Panel> {
         "The highest share of failed requests of any key.",
     )
     .red_from(budget)
-    .wide(6)
     .query(format!("max({})", of(sli, "5m")), "");
     let left = "What the worst key has left of its budget, if the last 3 days are the measure: 100 % is untouched, below 0 is \
                 overdrawn.";
     let left = Panel::new(Look::Stat, "Budget left, 3 days", "percentunit", left)
-        .wide(6)
         .query(format!("1 - max({}) / {budget}", of(sli, "3d")), "");
     let rate = "1: the budget is used up exactly at the end of its period. 14.4: a month's budget in two days.";
     let rate = Panel::new(Look::Stat, "Worst burn rate, 1 h", "none", rate)
         .red_from(14.4)
-        .wide(6)
         .query(format!("max({}) / {budget}", of(sli, "1h")), "");
     let keys = Panel::new(
         Look::Stat,
@@ -55,23 +55,45 @@ fn now(sli: &Sli, budget: f64) -> Vec<Panel> {
         "How many keys fail more often than the objective allows.",
     )
     .red_from(1.0)
-    .wide(6)
     .query(format!("sum({} > bool {budget})", of(sli, "1h")), "");
     vec![worst, left, rate, keys]
 }
 
-fn burning(sli: &Sli, budget: f64) -> Vec<Panel> {
-    let mut panels = Vec::new();
-    for Burn { short, long, factor, .. } in BURNS {
-        let text =
-            format!("Error ratio over {short} and {long}, in budgets. The alert fires while both are above {factor}.");
-        let panel =
-            Panel::new(Look::Lines, format!("Burn rate, {short} and {long}"), "none", text).red_from(factor).wide(12);
-        panels.push(
-            panel
-                .query(format!("{} / {budget}", of(sli, short)), format!("{} {short}", legend(sli)))
-                .query(format!("{} / {budget}", of(sli, long)), format!("{} {long}", legend(sli))),
-        );
+fn by_key(sli: &Sli, budget: f64) -> Vec<Panel> {
+    if sli.labels.is_empty() {
+        return Vec::new();
     }
-    panels
+    let keys = sli.labels.join(", ");
+    let line = |title: String, unit: &str, text: &str, red: f64, query: String| {
+        Panel::new(Look::Lines, title, unit, text).red_from(red).query(query, legend(sli))
+    };
+    vec![
+        line(
+            format!("Error ratio by {keys}, 5m"),
+            "percentunit",
+            "Share of failed requests of each key. The line is what the objective allows.",
+            budget,
+            of(sli, "5m"),
+        ),
+        line(
+            format!("Burn rate by {keys}, 1h"),
+            "none",
+            "Error ratio over an hour, in budgets. 1 uses the budget up exactly at the end of its period.",
+            1.0,
+            format!("{} / {budget}", of(sli, "1h")),
+        ),
+    ]
+}
+
+fn burning(sli: &Sli, budget: f64) -> Vec<Panel> {
+    let panel = |Burn { short, long, factor, .. }: &Burn| {
+        let text = format!(
+            "Error ratio of the worst key over {short} and {long}, in budgets. The alert fires while both of a key are above \
+             {factor}."
+        );
+        let worst = |range: &str| (format!("max({}) / {budget}", of(sli, range)), format!("worst, {range}"));
+        let panel = Panel::new(Look::Lines, format!("Burn rate, {short} and {long}"), "none", text).red_from(*factor);
+        [worst(short), worst(long)].into_iter().fold(panel, |panel, (expr, legend)| panel.query(expr, legend))
+    };
+    BURNS.iter().map(panel).collect()
 }

@@ -22,27 +22,30 @@ pub struct Panel {
     pub description: String,
     /// Grafana's name of the unit.
     pub unit: String,
-    /// Of the dashboard's 24 columns.
-    pub width: u32,
     targets: Vec<(String, String)>,
-    /// From here on it is red.
-    red_from: Option<f64>,
+    colors: Colors,
+    /// It usually has nothing to show: an empty answer is a good one.
+    quiet: bool,
+}
+
+/// Where a value turns red.
+#[derive(Clone, Copy, PartialEq)]
+enum Colors {
+    Green,
+    RedFrom(f64),
+    RedBelow(f64),
 }
 
 impl Panel {
     pub fn new(look: Look, title: impl Into<String>, unit: &str, description: impl Into<String>) -> Panel {
-        let width = match look {
-            Look::Stat => 4,
-            _ => 8,
-        };
         Panel {
             look,
             title: title.into(),
             description: description.into(),
             unit: unit.to_owned(),
-            width,
             targets: Vec::new(),
-            red_from: None,
+            colors: Colors::Green,
+            quiet: false,
         }
     }
 
@@ -52,28 +55,35 @@ impl Panel {
         self
     }
 
-    pub fn wide(mut self, columns: u32) -> Panel {
-        self.width = columns;
+    pub fn red_from(mut self, value: f64) -> Panel {
+        self.colors = Colors::RedFrom(value);
         self
     }
 
-    pub fn red_from(mut self, value: f64) -> Panel {
-        self.red_from = Some(value);
+    pub fn red_below(mut self, value: f64) -> Panel {
+        self.colors = Colors::RedBelow(value);
+        self
+    }
+
+    /// For what should not happen: without series it says "None", and with nothing but zeros its axis stays small.
+    pub fn quiet(mut self) -> Panel {
+        self.quiet = true;
         self
     }
 
     pub fn height(&self) -> u32 {
-        if self.look == Look::Stat { 4 } else { 8 }
+        if self.look == Look::Stat { 5 } else { 8 }
     }
 
-    pub fn json(&self, id: usize, x: u32, y: u32) -> Value {
+    /// At these places of the dashboard's 24 columns.
+    pub fn json(&self, id: usize, x: u32, y: u32, width: u32) -> Value {
         json!({
             "id": id,
             "type": self.plugin(),
             "title": self.title,
             "description": self.description,
             "datasource": datasource(),
-            "gridPos": { "x": x, "y": y, "w": self.width, "h": self.height() },
+            "gridPos": { "x": x, "y": y, "w": width, "h": self.height() },
             "targets": self.targets_json(),
             "fieldConfig": { "defaults": self.defaults(), "overrides": [] },
             "options": self.options(),
@@ -108,8 +118,12 @@ impl Panel {
     }
 
     fn defaults(&self) -> Value {
-        let mut steps = vec![json!({ "color": "green", "value": null })];
-        steps.extend(self.red_from.map(|value| json!({ "color": "red", "value": value })));
+        let step = |color: &str, from: Option<f64>| json!({ "color": color, "value": from });
+        let steps = match self.colors {
+            Colors::Green => vec![step("green", None)],
+            Colors::RedFrom(value) => vec![step("green", None), step("red", Some(value))],
+            Colors::RedBelow(value) => vec![step("red", None), step("green", Some(value))],
+        };
         let mut defaults = json!({
             "unit": self.unit,
             "color": { "mode": if self.look == Look::Stat { "thresholds" } else { "palette-classic" } },
@@ -120,11 +134,17 @@ impl Panel {
             defaults["custom"] = json!({
                 "drawStyle": "line",
                 "lineWidth": 1,
-                "fillOpacity": if self.look == Look::Stack { 40 } else { 5 },
+                "fillOpacity": if self.look == Look::Stack { 40 } else { 0 },
                 "showPoints": "never",
                 "stacking": { "group": "A", "mode": if self.look == Look::Stack { "normal" } else { "none" } },
-                "thresholdsStyle": { "mode": if self.red_from.is_some() { "line" } else { "off" } },
+                "thresholdsStyle": { "mode": if matches!(self.colors, Colors::RedFrom(_)) { "line" } else { "off" } },
             });
+            if self.quiet {
+                defaults["custom"]["axisSoftMax"] = json!(if self.unit == "percentunit" { 0.01 } else { 1.0 });
+            }
+        }
+        if self.quiet {
+            defaults["noValue"] = json!("None");
         }
         defaults
     }
@@ -133,7 +153,7 @@ impl Panel {
         let last = json!({ "calcs": ["lastNotNull"], "fields": "", "values": false });
         match self.look {
             Look::Lines | Look::Stack => json!({
-                "legend": { "calcs": ["mean", "lastNotNull"], "displayMode": "table", "placement": "bottom", "showLegend": true },
+                "legend": { "calcs": ["mean", "lastNotNull"], "displayMode": "table", "placement": "bottom", "showLegend": true, "sortBy": "Last *", "sortDesc": true },
                 "tooltip": { "mode": "multi", "sort": "desc" },
             }),
             Look::Stat => json!({

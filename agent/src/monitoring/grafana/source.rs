@@ -20,11 +20,11 @@ pub fn board(source: &str, subjects: &[Subject]) -> Board {
             board = subject.labels().into_iter().fold(board, |board, label| board.variable(label, metric));
         }
     }
-    board = board.row("Now", overview(subjects));
+    board = board.row("Is it fine?", overview(subjects));
     for subject in subjects {
         board = board.row(row_title(subject), totals(subject));
     }
-    board.row("Closed windows (event time)", subjects.iter().flat_map(windows).collect())
+    board.row("Closed windows (event time)", subjects.iter().flat_map(windows).chain(closing(subjects)).collect())
 }
 
 fn row_title(subject: &Subject) -> String {
@@ -78,7 +78,7 @@ fn overview(subjects: &[Subject]) -> Vec<Panel> {
         }
     }
     if let Some((subject, measure)) = subjects.iter().find_map(|s| Some((s, s.histograms().next()?))) {
-        for q in [0.5, 0.95, 0.99] {
+        for q in [0.5, 0.99] {
             let word = Stat::Quantile(q).word();
             let text = format!("{} % of the events have a {} of at most this.", (q * 100.0).round(), measure.name);
             let panel = Panel::new(Look::Stat, format!("{} {word}", capital(&measure.name)), unit(measure), text);
@@ -88,6 +88,13 @@ fn overview(subjects: &[Subject]) -> Vec<Panel> {
     let behind = "How far the committed numbers are behind the newest event of any partition, in event time.";
     let panel = Panel::new(Look::Stat, "Behind", "s", behind).red_from(30.0);
     panels.push(panel.query("max(streamgauge_lag_seconds{job=~\"$job\"})", ""));
+    let complete: Vec<String> =
+        windowed(subjects).map(|a| format!("min({}{{job=~\"$job\"}})", a.window_complete_family().name)).collect();
+    if !complete.is_empty() {
+        let text = "Whether the last closed window of each aggregate has every partition.";
+        let panel = Panel::new(Look::Stat, "Windows complete", "bool_yes_no", text).red_below(1.0);
+        panels.push(panel.query(complete.join(" * "), ""));
+    }
     panels
 }
 
@@ -95,7 +102,7 @@ fn overview(subjects: &[Subject]) -> Vec<Panel> {
 fn totals(subject: &Subject) -> Vec<Panel> {
     let name = &subject.aggregate.name;
     let status = subject.status_label();
-    let labels: Vec<&str> = subject.labels().into_iter().filter(|label| Some(*label) != status).collect();
+    let labels = without_status(subject);
     let mut panels = Vec::new();
     if let Some(count) = subject.count() {
         panels.extend(counts(subject, count, &labels));
@@ -159,6 +166,11 @@ fn totals(subject: &Subject) -> Vec<Panel> {
         panels.push(panel.query(gauge, legend(&labels)));
     }
     panels
+}
+
+fn without_status<'a>(subject: &Subject<'a>) -> Vec<&'a str> {
+    let status = subject.status_label();
+    subject.labels().into_iter().filter(|label| Some(*label) != status).collect()
 }
 
 fn counts(subject: &Subject, count: &Measure, labels: &[&str]) -> Vec<Panel> {
@@ -233,8 +245,17 @@ fn windows(subject: &Subject) -> Vec<Panel> {
             let text = format!("{} Window {window}.", family.help);
             let panel = Panel::new(Look::Lines, title.replace("  ", " "), unit(measure), text);
             let selector = format!("{}{{{}, {}}}", family.name, matchers(aggregate), of_window(*window));
-            let by = if labels.is_empty() { String::new() } else { format!("by ({}) ", labels.join(", ")) };
-            panels.push(panel.query(format!("max {by}({selector})"), legend(&labels)));
+            let by = |labels: &[&str]| {
+                if labels.is_empty() { String::new() } else { format!("by ({}) ", labels.join(", ")) }
+            };
+            let each = format!("max {}({selector})", by(&labels));
+            // A line for each key and status would be too many; counts can be added up.
+            let few = without_status(subject);
+            let query = match subject.count().is_some_and(|count| count.name == measure.name) && few != labels {
+                true => panel.query(format!("sum {}({each})", by(&few)), legend(&few)),
+                false => panel.query(each, legend(&labels)),
+            };
+            panels.push(query);
         }
     }
     for measure in subject.rankings() {
@@ -248,15 +269,32 @@ fn windows(subject: &Subject) -> Vec<Panel> {
             panels.push(bars.query(top, legend(&labels)));
         }
     }
-    let text = "Time since the end of the last closed window: its length, the hop and the grace are normal.";
-    let age = Panel::new(Look::Lines, format!("{}: age of the closed window", aggregate.name), "s", text);
-    let end = aggregate.window_end_family().name;
-    panels.push(age.query(format!("time() - max by (window, hop) ({end}{{job=~\"$job\"}})"), "{{window}}/{{hop}}"));
-    let text = "1: every partition was counted in the last closed window; 0: at least one was missing.";
-    let whole = Panel::new(Look::Lines, format!("{}: window complete", aggregate.name), "bool_yes_no", text);
-    let complete = aggregate.window_complete_family().name;
-    panels.push(whole.query(format!("max by (window, hop) ({complete}{{job=~\"$job\"}})"), "{{window}}/{{hop}}"));
     panels
+}
+
+fn windowed<'a>(subjects: &'a [Subject<'a>]) -> impl Iterator<Item = &'a Aggregate> {
+    subjects.iter().map(|subject| subject.aggregate).filter(|aggregate| !aggregate.windows.is_empty())
+}
+
+/// Of all aggregates: how old their last closed windows are, and whether they are whole.
+fn closing(subjects: &[Subject]) -> Vec<Panel> {
+    if windowed(subjects).next().is_none() {
+        return Vec::new();
+    }
+    let legend = |aggregate: &Aggregate| format!("{} {{{{window}}}}/{{{{hop}}}}", aggregate.name);
+    let text = "Time since the end of the last closed window: its length, the hop and the grace are normal.";
+    let age = Panel::new(Look::Lines, "Age of the last closed window", "dthms", text);
+    let age = windowed(subjects).fold(age, |panel, aggregate| {
+        let end = aggregate.window_end_family().name;
+        panel.query(format!("time() - max by (window, hop) ({end}{{job=~\"$job\"}})"), legend(aggregate))
+    });
+    let text = "1: every partition was counted in the last closed window; 0: at least one was missing.";
+    let whole = Panel::new(Look::Lines, "Windows complete", "bool_yes_no", text);
+    let whole = windowed(subjects).fold(whole, |panel, aggregate| {
+        let complete = aggregate.window_complete_family().name;
+        panel.query(format!("max by (window, hop) ({complete}{{job=~\"$job\"}})"), legend(aggregate))
+    });
+    vec![age, whole]
 }
 
 fn of_window(window: Window) -> String {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -18,7 +19,7 @@ use super::names::queries;
 use super::panels::{FOUR_SCRAPES, OF_A_DOOR, OF_A_REGISTRY, OF_BROKERS, boards, filled_in, range, unmoved};
 use super::servers::Prometheus;
 use super::stream::Stream;
-use crate::agent::{Agent, free_address};
+use crate::agent::{Agent, free_address, repository};
 use crate::ingest::Client;
 use crate::kafka::{block_on, block_on_io, wait_until};
 use crate::oracle::Recount;
@@ -138,6 +139,9 @@ fn every_query_of_every_dashboard_has_an_answer_under_load() {
     }
     let mut empty = unanswered(&prometheus);
     empty.retain(|query| !query.starts_with(&OF_A_REGISTRY.replacen(": ", ", ", 1)));
+    if crate::heavy_tests() {
+        drawn(&prometheus);
+    }
     let unmoved = unmoved(&prometheus);
     let wrong = main_numbers_in_time(&prometheus);
     drop(stream);
@@ -151,6 +155,15 @@ fn every_query_of_every_dashboard_has_an_answer_under_load() {
     assert!(unmoved.is_empty(), "zero all the time, in spite of what was done to these agents: {unmoved:?}");
     assert!(empty.is_empty(), "without an answer:\n{}", empty.join("\n"));
     assert!(wrong.is_empty(), "not what was produced:\n{}", wrong.join("\n"));
+}
+
+/// Draws every panel with Grafana's components in a browser, light and dark: none is empty, none cannot be read.
+fn drawn(prometheus: &Prometheus) {
+    let pictures = tempfile::tempdir().expect("a temporary directory");
+    let mut command = Command::new(repository().join("scripts/dashboards"));
+    command.args(["render", &prometheus.url()]).arg(pictures.path()).args(["--seconds", "90"]);
+    let output = command.stdin(Stdio::null()).output().expect("scripts/dashboards runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
 }
 
 /// A transaction of somebody else's on the changelog, left open.

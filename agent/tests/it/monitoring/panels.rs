@@ -22,6 +22,7 @@ pub const OF_BROKERS: &[&str] = &[
 
 /// Panels for what a front door suffers only when brokers do not answer; the door's own tests see the numbers move.
 pub const OF_A_DOOR: &[&str] = &[
+    "streamgauge-ingest: Breakers open",
     "streamgauge-ingest: Circuit breaker",
     "streamgauge-ingest: Transitions",
     "streamgauge-ingest: Trouble with the spool",

@@ -1,0 +1,23 @@
+// What Grafana fills in for a time series' field where the dashboard says nothing.
+export const defaultGraphConfig = {
+  drawStyle: 'line',
+  lineInterpolation: 'linear',
+  barAlignment: 0,
+  barWidthFactor: 0.6,
+  lineWidth: 1,
+  fillOpacity: 0,
+  gradientMode: 'none',
+  spanNulls: false,
+  insertNulls: false,
+  showPoints: 'auto',
+  pointSize: 5,
+  stacking: { mode: 'none', group: 'A' },
+  axisPlacement: 'auto',
+  axisLabel: '',
+  axisColorMode: 'text',
+  axisBorderShow: false,
+  scaleDistribution: { type: 'linear' },
+  axisCenteredZero: false,
+  hideFrom: { tooltip: false, viz: false, legend: false },
+  thresholdsStyle: { mode: 'off' },
+};
