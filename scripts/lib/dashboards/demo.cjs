@@ -5,9 +5,9 @@ const path = require('path');
 const { Browser } = require('./browser.cjs');
 
 const [binary, out] = process.argv.slice(2);
-const SIZE = [960, 710];
-const FRAMES = 24;
-const EVERY_MS = 700;
+const SIZE = [960, 730];
+const FRAMES = 16;
+const LONGEST_MS = 90_000;
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -29,9 +29,17 @@ async function main() {
     await browser.open(address, 'document.querySelector("#sign")?.dataset.state === "live"');
     // The first closed windows come after a minute or two.
     await sleep(Number(process.env.STREAMGAUGE_DEMO_WAIT_MS ?? 150_000));
-    for (let frame = 0; frame < FRAMES; frame++) {
-      fs.writeFileSync(path.join(out, `${String(frame).padStart(2, '0')}.png`), await browser.picture());
-      await sleep(EVERY_MS);
+    // A frame for each time that the page has changed.
+    let before = '';
+    const until = Date.now() + LONGEST_MS;
+    for (let frame = 0; frame < FRAMES && Date.now() < until;) {
+      const now = await browser.eval('document.querySelector("main").innerText');
+      if (now === before) {
+        await sleep(50);
+        continue;
+      }
+      before = now;
+      fs.writeFileSync(path.join(out, `${String(frame++).padStart(2, '0')}.png`), await browser.picture());
     }
   } finally {
     await browser?.end();

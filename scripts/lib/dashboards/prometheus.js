@@ -59,7 +59,9 @@ export async function answers(scene, panel, intervalMs, theme) {
         ],
       });
       const field = frame.fields[1];
-      field.state = { seriesIndex: frames.length };
+      const known = field.values.filter(Number.isFinite);
+      const [min, max] = [Math.min(...known), Math.max(...known)];
+      field.state = { seriesIndex: frames.length, range: known.length ? { min, max, delta: max - min } : undefined };
       field.display = getDisplayProcessor({ field, theme, timeZone: 'utc' });
       frames.push(frame);
     }
