@@ -20,7 +20,9 @@ export function faults(panel, frames, element, plot) {
 
 function lines(frames, plot, numbers) {
   const wrong = [];
-  const names = frames.map((frame) => frame.fields[1].config.displayNameFromDS);
+  // A key whose label is empty has no name; Grafana then makes one up.
+  const unnamed = (frame) => frame.fields[1].config.displayNameFromDS.trim() === '' && !Object.keys(frame.fields[1].labels).length;
+  const names = frames.filter((frame) => !unnamed(frame)).map((frame) => frame.fields[1].config.displayNameFromDS);
   const odd = names.filter((name) => !name.trim() || /[{}$]/.test(name));
   if (odd.length) wrong.push(`legend: ${odd.join(', ') || 'no name'}`);
   const twice = names.filter((name, n) => names.indexOf(name) !== n);

@@ -59,13 +59,16 @@ export async function answers(scene, panel, intervalMs, theme) {
         ],
       });
       const field = frame.fields[1];
-      const known = field.values.filter(Number.isFinite);
-      const [min, max] = [Math.min(...known), Math.max(...known)];
-      field.state = { seriesIndex: frames.length, range: known.length ? { min, max, delta: max - min } : undefined };
+      field.state = { seriesIndex: frames.length };
       field.display = getDisplayProcessor({ field, theme, timeZone: 'utc' });
       frames.push(frame);
     }
   }
+  // As Grafana does: one range for all of a panel's series, unless the panel says where it begins or ends.
+  const all = frames.flatMap((frame) => frame.fields[1].values.filter(Number.isFinite));
+  const min = panel.fieldConfig.defaults.min ?? all.reduce((a, b) => Math.min(a, b), Infinity);
+  const max = panel.fieldConfig.defaults.max ?? all.reduce((a, b) => Math.max(a, b), -Infinity);
+  if (all.length) frames.forEach((frame) => (frame.fields[1].state.range = { min, max, delta: max - min }));
   return frames;
 }
 

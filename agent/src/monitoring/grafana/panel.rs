@@ -129,8 +129,11 @@ impl Panel {
             "color": { "mode": if self.look == Look::Stat { "thresholds" } else { "palette-classic" } },
             "thresholds": { "mode": "absolute", "steps": steps },
         });
-        if matches!(self.look, Look::Lines | Look::Stack) {
+        // Without it, Grafana's bars begin at the smallest value, which then has none.
+        if matches!(self.look, Look::Lines | Look::Stack | Look::Bars) {
             defaults["min"] = json!(0);
+        }
+        if matches!(self.look, Look::Lines | Look::Stack) {
             defaults["custom"] = json!({
                 "drawStyle": "line",
                 "lineWidth": 1,
