@@ -26,6 +26,11 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
+/// A length of time in hours, minutes and seconds: `1h 2m 3s`.
+pub fn length(millis: i64) -> String {
+    format!("{:#}", jiff::SignedDuration::from_secs((millis as f64 / 1e3).round() as i64))
+}
+
 /// Unix seconds as people write a time.
 fn time(seconds: f64) -> String {
     jiff::Timestamp::from_millisecond((seconds * 1e3).round() as i64)
@@ -78,6 +83,11 @@ fn three_digits(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn lengths_have_their_units() {
+        assert_eq!([0, 1_600, 90_000, 7_384_000].map(super::length), ["0s", "2s", "1m 30s", "2h 3m 4s"]);
+    }
+
     #[test]
     fn thousands_are_set_apart() {
         let texts = [0, 7, 999, 1_000, 123_456, 1_234_567].map(super::count);

@@ -115,6 +115,10 @@ impl Check {
             if let Some(tally) = self.cells.get_mut(&key).and_then(|tallies| tallies.get_mut(at)) {
                 tally.count += visits.closed;
                 tally.open += visits.open();
+                let newest = visits.newest.map(|at| (at, 0.0));
+                if newest > tally.last {
+                    tally.last = newest;
+                }
             }
         }
     }

@@ -23,7 +23,7 @@ pub struct Tally {
     pub max: f64,
     /// Bounds and how many values were at most that.
     pub at_most: Vec<(f64, u64)>,
-    /// The smallest value of the earliest event time, and the largest of the latest.
+    /// The smallest value of the earliest event time, and the largest of the latest; of sessions, when the newest ended.
     pub first: Option<(i64, f64)>,
     pub last: Option<(i64, f64)>,
     /// How often there was what, and the sum of what was measured then.
@@ -66,10 +66,10 @@ impl Tally {
         for (bound, count) in &mut self.at_most {
             *count += u64::from(value <= *bound);
         }
-        if self.first.is_none_or(|first| (time, value) < first) {
+        if !measured.uncounted && self.first.is_none_or(|first| (time, value) < first) {
             self.first = Some((time, value));
         }
-        if self.last.is_none_or(|last| (time, value) > last) {
+        if !measured.uncounted && self.last.is_none_or(|last| (time, value) > last) {
             self.last = Some((time, value));
         }
         if !measured.item.is_empty() {
@@ -117,7 +117,10 @@ impl Tally {
                 let off = published.zip(recounted).map(|(published, recounted)| (published - recounted).abs());
                 let error = value.value_relative_error.unwrap_or_default() * SIGMAS;
                 // Seconds since 1970 with their thousandths.
-                let rounds = matches!(measure.kind, MeasureKind::LastSeen | MeasureKind::Apdex(_) | MeasureKind::Ratio);
+                let rounds = matches!(
+                    measure.kind,
+                    MeasureKind::LastSeen | MeasureKind::Sessions(_) | MeasureKind::Apdex(_) | MeasureKind::Ratio
+                );
                 let rounding = if rounds { 1e-6 } else { 0.0 };
                 let close = off.is_some_and(|off| off <= error * recounted.unwrap_or_default() + rounding);
                 (recounted, close || published == recounted)
@@ -163,7 +166,7 @@ impl Tally {
         match kind {
             MeasureKind::First => self.first.map(|(_, value)| value),
             MeasureKind::Last => self.last.map(|(_, value)| value),
-            MeasureKind::LastSeen => self.last.map(|(time, _)| time as f64 / 1_000.0),
+            MeasureKind::LastSeen | MeasureKind::Sessions(_) => self.last.map(|(time, _)| time as f64 / 1_000.0),
             MeasureKind::Anomaly(_) => Some((self.above + self.below) as f64),
             MeasureKind::Apdex(target) => {
                 let at_most = |bound: f64| self.at_most.iter().find(|(b, _)| *b == bound).map_or(0, |(_, n)| *n) as f64;

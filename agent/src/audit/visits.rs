@@ -8,6 +8,8 @@ pub struct Visits {
     /// First and last event.
     open: Vec<(i64, i64)>,
     pub closed: u64,
+    /// The last event of the newest.
+    pub newest: Option<i64>,
 }
 
 impl Visits {
@@ -38,6 +40,7 @@ impl Visits {
         self.open = others;
         if !alone || at + rule.gap_ms + rule.grace_ms > stream_time {
             self.open.push((first, last));
+            self.newest = self.newest.max(Some(last));
         }
     }
 }

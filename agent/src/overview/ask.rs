@@ -1,6 +1,6 @@
 //! The questions about one aggregate.
 
-use super::kinds::{form, is_additive, is_ranking};
+use super::kinds::{form, is_additive, is_ranking, sessions};
 use std::time::Duration;
 use streamgauge_proto::types;
 use streamgauge_proto::v1 as pb;
@@ -36,6 +36,8 @@ pub struct Questions {
     pub keys: pb::QueryRequest,
     /// The whole stretch in one row, for what ranks items.
     pub whole: Option<pb::QueryRequest>,
+    /// The keys with the newest sessions, if there are sessions.
+    pub sessions: Option<pb::QueryRequest>,
     /// The newest closed window of each kind.
     pub closed: Vec<pb::QueryRequest>,
     /// Milliseconds.
@@ -85,6 +87,12 @@ pub fn questions(info: &pb::AggregateInfo, focus: &Focus) -> Questions {
         whole: info.measures.iter().any(|measure| is_ranking(form(&measure.kind))).then(|| pb::QueryRequest {
             time: Some(Time::Last(duration(stretch))),
             group_by: in_one_row(),
+            ..base.clone()
+        }),
+        sessions: sessions(info).map(|measure| pb::QueryRequest {
+            measures: vec![measure.name.clone()],
+            order_by: Some(pb::OrderBy { measure: measure.name.clone(), stat: "value".into(), ascending: false }),
+            limit: focus.keys,
             ..base.clone()
         }),
         closed: info.windows.iter().map(closed).collect(),

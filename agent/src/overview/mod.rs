@@ -11,4 +11,6 @@ mod read;
 mod tests;
 
 pub use ask::{Focus, Questions, questions};
-pub use read::{Agent, Answers, Keys, Line, Measured, Overview, Ranking, Window, agents, overview, per_second};
+pub use read::{
+    Agent, Answers, Keys, Line, Measured, Overview, Ranking, Session, Window, agents, overview, per_second,
+};

@@ -1,7 +1,7 @@
 //! What the answers say.
 
 use super::ask::Questions;
-use super::kinds::{form, is_ranking};
+use super::kinds::{form, is_of_totals, is_ranking, sessions};
 use crate::human;
 use crate::measure::Form;
 use std::collections::BTreeMap;
@@ -17,6 +17,8 @@ pub struct Answers {
     pub keys: pb::QueryResponse,
     /// Empty if nothing ranks items.
     pub whole: pb::QueryResponse,
+    /// Empty if there are no sessions.
+    pub sessions: pb::QueryResponse,
     pub closed: Vec<pb::QueryResponse>,
 }
 
@@ -34,6 +36,8 @@ pub struct Overview {
     pub lines: Vec<Line>,
     pub keys: Keys,
     pub rankings: Vec<Ranking>,
+    /// The newest first; `None`: the aggregate makes none.
+    pub sessions: Option<Vec<Session>>,
     pub closed: Vec<Window>,
     /// Partitions whose state is not in it, each with the reason.
     pub missing: Vec<String>,
@@ -96,6 +100,25 @@ pub struct Keys {
     pub rows: Vec<(Vec<String>, Vec<Measured>)>,
 }
 
+/// A stretch of activity of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// Values of the labels of [`Keys`].
+    pub labels: Vec<String>,
+    /// Its first event and its last one so far, Unix milliseconds.
+    pub start: i64,
+    pub end: i64,
+    pub events: u64,
+    pub is_closed: bool,
+}
+
+impl Session {
+    /// From its first event to its last, milliseconds.
+    pub fn length(&self) -> i64 {
+        self.end - self.start
+    }
+}
+
 /// The newest closed window of a kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
@@ -132,11 +155,7 @@ pub fn overview(info: &pb::AggregateInfo, questions: &Questions, answers: &Answe
         end: answer.rows.first().and_then(|row| row.window_end.map(millis)),
         measured: answer.rows.first().map(|row| measured(info, row)).unwrap_or_default(),
     });
-    let label = |row: &pb::Row, label: &String| match row.overflow {
-        true => "(beyond the limit)".to_owned(),
-        false => row.labels.get(label).cloned().unwrap_or_default(),
-    };
-    let key = |row: &pb::Row| (info.labels.iter().map(|name| label(row, name)).collect(), measured(info, row));
+    let key = |row: &pb::Row| (labels_of(info, row), measured(info, row));
     Overview {
         name: info.name.clone(),
         source: info.source.clone(),
@@ -147,6 +166,7 @@ pub fn overview(info: &pb::AggregateInfo, questions: &Questions, answers: &Answe
         lines,
         keys: Keys { labels: info.labels.clone(), rows: answers.keys.rows.iter().map(key).collect() },
         rankings: ranked.into_iter().filter_map(|measure| ranking(measure, &answers.whole)).collect(),
+        sessions: sessions(info).map(|_| newest_sessions(info, questions, &answers.sessions)),
         closed: closed.collect(),
         missing: answers
             .series
@@ -155,6 +175,33 @@ pub fn overview(info: &pb::AggregateInfo, questions: &Questions, answers: &Answe
             .map(|missing| format!("{}/{}: {}", missing.topic, missing.partition, missing.reason))
             .collect(),
     }
+}
+
+fn labels_of(info: &pb::AggregateInfo, row: &pb::Row) -> Vec<String> {
+    let label = |label: &String| match row.overflow {
+        true => "(beyond the limit)".to_owned(),
+        false => row.labels.get(label).cloned().unwrap_or_default(),
+    };
+    info.labels.iter().map(label).collect()
+}
+
+/// As many as keys were asked for: the newest of all are among those of the keys that have the newest.
+fn newest_sessions(info: &pb::AggregateInfo, questions: &Questions, answer: &pb::QueryResponse) -> Vec<Session> {
+    let of_row = |row: &pb::Row| {
+        let labels = labels_of(info, row);
+        let session = move |session: &pb::Session| Session {
+            labels: labels.clone(),
+            start: session.start.map_or(0, millis),
+            end: session.end.map_or(0, millis),
+            events: session.events,
+            is_closed: session.closed,
+        };
+        row.values.iter().flat_map(|value| &value.sessions).map(session).collect::<Vec<_>>()
+    };
+    let mut all: Vec<Session> = answer.rows.iter().flat_map(of_row).collect();
+    all.sort_by(|a, b| (b.end, b.start, &a.labels).cmp(&(a.end, a.start, &b.labels)));
+    all.truncate(questions.keys.limit as usize);
+    all
 }
 
 fn ranking(measure: &pb::MeasureInfo, whole: &pb::QueryResponse) -> Option<Ranking> {
@@ -209,7 +256,7 @@ fn line(measure: &pb::MeasureInfo, questions: &Questions, answers: &Answers, thr
 fn measured(info: &pb::AggregateInfo, row: &pb::Row) -> Vec<Measured> {
     let mut all: Vec<Measured> = Vec::new();
     let mut whole = None;
-    for measure in &info.measures {
+    for measure in info.measures.iter().filter(|measure| !is_of_totals(&measure.kind)) {
         let value = value_of(row, &measure.name);
         let one = |heading: String, stat: &str, number: Option<f64>| Measured {
             heading,

@@ -81,6 +81,7 @@ fn answers_become_lines_keys_and_windows_of_whatever_is_measured() {
         keys: answer(vec![row(0, 180)]),
         whole: answer(vec![row(0, 180)]),
         closed: vec![answer(Vec::new())],
+        ..Answers::default()
     };
     let now = overview(&info, &questions, &answers);
     let line = |measure: &str| now.lines.iter().find(|line| line.measure == measure).unwrap();
@@ -113,6 +114,30 @@ fn answers_become_lines_keys_and_windows_of_whatever_is_measured() {
     assert_eq!(rates, [None, Some(250.0), Some(62.5), None, None]);
     assert_eq!(per_second(&now, None, Duration::from_secs(2)), [None; 5]);
     assert_eq!(per_second(&now, Some(&later), Duration::from_secs(2))[1], None, "totals that went back have no rate");
+}
+
+#[test]
+fn the_newest_sessions_of_all_keys_are_told_with_their_labels() {
+    let mut info = info(60, 300);
+    assert_eq!(questions(&info, &Focus::default()).sessions, None);
+    info.measures.push(pb::MeasureInfo { name: "sessions".into(), kind: "sessions".into(), ..Default::default() });
+    let questions = questions(&info, &Focus { keys: 2, ..Focus::default() });
+    let asked = questions.sessions.clone().expect("asked for");
+    let order = asked.order_by.map(|by| (by.measure, by.stat, by.ascending));
+    assert_eq!((order, asked.limit), (Some(("sessions".into(), "value".into(), false)), 2));
+    let at = |seconds| Some(Timestamp { seconds, nanos: 0 });
+    let session = |start, end, closed| pb::Session { start: at(start), end: at(end), events: 3, closed };
+    let row = |endpoint: &str, sessions| pb::Row {
+        labels: [("endpoint".to_owned(), endpoint.to_owned())].into(),
+        values: vec![pb::MeasureValue { measure: "sessions".into(), sessions, ..Default::default() }],
+        ..Default::default()
+    };
+    let rows =
+        vec![row("/b", vec![session(10, 50, true), session(80, 95, false)]), row("/a", vec![session(20, 60, true)])];
+    let answers = Answers { sessions: pb::QueryResponse { rows, ..Default::default() }, ..Answers::default() };
+    let newest = overview(&info, &questions, &answers).sessions.expect("there are some");
+    let told: Vec<_> = newest.iter().map(|s| (s.labels[0].as_str(), s.start, s.length(), s.is_closed)).collect();
+    assert_eq!(told, [("/b", 80_000, 15_000, false), ("/a", 20_000, 40_000, true)]);
 }
 
 #[test]

@@ -84,6 +84,11 @@ fn sessions_are_bridged_close_and_are_told_across_a_kill() {
     agent.wait_ready();
     assert_eq!(sessions(&agent, "ann", start), [(0, 7, 4, true)]);
     assert_eq!(sessions(&agent, "bob", start), [(2, 32, 31, true), (33, 40, 8, false)]);
+    // The page tells them, too, the newest first.
+    let (_, page) = agent.get("/");
+    let told = page.split_once("<caption>The newest sessions</caption>").expect("a table of them").1;
+    let users: Vec<&str> = told.split("<tr><td>").skip(1).map(|row| &row[..3]).take(3).collect();
+    assert_eq!(users, ["bob", "bob", "ann"], "{page}");
     let audit = agent.verb(&["audit", "--all", "--address", &format!("http://{}", agent.grpc())]);
     let text = String::from_utf8_lossy(&audit.stdout).into_owned();
     assert!(audit.status.success() && text.contains("visits, totals: 2 rows from 44 events: the same"), "{text}");

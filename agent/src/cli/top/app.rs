@@ -1,7 +1,7 @@
 //! What is on the screen, and what the user chose. Pure.
 
 use super::ask::{Heard, Look, Wish};
-use crate::overview::Focus;
+use crate::overview::{Focus, Overview, Session};
 use ratatui::widgets::TableState;
 use std::time::Duration;
 use streamgauge_proto::v1 as pb;
@@ -26,6 +26,8 @@ pub struct App {
     pub types_filter: bool,
     pub is_paused: bool,
     pub shows_help: bool,
+    /// Sessions instead of keys, where there are some.
+    pub shows_sessions: bool,
     pub selected: TableState,
     pub look: Option<Box<Look>>,
     /// Why nothing newer is there.
@@ -45,6 +47,7 @@ impl App {
             types_filter: false,
             is_paused: false,
             shows_help: false,
+            shows_sessions: false,
             selected: TableState::default(),
             look: None,
             lost: None,
@@ -56,11 +59,11 @@ impl App {
             Heard::Look(_) if self.is_paused => {}
             Heard::Look(look) => {
                 self.lost = None;
-                let rows = look.now.as_ref().map_or(0, |now| now.keys.rows.len());
+                self.look = Some(look);
+                let rows = self.rows();
                 if self.selected.selected().is_some_and(|at| at >= rows) {
                     self.selected.select(rows.checked_sub(1));
                 }
-                self.look = Some(look);
             }
             Heard::Lost(why) => self.lost = Some(why),
         }
@@ -138,8 +141,32 @@ impl App {
         }
     }
 
+    fn now(&self) -> Option<&Overview> {
+        self.look.as_ref()?.now.as_ref()
+    }
+
+    /// The sessions, if they are what is shown.
+    pub fn sessions(&self) -> Option<&[Session]> {
+        self.now()?.sessions.as_deref().filter(|_| self.shows_sessions)
+    }
+
     fn rows(&self) -> usize {
-        self.look.as_ref().and_then(|look| look.now.as_ref()).map_or(0, |now| now.keys.rows.len())
+        let keys = || self.now().map_or(0, |now| now.keys.rows.len());
+        self.sessions().map_or_else(keys, <[Session]>::len)
+    }
+
+    /// The labels of a row.
+    fn row(&self, at: usize) -> Option<&Vec<String>> {
+        match self.sessions() {
+            Some(sessions) => sessions.get(at).map(|session| &session.labels),
+            None => self.now()?.keys.rows.get(at).map(|(labels, _)| labels),
+        }
+    }
+
+    /// From keys to sessions, and back.
+    pub fn turn(&mut self) {
+        self.shows_sessions = !self.shows_sessions;
+        self.selected.select(None);
     }
 
     /// Orders keys by the next column.
@@ -159,9 +186,9 @@ impl App {
 
     /// Looks at the selected key alone.
     pub fn drill(&mut self) {
-        let Some(now) = self.look.as_ref().and_then(|look| look.now.as_ref()) else { return };
-        let row = self.selected.selected().and_then(|at| now.keys.rows.get(at));
-        if let Some((values, _)) = row.filter(|_| self.drilled.is_empty() && !now.keys.labels.is_empty()) {
+        let Some(now) = self.now() else { return };
+        let row = self.selected.selected().and_then(|at| self.row(at));
+        if let Some(values) = row.filter(|_| self.drilled.is_empty() && !now.keys.labels.is_empty()) {
             self.drilled = now.keys.labels.iter().cloned().zip(values.iter().cloned()).collect();
             self.selected.select(None);
         }

@@ -129,6 +129,9 @@ impl Asking {
         if let Some(query) = &questions.whole {
             answers.whole = ask(&mut client, query, &mut refused).await?;
         }
+        if let Some(query) = &questions.sessions {
+            answers.sessions = ask(&mut client, query, &mut refused).await?;
+        }
         for query in &questions.closed {
             answers.closed.push(ask(&mut client, query, &mut refused).await?);
         }

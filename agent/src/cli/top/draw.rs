@@ -5,7 +5,7 @@ use super::keys::HELP;
 use crate::cli::colours;
 use crate::config::format_duration;
 use crate::human;
-use crate::overview::{Agent, Line as Series, Overview};
+use crate::overview::{Agent, Line as Series, Overview, Session};
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -67,7 +67,10 @@ pub fn draw(frame: &mut Frame<'_>, app: &mut App, colours: Colours) {
             let area = Rect { y: measures.y + at as u16, height: 1, ..measures }.intersection(measures);
             series(frame, line, rates.get(at).copied().flatten(), area, colours);
         }
-        table(frame, app, now, keys, colours);
+        match app.sessions().map(<[Session]>::to_vec) {
+            Some(newest) => sessions(frame, app, &now.keys.labels, &newest, keys, colours),
+            None => table(frame, app, now, keys, colours),
+        }
     }
     let all = app.look.as_ref().map(|look| look.agents.as_slice()).unwrap_or_default();
     frame.render_widget(Paragraph::new(agent_lines(all, colours)), group);
@@ -128,6 +131,9 @@ fn note(app: &App, now: Option<&Overview>, colours: Colours) -> Line<'static> {
     let closed: Vec<_> = closed.collect();
     if !closed.is_empty() && only.is_empty() {
         text += &format!("  closed: {}", closed.join(", "));
+    }
+    if now.sessions.is_some() {
+        text += if app.shows_sessions { "  v keys" } else { "  v sessions" };
     }
     Line::styled(text, colours.of(Color::DarkGray))
 }
@@ -199,6 +205,29 @@ fn table(frame: &mut Frame<'_>, app: &mut App, now: &Overview, area: Rect, colou
     });
     let table = Table::new(rows, widths).header(header).row_highlight_style(Modifier::REVERSED);
     frame.render_stateful_widget(table, area, &mut app.selected);
+}
+
+fn sessions(frame: &mut Frame<'_>, app: &mut App, labels: &[String], newest: &[Session], area: Rect, colours: Colours) {
+    if newest.is_empty() {
+        frame.render_widget(Paragraph::new("no sessions yet"), area);
+        return;
+    }
+    let right = |text: String| Cell::from(Line::from(text).alignment(Alignment::Right));
+    let headings = labels.iter().map(|label| Cell::from(label.to_uppercase()));
+    let header = headings.chain(["FROM", "LAST EVENT"].map(Cell::from));
+    let header = header.chain(["LENGTH", "EVENTS"].map(|text| right(text.to_owned()))).chain([Cell::from("STATE")]);
+    let rows = newest.iter().map(|session| {
+        let keys = labels.iter().zip(&session.labels);
+        let keys = keys.map(|(label, value)| Cell::from(value.clone()).style(colours.label(label, value)));
+        let times = [session.start, session.end].map(|at| Cell::from(clock(at)));
+        let numbers = [human::length(session.length()), human::count(session.events)].map(right);
+        let state =
+            if session.is_closed { Cell::from("closed") } else { Cell::from("open").style(colours.of(Color::Green)) };
+        Row::new(keys.chain(times).chain(numbers).chain([state]))
+    });
+    let widths = labels.iter().map(|_| Constraint::Fill(1)).chain([10, 10, 8, 8, 6].map(Constraint::Length));
+    let table = Table::new(rows, widths.collect::<Vec<_>>()).header(Row::new(header).style(Modifier::BOLD));
+    frame.render_stateful_widget(table.row_highlight_style(Modifier::REVERSED), area, &mut app.selected);
 }
 
 fn agent_lines(agents: &[Agent], colours: Colours) -> Vec<Line<'static>> {

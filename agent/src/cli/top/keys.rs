@@ -4,7 +4,7 @@ use super::app::App;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// Keys and what they do, in the order of the help.
-pub const HELP: [(&str, &str); 10] = [
+pub const HELP: [(&str, &str); 11] = [
     ("← →  tab", "the aggregate before, the next one"),
     ("↑ ↓", "choose a key"),
     ("enter", "look at this key alone"),
@@ -13,6 +13,7 @@ pub const HELP: [(&str, &str); 10] = [
     ("r", "smallest or largest first"),
     ("/", "filter: a word, or label=value, label!=value, label=~regex"),
     ("w", "the stretch of event time: 1, 5, 15 minutes, 1, 6 hours"),
+    ("v", "sessions instead of keys, where there are some, and back"),
     ("p  space", "pause, and go on"),
     ("q  ctrl-c", "end"),
 ];
@@ -55,6 +56,7 @@ pub fn press(app: &mut App, key: KeyEvent) -> bool {
             app.types_filter = true;
         }
         KeyCode::Char('w') => app.next_stretch(),
+        KeyCode::Char('v') => app.turn(),
         KeyCode::Char('p' | ' ') => app.is_paused = !app.is_paused,
         _ => {}
     }

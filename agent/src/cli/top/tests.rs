@@ -4,7 +4,7 @@ use super::app::App;
 use super::ask::{Heard, Look};
 use super::draw::{Colours, draw};
 use super::keys::press;
-use crate::overview::{Agent, Keys, Line, Measured, Overview, Window};
+use crate::overview::{Agent, Keys, Line, Measured, Overview, Session, Window};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -159,6 +159,34 @@ fn keys_sort_filter_drill_and_choose_what_is_asked_next() {
     assert_eq!(app.wish().aggregate.as_deref(), Some("http"));
     assert!(press(&mut app, KeyEvent::new(KeyCode::Char('q'), KeyModifiers::NONE)));
     assert!(press(&mut app, KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)));
+}
+
+#[test]
+fn sessions_take_the_place_of_keys_and_can_be_drilled_into() {
+    let mut app = app();
+    type_all(&mut app, &[KeyCode::Char('v')]);
+    assert!(screen(&mut app, 80, 24, Colours::None).to_string().contains("REQUESTS"), "there are no sessions");
+    let mut look = look();
+    let session = |endpoint: &str, end, is_closed| Session {
+        labels: vec![endpoint.to_owned(), "200".to_owned()],
+        start: T0 - 90_000,
+        end,
+        events: 1_234,
+        is_closed,
+    };
+    look.now.as_mut().unwrap().sessions =
+        Some(vec![session("/api/new", T0, false), session("/api/old", T0 - 5_000, true)]);
+    app.hear(Heard::Look(Box::new(look)));
+    let text = screen(&mut app, 80, 24, Colours::None).to_string();
+    let line = |word: &str| text.lines().find(|line| line.contains(word)).unwrap_or_default().to_owned();
+    for words in ["23:58:30Z", "00:00:00Z", "1m 30s", "1,234", "open"] {
+        assert!(line("/api/new").contains(words), "{words}: {text}");
+    }
+    assert!(line("/api/old").contains("closed") && text.contains("v keys") && !text.contains("/api/users"), "{text}");
+    type_all(&mut app, &[KeyCode::Down, KeyCode::Down, KeyCode::Enter]);
+    assert_eq!(app.wish().focus.matchers[0].value, "/api/old");
+    type_all(&mut app, &[KeyCode::Char('v')]);
+    assert!(screen(&mut app, 80, 24, Colours::None).to_string().contains("v sessions"));
 }
 
 #[test]

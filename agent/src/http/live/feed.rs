@@ -104,6 +104,9 @@ impl Live {
             if let Some(query) = &questions.whole {
                 answers.whole = ask(query).await;
             }
+            if let Some(query) = &questions.sessions {
+                answers.sessions = ask(query).await;
+            }
             for query in &questions.closed {
                 answers.closed.push(ask(query).await);
             }

@@ -86,6 +86,7 @@ aggregates:
       part: { ratio: { part: errors, of: events } }
       odd: { anomaly: { of: response_time_ms, sigma: 3 } }
   bare: { source: requests, measures: { n: count } }
+  visits: { source: requests, by: { endpoint: endpoint }, windows: [{ session: 50s, max: 10m }], measures: { hits: count } }
 ";
 
 #[tokio::test]
@@ -104,4 +105,12 @@ async fn every_kind_of_measure_has_its_place_on_the_page_whatever_the_config() {
     assert!(page.contains("<td>200</td><td class=\"right\" title=\"2\">2</td>"), "{page}");
     assert!(page.contains("<td>503</td><td class=\"right\" title=\"1\">1</td>"), "{page}");
     assert!(page.contains("<tr data-window=\"1m/10s\">"), "{page}");
+    // The newest first; the first one of /a has ended.
+    let visits = page.split_once("<caption>The newest sessions</caption>").expect("a table of them").1;
+    let rows: Vec<&str> = visits.split("</table>").next().unwrap().split("<tr><td>").skip(1).collect();
+    let row = |at: usize, begins: &str, ends: &str| rows[at].starts_with(begins) && rows[at].contains(ends);
+    assert!(
+        rows.len() == 3 && row(0, "/a</td>", "open") && row(1, "/b</td>", "open") && row(2, "/a</td>", "closed"),
+        "{rows:?}"
+    );
 }

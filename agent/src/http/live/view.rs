@@ -4,7 +4,7 @@ use super::look::Look;
 use super::spark::spark;
 use crate::config::format_duration;
 use crate::human;
-use crate::overview::{Agent, Keys, Line, Measured, Overview, Ranking, Window};
+use crate::overview::{Agent, Keys, Line, Measured, Overview, Ranking, Session, Window};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::time::Duration;
 
@@ -89,6 +89,7 @@ fn aggregate(now: &Overview, rates: &[Option<f64>]) -> Markup {
             div.tables {
                 (keys(&now.keys, &stretch))
                 @for ranking in &now.rankings { (ranked(ranking, &stretch)) }
+                @if let Some(newest) = &now.sessions { (sessions(&now.keys.labels, newest)) }
                 (closed(&now.closed))
             }
             p.small { "The last " (stretch) " of event time" @if let Some(through) = now.through { ", to " (clock(through)) }
@@ -151,6 +152,37 @@ fn ranked(ranking: &Ranking, stretch: &str) -> Markup {
                 tbody {
                     @for (item, value) in &ranking.items {
                         tr { td { (item) } td.right title=(value) { (human::value(*value, &ranking.unit)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn sessions(labels: &[String], newest: &[Session]) -> Markup {
+    if newest.is_empty() {
+        return html! { p.small { "No sessions yet." } };
+    }
+    html! {
+        div.scroll {
+            table.sessions {
+                caption { "The newest sessions" }
+                thead { tr {
+                    @for label in labels { th scope="col" { (label) } }
+                    @for heading in ["from", "last event"] { th scope="col" { (heading) } }
+                    @for heading in ["length", "events"] { th.right scope="col" { (heading) } }
+                    th scope="col" { "state" }
+                } }
+                tbody {
+                    @for session in newest {
+                        tr {
+                            @for label in &session.labels { td { (label) } }
+                            td title=(session.start) { (clock(session.start)) }
+                            td title=(session.end) { (clock(session.end)) }
+                            td.right { (human::length(session.length())) }
+                            td.right title=(session.events) { (human::count(session.events)) }
+                            td { @if session.is_closed { "closed" } @else { span.good { "open" } } }
+                        }
                     }
                 }
             }

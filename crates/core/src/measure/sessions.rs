@@ -169,7 +169,7 @@ impl Statistic for Sessions {
         takes_sign: false,
         unit: Some(""),
         form: Form::Counters,
-        shows: &[Known::Count, Known::Open],
+        shows: &[Known::Count, Known::Open, Known::Value],
         own: Known::Count,
         totals: &[Stat::Own, Stat::Known(Known::Open), Stat::Part(Part::Duration), Stat::Part(Part::Events)],
         window: &[],
@@ -231,7 +231,9 @@ impl Statistic for Sessions {
     fn stats(&self) -> Stats {
         let Some(held) = &self.0 else { return Stats::default() };
         let open = held.more_open.wrapping_add(held.open.len() as u64);
-        Stats { count: Some(held.closed), open: Some(open), ..Stats::default() }
+        let newest = held.open.last().max(held.recent.last());
+        let value = newest.map(|session| session.end as f64 / 1_000.0);
+        Stats { count: Some(held.closed), open: Some(open), value, ..Stats::default() }
     }
 
     fn total(&self) -> Total<'_> {
@@ -301,6 +303,7 @@ mod tests {
             (sessions.stats().count, sessions.stats().open, sessions.next_close(&RULE)),
             (Some(1), Some(0), None)
         );
+        assert_eq!(sessions.stats().value, Some(1.016), "the newest, open or closed");
         let sum = |part| sessions.part(part).map(Histogram::sum_nanos);
         assert_eq!((sum(Part::Duration), sum(Part::Events)), (Some(16_000_000), Some(3_000_000_000)));
     }
