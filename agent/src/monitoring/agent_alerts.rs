@@ -327,6 +327,31 @@ fn doors(options: &Options) -> Vec<Alert> {
             page: "calls-refused",
         },
         Draft {
+            name: "StreamgaugeWatchesRefused",
+            expr: any_in_an_hour("streamgauge_watches_refused_total", "instance"),
+            hold: "",
+            keep: "15m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.instance }}: {{ $value | humanize }} watches were refused within an hour",
+            description: "As many watches as `limits.watchers` allows were open on {{ $labels.instance }} when somebody wanted another \
+                          one: a page, a program that watches, or a tail. They were told so and may try again.",
+            page: "watchers",
+        },
+        Draft {
+            name: "StreamgaugeWatchersSlow",
+            expr: "sum by (job, instance) (rate(streamgauge_watch_skipped_answers_total[5m]))\n/\n\
+                   sum by (job, instance) (streamgauge_watchers > 0) > 1"
+                .into(),
+            hold: "10m",
+            keep: "5m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.instance }}: a watcher misses {{ $value | humanize }} answers a second",
+            description: "For 10 minutes the watchers of {{ $labels.instance }} have not taken their answers in time: of each, \
+                          {{ $value | humanize }} answers a second were left out for a newer one. Each message says how many it \
+                          stands for; ingestion does not wait for them.",
+            page: "watchers",
+        },
+        Draft {
             name: "StreamgaugeLockFilesFailed",
             expr: "sum by (job, instance, door) (rate(streamgauge_door_lock_reads_total{outcome=\"failed\"}[2m])) > 0"
                 .into(),

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod agent_alerts;
+mod anomaly_alerts;
 mod cluster_alerts;
 mod draft;
 mod grafana;
@@ -97,6 +98,9 @@ fn rule_files(config: &Config, options: &Options) -> Vec<(String, Vec<Group>)> {
         if let Some(objective) = slo::Sli::find(&subjects) {
             recording.push(objective.recording(&source.name));
             files.push((format!("alerts/{}-slo.yaml", source.name), vec![objective.alerts(&source.name, options)]));
+        }
+        if let Some(group) = anomaly_alerts::group(&source.name, &subjects, options) {
+            files.push((format!("alerts/{}-anomalies.yaml", source.name), vec![group]));
         }
         files.push((format!("prometheus/rules/{}.yaml", source.name), recording));
     }

@@ -5,3 +5,8 @@ pub const CLUSTER_UID: &str = "streamgauge-kafka";
 pub const INGEST_UID: &str = "streamgauge-ingest";
 pub const LOAD_UID: &str = "streamgauge-load";
 pub const SLO_UID: &str = "streamgauge-slo";
+
+/// Of the dashboard of a source's aggregates.
+pub fn of_source(source: &str) -> String {
+    format!("streamgauge-source-{source}")
+}

@@ -364,6 +364,22 @@ fn queries() -> Vec<Panel> {
             "{{reason}}",
         )
         .quiet(),
+        lines(
+            "Watchers",
+            "short",
+            "Watches that are open. Those refused because `limits.watchers` were open, and answers that watchers were too slow to \
+             take, per second.",
+            format!("sum by (instance) (streamgauge_watchers{{{I}}})"),
+            "{{instance}}",
+        )
+        .query(
+            format!("sum by (instance) (rate(streamgauge_watches_refused_total{{{I}}}[$__rate_interval]))"),
+            "{{instance}} refused",
+        )
+        .query(
+            format!("sum by (instance) (rate(streamgauge_watch_skipped_answers_total{{{I}}}[$__rate_interval]))"),
+            "{{instance}} left out",
+        ),
     ]
 }
 

@@ -5,11 +5,12 @@ use super::board::Board;
 use super::panel::{Look, Panel};
 use crate::config::{Aggregate, Measure, Stat, Window, format_duration};
 use crate::monitoring::subject::Subject;
+use crate::monitoring::uid::of_source;
 
 pub fn board(source: &str, subjects: &[Subject]) -> Board {
     let title = capital(source);
     let mut board = Board::new(
-        &format!("streamgauge-source-{source}"),
+        &of_source(source),
         &title,
         "What the aggregates of this source count. Rates are as of the commit; windows are in event time.",
     );

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -126,6 +128,7 @@ fn every_query_of_every_dashboard_has_an_answer_under_load() {
     });
     start_load_test(&scene, &first);
     let until = Instant::now() + Duration::from_secs(45);
+    let mut watches = Vec::new();
     while Instant::now() < until {
         scene.kafka.produce(&scene.topic, 0, [("k", "not JSON")]);
         let failing = failing_request(start);
@@ -133,6 +136,7 @@ fn every_query_of_every_dashboard_has_an_answer_under_load() {
         scene.kafka.produce(&scene.topic, 2, [("k", nobodys_request(start).as_str())]);
         tombstone(&scene);
         ask(&first);
+        watch(&first, &mut watches);
         hand_in(&first);
         hand_in(&second);
         std::thread::sleep(Duration::from_millis(500));
@@ -235,6 +239,15 @@ fn ask(agent: &Agent) {
         }
         Some(())
     });
+}
+
+/// Opens a watch, unless one is open, that nobody reads.
+fn watch(agent: &Agent, open: &mut Vec<TcpStream>) {
+    if open.is_empty() {
+        let mut stream = TcpStream::connect(agent.http()).expect("the agent answers");
+        stream.write_all(b"GET /api/v1/watch/http HTTP/1.1\r\nHost: x\r\n\r\n").expect("it is sent");
+        open.push(stream);
+    }
 }
 
 /// Queries that fail, or are empty without being allowed to.

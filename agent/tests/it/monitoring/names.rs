@@ -27,6 +27,17 @@ fn files(folder: &str, ending: &str) -> Vec<String> {
     files
 }
 
+/// The files of a kind that are shipped for examples.
+pub fn examples(kind: &str) -> Vec<String> {
+    let entries = fs::read_dir(repository().join("examples/monitoring")).expect("the folder of the examples");
+    let mut folders: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    folders.sort();
+    let ending = if kind.starts_with("grafana") { ".json" } else { ".yaml" };
+    let folders = folders.into_iter().map(|example| format!("examples/monitoring/{example}/{kind}"));
+    folders.filter(|folder| repository().join(folder).exists()).flat_map(|folder| files(&folder, ending)).collect()
+}
+
 /// Every query of a dashboard: its panels', its variables' and its annotations'.
 pub fn queries(board: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -88,10 +99,16 @@ fn expressions_of_rules(text: &str) -> Vec<String> {
 }
 
 fn known() -> BTreeSet<String> {
-    let config = config::parse(&read("examples/http-requests.yaml"), "example", &|_| None).expect("a valid example");
+    known_of("http-requests", files("prometheus/rules", ".yaml"))
+}
+
+/// What an agent with that example exposes, and what these rules record.
+fn known_of(example: &str, rules: Vec<String>) -> BTreeSet<String> {
+    let text = read(&format!("examples/{example}.yaml"));
+    let config = config::parse(&text, example, &|_| None).expect("a valid example");
     let of_config = config.aggregates.iter().flat_map(Aggregate::families).flat_map(|family| family.sample_names());
     let own = Name::ALL.iter().flat_map(|name| name.samples());
-    let recorded: Vec<String> = files("prometheus/rules", ".yaml")
+    let recorded: Vec<String> = rules
         .iter()
         .flat_map(|path| {
             read(path).lines().filter_map(|l| Some(l.trim().strip_prefix("- record: ")?.to_owned())).collect::<Vec<_>>()
@@ -100,18 +117,43 @@ fn known() -> BTreeSet<String> {
     of_config.chain(own).chain(recorded).chain(OTHERS.map(str::to_owned)).collect()
 }
 
-#[test]
-fn every_metric_of_a_panel_rule_or_alert_is_exposed() {
+/// Expressions of dashboards and of rules, each with where it stands.
+fn expressions(boards: Vec<String>, rules: Vec<String>) -> Vec<(String, String)> {
     let mut expressions = Vec::new();
-    for path in files("grafana/dashboards", ".json") {
+    for path in boards {
         let board: Value = serde_json::from_str(&read(&path)).expect("JSON");
         expressions.extend(queries(&board).into_iter().map(|(what, expr)| (format!("{path}, {what}"), expr)));
     }
-    for path in files("prometheus/rules", ".yaml").into_iter().chain(files("alerts", ".yaml")) {
+    for path in rules {
         expressions.extend(expressions_of_rules(&read(&path)).into_iter().map(|expr| (path.clone(), expr)));
     }
-    assert!(expressions.len() > 100, "only {} expressions were found", expressions.len());
-    let known = known();
+    expressions
+}
+
+#[test]
+fn every_metric_of_a_panel_rule_or_alert_is_exposed() {
+    let rules = [files("prometheus/rules", ".yaml"), files("alerts", ".yaml")].concat();
+    let shipped = expressions(files("grafana/dashboards", ".json"), rules);
+    assert!(shipped.len() > 100, "only {} expressions were found", shipped.len());
+    assert_known(&shipped, &known());
+}
+
+#[test]
+fn every_metric_of_the_examples_panels_rules_and_alerts_is_exposed() {
+    for example in ["application-logs", "http-visits", "payments", "security", "user-actions"] {
+        let of = |kind: &str| {
+            let all = examples(kind).into_iter();
+            all.filter(|path| path.starts_with(&format!("examples/monitoring/{example}/"))).collect::<Vec<_>>()
+        };
+        let rules = of("prometheus/rules");
+        let shipped = expressions(of("grafana/dashboards"), [rules.clone(), of("alerts")].concat());
+        assert!(shipped.len() > 10, "{example}: only {} expressions were found", shipped.len());
+        assert_known(&shipped, &known_of(example, rules));
+    }
+}
+
+#[track_caller]
+fn assert_known(expressions: &[(String, String)], known: &BTreeSet<String>) {
     let unknown: BTreeSet<String> = expressions
         .iter()
         .flat_map(|(at, expr)| {
@@ -124,7 +166,7 @@ fn every_metric_of_a_panel_rule_or_alert_is_exposed() {
 /// Alerts with one of their annotations.
 fn annotations(key: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for path in files("alerts", ".yaml") {
+    for path in files("alerts", ".yaml").into_iter().chain(examples("alerts")) {
         let mut alert = String::new();
         for line in read(&path).lines().map(str::trim) {
             if let Some(name) = line.strip_prefix("- alert: ") {
@@ -163,6 +205,7 @@ fn every_alert_says_what_is_wrong_how_bad_and_where_to_look() {
     let alerts = annotations("runbook_url").len();
     let uids: BTreeSet<String> = files("grafana/dashboards", ".json")
         .iter()
+        .chain(&examples("grafana/dashboards"))
         .map(|path| {
             serde_json::from_str::<Value>(&read(path)).expect("JSON")["uid"].as_str().expect("a uid").to_owned()
         })
