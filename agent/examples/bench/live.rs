@@ -36,35 +36,55 @@ pub fn recover(binary: &str, path: &str, kills: usize) {
 /// From the acknowledgement of an event to the scrape that counts it, `markers` times, each at another moment of the commit
 /// interval. The markers are events of an endpoint of their own.
 pub fn freshness(binary: &str, path: &str, markers: usize) {
-    let config = load(path);
     let mut agent = Agent::start(binary, path);
     agent.wait_for(REQUESTS, 1.0, Duration::from_millis(50));
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", &config.kafka.bootstrap_servers)
-        .set("linger.ms", "0")
-        .set("acks", "all")
-        .create()
-        .unwrap();
-    let prefix = "http_requests_total{endpoint=\"/marker\"";
-    let before = agent.sum(prefix).unwrap_or(0.0);
+    let producer = Marker::new(path);
+    let before = agent.sum(Marker::SERIES).unwrap_or(0.0);
     let mut took = Vec::new();
     for marker in 1..=markers {
         std::thread::sleep(Duration::from_millis((marker as u64 * 37) % 100));
+        producer.produce(marker);
+        let acknowledged = Instant::now();
+        agent.wait_for(Marker::SERIES, before + marker as f64, Duration::from_millis(2));
+        took.push(acknowledged.elapsed().as_secs_f64() * 1e3);
+    }
+    print_milliseconds("freshness", &mut took);
+}
+
+/// A producer of marker events, one at a time.
+pub struct Marker {
+    producer: BaseProducer,
+    topic: String,
+}
+
+impl Marker {
+    pub const SERIES: &str = "http_requests_total{endpoint=\"/marker\"";
+
+    /// To the first topic of that config.
+    pub fn new(path: &str) -> Marker {
+        let config = load(path);
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &config.kafka.bootstrap_servers)
+            .set("linger.ms", "0")
+            .set("acks", "all")
+            .create()
+            .unwrap();
+        Marker { producer, topic: config.sources[0].topics[0].to_string() }
+    }
+
+    /// Until it is acknowledged.
+    pub fn produce(&self, number: usize) {
         let event = format!(
             "{{\"timestamp\": {}, \"endpoint\": \"/marker\", \"method\": \"GET\", \"status\": 200, \
              \"response_time_ms\": 1.0, \"region\": \"us-east\", \"user_id\": \"user_000000\", \"message\": \"marker\"}}",
             SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
         );
-        let key = marker.to_string();
-        producer.send(BaseRecord::to(config.sources[0].topics[0].as_str()).key(&key).payload(&event)).unwrap();
-        while producer.in_flight_count() > 0 {
-            producer.poll(Duration::from_millis(1));
+        let key = number.to_string();
+        self.producer.send(BaseRecord::to(self.topic.as_str()).key(&key).payload(&event)).unwrap();
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(Duration::from_millis(1));
         }
-        let acknowledged = Instant::now();
-        agent.wait_for(prefix, before + marker as f64, Duration::from_millis(2));
-        took.push(acknowledged.elapsed().as_secs_f64() * 1e3);
     }
-    print_milliseconds("freshness", &mut took);
 }
 
 /// What the agent takes while it keeps up with whatever somebody produces, for so many seconds: the share of a core, of the

@@ -13,8 +13,6 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::agent::repository;
-
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A browser with one page; ended when it is dropped.
@@ -32,7 +30,10 @@ fn program() -> PathBuf {
     if let Some(path) = std::env::var_os("STREAMGAUGE_CHROMIUM") {
         return path.into();
     }
-    let output = Command::new(repository().join("scripts/tools")).arg("chromium").output().expect("scripts/tools runs");
+    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/tools"))
+        .arg("chromium")
+        .output()
+        .expect("scripts/tools runs");
     let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     assert!(!path.is_empty(), "no browser to test the page with: {}", String::from_utf8_lossy(&output.stderr));
     path.into()
