@@ -1,4 +1,4 @@
-//! The page's middle, written every two seconds while somebody looks, once for all of them.
+//! The page's middle, written twice a second while somebody looks, once for all of them.
 
 use super::look::Look;
 use super::view;
@@ -15,7 +15,9 @@ use tokio::time::sleep;
 use tonic::Status;
 
 /// Between two looks; more if a look takes long.
-const PERIOD: Duration = Duration::from_secs(2);
+const PERIOD: Duration = Duration::from_millis(500);
+/// Between two totals that make a rate: commits come in steps.
+const RATED: Duration = Duration::from_secs(2);
 /// How much longer than a look took nothing is asked: the page takes a hundredth of a core.
 const REST: u32 = 99;
 const LONGEST: Duration = Duration::from_secs(60);
@@ -32,7 +34,8 @@ pub struct Live {
     newest: Mutex<Option<watch::Sender<Newest>>>,
 }
 
-type Before = BTreeMap<String, (Overview, BootTime)>;
+/// What rates are reckoned from, and the last ones.
+type Before = BTreeMap<String, (Overview, BootTime, Vec<Option<f64>>)>;
 
 impl Live {
     pub fn new(api: Api, watches: Arc<Watches>) -> Live {
@@ -111,9 +114,16 @@ impl Live {
                 answers.closed.push(ask(query).await);
             }
             let now = overview(&info, &questions, &answers);
-            let then = before.insert(info.name.clone(), (now.clone(), at));
-            let apart = then.as_ref().map_or(Duration::ZERO, |(_, then)| at.since(*then));
-            let rates = per_second(&now, then.as_ref().map(|(then, _)| then), apart);
+            let then = before.get(&info.name);
+            let apart = then.map_or(Duration::ZERO, |(_, then, _)| at.since(*then));
+            let rates = match then {
+                Some((_, _, rates)) if apart < RATED => rates.clone(),
+                _ => {
+                    let rates = per_second(&now, then.map(|(then, ..)| then), apart);
+                    before.insert(info.name.clone(), (now.clone(), at, rates.clone()));
+                    rates
+                }
+            };
             aggregates.push((now, rates));
             all.push(answers.series);
         }
