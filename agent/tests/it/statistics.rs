@@ -26,6 +26,7 @@ fn config(topic: &str) -> String {
          wait: {{ histogram: {{ field: ms, error: 0.01 }}, unit: ms, quantiles: [0.5, 0.9, 0.999] }}\n      \
          patience: {{ apdex: {{ of: ms, target: 0.3 }}, unit: ms }}\n      \
          slow: {{ anomaly: {{ of: ms, sigma: 3, min_count: 50, half_life: 2m }} }}\n      \
+         late: {{ anomaly: {{ of: ms, above_quantile: 0.99, min_count: 50, half_life: 1h }} }}\n      \
          users: {{ distinct: user }}\n      \
          elements: {{ top: {{ of: element, k: 5, label: element }} }}\n      \
          heavy: {{ top: {{ of: element, k: 3, by: {{ sum: bytes }} }}, unit: kB }}\n      \
@@ -166,6 +167,10 @@ fn statistics_equal_a_recount_after_a_kill_and_over_partitions() {
         let above: f64 = values["slow"]["above"].as_str().expect("a count").parse().expect("a number");
         assert!(page == "rare" || (above >= 0.8 * far && above <= far), "{above} of {far}");
         assert_eq!(number(&agent.scrape(), "actions_slow_above_total", &[("page", page)]), above);
+        assert_late(&values["late"], &actions);
+        let sides = ["above", "below"].map(|side| format!("actions_late_{side}_total"));
+        let sides = sides.map(|side| number(&agent.scrape(), &side, &[("page", page)]).to_string());
+        assert_eq!(sides, [values["late"]["above"].as_str().unwrap_or("0").to_owned(), "0".to_owned()]);
         assert_top(&values["elements"], &actions, 5, |_| 1.0);
         assert_top(&values["heavy"], &actions, 3, |action| action.bytes as f64 * 1_000.0);
         let key = |action: &&&Action| (action.at, action.load);
@@ -224,6 +229,25 @@ fn assert_quantiles(value: &Value, actions: &[&Action]) {
         let (exact, told) = (waits[rank - 1], quantile["value"].as_f64().expect("a number"));
         assert!((told - exact).abs() <= 0.01 * exact, "{q}: {told} for {exact}");
     }
+}
+
+/// What is beyond the 99th percentile of all before it in its partition and hour: what exceeds the exact one by 9 % is,
+/// and what does not exceed it is not. Nothing is older than an hour: a half-life passes at most with the hour.
+fn assert_late(value: &Value, actions: &[&Action]) {
+    let mut before: BTreeMap<(i32, i64), Vec<u64>> = BTreeMap::new();
+    let (mut least, mut most) = (0, 0);
+    for action in actions {
+        let before = before.entry((action.partition, action.at / 3_600_000)).or_default();
+        if before.len() >= 50 {
+            let exact = before[(before.len() * 99).div_ceil(100) - 1];
+            most += u64::from(action.ms > exact);
+            least += u64::from(action.ms as f64 > exact as f64 * 1.091);
+        }
+        before.insert(before.partition_point(|ms| *ms <= action.ms), action.ms);
+    }
+    let above: u64 = value["above"].as_str().unwrap_or("0").parse().expect("a number");
+    assert!((least..=most).contains(&above), "{above}, not {least} to {most}");
+    assert!(actions.len() < 1_000 || above > 0, "{value}");
 }
 
 /// The items of an answer against what each truly has.

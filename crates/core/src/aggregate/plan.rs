@@ -15,7 +15,7 @@ use crate::config::{
     self, Aggregate, Condition, FieldPath, LabelField, LabelMaking, MeasureKind, Scalar, Source, Template, Test,
     Timestamp,
 };
-use crate::measure::{Amount, Earlier, SessionRule, Takes};
+use crate::measure::{Amount, Beyond, Earlier, SessionRule, Takes};
 use crate::value::time::TimeReader;
 
 /// Largest label value a plan takes unless told otherwise, bytes.
@@ -330,7 +330,11 @@ impl Canonical {
                 self.add_if("finest", resolution.asked().map(|scale| scale.to_string()).as_deref());
             }
             MeasureKind::Anomaly(usual) => {
-                let parts = [number(usual.sigma), usual.min_count.to_string(), usual.half_life_ms.to_string()];
+                let beyond = match usual.beyond {
+                    Beyond::Deviations(sigma) => number(sigma),
+                    Beyond::Quantile(q) => format!("p{}", number(q)),
+                };
+                let parts = [beyond, usual.min_count.to_string(), usual.half_life_ms.to_string()];
                 self.add("usual", parts.iter().map(String::as_str));
             }
             MeasureKind::Sessions(rule) => {

@@ -10,7 +10,7 @@ use crate::config::{
     Aggregate, Condition, FieldPath, LabelField, Measure, MeasureKind, OnLimit, Publish, RatioOf, Scalar, Source,
     SourceDeadLetters, Start, Test, Timestamp, TopicSelector, Unit, Window,
 };
-use crate::measure::{Amount, Earlier, Precision, Ranking, Resolution, SessionRule, Target, Usual};
+use crate::measure::{Amount, Beyond, Earlier, Precision, Ranking, Resolution, SessionRule, Target, Usual};
 
 /// Wall time of every freeze that does not matter.
 pub const NOW: i64 = 1_763_657_472_123;
@@ -73,7 +73,7 @@ pub const SESSION: SessionRule = SessionRule { gap_ms: 6, max_ms: 40, grace_ms: 
 
 /// Judged soon, so that short tests have some.
 pub fn unusual() -> MeasureKind {
-    MeasureKind::Anomaly(Usual { sigma: 1.0, min_count: 3, half_life_ms: 50 })
+    MeasureKind::Anomaly(Usual { beyond: Beyond::Deviations(1.0), min_count: 3, half_life_ms: 50 })
 }
 
 /// All but what depends on the order of the events by its nature: what is judged by those before it, and sessions

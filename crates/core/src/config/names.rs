@@ -6,7 +6,7 @@
 //! repeated.
 
 use super::types::{Aggregate, Measure};
-use crate::measure::{Form, Known, MeasureKind, Part};
+use crate::measure::{Beyond, Form, Known, MeasureKind, Part};
 
 pub use crate::measure::{QUANTILES, Stat};
 
@@ -198,10 +198,17 @@ impl Aggregate {
             }
             (MeasureKind::Anomaly(usual), Some(path)) => {
                 let side = if stat == Stat::Known(Known::Below) { "below" } else { "above" };
-                let (sigma, name) = (usual.sigma, &self.name);
-                format!(
-                    "values of {path} in {name} events more than {sigma} standard deviations {side} their key's mean so far"
-                )
+                let name = &self.name;
+                match usual.beyond {
+                    Beyond::Deviations(sigma) => format!(
+                        "values of {path} in {name} events more than {sigma} standard deviations {side} their key's mean so \
+                         far"
+                    ),
+                    Beyond::Quantile(q) => format!(
+                        "values of {path} in {name} events {side} the {q} quantile of their key's values so far at the same hour \
+                         of the day (all that exceed it by 9 %, none that do not exceed it)"
+                    ),
+                }
             }
             (MeasureKind::Apdex(target), Some(path)) => {
                 format!("apdex of {path} in {} events for a target of {}", self.name, target.0)

@@ -10,7 +10,7 @@ use super::lock::ShownLine;
 use super::secret::MASK;
 use super::types::*;
 use super::units::{format_duration, format_size};
-use crate::measure::Precision;
+use crate::measure::{Beyond, Precision};
 
 impl Config {
     /// The config as it is in force, as YAML in the format of the config file, without secrets.
@@ -271,7 +271,10 @@ fn measure(out: &mut Yaml, measure: &Measure) {
             parts.push(format!("error: {}", resolution.error()));
         }
         MeasureKind::Anomaly(usual) => {
-            parts.push(format!("sigma: {}, min_count: {}", usual.sigma, usual.min_count));
+            parts.push(match usual.beyond {
+                Beyond::Deviations(sigma) => format!("sigma: {sigma}, min_count: {}", usual.min_count),
+                Beyond::Quantile(q) => format!("above_quantile: {q}, min_count: {}", usual.min_count),
+            });
             if usual.half_life_ms > 0 {
                 let half_life = Duration::from_millis(usual.half_life_ms.unsigned_abs());
                 parts.push(format!("half_life: {}", format_duration(half_life)));

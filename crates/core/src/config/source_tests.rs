@@ -82,6 +82,7 @@ fn errors_of_sources_and_aggregates_are_told() {
             ("prefix", aggregate("    prefix: 9lives")),
             ("reserved prefix", aggregate("    prefix: streamgauge")),
             ("limit", aggregate("    limit: 0")),
+            ("several sources", changed("source: events", "sources: [events, others]")),
             ("aggregate name", changed("  log:\n", "  my-log:\n")),
             ("no measures", measure("{}")),
             ("measure name", measure("my-events: count")),
@@ -109,6 +110,10 @@ fn errors_of_sources_and_aggregates_are_told() {
             ("quantiles of a sum", measure("time: { sum: a, quantiles: [0.5] }")),
             ("quantiles that do not fit", measure("time: { histogram: a, quantiles: [0.9, 0.5, 1.5] }")),
             ("what nobody is used to", measure("slow: { anomaly: { of: a, sigma: 0, min_count: 1, half_life: 0s } }")),
+            (
+                "two ways to be unusual",
+                measure("slow: { anomaly: { of: a, sigma: 3, above_quantile: 1, half_life: 1m } }"),
+            ),
             ("what is usual for a sum", measure("slow: { sum: { field: a, sigma: 3, min_count: 10, half_life: 1h } }")),
             ("no time to wait", measure("score: { apdex: { of: a, target: 0 } }")),
             ("a past that is not kept", measure("trend: { versus: { ago: 7d } }")),

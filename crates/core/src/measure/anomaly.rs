@@ -1,28 +1,39 @@
 //! `anomaly`: how many values were unusual for their key: more than so many standard deviations away from its mean so
-//! far.
+//! far, or beyond a quantile of its values so far at the same hour of the day.
 //!
-//! The mean and the deviation are those of the key's earlier values in its partition, in the order in which they were
-//! read; with a half-life, older ones weigh less. A partition has one order, so a replay judges each value as before.
-//! They stand in the key's total, where every event comes by: panes only count what was found there. Merging adds
+//! They are compared with the key's earlier values in its partition, in the order in which they were read; with a
+//! half-life, older ones weigh less. A partition has one order, so a replay judges each value as before. What was so
+//! far stands in the key's total, where every event comes by: panes only count what was found there. Merging adds
 //! counts.
 
+use super::hours::Hours;
 use super::{Exact, Form, Known, Occurrence, Rules, Sample, Stat, Statistic, Stats, Takes, Total};
 use streamgauge_proto::storage::v1 as pb;
 
 /// What is unusual.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usual {
-    /// So many standard deviations are usual.
-    pub sigma: f64,
-    /// Before a key has had so many values, none is judged.
+    /// What is beyond this.
+    pub beyond: Beyond,
+    /// Before a key has had so many values, none is judged; with a quantile, at that hour of the day.
     pub min_count: u64,
-    /// A value of this age weighs half, milliseconds of event time; 0: all weigh the same.
+    /// A value of this age weighs half, milliseconds of event time; 0: all weigh the same. With a quantile, weights are
+    /// halved all at once whenever event time passes a multiple of this.
     pub half_life_ms: i64,
+}
+
+/// What a value is compared with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Beyond {
+    /// So many standard deviations from the mean, on either side.
+    Deviations(f64),
+    /// This quantile of the values at the same hour of the day.
+    Quantile(f64),
 }
 
 impl Default for Usual {
     fn default() -> Self {
-        Usual { sigma: 3.0, min_count: 100, half_life_ms: 0 }
+        Usual { beyond: Beyond::Deviations(3.0), min_count: 100, half_life_ms: 0 }
     }
 }
 
@@ -34,6 +45,8 @@ pub struct Anomaly {
     below: u64,
     /// Of a total; panes have none.
     baseline: Option<Box<Baseline>>,
+    /// The same, where a quantile is asked for.
+    hours: Hours,
 }
 
 /// The values of a key so far.
@@ -72,23 +85,30 @@ impl Verdict {
 impl Anomaly {
     /// Judges a value by those before it, and takes it among them; for a key's total.
     pub fn judge(&mut self, value: f64, at: i64, usual: &Usual) -> Sample {
+        let sigma = match usual.beyond {
+            Beyond::Deviations(sigma) => sigma,
+            Beyond::Quantile(q) => {
+                let beyond = self.hours.judge(value, at, q, usual.min_count, usual.half_life_ms);
+                return if beyond { Verdict::Above } else { Verdict::Usual }.sample();
+            }
+        };
         let baseline = self
             .baseline
             .get_or_insert_with(|| Box::new(Baseline { values: 0, weight: 0.0, mean: 0.0, squares: 0.0, latest: at }));
-        let verdict = baseline.verdict(value, usual);
+        let verdict = baseline.verdict(value, sigma, usual.min_count);
         baseline.add(value, at, usual.half_life_ms);
         verdict.sample()
     }
 }
 
 impl Baseline {
-    fn verdict(&self, value: f64, usual: &Usual) -> Verdict {
-        if self.values < usual.min_count.max(1) {
+    fn verdict(&self, value: f64, sigma: f64, min_count: u64) -> Verdict {
+        if self.values < min_count.max(1) {
             return Verdict::Usual;
         }
         let off = value - self.mean;
         // Squared on both sides: a root would round once more.
-        if off * off * self.weight <= usual.sigma * usual.sigma * self.squares {
+        if off * off * self.weight <= sigma * sigma * self.squares {
             Verdict::Usual
         } else if off > 0.0 {
             Verdict::Above
@@ -171,6 +191,7 @@ impl Statistic for Anomaly {
         if other.baseline.as_deref().is_some_and(later) {
             self.baseline.clone_from(&other.baseline);
         }
+        self.hours.merge(&other.hours);
     }
 
     fn encode(&self) -> pb::Anomaly {
@@ -179,7 +200,8 @@ impl Statistic for Anomaly {
             pb::Baseline { values, weight, mean, squares, latest_ms: latest }
         };
         let Anomaly { count, above, below, .. } = *self;
-        pb::Anomaly { count, above, below, baseline: self.baseline.as_deref().map(baseline) }
+        let hours = self.hours.encode();
+        pb::Anomaly { count, above, below, baseline: self.baseline.as_deref().map(baseline), hours }
     }
 
     fn decode(stored: pb::Anomaly) -> Option<Anomaly> {
@@ -187,9 +209,17 @@ impl Statistic for Anomaly {
             let pb::Baseline { values, weight, mean, squares, latest_ms: latest } = stored;
             Box::new(Baseline { values, weight, mean, squares, latest })
         };
-        let pb::Anomaly { count, above, below, baseline: stored } = stored;
+        let pb::Anomaly { count, above, below, baseline: stored, hours } = stored;
+        let hours = Hours::decode(hours)?;
         let sound = stored.is_none_or(|b| b.weight >= 0.0 && b.squares >= 0.0 && b.mean.is_finite());
-        sound.then(|| Anomaly { count, above, below, baseline: stored.map(baseline) })
+        sound.then(|| Anomaly { count, above, below, baseline: stored.map(baseline), hours })
+    }
+
+    fn fits(&self, usual: &Usual) -> bool {
+        match usual.beyond {
+            Beyond::Deviations(_) => self.hours.is_empty(),
+            Beyond::Quantile(_) => self.baseline.is_none(),
+        }
     }
 
     fn stats(&self) -> Stats {
@@ -209,7 +239,8 @@ mod tests {
 
     use super::*;
 
-    const USUAL: Usual = Usual { sigma: 3.0, min_count: 10, half_life_ms: 0 };
+    const USUAL: Usual = Usual { beyond: Beyond::Deviations(3.0), min_count: 10, half_life_ms: 0 };
+    const QUANTILE: Usual = Usual { beyond: Beyond::Quantile(0.9), ..USUAL };
 
     fn judged(values: impl IntoIterator<Item = (i64, f64)>, usual: &Usual) -> (Anomaly, Vec<f64>) {
         let mut total = Anomaly::empty(usual);
@@ -229,6 +260,15 @@ mod tests {
         assert_eq!(verdicts[20..], [1.0, -1.0, 0.0]);
         assert_eq!((total.count, total.above, total.below), (23, 1, 1));
         assert_eq!(total.own_value(), 2.0);
+    }
+
+    #[test]
+    fn beyond_a_quantile_there_is_only_above() {
+        let values = (0..20).map(|n| f64::from(n % 5)).chain([100.0, -100.0, 2.0]);
+        let (total, verdicts) = judged((0..).zip(values), &QUANTILE);
+        assert_eq!(verdicts[20..], [1.0, 0.0, 0.0]);
+        assert!(total.fits(&QUANTILE) && !total.fits(&USUAL) && Anomaly::default().fits(&USUAL));
+        assert_eq!(Anomaly::decode(total.encode()), Some(total));
     }
 
     #[test]

@@ -333,6 +333,32 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_was_merged_at_random_is_exact_while_small_and_else_within_its_error(
+            parts in proptest::collection::vec((0u64..4_000, 0u64..1_500), 1..6),
+            order in proptest::collection::vec(any::<prop::sample::Index>(), 6),
+        ) {
+            let precision = Precision::default();
+            let items = |&(from, many): &(u64, u64)| from..from + many;
+            let different = parts.iter().flat_map(items).collect::<std::collections::BTreeSet<_>>().len() as f64;
+            let mut sketches: Vec<Distinct> = parts.iter().map(|part| sketch(precision, items(part))).collect();
+            for index in order {
+                if sketches.len() > 1 {
+                    let one = sketches.swap_remove(index.index(sketches.len()));
+                    let at = index.index(sketches.len());
+                    sketches[at] = merged(&one, &sketches[at]);
+                }
+            }
+            let whole = sketches.into_iter().reduce(|a, b| merged(&b, &a)).unwrap();
+            let (estimate, error) = whole.estimate();
+            let off = (estimate - different).abs();
+            // Five standard errors: of a million estimates one may be further away.
+            prop_assert!(off <= 5.0 * error.unwrap_or(0.0) * different, "{estimate} for {different}");
+            prop_assert!(different > 256.0 || off == 0.0, "{estimate} for {different}");
+        }
+
         #[test]
         fn parts_merge_to_the_same_bits_in_any_order(
             a in proptest::collection::vec(0u64..2_000, 0..60),

@@ -14,6 +14,7 @@ mod distinct;
 mod exponential;
 mod extremes;
 mod histogram;
+mod hours;
 mod number;
 mod portion;
 mod ranking;
@@ -29,7 +30,7 @@ mod timed;
 mod top;
 mod versus;
 
-pub use anomaly::{Anomaly, Usual};
+pub use anomaly::{Anomaly, Beyond, Usual};
 pub use apdex::{Apdex, Target};
 pub use average::Average;
 pub use buckets::Buckets;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::at::{At, Place};
 use super::super::raw::{Body, Measured, RawRankedBy};
 use super::super::types::{Condition, FieldPath, Measure, MeasureKind, RatioOf};
-use super::{Checker, DAY, SECOND, label};
-use crate::measure::{Amount, Earlier, Precision, Ranking, Resolution, Target, Usual};
+use super::{Checker, DAY, HOUR, SECOND, label};
+use crate::measure::{Amount, Beyond, Earlier, Precision, Ranking, Resolution, Target, Usual};
 
 const MOST_BOUNDS: usize = 200;
 const MOST_QUANTILES: usize = 16;
@@ -33,7 +33,7 @@ pub fn given(check: &mut Checker, kind: &mut MeasureKind, place: Place, measured
         }
         MeasureKind::Anomaly(usual) => {
             *usual = judged(check, measured);
-            &["sigma", "min_count", "half_life"]
+            &["sigma", "above_quantile", "min_count", "half_life"]
         }
         MeasureKind::Apdex(target) => {
             *target = waited(check, measured);
@@ -69,6 +69,7 @@ fn keys(measured: &Measured) -> Vec<(&'static str, Place, &'static str)> {
         ("by", place(&measured.by), "`top`"),
         ("label", place(&measured.label), "`top`"),
         ("sigma", place(&measured.sigma), "`anomaly`"),
+        ("above_quantile", place(&measured.above_quantile), "`anomaly`"),
         ("min_count", place(&measured.min_count), "`anomaly`"),
         ("half_life", place(&measured.half_life), "`anomaly`"),
         ("target", place(&measured.target), "`apdex`"),
@@ -132,19 +133,35 @@ fn ranked(check: &mut Checker, measured: &Measured) -> Ranking {
 
 fn judged(check: &mut Checker, measured: &Measured) -> Usual {
     let usual = Usual::default();
-    let sigma = measured.sigma.as_ref().map_or(usual.sigma, |sigma| sigma.value);
-    if let Some(at) = measured.sigma.as_ref().filter(|_| !(0.5..=100.0).contains(&sigma)) {
-        check.error(at.place, format!("`sigma: {sigma}` does not fit"), "0.5 to 100 standard deviations; 3 is usual");
+    let mut beyond = usual.beyond;
+    if let Some(at) = &measured.sigma {
+        beyond = Beyond::Deviations(at.value);
+        if !(0.5..=100.0).contains(&at.value) {
+            let what = format!("`sigma: {}` does not fit", at.value);
+            check.error(at.place, what, "0.5 to 100 standard deviations; 3 is usual");
+        }
+    }
+    let mut least = SECOND;
+    if let Some(at) = &measured.above_quantile {
+        (beyond, least) = (Beyond::Quantile(at.value), HOUR);
+        if !(0.5..1.0).contains(&at.value) {
+            let what = format!("`above_quantile: {}` does not fit", at.value);
+            check.error(at.place, what, "0.5 to below 1; 0.999 is usual");
+        }
+        if measured.sigma.is_some() {
+            let help = "give it one of them; a second measure can have the other";
+            check.error(at.place, "`sigma` and `above_quantile` are two ways to say what is unusual", help);
+        }
     }
     let min_count = measured.min_count.as_ref().map_or(usual.min_count, |count| count.value);
     if let Some(at) = measured.min_count.as_ref().filter(|_| !(2..=1_000_000_000).contains(&min_count)) {
         check.error(at.place, format!("`min_count: {min_count}` does not fit"), "2 to 1000000000 values");
     }
     let half_life = match &measured.half_life {
-        Some(_) => check.duration(&measured.half_life, DAY, SECOND..=3650 * DAY),
+        Some(_) => check.duration(&measured.half_life, DAY, least..=3650 * DAY),
         None => Duration::ZERO,
     };
-    Usual { sigma, min_count, half_life_ms: i64::try_from(half_life.as_millis()).unwrap_or(i64::MAX) }
+    Usual { beyond, min_count, half_life_ms: i64::try_from(half_life.as_millis()).unwrap_or(i64::MAX) }
 }
 
 fn waited(check: &mut Checker, measured: &Measured) -> Target {

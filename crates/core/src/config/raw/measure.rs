@@ -49,7 +49,8 @@ pub struct Body {
     pub distinct: Option<At<Measured>>,
     /// Which values a field had most often: `{ top: { of: element_id, k: 20 } }`, or most of something: `by: { sum: bytes }`.
     pub top: Option<At<Measured>>,
-    /// How many values of a field were unusual for their key: `{ anomaly: { of: f, sigma: 3, min_count: 100, half_life: 1d } }`.
+    /// How many values of a field were unusual for their key: `{ anomaly: { of: f, sigma: 3, min_count: 100, half_life: 1d } }`,
+    /// or `{ anomaly: { of: f, above_quantile: 0.999 } }` for what is not normally distributed, such as latencies.
     pub anomaly: Option<At<Measured>>,
     /// How satisfied those were who waited, from 0 to 1: `{ apdex: { of: response_time_ms, target: 0.3 }, unit: ms }`.
     pub apdex: Option<At<Measured>>,
@@ -125,6 +126,7 @@ pub struct Measured {
     pub by: Option<At<RawRankedBy>>,
     pub label: Option<At<String>>,
     pub sigma: Option<At<f64>>,
+    pub above_quantile: Option<At<f64>>,
     pub min_count: Option<At<u64>>,
     pub half_life: Option<At<RawDuration>>,
     pub target: Option<At<f64>>,
@@ -165,9 +167,14 @@ struct LongMeasured {
     label: Option<At<String>>,
     /// How many standard deviations from the mean are still usual. Only for `anomaly`. Default: 3.
     sigma: Option<At<f64>>,
-    /// No value is judged before the key has had this many. Only for `anomaly`. Default: 100.
+    /// Instead of `sigma`: values above this quantile of their key's values so far at the same hour of the day (UTC) are
+    /// unusual, such as 0.999. Each that exceeds it by 9 % is counted, and none that does not exceed it. Only for `anomaly`.
+    above_quantile: Option<At<f64>>,
+    /// No value is judged before the key has had this many; with `above_quantile`, at that hour of the day. Only for `anomaly`.
+    /// Default: 100.
     min_count: Option<At<u64>>,
-    /// A value of this age weighs half in the mean and the deviation. Only for `anomaly`. Default: all weigh the same.
+    /// A value of this age weighs half in what others are compared with; at least `1h` with `above_quantile`. Only for
+    /// `anomaly`. Default: all weigh the same.
     half_life: Option<At<RawDuration>>,
     /// Who waits at most this long is satisfied, in the base unit of what is exposed (seconds). Only for `apdex`. Default: 0.5.
     target: Option<At<f64>>,
@@ -180,14 +187,14 @@ struct LongMeasured {
 impl LongMeasured {
     fn measured(self) -> Result<Measured, &'static str> {
         let LongMeasured { field, of, filter, bounds, from, to, format, zone, error, k, by, label, .. } = self;
-        let LongMeasured { sigma, min_count, half_life, target, part, ago, .. } = self;
+        let LongMeasured { sigma, above_quantile, min_count, half_life, target, part, ago, .. } = self;
         if field.is_some() && of.is_some() {
             return Err("`field` and `of` say the same: keep one of them");
         }
         let field = field.or(of);
         let measured =
             Measured { field, filter, bounds, from, to, format, zone, error, k, by, label, ..Measured::default() };
-        Ok(Measured { sigma, min_count, half_life, target, part, ago, ..measured })
+        Ok(Measured { sigma, above_quantile, min_count, half_life, target, part, ago, ..measured })
     }
 }
 

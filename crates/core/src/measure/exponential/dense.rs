@@ -1,7 +1,7 @@
 //! Counts of adjacent buckets of one sign.
 
 /// From the first populated bucket to the last. Empty, or both ends are above zero.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dense {
     offset: i32,
     counts: Vec<u64>,
@@ -65,6 +65,16 @@ impl Dense {
         } else {
             self.counts.resize((index - self.offset) as usize + 1, 0);
         }
+    }
+
+    /// Divides all counts by `2^steps`, each rounded down.
+    pub fn halve(&mut self, steps: u32) {
+        self.counts.iter_mut().for_each(|count| *count = count.checked_shr(steps).unwrap_or(0));
+        let last = self.counts.iter().rposition(|&count| count > 0);
+        self.counts.truncate(last.map_or(0, |last| last + 1));
+        let first = self.counts.iter().position(|&count| count > 0).unwrap_or(0);
+        self.counts.drain(..first);
+        self.offset = if last.is_some() { self.offset + first as i32 } else { 0 };
     }
 
     /// Halves the resolution `steps` times.

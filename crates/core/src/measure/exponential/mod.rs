@@ -12,7 +12,8 @@ pub use index::{MAX_SCALE, MIN_SCALE};
 
 use super::number::Sample;
 use dense::{steps_to_fit, union};
-use index::{index, lower_bound};
+pub(super) use index::index;
+use index::lower_bound;
 
 /// Most buckets kept of each sign, unless the config asks for a resolution.
 const MAX_BUCKETS: usize = 160;
