@@ -2,9 +2,13 @@
 //! where a client is polled, which not all are: so they are renewed in the background, for each client by itself.
 
 mod endpoint;
+#[cfg(feature = "aws")]
+mod iam;
 mod token;
 
 use self::endpoint::Endpoint;
+#[cfg(feature = "aws")]
+use self::iam::Iam;
 use self::token::Token;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use rdkafka::admin::AdminClient;
@@ -23,6 +27,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+#[cfg(feature = "aws")]
+use streamgauge_core::config::MSK_IAM;
 use streamgauge_core::config::{TOKEN_ENDPOINT, logs_in_by_token, token_file};
 use streamgauge_runtime::clock::Clock;
 
@@ -56,6 +62,11 @@ where
         return Ok(LoggedIn { _renewal: None, client: config.create_with_context(context)? });
     }
     let (mut config, source) = (config.clone(), Source::of(config));
+    #[cfg(feature = "aws")]
+    if is_msk_iam(&config) {
+        config.remove("sasl.mechanisms");
+        config.set("sasl.mechanism", "OAUTHBEARER");
+    }
     if source.is_some() {
         let ours = |name: &str| name.starts_with("sasl.oauthbearer.") || name.starts_with("https.ca.");
         let given = config.config_map();
@@ -82,11 +93,24 @@ struct Source {
 enum From {
     File(PathBuf),
     Endpoint(Endpoint),
+    #[cfg(feature = "aws")]
+    Iam(Iam),
+}
+
+#[cfg(feature = "aws")]
+fn is_msk_iam(config: &ClientConfig) -> bool {
+    let is = |name| config.get(name).is_some_and(|mechanism| mechanism.eq_ignore_ascii_case(MSK_IAM));
+    is("sasl.mechanism") || is("sasl.mechanisms")
 }
 
 impl Source {
     /// `None`: librdkafka makes them itself.
     fn of(config: &ClientConfig) -> Option<Source> {
+        #[cfg(feature = "aws")]
+        if is_msk_iam(config) {
+            let iam = Iam::of(config.get("bootstrap.servers").unwrap_or_default());
+            return Some(Source { from: From::Iam(iam), extensions: Vec::new() });
+        }
         let endpoint = config.get(TOKEN_ENDPOINT)?;
         let from = match token_file(endpoint) {
             Some(path) => From::File(path.into()),
@@ -201,15 +225,17 @@ impl Renewed {
         if now < self.ask_at {
             return;
         }
+        let is_wanted = || !self.stopped.load(Ordering::Relaxed);
         let found = match &self.source.from {
             From::File(path) => Token::read(path, now),
-            From::Endpoint(endpoint) => {
-                let found = endpoint.ask(now, &|| !self.stopped.load(Ordering::Relaxed));
-                // As librdkafka does it: with a fifth of its life to go.
-                self.ask_at = now + found.as_ref().map_or(ASK_AGAIN, |token| (token.ends - now) / 5 * 4);
-                found
-            }
+            From::Endpoint(endpoint) => endpoint.ask(now, &is_wanted),
+            #[cfg(feature = "aws")]
+            From::Iam(iam) => iam.ask(now, &is_wanted),
         };
+        if !matches!(self.source.from, From::File(_)) {
+            // As librdkafka does it: with a fifth of its life to go.
+            self.ask_at = now + found.as_ref().map_or(ASK_AGAIN, |token| (token.ends - now) / 5 * 4);
+        }
         if self.last.as_ref() == Some(&found) {
             return;
         }

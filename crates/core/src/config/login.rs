@@ -8,6 +8,8 @@ pub const TOKEN_ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
 const UNSECURED: &str = "enable.sasl.oauthbearer.unsecure.jwt";
 const METHOD: &str = "sasl.oauthbearer.method";
 const MECHANISMS: [&str; 2] = ["sasl.mechanism", "sasl.mechanisms"];
+/// What `sasl.mechanism` is for IAM of Amazon MSK, as AWS's own client has it. Brokers take its tokens by `OAUTHBEARER`.
+pub const MSK_IAM: &str = "AWS_MSK_IAM";
 const SUPPORTED: &str = "`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`";
 
 /// What is wrong, of which property, and what to do.
@@ -24,9 +26,11 @@ impl LoginTrouble {
     }
 }
 
-/// Whether a client with these properties logs in by tokens (`OAUTHBEARER`).
+/// Whether a client with these properties logs in by tokens (`OAUTHBEARER`, and IAM of Amazon MSK).
 pub fn logs_in_by_token<'a>(get: impl Fn(&str) -> Option<&'a str>) -> bool {
-    let is_oauth = |name| get(name).is_some_and(|mechanism| mechanism.eq_ignore_ascii_case("OAUTHBEARER"));
+    let by_token =
+        |mechanism: &str| mechanism.eq_ignore_ascii_case("OAUTHBEARER") || mechanism.eq_ignore_ascii_case(MSK_IAM);
+    let is_oauth = |name| get(name).is_some_and(by_token);
     let protocol = get("security.protocol").unwrap_or_default().to_ascii_uppercase();
     MECHANISMS.into_iter().any(is_oauth) && protocol.starts_with("SASL_")
 }
@@ -35,6 +39,17 @@ pub fn logs_in_by_token<'a>(get: impl Fn(&str) -> Option<&'a str>) -> bool {
 pub fn token_file(endpoint: &str) -> Option<&str> {
     let rest = endpoint.strip_prefix("file:")?;
     Some(rest.strip_prefix("//").unwrap_or(rest)).filter(|path| path.starts_with('/'))
+}
+
+/// The region in the name of a broker of Amazon MSK: `b-1.x.kafka.eu-west-1.amazonaws.com`. `None`: it is another name.
+pub fn msk_region(servers: &str) -> Option<&str> {
+    servers.split(',').find_map(|server| {
+        let host = server.trim().rsplit_once(':').map_or(server.trim(), |(host, _)| host);
+        let host = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
+        let (service, region) = host.rsplit_once('.')?;
+        let is_kafka = ["kafka", "kafka-serverless"].iter().any(|name| service.ends_with(&format!(".{name}")));
+        is_kafka.then_some(region)
+    })
 }
 
 /// The first thing that is wrong with how these properties log in.
@@ -47,11 +62,18 @@ pub fn login_trouble(properties: &BTreeMap<String, String>) -> Option<LoginTroub
             "Kerberos (`GSSAPI`) is not supported",
             format!("use {SUPPORTED}, on a listener of the brokers that has it"),
         )),
-        Some((name, "AWS_MSK_IAM")) => Some(LoginTrouble::new(
+        Some((name, MSK_IAM)) if !cfg!(feature = "aws") => Some(LoginTrouble::new(
             name,
-            "IAM of Amazon MSK is not supported",
-            "switch SASL/SCRAM on in the cluster and use `SCRAM-SHA-512`, or mutual TLS",
+            "this build has no IAM of Amazon MSK",
+            "build it with `--features aws`; or switch SASL/SCRAM on in the cluster and use `SCRAM-SHA-512`, or mutual TLS",
         )),
+        Some((_, MSK_IAM)) => {
+            let trouble = || {
+                let help = "set `security.protocol: SASL_SSL`; the port for IAM is 9098";
+                LoginTrouble::new("security.protocol", "IAM of Amazon MSK needs `SASL_SSL`", help)
+            };
+            (value("security.protocol").as_deref() != Some("SASL_SSL")).then(trouble)
+        }
         Some((name, "OAUTHBEARER")) => source_of_tokens(name, properties),
         Some(_) => None,
         None => {
@@ -124,7 +146,6 @@ mod tests {
         for (text, expected) in [
             ("security.protocol=SASL_PLAINTEXT", Some("`SASL_PLAINTEXT` needs `sasl.mechanism`")),
             ("sasl.mechanisms=gssapi", Some("Kerberos (`GSSAPI`) is not supported")),
-            ("sasl.mechanism=AWS_MSK_IAM", Some("IAM of Amazon MSK is not supported")),
             ("security.protocol=SASL_SSL sasl.mechanism=PLAIN", None),
             (oauth, Some("`OAUTHBEARER` does not know where its tokens come from")),
             (&format!("{oauth} {UNSECURED}=true"), Some("an unsecured token needs the name of a user")),
@@ -149,6 +170,25 @@ mod tests {
         ] {
             assert_eq!(trouble(text).as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_build_without_awss_part_says_so_and_one_with_it_wants_tls() {
+        let expected = match cfg!(feature = "aws") {
+            true => "IAM of Amazon MSK needs `SASL_SSL`",
+            false => "this build has no IAM of Amazon MSK",
+        };
+        assert_eq!(trouble("security.protocol=SASL_PLAINTEXT sasl.mechanism=aws_msk_iam").as_deref(), Some(expected));
+        let by_tls = trouble("security.protocol=SASL_SSL sasl.mechanism=AWS_MSK_IAM");
+        assert_eq!(by_tls.is_none(), cfg!(feature = "aws"));
+    }
+
+    #[test]
+    fn the_region_of_a_cluster_is_in_the_names_of_its_brokers() {
+        assert_eq!(msk_region("x:1,b-1.a.c2.kafka.eu-west-1.amazonaws.com:9098"), Some("eu-west-1"));
+        assert_eq!(msk_region("boot-x.c1.kafka-serverless.us-east-2.amazonaws.com:9098"), Some("us-east-2"));
+        assert_eq!(msk_region("b-1.a.kafka.cn-north-1.amazonaws.com.cn"), Some("cn-north-1"));
+        assert_eq!(msk_region("kafka.example.com:9098,s3.eu-west-1.amazonaws.com"), None);
     }
 
     #[test]

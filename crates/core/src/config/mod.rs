@@ -44,7 +44,7 @@ pub use ingest::*;
 pub use librdkafka::PROPERTIES as LIBRDKAFKA_PROPERTIES;
 pub use listeners::*;
 pub use lock::*;
-pub use login::{LoginTrouble, TOKEN_ENDPOINT, login_trouble, logs_in_by_token, token_file};
+pub use login::{LoginTrouble, MSK_IAM, TOKEN_ENDPOINT, login_trouble, logs_in_by_token, msk_region, token_file};
 pub use names::*;
 pub use network::Network;
 pub use own_topics::{changelog_topic, dead_letter_topic, is_own_topic, letters_of, sanitized};
