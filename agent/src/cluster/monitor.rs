@@ -215,6 +215,7 @@ impl Monitor {
         let (monitor, group) = (self.clone(), name.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
             collect::one(&monitor.client, &monitor.clock, &group, &monitor.seen, monitor.config.timeout)
+                .map_err(|error| monitor.client.explain(error))
         });
         asked.await.map_err(|_| Refused::Deadline)??.ok_or_else(unknown)
     }
@@ -269,7 +270,8 @@ impl Monitor {
 
     fn collect(&self) {
         let number = self.lag.begin();
-        let found = collect::collect(&self.client, &self.clock, &self.filter, &self.seen, self.config.timeout);
+        let found = collect::collect(&self.client, &self.clock, &self.filter, &self.seen, self.config.timeout)
+            .map_err(|error| self.client.explain(error));
         if let Err(error) = &found
             && self.lag.read().is_ok()
         {

@@ -130,6 +130,14 @@ fn missing(at: usize, case: &Case) -> Vec<String> {
     let mut wrong: Vec<_> = (said.iter().filter(|(_, text)| !text.contains(case.said)))
         .map(|(verb, text)| format!("{verb} does not say `{}`: {text}", case.said))
         .collect();
+    let grpc = agent.grpc().to_string();
+    for verb in [["topics", "list"], ["cluster", "lag"]] {
+        let output = agent.bare_verb(&[&verb[..], &["--agent", &grpc]].concat());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !text.contains(case.said) {
+            wrong.push(format!("the agent asked for {verb:?} does not say `{}`: {text}", case.said));
+        }
+    }
     let until = Instant::now() + PATIENCE;
     let mut page = String::new();
     while Instant::now() < until && !page.contains(case.said) {

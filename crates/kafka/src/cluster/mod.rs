@@ -32,7 +32,7 @@ use std::time::Duration;
 
 /// Why a question about the cluster has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot {what}: {}", reason(*code, operation, name))]
+#[error("cannot {what}: {}", self.reason())]
 pub struct CallError {
     pub what: String,
     pub code: RDKafkaErrorCode,
@@ -40,16 +40,28 @@ pub struct CallError {
     operation: &'static str,
     /// The topic or group it is about.
     name: String,
+    /// Why no broker can be reached, as the client says it.
+    unreachable: Option<String>,
 }
 
 impl CallError {
     fn new(what: impl Into<String>, code: RDKafkaErrorCode) -> Self {
-        CallError { what: what.into(), code, operation: "Describe", name: String::new() }
+        CallError { what: what.into(), code, operation: "Describe", name: String::new(), unreachable: None }
     }
 
     /// Of a question about the topic or group `name`.
     fn about(self, name: impl Into<String>) -> Self {
         CallError { name: name.into(), ..self }
+    }
+
+    fn reason(&self) -> String {
+        match (&self.unreachable, self.code) {
+            (Some(why), _) => why.clone(),
+            (None, RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut) => {
+                "no answer in time".to_owned()
+            }
+            (None, code) => missing_acl_of(code, self.operation, &self.name).unwrap_or_else(|| code.to_string()),
+        }
     }
 
     /// No broker answered, or not in time.
@@ -86,13 +98,6 @@ fn checked(event: Option<Event>, what: &'static str) -> Result<Event, CallError>
     match event.error() {
         RDKafkaErrorCode::NoError => Ok(event),
         code => Err(CallError::new(what, code)),
-    }
-}
-
-fn reason(code: RDKafkaErrorCode, operation: &str, name: &str) -> String {
-    match code {
-        RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => "no answer in time".to_owned(),
-        code => missing_acl_of(code, operation, name).unwrap_or_else(|| code.to_string()),
     }
 }
 
@@ -141,6 +146,12 @@ impl ClusterClient {
     /// Why no broker can be reached, if that is what the client said last.
     pub fn unreachable(&self) -> Option<String> {
         self.producer.context().complaints.unreachable()
+    }
+
+    /// The error with the cause of it, if no broker can be reached.
+    pub fn explain(&self, error: CallError) -> CallError {
+        self.serve(Duration::ZERO);
+        CallError { unreachable: self.unreachable().filter(|_| error.is_silence()), ..error }
     }
 
     /// Whether no broker can be reached, as of now.
