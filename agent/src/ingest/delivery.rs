@@ -7,8 +7,8 @@
 mod absent;
 mod store;
 
-use super::breaker::{Breaker, State};
-use super::inbox::{Content, Entry, Inbox, Outcome, size};
+use super::breaker::{Breaker, State, TRIALS};
+use super::inbox::{Content, Entry, Inbox, Outcome, SOON, size};
 use super::record;
 use super::stats::{DAMAGED, READ, Stats, WRITE};
 use crate::clock::{BootTime, Clock};
@@ -91,6 +91,9 @@ pub struct Delivery {
     /// It is a suspect: nothing is sent until it is reported.
     suspect_out: bool,
     next_tag: u64,
+    /// This client has brought something to the brokers. One that has not (they are just starting, say) is given a few events
+    /// at a time: a crowd of them that fails in the same moment says no more than one, and would open the breaker.
+    proven: bool,
     /// From memory, and failed; in the order in which they were sent.
     failed: BTreeMap<u64, Entry>,
     /// From the spool, and failed; by their numbers.
@@ -121,6 +124,7 @@ impl Delivery {
             alone: None,
             suspect_out: false,
             next_tag: 0,
+            proven: false,
             failed: BTreeMap::new(),
             again: BTreeMap::new(),
             parked: BTreeMap::new(),
@@ -142,6 +146,7 @@ impl Delivery {
         self.tick(self.now());
         loop {
             let (came, ends) = self.parts.inbox.take();
+            let longest = if came.is_empty() { IDLE } else { SOON };
             self.waiting.extend(came);
             let now = self.now();
             self.store(now);
@@ -149,7 +154,7 @@ impl Delivery {
             if ends.is_some_and(|ends| self.in_memory() == 0 || now >= ends || self.shown != State::Closed) {
                 break;
             }
-            self.take_reports(self.wait());
+            self.take_reports(self.wait().min(longest));
             let now = self.now();
             if self.parts.sender.fatal().is_some() {
                 self.replace_sender(now);
@@ -186,6 +191,9 @@ impl Delivery {
     fn feed(&mut self, now: BootTime) {
         let (most, most_bytes) = Sender::room();
         let mut permits = self.breaker.permits(now);
+        if !self.proven {
+            permits = permits.min(TRIALS.saturating_sub(self.out.len()));
+        }
         self.show_breaker(now);
         self.probe(now);
         if self.suspect_out || !self.again.is_empty() && now < self.again_at {
@@ -304,6 +312,7 @@ impl Delivery {
         match result {
             Ok(()) => {
                 self.breaker.ended(false, now);
+                self.proven = true;
                 self.pause = FIRST_PAUSE;
                 self.delivered(sent);
             }
@@ -424,6 +433,7 @@ impl Delivery {
             Ok(sender) => {
                 self.parts.inbox.wakes(Some(sender.waker()));
                 let old = std::mem::replace(&mut self.parts.sender, sender);
+                self.proven = false;
                 let mut reports = Vec::new();
                 old.poll(Duration::ZERO, |report| reports.push(report));
                 // Those that failed are like those without a report.

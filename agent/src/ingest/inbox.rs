@@ -6,10 +6,14 @@ use crate::kafka::sender::Waker;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What an event takes beside its bytes.
 const OVERHEAD: usize = 256;
+
+/// In a stream of events, whoever sends them looks for new ones this often, and need not be woken for each.
+pub const SOON: Duration = Duration::from_millis(2);
 
 /// A record as it goes to Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +73,8 @@ pub fn size(content: &Content) -> usize {
 struct Queue {
     entries: VecDeque<Entry>,
     waker: Option<Waker>,
+    /// The thread looks again in a moment by itself: only what somebody waits for is worth waking it.
+    attended: bool,
     /// Set when nothing is put in any more: until when what is here may be sent.
     ends: Option<BootTime>,
 }
@@ -90,16 +96,24 @@ impl Inbox {
         if queue.ends.is_some() {
             return false;
         }
-        let waker = if queue.entries.is_empty() && !entries.is_empty() { queue.waker.clone() } else { None };
+        let wakes = match queue.attended {
+            true => entries.iter().any(|entry| entry.told.is_some()),
+            false => queue.entries.is_empty() && !entries.is_empty(),
+        };
+        let waker = wakes.then(|| queue.waker.clone()).flatten();
+        // Once is enough.
+        queue.attended &= !wakes;
         queue.entries.extend(entries);
         drop(queue);
         waker.iter().for_each(Waker::wake);
         true
     }
 
-    /// Takes all that are there; and until when they may be sent, if nothing comes after them.
+    /// Takes all that are there; and until when they may be sent, if nothing comes after them. After something, whoever
+    /// takes it looks again within [`SOON`].
     pub fn take(&self) -> (VecDeque<Entry>, Option<BootTime>) {
         let mut queue = self.queue.lock();
+        queue.attended = !queue.entries.is_empty();
         (std::mem::take(&mut queue.entries), queue.ends)
     }
 

@@ -182,6 +182,36 @@ fn an_agent_that_is_told_to_stop_loses_nothing_that_it_acknowledged() {
 }
 
 #[test]
+fn brokers_that_take_a_while_to_answer_at_the_start_hold_events_up_no_longer_than_that() {
+    let kafka = Kafka::start(1);
+    // With a breaker that opens for a minute, as it does by default.
+    let mut door = Door::at_rest(&kafka, "ingest-cold", "  requests_per_second: 0\n");
+    kafka.pause_broker(1);
+    door.agent.restart();
+    wait_until("the door to be open", || std::net::TcpStream::connect(door.address).is_ok());
+    let (mut client, mut acknowledged) = (Client::new(door.address), BTreeSet::new());
+    for number in 0..200 {
+        let body = format!(r#"{{"source":"a","level":"INFO","message":"event {number}"}}"#);
+        let answer = client.post("/api/logs", &[], body.as_bytes()).expect("an answer");
+        assert_eq!(answer.status, 202, "{answer:?}");
+        acknowledged.insert(answer.json()["eventId"].as_str().unwrap().to_owned());
+    }
+    wait_until("the first ones to fail", || door.agent.log().contains("events are not acknowledged"));
+    kafka.resume_broker(1);
+    wait_until("all of them to arrive", || {
+        let page = door.agent.scrape();
+        ["queued", "processing", "spool"]
+            .iter()
+            .all(|what| page.contains(&format!("\nstreamgauge_ingest_{what}_events 0\n")))
+    });
+    assert_found(&kafka, &door.topic, &acknowledged);
+    let page = door.agent.scrape();
+    let opened =
+        page.lines().find(|line| line.starts_with("streamgauge_ingest_circuit_transitions_total{to=\"open\"}"));
+    assert!(opened.is_none_or(|line| line.ends_with(" 0")), "{opened:?}");
+}
+
+#[test]
 fn a_full_spool_refuses_what_comes_and_keeps_what_it_has() {
     let kafka = Kafka::start(1);
     let lines = format!("{FAST}  durability: spooled\n  spool_size: 1MiB\n  event_size: 64KiB\n");
