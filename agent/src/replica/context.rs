@@ -44,6 +44,8 @@ impl RestoreTask {
 pub struct RestoreContext {
     pub settings: Settings,
     pub consumer: Arc<GroupConsumer>,
+    /// The id that the worker's own transactions run under.
+    pub transactional_id: String,
     pub files: Files,
     /// Replicas that this agent keeps, to be continued.
     pub replicas: Option<Arc<Replicas>>,

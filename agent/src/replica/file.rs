@@ -1,7 +1,7 @@
 //! A replica's state file: opened, or thrown away with the reason, and what it holds.
 
 use super::error::RestoreError;
-use super::identity::{TopicIds, Unusable, usable};
+use super::identity::{Limits, TopicIds, Unusable, usable};
 use super::replay::Replay;
 use crate::aggregate::Plan;
 use crate::config::Guarantee;
@@ -99,7 +99,7 @@ impl Files {
         }
     }
 
-    /// Opens a task's file; one that may not be continued up to the changelog's end `mark` is thrown away.
+    /// Opens a task's file; one that may not be continued within `limits` is thrown away.
     ///
     /// # Errors
     /// If the disk says no, the file is of a newer format, or nobody waits any more.
@@ -108,7 +108,7 @@ impl Files {
         id: &TaskId,
         plan: &Arc<Plan>,
         identity: Checkpoint,
-        mark: i64,
+        limits: Limits,
         patience: Patience<'_>,
     ) -> Result<Opened, RestoreError> {
         let path = self.state_dir.task_file(&id.topic, id.partition);
@@ -122,7 +122,7 @@ impl Files {
                 None
             }
         };
-        let loaded = match found.map(|found| usable(found, &identity, mark)) {
+        let loaded = match found.map(|found| usable(found, &identity, limits)) {
             Some(Ok(found)) => {
                 let loaded = load(&store, &found, plan, patience);
                 loaded.map(|loaded| Some((found, loaded))).map_err(|e| ("corrupt", e.to_string()))
@@ -169,18 +169,18 @@ impl Files {
 
     /// Continues a replica as the task that is taken over; `None` if it may not be. Its file is closed then, and judged
     /// for itself. What was followed so far can be read meanwhile.
-    pub fn accept(&self, kept: Kept, identity: &Checkpoint, mark: i64, task: &Task) -> Option<Opened> {
+    pub fn accept(&self, kept: Kept, identity: &Checkpoint, limits: Limits, task: &Task) -> Option<Opened> {
         match kept {
             Kept::CatchingUp(mut opened) => {
-                opened.checkpoint = usable(opened.checkpoint, identity, mark).ok()?;
+                opened.checkpoint = usable(opened.checkpoint, identity, limits).ok()?;
                 opened.from = opened.replay.rewind();
-                (opened.from <= mark && opened.replay.serves(&task.plan)).then_some(*opened)
+                (opened.from <= limits.changelog && opened.replay.serves(&task.plan)).then_some(*opened)
             }
             Kept::Following(followed) => {
                 let Followed { view, mut replay, store, pending } = *followed;
-                let checkpoint = usable(pending.checkpoint, identity, mark).ok()?;
+                let checkpoint = usable(pending.checkpoint, identity, limits).ok()?;
                 let from = replay.rewind();
-                if from > mark || !replay.serves(&task.plan) {
+                if from > limits.changelog || !replay.serves(&task.plan) {
                     return None;
                 }
                 *task.view.write() = view;

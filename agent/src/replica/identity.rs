@@ -19,14 +19,31 @@ pub enum Unusable {
     Recreated,
 }
 
+/// Up to where a state file may be believed.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The changelog offset up to which it is sure what was committed: its end, as a rule.
+    pub changelog: i64,
+    /// What the group has committed of the input, if that tells something: with a commit's transaction, its state and its
+    /// offsets are there or are not. A file that is ahead of them knows of a commit that Kafka does not have.
+    pub input: Option<i64>,
+}
+
+impl Limits {
+    /// Of the changelog alone.
+    pub fn changelog(end: i64) -> Limits {
+        Limits { changelog: end, input: None }
+    }
+}
+
 /// Whether two ids are of different topics, or clusters. What an earlier version stored, and what a cluster without ids has, is empty
 /// and no difference.
 pub fn differ(one: &str, other: &str) -> bool {
     !one.is_empty() && !other.is_empty() && one != other
 }
 
-/// Whether a file may be continued up to the changelog's end `mark`. Gives it back with the ids known now.
-pub fn usable(found: Checkpoint, expected: &Checkpoint, mark: i64) -> Result<Checkpoint, Unusable> {
+/// Whether a file may be continued within `limits`. Gives it back with the ids known now.
+pub fn usable(found: Checkpoint, expected: &Checkpoint, limits: Limits) -> Result<Checkpoint, Unusable> {
     let is_elsewhere = (&found.topic, found.partition) != (&expected.topic, expected.partition);
     if is_elsewhere || differ(&found.cluster_id, &expected.cluster_id) {
         let detail = format!("it belongs to cluster {} {}/{}", found.cluster_id, found.topic, found.partition);
@@ -43,9 +60,17 @@ pub fn usable(found: Checkpoint, expected: &Checkpoint, mark: i64) -> Result<Che
     if found.format_version < expected.format_version {
         return Err(Unusable::Discard("format", format!("it has the older format {}", found.format_version)));
     }
-    if found.changelog_offset > mark {
-        let detail = format!("it is at changelog offset {}, beyond the end {mark}", found.changelog_offset);
+    let Limits { changelog, input } = limits;
+    if found.changelog_offset > changelog {
+        let detail = format!("it is at changelog offset {}, beyond the end {changelog}", found.changelog_offset);
         return Err(Unusable::Discard("beyond_changelog", detail));
+    }
+    let next = found.offset_record.as_ref().map(|record| record.next_offset);
+    if let (Some(next), Some(group)) = (next, input)
+        && next > group
+    {
+        let detail = format!("it has read its input up to {next}, and the group has committed {group}");
+        return Err(Unusable::Discard("beyond_group", detail));
     }
     let known = |now: &str, before: String| if now.is_empty() { before } else { now.to_owned() };
     Ok(Checkpoint {
@@ -59,6 +84,7 @@ pub fn usable(found: Checkpoint, expected: &Checkpoint, mark: i64) -> Result<Che
 #[cfg(test)]
 mod tests {
     use super::*;
+    use streamgauge_proto::storage::v1::OffsetRecord;
 
     fn checkpoint(cluster: &str, topic_id: &str, changelog_id: &str) -> Checkpoint {
         Checkpoint {
@@ -72,7 +98,7 @@ mod tests {
     }
 
     fn reason(found: Checkpoint, mark: i64) -> Option<&'static str> {
-        match usable(found, &checkpoint("c", "source", "changelog"), mark) {
+        match usable(found, &checkpoint("c", "source", "changelog"), Limits::changelog(mark)) {
             Ok(_) => None,
             Err(Unusable::Discard(reason, _)) => Some(reason),
             Err(Unusable::Recreated) => Some("recreated"),
@@ -86,11 +112,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_ahead_of_what_the_group_has_committed_is_rebuilt() {
+        let offset_record = Some(OffsetRecord { next_offset: 50, ..OffsetRecord::default() });
+        let found = Checkpoint { offset_record, ..checkpoint("c", "source", "changelog") };
+        let reason = |input| match usable(found.clone(), &found, Limits { changelog: 7, input }) {
+            Err(Unusable::Discard(reason, _)) => Some(reason),
+            _ => None,
+        };
+        assert_eq!([Some(49), Some(50), Some(51), None].map(reason), [Some("beyond_group"), None, None, None]);
+    }
+
+    #[test]
     fn a_file_of_an_older_format_is_rebuilt() {
         let expected = Checkpoint { format_version: 2, ..checkpoint("c", "", "") };
         let older = Checkpoint { format_version: 1, ..expected.clone() };
-        assert!(matches!(usable(older, &expected, 7), Err(Unusable::Discard("format", _))));
-        assert!(usable(expected.clone(), &expected, 7).is_ok());
+        assert!(matches!(usable(older, &expected, Limits::changelog(7)), Err(Unusable::Discard("format", _))));
+        assert!(usable(expected.clone(), &expected, Limits::changelog(7)).is_ok());
     }
 
     #[test]
@@ -110,8 +147,8 @@ mod tests {
     #[test]
     fn an_unknown_id_is_no_difference_and_is_filled_in() {
         let (known, unknown) = (checkpoint("c", "source", "changelog"), checkpoint("", "", ""));
-        assert_eq!(usable(unknown.clone(), &known, 7), Ok(known.clone()));
-        assert_eq!(usable(known.clone(), &unknown, 7), Ok(known));
-        assert_eq!(usable(unknown.clone(), &unknown, 7), Ok(unknown.clone()));
+        assert_eq!(usable(unknown.clone(), &known, Limits::changelog(7)), Ok(known.clone()));
+        assert_eq!(usable(known.clone(), &unknown, Limits::changelog(7)), Ok(known));
+        assert_eq!(usable(unknown.clone(), &unknown, Limits::changelog(7)), Ok(unknown.clone()));
     }
 }

@@ -5,12 +5,14 @@ use super::context::{RestoreContext, RestoreTask};
 use super::last_record::is_through;
 use crate::commit::OFFSET_RECORD_KEY;
 use crate::kafka::{
-    Admin, Batch, GroupMember, Isolation, PartitionReader, TopicPartition, end_transaction_of, is_passing,
+    Admin, Batch, GroupMember, Hanging, Isolation, PartitionReader, TopicPartition, abort_hanging_transaction,
+    end_transaction_of, is_passing,
 };
 use crate::stop::Stop;
 use prost::Message;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use streamgauge_proto::storage::v1::OffsetRecord;
@@ -73,19 +75,11 @@ fn end_what_is_left_open(
     open: &[(TopicPartition, i64)],
     is_over: &dyn Fn() -> bool,
 ) -> Result<(), String> {
-    let writers = last_writers(context, open, is_over)?;
-    if writers.is_empty() || is_over() {
-        return Ok(());
-    }
-    let settings = &context.settings;
-    let admin = Admin::create(settings, ADMIN_TIMEOUT).map_err(|error| error.to_string())?;
-    let group = admin.describe_group(&settings.kafka().group_id).map_err(|error| error.to_string())?;
-    let is_gone = |id: &String| settings.member_of(id).is_some_and(|member| is_gone(member, &group.members));
-    for writer in writers.iter().filter(|writer| is_gone(writer)) {
+    for writer in &gone_writers(context, open, is_over)? {
         if is_over() {
             break;
         }
-        match end_transaction_of(settings, writer, ENDING_TIMEOUT, &|| !is_over()) {
+        match end_transaction_of(&context.settings, writer, ENDING_TIMEOUT, &|| !is_over()) {
             Ok(()) => {
                 tracing::info!(transactional_id = writer, "fenced a member that is gone, which ends what it left open")
             }
@@ -100,6 +94,60 @@ fn end_what_is_left_open(
         }
     }
     Ok(())
+}
+
+/// Those who wrote the last commits before these last stable offsets, if the group does not have them any more.
+fn gone_writers(
+    context: &RestoreContext,
+    open: &[(TopicPartition, i64)],
+    is_over: &dyn Fn() -> bool,
+) -> Result<BTreeSet<String>, String> {
+    let mut writers = last_writers(context, open, is_over)?;
+    if writers.is_empty() || is_over() {
+        return Ok(BTreeSet::new());
+    }
+    let settings = &context.settings;
+    let admin = Admin::create(settings, ADMIN_TIMEOUT).map_err(|error| error.to_string())?;
+    let group = admin.describe_group(&settings.kafka().group_id).map_err(|error| error.to_string())?;
+    writers.retain(|id| settings.member_of(id).is_some_and(|member| is_gone(member, &group.members)));
+    Ok(writers)
+}
+
+/// Ends transactions on these tasks' changelogs and on the group's offsets that have outlived every timeout: the brokers know
+/// of none, and yet nothing becomes stable. With one replica, a broker that died can lose a transaction's end (seen with
+/// Kafka 4.3.1: its coordinator takes it for ended, its partitions for open, and that stays). What was in them counts as
+/// aborted. `hanging`: each with the last stable offset of its changelog.
+///
+/// They are this worker's own, or of a member that is gone. The worker's own producer is fenced by this, and recreated.
+pub(super) fn end_hanging(context: &RestoreContext, hanging: &[(RestoreTask, i64)]) {
+    if hanging.is_empty() || !context.files.guarantee.is_transactional() {
+        return;
+    }
+    let is_over = || hanging.iter().all(|(task, _)| task.stop.is_requested());
+    let changelogs: Vec<_> = hanging.iter().map(|(task, _)| task.changelog_partition()).collect();
+    let inputs: Vec<_> = hanging.iter().map(|(task, _)| task.input()).collect();
+    let open: Vec<_> = changelogs.iter().cloned().zip(hanging.iter().map(|(_, stable)| *stable)).collect();
+    let mut writers = vec![context.transactional_id.clone()];
+    match gone_writers(context, &open, &is_over) {
+        Ok(gone) => writers.extend(gone.into_iter().filter(|writer| *writer != context.transactional_id)),
+        Err(error) => tracing::warn!("who left a transaction open is not known: {error}"),
+    }
+    // Out of the group, nothing is restored.
+    let Some(metadata) = context.consumer.group_metadata().map(Arc::new) else { return };
+    let of = Hanging { partitions: &changelogs, offsets_of: &inputs, metadata: &metadata };
+    for writer in writers {
+        let first = &changelogs[0];
+        match abort_hanging_transaction(&context.settings, &writer, &of, ENDING_TIMEOUT, &|| !is_over()) {
+            Ok(()) => tracing::warn!(
+                transactional_id = writer,
+                partitions = changelogs.len(),
+                "the brokers lost the end of a transaction (on {first}, for one): aborted whatever is open there, and its events are read again"
+            ),
+            Err(error) => {
+                tracing::warn!(transactional_id = writer, "a transaction that hangs cannot be ended: {error}")
+            }
+        }
+    }
 }
 
 /// Whether the group no longer has this member. One without an instance id could be it, and a list without anybody, us

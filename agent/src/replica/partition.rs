@@ -72,14 +72,15 @@ impl PartitionRestore {
         known: Known,
         cluster_id: Arc<str>,
     ) -> Result<PartitionRestore, RestoreError> {
-        let Known { task, mark, .. } = &known;
-        let (id, mark) = (&task.task.id, *mark);
+        let (id, mark) = (&known.task.task.id, known.mark);
+        let task = &known.task;
+        let limits = known.limits(context.files.guarantee);
         let identity = context.files.identity(id, &context.ids, &cluster_id);
         let kept = context.replicas.as_ref().and_then(|replicas| replicas.take(id));
-        let (opened, origin) = match kept.and_then(|kept| context.files.accept(kept, &identity, mark, &task.task)) {
+        let (opened, origin) = match kept.and_then(|kept| context.files.accept(kept, &identity, limits, &task.task)) {
             Some(opened) => (opened, "replica"),
             None => {
-                let opened = context.files.open(id, &task.task.plan, identity, mark, Patience::Until(&task.stop))?;
+                let opened = context.files.open(id, &task.task.plan, identity, limits, Patience::Until(&task.stop))?;
                 let origin = if opened.from_scratch { "changelog" } else { "file" };
                 (opened, origin)
             }
@@ -142,7 +143,7 @@ impl PartitionRestore {
     /// # Errors
     /// If the state may not be used, or nobody wants it any more.
     pub fn promote(mut self, context: &RestoreContext, reader: &PartitionReader) -> Result<Promotion, RestoreError> {
-        let Known { task, group_offset, mark, input } = self.known.clone();
+        let Known { task, group_offset, mark, input, .. } = self.known.clone();
         let id = task.task.id.clone();
         if task.stop.is_requested() {
             return Err(RestoreError::Cancelled);

@@ -6,7 +6,7 @@
 use super::error::RestoreError;
 use super::file::{Files, Followed, Kept, Opened, Patience};
 use super::follower::ChangelogFollower;
-use super::identity::TopicIds;
+use super::identity::{Limits, TopicIds};
 use super::origin::check_origin;
 use super::replay::{Replay, ReplayError};
 use crate::aggregate::Plan;
@@ -199,7 +199,7 @@ impl Work<'_> {
         // Its owner makes the changelog, and begins it; before that there is nothing to follow.
         let Some(mark) = follower.end_of(id.partition)?.filter(|&end| end > 0) else { return Ok(()) };
         let identity = settings.files.identity(id, &follower.ids, &follower.cluster_id);
-        let opened = settings.files.open(id, &source.plan, identity, mark, Patience::None)?;
+        let opened = settings.files.open(id, &source.plan, identity, Limits::changelog(mark), Patience::None)?;
         // It is never held here; but as long as its owner's is how long its owner may be silent.
         let lease = Arc::new(Lease::new(settings.clock.clone(), settings.settings.lease()));
         let task = Arc::new(Task::new(id.clone(), source.name.clone(), source.plan.clone(), lease));

@@ -8,7 +8,7 @@
 use super::brokers::Brokers;
 use super::context::{Readers, RestoreContext, RestoreTask};
 use super::error::RestoreError;
-use super::left_open::Ending;
+use super::left_open::{Ending, end_hanging};
 use super::partition::{PartitionRestore, Promotion, Restored};
 use super::reader::{read_all, threads};
 use super::survey::{Known, Survey};
@@ -24,6 +24,10 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// How long a restore may be held up before the log says so (and again after each such time).
 const WARNING: Duration = Duration::from_secs(15);
+
+/// How often the brokers look for transactions that have timed out (`transaction.abort.timed.out.transaction.cleanup.interval.ms`
+/// is 10 s), and a moment for the markers.
+const BROKERS_SWEEP: Duration = Duration::from_secs(12);
 
 /// What became of a partition's restore. One that was stopped has none.
 pub enum Outcome {
@@ -98,6 +102,9 @@ fn survey(
     let open = survey.peek(&brokers);
     let ending = if open.is_empty() { None } else { Some(Ending::start(context, open)?) };
     let (mut warned, mut wait) = (Duration::ZERO, SHORTEST_WAIT);
+    // By then the brokers have ended each transaction that they know of.
+    let patience = context.settings.kafka().transaction_timeout + BROKERS_SWEEP;
+    let mut ends_hanging = patience;
     let known = loop {
         for (task, error) in survey.round(&brokers) {
             report(Outcome::Failed { task, error });
@@ -119,6 +126,10 @@ fn survey(
                 task.task.id,
                 waited.as_secs()
             );
+        }
+        if waited >= ends_hanging {
+            end_hanging(context, &survey.hanging(&brokers));
+            ends_hanging = context.clock.boot_time().since(began) + patience;
         }
         std::thread::sleep(wait);
         wait = (wait * 5 / 4).min(LONGEST_WAIT);

@@ -7,7 +7,9 @@
 
 use super::context::RestoreTask;
 use super::error::RestoreError;
+use super::identity::Limits;
 use crate::clock::BootTime;
+use crate::config::Guarantee;
 use crate::kafka::{Answers, TopicPartition, is_passing};
 use crate::state::HeldUp;
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -37,8 +39,19 @@ pub(super) struct Known {
     pub group_offset: Option<i64>,
     /// High watermark of the changelog; its last stable offset has reached it.
     pub mark: i64,
+    /// Where a transaction began on the changelog that had to be ended: whatever says that it was committed is wrong.
+    hung_at: Option<i64>,
     /// First offset and end of the input.
     pub input: (i64, i64),
+}
+
+impl Known {
+    /// Up to where a file may be believed.
+    pub fn limits(&self, guarantee: Guarantee) -> Limits {
+        // At least once, offsets follow after the state.
+        let input = self.group_offset.filter(|_| guarantee.is_transactional());
+        Limits { changelog: self.hung_at.unwrap_or(self.mark).min(self.mark), input }
+    }
 }
 
 /// One that is being asked about. Each value is asked for once those before it are known.
@@ -47,6 +60,7 @@ struct Asked {
     group_offset: Option<Option<i64>>,
     mark: Option<i64>,
     last_stable: Option<i64>,
+    hung_at: Option<i64>,
     first: Option<i64>,
     end: Option<i64>,
     /// What was wrong when it was last asked about.
@@ -63,8 +77,8 @@ impl Asked {
     }
 
     fn known(self) -> Option<Known> {
-        let Asked { task, group_offset, mark, first, end, .. } = self;
-        Some(Known { task, group_offset: group_offset?, mark: mark?, input: (first?, end?) })
+        let Asked { task, group_offset, mark, hung_at, first, end, .. } = self;
+        Some(Known { task, group_offset: group_offset?, mark: mark?, hung_at, input: (first?, end?) })
     }
 }
 
@@ -83,6 +97,7 @@ impl Survey {
             group_offset: None,
             mark: None,
             last_stable: None,
+            hung_at: None,
             first: None,
             end: None,
             obstacle: None,
@@ -238,6 +253,24 @@ impl Survey {
         failed.extend(
             self.asked.extract_if(.., |asked| of.contains(&asked.task.input())).map(|asked| (asked.task, error())),
         );
+    }
+
+    /// Those that wait for the end of a transaction on the changelog or on the group's offsets, and the last stable offset of
+    /// their changelogs. From now on it is taken for one that has to be ended.
+    pub fn hanging(&mut self, ask: &impl Ask) -> Vec<(RestoreTask, i64)> {
+        let waits = |asked: &Asked| asked.obstacle.is_some() && (asked.group_offset.is_none() || asked.mark.is_some());
+        let of: Vec<_> = self.asked.iter().filter(|a| waits(a)).map(|asked| asked.task.changelog_partition()).collect();
+        let stable = ask.last_stable_offsets(&of);
+        let mut hanging = Vec::new();
+        for asked in &mut self.asked {
+            if let Some(Ok(stable)) = stable.get(&asked.task.changelog_partition())
+                && !asked.is_stable()
+            {
+                asked.hung_at = Some(asked.hung_at.map_or(*stable, |at| at.min(*stable)));
+                hanging.push((asked.task.clone(), *stable));
+            }
+        }
+        hanging
     }
 
     /// Partitions that may begin now: all, or those that could, once they have waited long enough for the rest.

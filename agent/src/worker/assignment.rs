@@ -217,7 +217,12 @@ impl Worker<'_> {
         source: Arc<Source>,
         tasks: Vec<RestoreTask>,
     ) -> Result<(), WorkerError> {
-        let means = Means { agent: self.agent.clone(), consumer: self.consumer.clone(), status: self.status.clone() };
+        let means = Means {
+            agent: self.agent.clone(),
+            consumer: self.consumer.clone(),
+            identity: self.identity.clone(),
+            status: self.status.clone(),
+        };
         let healthy = !self.tasks.is_empty();
         let cache_bytes = self.cache_per_task();
         self.restores.begin(means, topic, source, tasks, (cache_bytes, healthy))

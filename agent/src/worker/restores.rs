@@ -9,7 +9,7 @@ use super::growth::Patience;
 use super::topics::{Prepared, prepare};
 use crate::aggregate::TaskState;
 use crate::config::changelog_topic;
-use crate::kafka::GroupConsumer;
+use crate::kafka::{GroupConsumer, Identity};
 use crate::replica::{
     Beginning, Files, Outcome, Readers, RestoreContext, RestoreError, RestoreTask, Restored, restore,
 };
@@ -77,6 +77,7 @@ pub(super) enum Restoration {
 pub(super) struct Means {
     pub agent: Arc<Agent>,
     pub consumer: Arc<GroupConsumer>,
+    pub identity: Identity,
     pub status: Arc<WorkerStatus>,
 }
 
@@ -280,7 +281,7 @@ impl Job {
     /// # Errors
     /// What concerns all of its tasks.
     fn restore(&mut self) -> Result<(), WorkerError> {
-        let Means { agent, consumer, .. } = &self.means;
+        let Means { agent, consumer, identity, .. } = &self.means;
         // What was made ahead, if it was; an error then is one that making them now would bring, too.
         let ahead = self.ahead.take().and_then(|ahead| ahead.join().ok());
         let most = self.tasks.iter().map(|task| task.task.id.partition + 1).max().unwrap_or(0);
@@ -294,6 +295,7 @@ impl Job {
         let context = RestoreContext {
             settings: agent.settings.clone(),
             consumer: consumer.clone(),
+            transactional_id: agent.settings.transactional_id(identity),
             files: Files {
                 state_dir: agent.state_dir.clone(),
                 cache_bytes: self.cache_bytes,

@@ -25,6 +25,7 @@ mod expiry;
 mod faults;
 mod formats;
 mod growth;
+mod hanging;
 mod ingest;
 mod ipv6;
 #[allow(dead_code, reason = "a fixture offers more than today's tests use")]

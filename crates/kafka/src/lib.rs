@@ -35,7 +35,10 @@ pub use context::{Context, Watermarks};
 pub use copy::{Copied, Outgoing, copy_exactly_once, left_to_copy};
 pub use described::{GroupDescription, GroupMember, PartitionDescription, TopicDescription, is_internal};
 pub use mock::MockKafka;
-pub use producer::{Delivered, DeliveryFailure, SendError, TransactionalProducer, end_transaction_of};
+pub use producer::{
+    Delivered, DeliveryFailure, Hanging, SendError, TransactionalProducer, abort_hanging_transaction,
+    end_transaction_of,
+};
 pub use reader::{Answers, Isolation, PartitionReader, ReadRecord, Reading, is_passing};
 pub use rebalance::Rebalance;
 pub use repeats::tell as once_a_minute;

@@ -6,6 +6,7 @@ use super::offsets::OffsetSender;
 use super::txn_error::{TxnError, take_error};
 use super::{Context, GroupMetadata, Identity, Settings, TopicPartition};
 use parking_lot::Mutex;
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -91,9 +92,13 @@ pub fn end_transaction_of(
     timeout: Duration,
     wanted: &dyn Fn() -> bool,
 ) -> KafkaResult<()> {
-    const STEP: Duration = Duration::from_secs(1);
     let config = settings.ending_producer(transactional_id);
     let producer: LoggedIn<BaseProducer<Context>> = login::client(&config, Context::of(&config))?;
+    init_within(&producer, timeout, wanted)
+}
+
+fn init_within(producer: &BaseProducer<Context>, timeout: Duration, wanted: &dyn Fn() -> bool) -> KafkaResult<()> {
+    const STEP: Duration = Duration::from_secs(1);
     let mut left = timeout;
     loop {
         left = left.saturating_sub(STEP);
@@ -103,6 +108,46 @@ pub fn end_transaction_of(
             ended => return ended,
         }
     }
+}
+
+/// What a transaction is open on of which the coordinator knows nothing.
+pub struct Hanging<'a> {
+    pub partitions: &'a [TopicPartition],
+    /// Of the group.
+    pub offsets_of: &'a [TopicPartition],
+    pub metadata: &'a Arc<GroupMetadata>,
+}
+
+/// Ends what was left open under this id although its coordinator takes it for ended, as a broker that died can leave it:
+/// aborts another transaction on the same partitions. Its markers end everything that the id has open there, since the
+/// producer's number stays the same. Fences any producer of this id; each step gives up after `timeout`, the first one
+/// within a second once it is not `wanted` any more.
+///
+/// # Errors
+/// If the transaction cannot be made; it may have ended something all the same.
+pub fn abort_hanging_transaction(
+    settings: &Settings,
+    transactional_id: &str,
+    hanging: &Hanging<'_>,
+    timeout: Duration,
+    wanted: &dyn Fn() -> bool,
+) -> Result<(), TxnError> {
+    // Never to be read; without a key, compacted topics refuse it.
+    const KEY: &[u8] = b"ends a hanging transaction";
+    let config = settings.ending_producer(transactional_id);
+    let producer = TransactionalProducer::of(&config, Context::of(&config), Guarantee::ExactlyOnce)?;
+    init_within(&producer.producer, timeout, wanted)?;
+    producer.begin()?;
+    let added = hanging.partitions.iter().try_for_each(|at| {
+        let sent = producer.send(&at.topic, Some(at.partition), Some(KEY), None, None);
+        sent.map_err(|error| TxnError::Abortable { code: RDKafkaErrorCode::Fail, message: error.to_string() })
+    });
+    let added = added.and_then(|()| producer.producer.flush(timeout).map_err(TxnError::from));
+    let zeros: Vec<_> = hanging.offsets_of.iter().map(|of| (of.clone(), 0)).collect();
+    let added = added.and_then(|()| producer.send_offsets(&zeros, hanging.metadata, timeout));
+    // Whatever was added has its marker then.
+    producer.abort(timeout)?;
+    added
 }
 
 pub struct TransactionalProducer {
@@ -118,8 +163,11 @@ impl TransactionalProducer {
     /// At least once it is an idempotent producer whose transaction calls do nothing.
     pub fn create(settings: &Settings, identity: &Identity, guarantee: Guarantee) -> KafkaResult<Self> {
         let config = settings.producer(identity, guarantee);
-        let context = Context::shown(&config, settings.clients().client("producer"));
-        let producer: Arc<LoggedIn<BaseProducer<Context>>> = Arc::new(login::client(&config, context)?);
+        TransactionalProducer::of(&config, Context::shown(&config, settings.clients().client("producer")), guarantee)
+    }
+
+    fn of(config: &ClientConfig, context: Context, guarantee: Guarantee) -> KafkaResult<Self> {
+        let producer: Arc<LoggedIn<BaseProducer<Context>>> = Arc::new(login::client(config, context)?);
         let offsets = OffsetSender::start(producer.clone())
             .map_err(|error| KafkaError::ClientCreation(format!("cannot start a thread: {error}")))?;
         let queue = MainQueue::of(producer.client())?;
