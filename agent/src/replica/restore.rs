@@ -29,6 +29,9 @@ const WARNING: Duration = Duration::from_secs(15);
 /// is 10 s), and a moment for the markers.
 const BROKERS_SWEEP: Duration = Duration::from_secs(12);
 
+/// How often it is looked whether a transaction hangs.
+const LOOK_FOR_HANGING: Duration = Duration::from_secs(2);
+
 /// What became of a partition's restore. One that was stopped has none.
 pub enum Outcome {
     Ready(Box<Restored>),
@@ -104,7 +107,7 @@ fn survey(
     let (mut warned, mut wait) = (Duration::ZERO, SHORTEST_WAIT);
     // By then the brokers have ended each transaction that they know of.
     let patience = context.settings.kafka().transaction_timeout + BROKERS_SWEEP;
-    let mut ends_hanging = patience;
+    let (mut looked, mut hanging_since) = (Duration::ZERO, None);
     let known = loop {
         for (task, error) in survey.round(&brokers) {
             report(Outcome::Failed { task, error });
@@ -127,9 +130,16 @@ fn survey(
                 waited.as_secs()
             );
         }
-        if waited >= ends_hanging {
-            end_hanging(context, &survey.hanging(&brokers));
-            ends_hanging = context.clock.boot_time().since(began) + patience;
+        if waited - looked >= LOOK_FOR_HANGING {
+            looked = waited;
+            let hanging = survey.hanging(&brokers);
+            // Brokers that do not answer have lost nothing.
+            let since = if hanging.is_empty() { None } else { Some(hanging_since.unwrap_or(waited)) };
+            hanging_since = since.filter(|since| waited - *since < patience);
+            if since != hanging_since {
+                survey.hung(&hanging);
+                end_hanging(context, &hanging);
+            }
         }
         std::thread::sleep(wait);
         wait = (wait * 5 / 4).min(LONGEST_WAIT);

@@ -255,22 +255,25 @@ impl Survey {
         );
     }
 
-    /// Those that wait for the end of a transaction on the changelog or on the group's offsets, and the last stable offset of
-    /// their changelogs. From now on it is taken for one that has to be ended.
-    pub fn hanging(&mut self, ask: &impl Ask) -> Vec<(RestoreTask, i64)> {
-        let waits = |asked: &Asked| asked.obstacle.is_some() && (asked.group_offset.is_none() || asked.mark.is_some());
-        let of: Vec<_> = self.asked.iter().filter(|a| waits(a)).map(|asked| asked.task.changelog_partition()).collect();
+    /// Those that wait for the end of a transaction on the changelog or on the group's offsets, as far as their leaders answer,
+    /// and the last stable offsets of their changelogs.
+    pub fn hanging(&self, ask: &impl Ask) -> Vec<(RestoreTask, i64)> {
+        let waits = |asked: &&Asked| asked.obstacle.is_some() && !asked.is_stable();
+        let waiting: Vec<_> = self.asked.iter().filter(waits).map(|asked| &asked.task).collect();
+        let of: Vec<_> = waiting.iter().map(|task| task.changelog_partition()).collect();
         let stable = ask.last_stable_offsets(&of);
-        let mut hanging = Vec::new();
-        for asked in &mut self.asked {
-            if let Some(Ok(stable)) = stable.get(&asked.task.changelog_partition())
-                && !asked.is_stable()
-            {
+        let at = |task: &RestoreTask| stable.get(&task.changelog_partition())?.as_ref().ok().copied();
+        waiting.into_iter().filter_map(|task| Some((task.clone(), at(task)?))).collect()
+    }
+
+    /// From now on what these had committed is sure up to these offsets of their changelogs, and no further.
+    pub fn hung(&mut self, hanging: &[(RestoreTask, i64)]) {
+        for (task, stable) in hanging {
+            let id = task.input();
+            for asked in self.asked.iter_mut().filter(|asked| asked.task.input() == id) {
                 asked.hung_at = Some(asked.hung_at.map_or(*stable, |at| at.min(*stable)));
-                hanging.push((asked.task.clone(), *stable));
             }
         }
-        hanging
     }
 
     /// Partitions that may begin now: all, or those that could, once they have waited long enough for the rest.
