@@ -133,10 +133,11 @@ fn survey(
         if waited - looked >= LOOK_FOR_HANGING {
             looked = waited;
             let hanging = survey.hanging(&brokers);
-            // Brokers that do not answer have lost nothing.
-            let since = if hanging.is_empty() { None } else { Some(hanging_since.unwrap_or(waited)) };
-            hanging_since = since.filter(|since| waited - *since < patience);
-            if since != hanging_since {
+            if hanging.is_empty() {
+                // Brokers that do not answer have lost nothing.
+                hanging_since = None;
+            } else if waited - *hanging_since.get_or_insert(waited) >= patience {
+                hanging_since = None;
                 survey.hung(&hanging);
                 end_hanging(context, &hanging);
             }
