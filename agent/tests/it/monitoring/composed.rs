@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::servers::tool;
+use super::servers::{Process, tool};
 use crate::agent::{http_get, program, repository};
 use crate::kafka::wait_until;
 
@@ -48,23 +48,6 @@ fn resolved(text: &str) -> String {
     match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).and_then(|rest| rest.split_once(":-")) {
         Some((_, default)) => default.to_owned(),
         None => text.to_owned(),
-    }
-}
-
-/// A service's process and its file system; both go when it is dropped.
-struct Service {
-    child: Child,
-    home: TempDir,
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            let log = fs::read_to_string(self.home.path().join("log")).unwrap_or_default();
-            log.lines().rev().take(10).for_each(|line| eprintln!("{}: {line}", self.home.path().display()));
-        }
     }
 }
 
@@ -110,7 +93,7 @@ impl Compose {
     }
 
     /// Starts a service with its own command, or with that of its image.
-    fn start(&self, service: &str, program: &Path, of_the_image: &[&str], more: &[String]) -> Service {
+    fn start(&self, service: &str, program: &Path, of_the_image: &[&str], more: &[String]) -> Process {
         let home = TempDir::with_prefix(format!("streamgauge-{service}-")).expect("a temporary directory");
         let places = self.mounted(service, home.path());
         let mut words = self.strings(service, "command");
@@ -118,16 +101,11 @@ impl Compose {
             words = of_the_image.iter().map(|word| (*word).to_owned()).collect();
         }
         let words = words.iter().chain(more).map(|word| placed(&addressed(word, address(service)), &places));
-        let log = fs::File::create(home.path().join("log")).expect("a log");
-        let mut command = Command::new(program);
-        command.args(words).envs(self.environment(service)).current_dir(home.path()).stdin(Stdio::null());
-        command.stdout(log.try_clone().expect("a handle")).stderr(log);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{service}: {}: {error}", program.display()));
-        Service { child, home }
+        Process::start(Command::new(program).args(words).envs(self.environment(service)), home)
     }
 
     /// Kafka of its environment, as the image's script makes a file of settings of it.
-    fn kafka(&self) -> Service {
+    fn kafka(&self) -> Process {
         let home = TempDir::with_prefix("streamgauge-kafka-").expect("a temporary directory");
         let own = address("kafka");
         let settings = self.environment("kafka").into_iter().filter_map(|(name, value)| {
@@ -142,11 +120,7 @@ impl Compose {
         let format = ["run", "kafka.tools.StorageTool", "format", "--cluster-id", id, "--config"];
         let done = Command::new(&script).args(format).arg(&file).stdin(Stdio::null()).output().expect("it runs");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&[done.stdout, done.stderr].concat()));
-        let log = fs::File::create(home.path().join("log")).expect("a log");
-        let mut command = Command::new(script);
-        command.args(["run", "kafka.Kafka"]).arg(&file).stdin(Stdio::null());
-        let child = command.stdout(log.try_clone().expect("a handle")).stderr(log).spawn().expect("it starts");
-        Service { child, home }
+        Process::start(Command::new(script).args(["run", "kafka.Kafka"]).arg(&file), home)
     }
 }
 

@@ -39,36 +39,46 @@ pub fn tool(script: &str, name: &str) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 
-/// A server with a directory of its own; killed when dropped.
-struct Server {
-    child: Child,
+/// A program in a directory of its own, which has its log; killed when dropped.
+pub struct Process {
+    pub child: Child,
     home: TempDir,
-    address: SocketAddr,
 }
 
-impl Server {
-    fn start(program: &Path, home: TempDir, address: SocketAddr, args: &[&str], ready: &str) -> Server {
+impl Process {
+    pub fn start(command: &mut Command, home: TempDir) -> Process {
         let log = fs::File::create(home.path().join("log")).expect("a log file");
-        let mut command = Command::new(program);
-        command.args(args).current_dir(home.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
-        let server = Server { child, home, address };
-        wait_until(&format!("{} is ready", program.display()), || {
-            http_get(address, ready, Duration::from_secs(5)).is_some_and(|(status, _)| status == 200)
-        });
-        server
+        command.current_dir(home.path()).stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+        Process { child, home }
     }
 }
 
-impl Drop for Server {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = fs::read_to_string(self.home.path().join("log")).unwrap_or_default();
             let skip = log.lines().count().saturating_sub(15);
-            log.lines().skip(skip).for_each(|line| eprintln!("server {}: {line}", self.address.port()));
+            log.lines().skip(skip).for_each(|line| eprintln!("{}: {line}", self.home.path().display()));
         }
+    }
+}
+
+/// A process that answers at an address.
+struct Server {
+    _process: Process,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(program: &Path, home: TempDir, address: SocketAddr, args: &[&str], ready: &str) -> Server {
+        let process = Process::start(Command::new(program).args(args), home);
+        wait_until(&format!("{} is ready", program.display()), || {
+            http_get(address, ready, Duration::from_secs(5)).is_some_and(|(status, _)| status == 200)
+        });
+        Server { _process: process, address }
     }
 }
 
