@@ -10,7 +10,7 @@ use streamgauge_proto::v1::{LabelMatcher, QueryRequest, query_request::Time};
 
 use crate::process::{Agent, load, quantile, threads};
 
-const REQUESTS: &str = "http_requests_total{";
+pub const REQUESTS: &str = "http_requests_total{";
 
 /// Kills the agent again and again; each time measures from the SIGKILL to the first scrape that shows totals at least as high
 /// as the last one before it.
@@ -36,10 +36,7 @@ pub fn recover(binary: &str, path: &str, kills: usize) {
 /// From the acknowledgement of an event to the scrape that counts it, `markers` times, each at another moment of the commit
 /// interval. The markers are events of an endpoint of their own.
 pub fn freshness(binary: &str, path: &str, markers: usize) {
-    let mut agent = Agent::start(binary, path);
-    agent.wait_for(REQUESTS, 1.0, Duration::from_millis(50));
-    let producer = Marker::new(path);
-    let before = agent.sum(Marker::SERIES).unwrap_or(0.0);
+    let (mut agent, producer, before) = Marker::beside(binary, path);
     let mut took = Vec::new();
     for marker in 1..=markers {
         std::thread::sleep(Duration::from_millis((marker as u64 * 37) % 100));
@@ -60,8 +57,16 @@ pub struct Marker {
 impl Marker {
     pub const SERIES: &str = "http_requests_total{endpoint=\"/marker\"";
 
+    /// An agent that has begun to count, a producer of its markers, and how many markers it has counted before.
+    pub fn beside(binary: &str, path: &str) -> (Agent, Marker, f64) {
+        let mut agent = Agent::start(binary, path);
+        agent.wait_for(REQUESTS, 1.0, Duration::from_millis(50));
+        let before = agent.sum(Marker::SERIES).unwrap_or(0.0);
+        (agent, Marker::new(path), before)
+    }
+
     /// To the first topic of that config.
-    pub fn new(path: &str) -> Marker {
+    fn new(path: &str) -> Marker {
         let config = load(path);
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", &config.kafka.bootstrap_servers)

@@ -14,10 +14,9 @@ use streamgauge_proto::v1::{GroupBy, QueryRequest, WatchRequest, query_request::
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::live::{Marker, print_milliseconds};
+use crate::live::{Marker, REQUESTS, print_milliseconds};
 use crate::process::Agent;
 
-const REQUESTS: &str = "http_requests_total{";
 /// Until a new agent has caught up, and its watches are open.
 const SETTLE: Duration = Duration::from_secs(10);
 
@@ -115,10 +114,7 @@ pub fn watched(binary: &str, alone: &str, watched: &str, events: u64, watchers: 
 
 /// From the acknowledgement of an event to when the page in a browser shows it, `markers` times.
 pub fn page(binary: &str, path: &str, markers: usize) {
-    let mut agent = Agent::start(binary, path);
-    agent.wait_for(REQUESTS, 1.0, Duration::from_millis(50));
-    let marker = Marker::new(path);
-    let before = agent.sum(Marker::SERIES).unwrap_or(0.0);
+    let (agent, marker, before) = Marker::beside(binary, path);
     let mut browser = Browser::start();
     browser.open(&format!("http://{}/", agent.address));
     browser.until("document.querySelector('#sign')?.dataset.state === 'live'");
