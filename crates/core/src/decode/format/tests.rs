@@ -321,7 +321,7 @@ fn any_text_and_many_lines() {
     assert_eq!(events(&mut lines, b"\n\n"), []);
 }
 
-const SAMPLES: [&str; 12] = [
+const SAMPLES: [&str; 14] = [
     r#"127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /a?b=c HTTP/1.0" 200 2326 "http://x/" "Mozilla/4.08 [en]""#,
     r#"::1 - - [10/Oct/2000:13:55:36 +0000] "POST / HTTP/2.0" 503 - "-" "\"q\"""#,
     r#"level=info msg="a \"b\" \u00e9" took=12ms flag x="#,
@@ -334,6 +334,8 @@ const SAMPLES: [&str; 12] = [
     "<34>1 2003-10-11T22:14:15.003Z - su - ID47 - x",
     "<34>Oct 11 22:14:15 mymachine su[1]: 'su root' failed",
     "Jan  2 2026 09:10:11 web1 CRON: CMD",
+    "1\t-\t\"x\ty\"\tz",
+    "2026-01-02 \"a \"\"b\"\"\" - 7",
 ];
 
 /// A sample with some of its pieces changed.
@@ -380,6 +382,8 @@ proptest! {
         agrees(FormatKind::Logfmt, line, &fields, twins::logfmt(line))?;
         let columns = ["a", "b", "c"];
         agrees(FormatKind::Csv { names: names(&columns), delimiter: ',' }, line, &columns, twins::csv(line, &columns))?;
+        agrees(FormatKind::Tsv { names: names(&columns) }, line, &columns, twins::tsv(line, &columns))?;
+        agrees(FormatKind::W3c { names: names(&columns) }, line, &columns, twins::w3c(line, &columns))?;
         let fields = ["level", "id", "file", "line", "message"];
         agrees(FormatKind::Klog, line, &fields, twins::klog(line))?;
         let fields = ["timestamp", "stream", "logtag", "message"];

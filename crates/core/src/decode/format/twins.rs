@@ -133,6 +133,60 @@ pub fn csv(line: &str, names: &[&str]) -> Option<Fields> {
     Some(names.iter().map(|name| (*name).to_owned()).zip(columns).collect())
 }
 
+/// Tabs, and nothing else.
+pub fn tsv(line: &str, names: &[&str]) -> Option<Fields> {
+    let columns: Vec<String> = line.split('\t').map(str::to_owned).collect();
+    if columns.len() < names.len() || columns[..names.len()] == *names {
+        return None;
+    }
+    Some(names.iter().map(|name| (*name).to_owned()).zip(columns).collect())
+}
+
+/// Words between spaces or tabs, or in quotes, character by character.
+pub fn w3c(line: &str, names: &[&str]) -> Option<Fields> {
+    let characters: Vec<char> = line.chars().collect();
+    let (mut at, mut fields) = (0, Fields::new());
+    if characters.first() == Some(&'#') {
+        return None;
+    }
+    for name in names {
+        let mut column = String::new();
+        if *characters.get(at)? == '"' {
+            at += 1;
+            while let Some(c) = characters.get(at) {
+                match (c, characters.get(at + 1)) {
+                    ('"', Some('"')) => at += 1,
+                    ('"', _) => break,
+                    _ => {}
+                }
+                column.push(*c);
+                at += 1;
+            }
+            // The quote that ends it.
+            characters.get(at)?;
+            at += 1;
+        } else {
+            while characters.get(at).is_some_and(|c| *c != ' ' && *c != '\t') {
+                column.push(characters[at]);
+                at += 1;
+            }
+            if column.is_empty() {
+                return None;
+            }
+        }
+        match characters.get(at) {
+            None => {}
+            Some(' ' | '\t') => at += 1,
+            Some(_) => return None,
+        }
+        while characters.get(at) == Some(&' ') {
+            at += 1;
+        }
+        put(&mut fields, name, &column);
+    }
+    Some(fields)
+}
+
 pub fn klog(line: &str) -> Option<Fields> {
     let found = regex(r"^([IWEF])([0-9]{4}) +([^ ]*) +([0-9]+) ([^\]]*):([0-9]+)\] ?(.*)$").captures(line)?;
     let level = match &found[1] {
