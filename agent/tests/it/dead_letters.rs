@@ -97,3 +97,65 @@ fn letters_are_replayed_once_though_the_replay_is_killed_and_are_counted_by_the_
         })
     });
 }
+
+#[test]
+fn letters_of_another_format_are_counted_once_the_source_says_which() {
+    let kafka = shared();
+    let topic = unique("format");
+    kafka.create_topic(&topic, 1, &[]);
+    let config = |format: &str| {
+        let source = format!("topics: [{topic}], timestamp: {{ from: kafka }}, {format}");
+        format!(
+            "kafka:\n  bootstrap_servers: ${{KAFKA_BOOTSTRAP_SERVERS}}\n  group_id: group-of-{topic}\n\
+             sources:\n  s: {{ {source} }}\n\
+             aggregates:\n  u: {{ source: s, by: {{ level: level }}, measures: {{ lines: count }} }}\n"
+        )
+    };
+    let lines: Vec<String> = (0..30).map(|n| format!("level={} n={n}", ["info", "error"][n % 2])).collect();
+    kafka.produce(&topic, 0, lines.iter().map(|line| ("k", line.as_str())));
+    // Two lines in a record: not even the letters are alike.
+    kafka.produce(&topic, 0, [("k", "level=info\nlevel=warn")]);
+    let read = lines.len() + 1;
+    let mut agent = Agent::start(kafka.bootstrap(), &config("format: json"));
+    let offset =
+        |agent: &Agent| agent.status().map_or(0, |status| status.partitions.iter().map(|p| p.next_offset).sum::<i64>());
+    wait_until("all are dead letters", || offset(&agent) == read as i64);
+    let letters = kafka.read(&format!("{topic}-dlq"));
+    assert_eq!(letters.len(), read);
+    let reason = ("streamgauge.reason".to_owned(), b"not_json".to_vec());
+    assert!(letters.iter().all(|letter| letter.headers.contains(&reason)), "{:?}", letters[0].headers);
+
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let mended = home.path().join("mended.yaml");
+    let logfmt = config("format: { logfmt: { lines: true } }");
+    std::fs::write(&mended, &logfmt).expect("the config is written");
+    // What the mended config would make of the letters, before they are replayed.
+    let tried = Command::new(program())
+        .args(["validate", "-c"])
+        .arg(&mended)
+        .args(["--topic", &format!("{topic}-dlq"), "--source", "s", "--last", "100"])
+        .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap())
+        .output()
+        .expect("the binary was built");
+    assert!(text(&tried).contains("32 events"), "{}", text(&tried));
+    assert!(agent.terminate().success());
+    let own = std::fs::read_to_string(agent.config_path()).expect("its config");
+    let own = own.replace("format: json", "format: { logfmt: { lines: true } }");
+    std::fs::write(agent.config_path(), own).expect("it is mended");
+    agent.restart();
+    agent.wait_ready();
+    let replay = dead_letters(&["replay", "--yes"], kafka.bootstrap(), &mended).output().expect("the binary was built");
+    assert!(replay.status.success(), "{}", text(&replay));
+    wait_until("the letters are read again", || offset(&agent) == 2 * read as i64);
+    let page = agent.scrape();
+    let counted = |level: &str| {
+        crate::oracle::parse_page(&page)
+            .expect("a sound page")
+            .iter()
+            .filter(|sample| sample.name == "u_lines_total" && sample.labels.iter().any(|(_, value)| value == level))
+            .map(|sample| sample.value)
+            .sum::<f64>()
+    };
+    assert_eq!((counted("info"), counted("error"), counted("warn")), (16.0, 15.0, 1.0), "{page}");
+    assert_eq!(kafka.read(&format!("{topic}-dlq")).len(), read, "no new letter");
+}
