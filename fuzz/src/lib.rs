@@ -1,7 +1,10 @@
-//! What the fuzz targets do with bytes: each format decodes them, and what a letter would hold once more.
+//! What the fuzz targets do with bytes: each format decodes them, and what a letter would hold once more; [`settings`] has
+//! the targets of what a config holds.
 //!
 //! `cargo +nightly fuzz run FORMAT` in the repository's root searches; `cargo test --manifest-path fuzz/Cargo.toml` tries, without
 //! a search, pieces of the lines that the integration tests read.
+
+pub mod settings;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -128,13 +131,19 @@ pub fn decode(format: &str, payload: &[u8]) {
 #[macro_export]
 macro_rules! target {
     ($format:literal) => {
+        $crate::target!(@ |payload: &[u8]| $crate::decode($format, payload));
+    };
+    ($setting:ident) => {
+        $crate::target!(@ $crate::settings::$setting);
+    };
+    (@ $check:expr) => {
         #[cfg(fuzzing)]
-        libfuzzer_sys::fuzz_target!(|payload: &[u8]| $crate::decode($format, payload));
+        libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ($check)(bytes));
 
         #[cfg(not(fuzzing))]
         fn main() {
             for path in std::env::args().skip(1) {
-                $crate::decode($format, &std::fs::read(path).expect("a file"));
+                ($check)(&std::fs::read(path).expect("a file"));
             }
         }
     };
@@ -168,6 +177,31 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn pieces_of_real_configs_are_read_by_every_setting() {
+        let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/seeds");
+        for (setting, check) in settings::ALL {
+            for seed in std::fs::read_dir(format!("{seeds}/{setting}")).expect("seeds") {
+                let text = std::fs::read(seed.expect("a file").path()).expect("a file");
+                check(&text);
+                // Whole configs are long, and take their time.
+                for at in (0..text.len()).step_by(text.len() / 300 + 1) {
+                    check(&changed(&text, at));
+                    check(&text[..at]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_setting_has_a_target() {
+        for (setting, _) in settings::ALL {
+            let target = format!("{}/fuzz_targets/{setting}.rs", env!("CARGO_MANIFEST_DIR"));
+            let says = format!("target!({setting})");
+            assert!(std::fs::read_to_string(&target).is_ok_and(|text| text.contains(&says)), "{target}");
         }
     }
 
