@@ -12,7 +12,7 @@ COPY crates crates
 COPY agent agent
 COPY examples examples
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked -p streamgauge --bin streamgauge && cp target/release/streamgauge /usr/local/bin/
+    cargo build --release --locked -p streamgauge --features vrl --bin streamgauge && cp target/release/streamgauge /usr/local/bin/
 
 FROM debian:bookworm-slim
 # A user of its own, and a state directory that it may write to.

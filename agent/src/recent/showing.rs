@@ -3,7 +3,7 @@
 use super::condition::Conditions;
 use super::disclosure::Disclosure;
 use crate::config::RecordField;
-use crate::decode::{self, DecodeError, Decoder, Outcome, Part, check_not_too_far_ahead};
+use crate::decode::{self, Decoder, Outcome, Part, check_not_too_far_ahead};
 use crate::kafka::Record;
 use crate::schemas::SchemaKeeper;
 use crate::sources::Source;
@@ -103,7 +103,8 @@ impl Showing {
                     fields: fields.collect(),
                 });
             }
-            Ok(None) | Err(DecodeError::Comment) => counts.passed_by += 1,
+            Ok(None) => counts.passed_by += 1,
+            Err(error) if error.passes_by() => counts.passed_by += 1,
             Ok(Some(_)) | Err(_) => counts.unusable += 1,
         });
         if found == 0 {

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::aggregate::{Account, Concerns, Plan, Value};
 use crate::config::{Config, RecordField, Source};
-use crate::decode::{self, DecodeError, Decoder, Found, Outcome, Part, Schemas, check_not_too_far_ahead};
+use crate::decode::{self, Decoder, Found, Outcome, Part, Schemas, check_not_too_far_ahead};
 use hints::Hints;
 use summary::Counts;
 pub use summary::{AggregateSummary, LabelSummary, MeasureSummary, Summary};
@@ -157,7 +157,7 @@ impl<'a> Rehearsal<'a> {
             let became = match outcome {
                 Ok(Some(event)) => event_of(source, plan, counts, event, record.timestamp),
                 Ok(None) => Became::PassedBy { reason: "where" },
-                Err(DecodeError::Comment) => Became::PassedBy { reason: "comment" },
+                Err(error) if error.passes_by() => Became::PassedBy { reason: error.reason() },
                 Err(error) => Became::DeadLetter { reason: error.reason(), detail: error.to_string() },
             };
             say(part.index, became);

@@ -19,6 +19,7 @@ impl Display for Line {
                     "tombstone" => "a tombstone",
                     "where" => "the source's `where` does not hold",
                     "comment" => "a comment",
+                    "abort" => "the source's `remap` aborts",
                     "no_events" => "it holds no event",
                     other => other,
                 };

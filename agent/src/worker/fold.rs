@@ -82,6 +82,8 @@ pub struct SourceWork {
     without_events: u64,
     /// Lines that are none.
     comments: u64,
+    /// Events that the source's `remap` did not want.
+    aborted: u64,
     /// Why events became dead letters.
     undecodable: Vec<&'static str>,
 }
@@ -102,6 +104,7 @@ impl SourceWork {
             unwanted: 0,
             without_events: 0,
             comments: 0,
+            aborted: 0,
             undecodable: Vec::new(),
         }
     }
@@ -121,6 +124,7 @@ impl SourceWork {
             ("where", &mut self.unwanted),
             ("no_events", &mut self.without_events),
             ("comment", &mut self.comments),
+            ("abort", &mut self.aborted),
         ];
         for (reason, records) in passed_by {
             match std::mem::take(records) {
@@ -209,7 +213,8 @@ pub(super) fn fold(
         source.tombstones += 1;
         return None;
     };
-    let SourceWork { plan, decoder, events, early, unwanted, without_events, comments, undecodable, .. } = source;
+    let SourceWork { plan, decoder, events, early, unwanted, without_events, comments, aborted, undecodable, .. } =
+        source;
     let timestamp = record.timestamp();
     let bytes_of = |field: &RecordField| match field {
         RecordField::Topic => Some(record.topic().as_bytes()),
@@ -233,6 +238,7 @@ pub(super) fn fold(
         },
         Ok(None) => *unwanted += 1,
         Err(DecodeError::Comment) => *comments += 1,
+        Err(DecodeError::Aborted) => *aborted += 1,
         Err(DecodeError::SchemaNotYet { id, why }) => {
             awaits = Some(Awaited { id, why: format!("schema {id}: {why}"), since: None });
         }

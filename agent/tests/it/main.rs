@@ -53,6 +53,8 @@ mod recent;
 mod recreated;
 mod registry;
 mod reload;
+#[cfg(feature = "vrl")]
+mod remap;
 mod rights;
 mod scale;
 mod scene;

@@ -45,6 +45,7 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
         format: Default::default(),
         each: None,
         parse: Vec::new(),
+        remap: None,
         unpacked_bytes: Source::UNPACKED_BYTES,
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),

@@ -7,4 +7,5 @@ pub mod config;
 pub mod decode;
 pub mod generate;
 pub mod measure;
+pub mod remap;
 pub mod value;

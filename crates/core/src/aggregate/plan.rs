@@ -270,6 +270,9 @@ fn id(source: &Source, config: &Aggregate) -> AggregateId {
     for rule in &source.parse {
         text.place("parse", &[rule.format.to_string().as_str()], &rule.path);
     }
+    if let Some(program) = &source.remap {
+        text.add("remap", [program.as_str()]);
+    }
     text.add("pane", [millis(config.pane).max(1).to_string().as_str()]);
     for label in &config.by {
         text.place("label", &[label.label.as_str()], &label.path);

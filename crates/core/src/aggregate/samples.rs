@@ -29,6 +29,7 @@ pub fn source() -> Source {
         format: Default::default(),
         each: None,
         parse: Vec::new(),
+        remap: None,
         unpacked_bytes: Source::UNPACKED_BYTES,
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),

@@ -125,6 +125,7 @@ fn source(out: &mut Yaml, source: &Source) {
             all => out.entry(3, &path, format_args!("[{}]", all.join(", "))),
         }
     }
+    source.remap.iter().for_each(|program| out.entry(2, "remap", quoted(program)));
     if source.unpacked_bytes != Source::UNPACKED_BYTES {
         out.entry(2, "unpacked_size", format_size(source.unpacked_bytes as u64));
     }

@@ -1,6 +1,6 @@
 //! What is wrong with sources and aggregates is told, each with its place.
 
-use super::tests::{all_refused, changed, snapshot};
+use super::tests::{all_refused, changed, refused, snapshot};
 
 #[test]
 fn errors_of_sources_and_aggregates_are_told() {
@@ -40,7 +40,6 @@ fn errors_of_sources_and_aggregates_are_told() {
                 source("    timestamp: [{ from: kafka }, { field: at, format: unix_s }, {}]"),
             ),
             ("a word for a time", source("    timestamp: kafka")),
-            ("not in this version", source("    timestamp: { from: kafka }\n    format: raw\n    remap: '.a = 1'")),
             ("unknown format", source("    timestamp: { from: kafka }\n    format: parquet")),
             ("no schema registry", source("    timestamp: { from: kafka }\n    format: avro")),
             (
@@ -147,4 +146,30 @@ fn errors_of_sources_and_aggregates_are_told() {
             ),
         ]),
     );
+}
+
+/// What is wrong with a source that has these lines.
+fn of_remap(lines: &str) -> String {
+    refused(&changed("    timestamp: { from: kafka }", &format!("    timestamp: {{ from: kafka }}\n{lines}")))
+}
+
+#[cfg(not(feature = "vrl"))]
+#[test]
+fn a_build_without_vrl_says_which_has_it() {
+    snapshot("remap_without_vrl", &of_remap("    format: raw\n    remap: '.a = 1'"));
+}
+
+#[cfg(feature = "vrl")]
+#[test]
+fn what_is_wrong_with_a_program_is_told_with_its_place() {
+    let cases = [
+        "    remap: '.a = nosuch(.b)'",
+        "    remap: |\n      .a = 1\n\n      # ä\n      .b = to_int(.x)\n      .c = now()",
+        "    remap: >-\n      .a =\n      now()",
+        "    remap: '.a = '",
+        "    remap: '.a = %offset'",
+        "    each: Records\n    format: otlp_json\n    remap: '.a = 1'",
+    ];
+    let all: Vec<String> = cases.iter().map(|lines| format!("{lines}\n{}", of_remap(lines))).collect();
+    snapshot("errors_of_programs", &all.join("\n\n"));
 }

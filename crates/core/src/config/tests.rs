@@ -16,7 +16,7 @@ fn good(text: &str) -> Config {
     parse(text, "c.yaml", &no_env).unwrap()
 }
 
-fn refused(text: &str) -> String {
+pub(super) fn refused(text: &str) -> String {
     match parse(text, "c.yaml", &|name| (name == "EMPTY").then(String::new)) {
         Ok(config) => panic!("expected an error, got {config:?}"),
         Err(error) => error.to_string(),

@@ -152,6 +152,8 @@ pub struct Source {
     /// `None`: a record's documents are its events.
     pub each: Option<Each>,
     pub parse: Vec<Parse>,
+    /// A program in VRL that is run on every event before anything else is read of it.
+    pub remap: Option<String>,
     /// What a compressed record may come to. Bytes.
     pub unpacked_bytes: usize,
     pub timestamp: Timestamp,

@@ -39,6 +39,10 @@ pub enum DecodeError {
     SchemaNotYet { id: u32, why: Arc<str> },
     #[error("the event is not written as schema {id} has it: `{format}` ends to make sense at byte {at} of {bytes}")]
     NotOfSchema { format: &'static str, id: u32, at: usize, bytes: usize },
+    #[error("the source's `remap` could not make an event of it: {why}")]
+    RemapFailed { why: Box<str> },
+    #[error("the source's `remap` aborted")]
+    Aborted,
     #[error("the event has no time: {place} is missing")]
     MissingTimestamp { place: Place },
     #[error("the event has no usable time: {place} {why}")]
@@ -62,14 +66,21 @@ impl DecodeError {
             DecodeError::BadSchema { .. } => "bad_schema",
             DecodeError::SchemaNotYet { .. } => "schema_not_yet",
             DecodeError::NotOfSchema { .. } => "not_of_schema",
+            DecodeError::RemapFailed { .. } => "remap_failed",
+            DecodeError::Aborted => "abort",
             DecodeError::MissingTimestamp { .. } => "missing_timestamp",
             DecodeError::BadTimestamp { .. } => "bad_timestamp",
         }
     }
 
-    /// Every value that [`DecodeError::reason`] can have of an event that is none: not a comment's, and not that of one
+    /// Whether this is no event that anybody wants counted: it passes by, and is no dead letter.
+    pub fn passes_by(&self) -> bool {
+        matches!(self, DecodeError::Comment | DecodeError::Aborted)
+    }
+
+    /// Every value that [`DecodeError::reason`] can have of an event that is none: not of what passes by, and not of one
     /// which waits for its schema.
-    pub const REASONS: [&str; 13] = [
+    pub const REASONS: [&str; 14] = [
         "empty",
         "too_large",
         "unpacked_too_large",
@@ -81,6 +92,7 @@ impl DecodeError {
         "unknown_schema",
         "bad_schema",
         "not_of_schema",
+        "remap_failed",
         "missing_timestamp",
         "bad_timestamp",
     ];

@@ -172,7 +172,7 @@ fn plain(text: &str) -> Option<&str> {
 }
 
 /// A value that is no string.
-fn scalar(text: &str) -> Value<'_> {
+pub(super) fn scalar(text: &str) -> Value<'_> {
     match text.as_bytes().first() {
         Some(b'{' | b'[') => return Value::Composite,
         Some(b't') => return Value::Bool(true),
@@ -189,7 +189,10 @@ fn scalar(text: &str) -> Value<'_> {
 }
 
 /// Calls `each` with every key of an object and the text of its value.
-fn each_member<'a>(text: &'a str, each: impl FnMut(&str, &'a str) -> serde_json::Result<()>) -> serde_json::Result<()> {
+pub(super) fn each_member<'a>(
+    text: &'a str,
+    each: impl FnMut(&str, &'a str) -> serde_json::Result<()>,
+) -> serde_json::Result<()> {
     let mut json = serde_json::Deserializer::from_str(text);
     Members(each).deserialize(&mut json)
 }

@@ -13,6 +13,8 @@ mod format;
 mod full;
 mod index;
 mod records;
+#[cfg(feature = "vrl")]
+mod remapped;
 mod scan;
 mod schema;
 mod tail;
@@ -98,6 +100,8 @@ enum Kind {
     Text(Texts),
     Otlp(OtlpProto),
     Registered(Box<Registered>),
+    #[cfg(feature = "vrl")]
+    Remapped(Box<remapped::Remapped>),
 }
 
 impl Kind {
@@ -119,6 +123,8 @@ impl Kind {
             }
             Kind::Otlp(_) => first != 0x0a,
             Kind::Registered(_) => first != 0,
+            #[cfg(feature = "vrl")]
+            Kind::Remapped(remapped) => remapped.kind().may_be_raw(payload),
         }
     }
 }
@@ -133,7 +139,29 @@ impl Decoder {
     /// A decoder of `fields` in what a source's records hold.
     pub fn of(fields: &[FieldPath], source: &Source, max_bytes: usize) -> Decoder {
         let layout = (&source.format, source.each.as_ref(), source.parse.as_slice());
-        Decoder::made(fields, &source.timestamp, layout, (max_bytes, source.unpacked_bytes))
+        let decoder = Decoder::made(fields, &source.timestamp, layout, (max_bytes, source.unpacked_bytes));
+        decoder.with_program(fields, source)
+    }
+
+    /// The same with the source's program, if it has one.
+    #[cfg(feature = "vrl")]
+    fn with_program(mut self, fields: &[FieldPath], source: &Source) -> Decoder {
+        if let Some(program) = &source.remap {
+            // What a program leaves has the fields that are asked for at the top.
+            let mut slots = Slots::default();
+            self.tail = Tail::new(fields, &source.timestamp, &source.parse, &mut slots);
+            let mut wanted = Wanted::new();
+            for (slot, path) in slots.0.iter().enumerate().filter(|(_, path)| !path.steps().is_empty()) {
+                wanted.put(path.steps(), slot);
+            }
+            self.kind = Kind::Remapped(Box::new(remapped::Remapped::new(&source.format, program, wanted)));
+        }
+        self
+    }
+
+    #[cfg(not(feature = "vrl"))]
+    fn with_program(self, _: &[FieldPath], _: &Source) -> Decoder {
+        self
     }
 
     fn made(
@@ -246,6 +274,8 @@ impl Decoder {
             Kind::Registered(events) => {
                 events.open(payload, spare).map(|bytes| run.payload(&mut **events, scratch, bytes))
             }
+            #[cfg(feature = "vrl")]
+            Kind::Remapped(remapped) => run.remapped(remapped, payload, spare),
         };
         if let Err(error) = opened {
             (run.take)(&Part::WHOLE, Err(error));
@@ -280,6 +310,8 @@ impl Decoder {
             }
             // A request holds many, by its nature.
             Kind::Otlp(_) => return Err(DecodeError::NotAnObject { found: "a request with log records" }),
+            #[cfg(feature = "vrl")]
+            Kind::Remapped(_) => return Err(DecodeError::NotAnObject { found: "for a program, which makes many" }),
         }??;
         values.truncate(fields);
         Ok(Decoded { time, values })

@@ -27,7 +27,7 @@ pub struct Found<'e> {
 pub struct Part<'p> {
     /// Its number among the record's events, from 0; `None` if the record is this event.
     pub index: Option<usize>,
-    alone: &'p dyn Fn() -> Option<Vec<u8>>,
+    pub(super) alone: &'p dyn Fn() -> Option<Vec<u8>>,
 }
 
 impl Part<'_> {
@@ -45,6 +45,16 @@ impl Part<'_> {
 pub(super) struct Scratch {
     text: String,
     unescaped: Vec<(usize, Range<usize>)>,
+}
+
+#[cfg(feature = "vrl")]
+impl Scratch {
+    /// The same without anything in it: the text, and whose it is.
+    pub fn cleared(&mut self) -> (&mut String, &mut Vec<(usize, Range<usize>)>) {
+        self.text.clear();
+        self.unescaped.clear();
+        (&mut self.text, &mut self.unescaped)
+    }
 }
 
 /// Bytes of an event that is smaller than most.
@@ -239,7 +249,7 @@ where
     }
 
     #[inline]
-    fn hand_out(&mut self, part: &Part<'_>, outcome: Outcome<'_>) {
+    pub(super) fn hand_out(&mut self, part: &Part<'_>, outcome: Outcome<'_>) {
         (self.take)(part, outcome);
         self.next += 1;
     }
@@ -284,7 +294,7 @@ where
     }
 }
 
-fn as_long_as_asked<'x, F: Fn(&RecordField) -> Option<&'x [u8]>>(bytes_of: F) -> F {
+pub(super) fn as_long_as_asked<'x, F: Fn(&RecordField) -> Option<&'x [u8]>>(bytes_of: F) -> F {
     bytes_of
 }
 

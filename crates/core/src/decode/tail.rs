@@ -136,6 +136,18 @@ impl Tail {
         time
     }
 
+    /// How many texts could not be parsed so far, for [`Tail::count_unparsed_from`].
+    #[cfg(feature = "vrl")]
+    pub fn unparsed_so_far(&self) -> Vec<u64> {
+        self.stages.iter().map(|stage| stage.unparsed).collect()
+    }
+
+    /// Takes back what was counted since then, as it is going to be read once more.
+    #[cfg(feature = "vrl")]
+    pub fn count_unparsed_from(&mut self, before: &[u64]) {
+        self.stages.iter_mut().zip(before).for_each(|(stage, before)| stage.unparsed = *before);
+    }
+
     /// For each field whose text is parsed, how many texts could not be since the last call.
     pub fn unparsed(&mut self) -> impl Iterator<Item = (&FieldPath, u64)> {
         self.stages.iter_mut().map(|stage| (&stage.path, std::mem::take(&mut stage.unparsed)))

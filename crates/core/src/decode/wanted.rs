@@ -1,6 +1,7 @@
 //! Which fields are wanted, as a tree of keys and items, and where their values go while one document is read.
 
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use smallvec::SmallVec;
 
@@ -55,6 +56,23 @@ pub(super) struct Wanted {
     pub nodes: Vec<Node>,
     /// Number of slots: one for each distinct path.
     slots: usize,
+    /// Where keys are noted that were asked for in vain.
+    unknown: Option<Unknown>,
+}
+
+/// Keys of an event that nobody has a slot for, as paths from the event; for somebody who wants all of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unknown(pub Arc<Mutex<Vec<Vec<String>>>>);
+
+impl Unknown {
+    /// Paths that are noted of one event; what comes after them is left out.
+    pub const MOST: usize = 2_000;
+
+    /// Those that were noted since the last call.
+    #[cfg(feature = "vrl")]
+    pub fn taken(&self) -> Vec<Vec<String>> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Wanted {
@@ -112,7 +130,36 @@ impl Wanted {
 
     /// The node of `key` in the object at `node`.
     pub fn child(&self, node: usize, key: &str) -> Option<usize> {
-        self.nodes[node].children.iter().find(|(name, _)| **name == *key).map(|&(_, child)| child)
+        let child = self.nodes[node].children.iter().find(|(name, _)| **name == *key).map(|&(_, child)| child);
+        if let (None, Some(unknown)) = (child, &self.unknown) {
+            self.note(unknown, node, key);
+        }
+        child
+    }
+
+    /// From now on notes the keys that are asked for in vain.
+    #[cfg(feature = "vrl")]
+    pub fn listen(&mut self, unknown: Unknown) {
+        self.unknown = Some(unknown);
+    }
+
+    #[cold]
+    fn note(&self, Unknown(noted): &Unknown, node: usize, key: &str) {
+        let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.len() > Unknown::MOST {
+            return;
+        }
+        let mut path = vec![key.to_owned()];
+        let mut below = node;
+        // Paths of text are two keys long at most.
+        while let Some((above, name)) = self.nodes.iter().enumerate().find_map(|(above, node)| {
+            let (name, _) = node.children.iter().find(|(_, child)| *child == below)?;
+            Some((above, name))
+        }) {
+            path.insert(0, name.to_string());
+            below = above;
+        }
+        noted.push(path);
     }
 
     /// One more than the largest slot.
@@ -128,7 +175,7 @@ impl Wanted {
 
 impl Default for Wanted {
     fn default() -> Wanted {
-        Wanted { nodes: vec![Node::default()], slots: 0 }
+        Wanted { nodes: vec![Node::default()], slots: 0, unknown: None }
     }
 }
 

@@ -15,6 +15,7 @@ mod measure;
 mod otlp;
 mod recent;
 mod registry;
+mod remap;
 mod service;
 mod session;
 mod source;

@@ -29,7 +29,6 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
         check.error(raw.topics.place, "a source needs at least one topic", "`topics: [log-events]`");
     }
     let topics = raw.topics.value.iter().filter_map(|topic| selector(check, topic, group)).collect();
-    no_remap(check, raw);
     let format = raw.format.as_ref().map(|raw| format::format(check, raw.place, &raw.value)).unwrap_or_default();
     let max_future = check.duration(&raw.max_future, HOUR, SECOND..=3650 * DAY);
     let parse = format::parse(check, raw);
@@ -40,6 +39,7 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
         timestamp: super::time::timestamp(check, name.place, raw.timestamp.as_ref(), &written),
         each: raw.each.as_ref().and_then(|raw| format::each(check, raw, &format)),
         parse: parse.clone(),
+        remap: raw.remap.as_ref().and_then(|program| super::remap::remap(check, program, raw, &format)),
         unpacked_bytes: {
             let size = check.size(&raw.unpacked_size, Source::UNPACKED_BYTES as u64, 1024..=1 << 30);
             usize::try_from(size).unwrap_or(Source::UNPACKED_BYTES)
@@ -109,13 +109,6 @@ fn check_pattern(check: &mut Checker, pattern: &str) {
         check.warn(format!(
             "sources: `{pattern}` may match dead-letter topics (`…-dlq`) too: give it an end, such as `[0-9]$`"
         ));
-    }
-}
-
-fn no_remap(check: &mut Checker, raw: &RawSource) {
-    if let Some(at) = &raw.remap {
-        let help = "write the fields as JSON into the topic; nested ones are read with paths such as `request.path`";
-        check.error(at.place, "`remap` is not in this version", help);
     }
 }
 

@@ -126,7 +126,9 @@ pub struct RawSource {
     /// format stays text, and is counted in `streamgauge_unparsed_fields_total`.
     #[serde(default)]
     pub parse: Map<At<RawFormats>>,
-    /// Not in this version: a VRL program that turns other formats into fields.
+    /// A program in VRL, the language of Vector's transforms: it gets every event (of `format: raw` the text as
+    /// `.message`) and what it leaves in `.` is the event, or each of them if that is an array. In released binaries and
+    /// images, and in a build with `--features vrl`. Default: none.
     pub remap: Option<At<String>>,
     /// Records that are compressed with gzip, zlib, zstd, lz4 or snappy are known by how they begin, and unpacked.
     /// One that comes to more than this is a dead letter. Default: `16MiB`.

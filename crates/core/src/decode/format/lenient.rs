@@ -50,7 +50,7 @@ pub(super) fn read(text: &str, wanted: &Wanted, sink: &mut Sink<'_, '_>) -> Opti
 }
 
 /// The text with `null` for what is no number to JSON, and whole characters for halves; `None` if nothing was to be mended.
-fn mended(text: &str) -> Option<String> {
+pub(in super::super) fn mended(text: &str) -> Option<String> {
     let cursor = Cursor::new(text);
     let mut out = String::with_capacity(text.len() + 16);
     let (mut at, mut copied) = (0, 0);

@@ -25,6 +25,8 @@ mod year;
 use std::ops::Range;
 
 pub(super) use json::{Json, Wrapping};
+#[cfg(feature = "vrl")]
+pub(super) use lenient::mended as mended_json;
 pub(super) use registered::Registered;
 pub(super) use texts::Texts;
 
