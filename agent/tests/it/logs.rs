@@ -215,3 +215,46 @@ fn logs_as_people_have_them_are_counted_wherever_they_can_be() {
     let letters = kafka.read(&format!("{}-letters", topics[0]));
     assert_eq!(letters.len(), ROUNDS, "the lines without a time, and no others");
 }
+
+#[test]
+fn a_condition_that_never_holds_is_a_hint_in_the_log_once() {
+    let kafka = shared();
+    let topic = unique("never-holds");
+    kafka.create_topic(&topic, 2, &[]);
+    let mut agent = Agent::start(
+        kafka.bootstrap(),
+        &format!(
+            "kafka:\n  bootstrap_servers: ${{KAFKA_BOOTSTRAP_SERVERS}}\n  group_id: group-of-{topic}\nworkers: 2\n\
+             sources:\n  s: {{ topics: [{topic}], timestamp: {{ from: kafka }} }}\n\
+             aggregates:\n  a: {{ source: s, measures: {{ requests: count, errors: {{ count: {{ where: {{ status: {{ gte: 500 }} }} }} }} }} }}\n"
+        ),
+    );
+    agent.wait_ready();
+    // Many events in a record.
+    let record = "{\"status\": \"5xx\"}\n".repeat(1_000);
+    let mut sent = 0.0;
+    let mut events = |records: usize| {
+        (0..2).for_each(|partition| kafka.produce(&topic, partition, (0..records).map(|_| ("k", record.as_str()))));
+        sent += 2_000.0 * records as f64;
+        sent
+    };
+    let hints = |agent: &Agent| {
+        agent.log().lines().filter(|line| line.contains("has held for none of the first 100000 events")).count()
+    };
+    let counted = |agent: &Agent| {
+        let of = |sample: &&Sample| sample.name == "a_requests_total";
+        parse_page(&agent.scrape()).expect("a sound page").iter().filter(of).map(|sample| sample.value).sum::<f64>()
+    };
+    let few = events(20);
+    wait_until("some are counted", || counted(&agent) == few);
+    assert_eq!(hints(&agent), 0, "{}", agent.log());
+    let many = events(120);
+    wait_until("all are counted", || counted(&agent) == many);
+    wait_until("the hint is given", || hints(&agent) > 0);
+    let more = events(120);
+    wait_until("more are counted", || counted(&agent) == more);
+    assert!(agent.terminate().success());
+    assert_eq!(hints(&agent), 1, "{}", agent.log());
+    let hint = agent.log().lines().find(|line| line.contains("has held for none")).unwrap_or_default().to_owned();
+    assert!(hint.contains("status: { gte: 500 }") && hint.contains("5xx"), "{hint}");
+}
