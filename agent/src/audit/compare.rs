@@ -3,7 +3,7 @@
 use super::published::CellId;
 use super::recount::{Check, Scope};
 use super::related;
-use crate::config::{MeasureKind, OnLimit};
+use crate::config::{Measure, MeasureKind, OnLimit};
 use std::collections::BTreeSet;
 use streamgauge_proto::v1 as pb;
 
@@ -111,13 +111,15 @@ fn compare_cell(check: &Check, id: &CellId, from: i64, differences: &mut Vec<Dif
         return;
     };
     // Where a key begins anew, or its beginning was not read, it is not known what had been usual for it, or was
-    // under way.
-    let begins_anew = check.aggregate.key_ttl.is_some() || check.aggregate.on_limit == OnLimit::ReplaceIdle;
-    let judged = check.keys_known && !begins_anew;
+    // under way. A key that has given its place to another begins anew, too, but its sessions were recounted.
+    let whole = check.keys_known && check.aggregate.key_ttl.is_none();
+    let judged = |measure: &Measure| match measure.kind {
+        MeasureKind::Sessions(_) => whole,
+        MeasureKind::Anomaly(_) => whole && check.aggregate.on_limit != OnLimit::ReplaceIdle,
+        _ => true,
+    };
     let measures = check.aggregate.measures.iter().zip(recounted).enumerate();
-    for (at, (measure, tally)) in
-        measures.filter(|(_, (m, _))| judged || !matches!(m.kind, MeasureKind::Anomaly(_) | MeasureKind::Sessions(_)))
-    {
+    for (at, (measure, tally)) in measures.filter(|(_, (measure, _))| judged(measure)) {
         let absent = pb::MeasureValue::default();
         let value = published.get(&measure.name).unwrap_or(&absent);
         let unequal = match related::differing(check, id, at, value, from) {

@@ -9,6 +9,7 @@ use super::visits::Visits;
 use crate::config::{Aggregate, Config, LabelField, Limits, Measure, MeasureKind, OnLimit, Source, Window};
 use crate::kafka::TopicPartition;
 use crate::measure::SessionRule;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a check compares.
@@ -45,6 +46,7 @@ pub struct Check {
 #[derive(Debug)]
 struct Held {
     seen: i64,
+    visits: Visits,
     /// Time, stream time with it, and what is measured.
     events: Vec<(i64, i64, Vec<Option<Measured>>)>,
 }
@@ -80,16 +82,28 @@ impl Check {
             let order = |labels: &[String]| labels.iter().map(|l| (l.len(), l.clone())).collect::<Vec<_>>();
             let idle = held.iter().min_by_key(|(labels, key)| (key.seen, order(labels)));
             let idle = idle.map(|(labels, _)| labels.clone()).unwrap_or_default();
-            let gone = held.remove(&idle);
-            let overflow = CellId { window: None, overflow: true, labels: Vec::new() };
-            for (time, stream_time, values) in gone.into_iter().flat_map(|key| key.events) {
-                self.add(&overflow, time, stream_time, &values);
+            if let Some(gone) = held.remove(&idle) {
+                self.give_to_overflow(gone);
             }
         }
+        let rule = self.session().map(|(_, rule)| rule);
         let held = self.held.entry(partition.clone()).or_default();
-        let key = held.entry(labels.to_vec()).or_insert(Held { seen: i64::MIN, events: Vec::new() });
+        let new = || Held { seen: i64::MIN, visits: Visits::default(), events: Vec::new() };
+        let key = held.entry(labels.to_vec()).or_insert_with(new);
         key.seen = key.seen.max(time.min(stream_time));
         key.events.push((time, stream_time, values.to_vec()));
+        if let Some(rule) = rule {
+            key.visits.add(time, stream_time, &rule);
+        }
+    }
+
+    /// A key that gives its place to another counts beyond the limit, where nothing can go on: its sessions end.
+    fn give_to_overflow(&mut self, gone: Held) {
+        let overflow = CellId { window: None, overflow: true, labels: Vec::new() };
+        for (time, stream_time, values) in gone.events {
+            self.add(&overflow, time, stream_time, &values);
+        }
+        self.count_visits_of(&overflow, gone.visits.all_ended());
     }
 
     fn session(&self) -> Option<(usize, SessionRule)> {
@@ -109,26 +123,34 @@ impl Check {
     }
 
     fn count_visits(&mut self) {
-        let Some((at, rule)) = self.session() else { return };
+        let Some((_, rule)) = self.session() else { return };
         for ((partition, key), mut visits) in std::mem::take(&mut self.visits) {
             visits.end(self.stream_times.get(&partition).copied().unwrap_or(i64::MIN), &rule);
-            if let Some(tally) = self.cells.get_mut(&key).and_then(|tallies| tallies.get_mut(at)) {
-                tally.count += visits.closed;
-                tally.open += visits.open();
-                let newest = visits.newest.map(|at| (at, 0.0));
-                if newest > tally.last {
-                    tally.last = newest;
-                }
+            self.count_visits_of(&key, visits);
+        }
+    }
+
+    fn count_visits_of(&mut self, key: &CellId, visits: Visits) {
+        let Some((at, _)) = self.session() else { return };
+        if let Some(tally) = self.cells.get_mut(key).and_then(|tallies| tallies.get_mut(at)) {
+            tally.count += visits.closed;
+            tally.open += visits.open();
+            let newest = visits.newest.map(|at| (at, 0.0));
+            if newest > tally.last {
+                tally.last = newest;
             }
         }
     }
 
     /// Counts what still has its place.
     fn release(&mut self) {
-        for (labels, key) in std::mem::take(&mut self.held).into_values().flatten() {
-            let id = CellId { window: None, overflow: false, labels };
-            for (time, stream_time, values) in key.events {
-                self.add(&id, time, stream_time, &values);
+        for (partition, held) in std::mem::take(&mut self.held) {
+            for (labels, key) in held {
+                let id = CellId { window: None, overflow: false, labels };
+                for (time, stream_time, values) in key.events {
+                    self.add(&id, time, stream_time, &values);
+                }
+                self.visits.insert((partition.clone(), id), key.visits);
             }
         }
     }
@@ -187,8 +209,10 @@ fn bounds(value: Option<&streamgauge_proto::v1::MeasureValue>) -> Vec<f64> {
 /// The recount of one source for several checks.
 pub struct Recount<'a> {
     source: &'a Source,
-    /// All of the source, whether they are checked or not.
-    aggregates: Vec<&'a Aggregate>,
+    /// Those of the config.
+    sources: &'a [Source],
+    /// All of the source, with their fields where it has them, whether they are checked or not.
+    aggregates: Vec<Cow<'a, Aggregate>>,
     limits: &'a Limits,
     checks: Vec<Check>,
     partitions: BTreeMap<TopicPartition, Partition>,
@@ -206,11 +230,12 @@ struct Partition {
 }
 
 impl<'a> Recount<'a> {
-    /// All of `checks` are of aggregates of `source`.
+    /// All of `checks` are of aggregates of `source`, and may have been counted in others of theirs before.
     pub fn new(config: &'a Config, source: &'a Source, checks: Vec<Check>) -> Recount<'a> {
-        let aggregates = config.aggregates.iter().filter(|aggregate| aggregate.source == source.name).collect();
-        let (limits, partitions) = (&config.limits, BTreeMap::new());
-        Recount { source, aggregates, limits, checks, partitions, schemas: Box::new(|_| None) }
+        let own = config.aggregates.iter().filter(|aggregate| aggregate.reads(&source.name));
+        let aggregates = own.map(|aggregate| aggregate.within(source)).collect();
+        let (sources, limits, partitions) = (&config.sources, &config.limits, BTreeMap::new());
+        Recount { source, sources, aggregates, limits, checks, partitions, schemas: Box::new(|_| None) }
     }
 
     /// The same with somebody who knows the schemas of records that begin with the id of theirs.
@@ -220,10 +245,17 @@ impl<'a> Recount<'a> {
         self
     }
 
+    /// Whether a topic is the source's, and no earlier one's.
+    fn reads(&self, topic: &str) -> bool {
+        let mut selecting = self.sources.iter().filter(|source| source.topics.iter().any(|one| one.matches(topic)));
+        selecting.next().is_some_and(|first| first.name == self.source.name)
+    }
+
     /// Where reading of each partition ends: no check goes further.
     pub fn ends(&self) -> BTreeMap<TopicPartition, i64> {
         let mut ends = BTreeMap::new();
-        for (partition, &offset) in self.checks.iter().flat_map(|check| &check.published.as_of) {
+        let all = self.checks.iter().flat_map(|check| &check.published.as_of);
+        for (partition, &offset) in all.filter(|(partition, _)| self.reads(&partition.topic)) {
             let end = ends.entry(partition.clone()).or_insert(offset);
             *end = offset.max(*end);
         }
@@ -259,7 +291,7 @@ impl<'a> Recount<'a> {
 
     fn event(&mut self, envelope: &Envelope, offset: i64, event: &Event) {
         let id = TopicPartition::new(envelope.topic.as_str(), envelope.partition);
-        let read = |aggregate: &&Aggregate| read(event, aggregate, self.limits.label_bytes);
+        let read = |aggregate: &Cow<'_, Aggregate>| read(event, aggregate, self.limits.label_bytes);
         let mut all: Vec<Option<Read>> = self.aggregates.iter().map(read).collect();
         // One aggregate that cannot use it as it is makes it a strict source's dead letter, for all.
         if self.source.strict && self.aggregates.iter().any(|aggregate| !is_sound(event, aggregate, self.limits)) {

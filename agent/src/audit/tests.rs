@@ -275,3 +275,69 @@ fn at_the_limit_the_longest_unseen_key_gives_its_counts_to_the_overflow_if_the_c
     assert_eq!(counts("overflow"), of(&[("/a", 2), ("/b", 3), ("", 1)]));
     assert_eq!(counts("replace_idle"), of(&[("/c", 1), ("/b", 2), ("", 3)]));
 }
+
+#[test]
+fn sessions_of_keys_that_give_their_place_to_others_are_recounted_and_compared() {
+    let text =
+        CONFIG.replace("    by: { path: path }", "    by: { path: path }\n    limit: 2\n    on_limit: replace_idle");
+    let config = config::parse(&text.replace("[1m]", "[1m, { session: 10s }]"), "test.yaml", &|_| None).unwrap();
+    // `/a` has two visits and `/b` one; `/c` comes in the place of `/b`, and `/a` visits again.
+    let of = [("/a", 0), ("/b", 1), ("/a", 2), ("/a", 60), ("/c", 61), ("/a", 200)];
+    let differing = |[a, c, overflow]: [(u64, u64, f64); 3]| {
+        let sessions = |(count, open, value)| pb::MeasureValue {
+            measure: "sessions".into(),
+            count: Some(count),
+            open: Some(open),
+            value: Some(value),
+            ..Default::default()
+        };
+        let row = |path: &str, values| pb::Row {
+            labels: [("path".to_owned(), path.to_owned())].into(),
+            overflow: path.is_empty(),
+            values: vec![sessions(values)],
+            ..Default::default()
+        };
+        let rows = vec![row("/a", a), row("/c", c), row("", overflow)];
+        let answer = pb::QueryResponse { rows, ..answer(6, true) };
+        let published = Published::new(&answer, &["path".to_owned()]);
+        let checks = vec![Check::new(config.aggregates[0].clone(), Scope::Totals, published)];
+        let mut recount = Recount::new(&config, &config.sources[0], checks);
+        for (offset, (path, second)) in (0..).zip(of) {
+            let at = second * 1_000;
+            let json = format!(r#"{{"at": {at}, "path": "{path}", "status": 200, "ms": 1}}"#);
+            recount.record(&envelope(at), offset, Some(json.as_bytes()));
+        }
+        let all = compare(&recount.finish()[0]).differences;
+        let found = all.into_iter().filter(|found| found.what.starts_with("sessions"));
+        found.map(|found| (found.cell.labels.join(","), found.what, found.recounted)).collect::<Vec<_>>()
+    };
+    let right = [(2, 1, 200.0), (1, 0, 61.0), (1, 0, 1.0)];
+    assert_eq!(differing(right), []);
+    let found = |cell: &str, what: &str, recounted: &str| (cell.to_owned(), what.to_owned(), recounted.to_owned());
+    let wrong = [(3, 1, 200.0), (1, 0, 61.0), (0, 1, 1.0)];
+    let expected =
+        [found("/a", "sessions count", "2"), found("", "sessions count", "1"), found("", "sessions open", "0")];
+    assert_eq!(differing(wrong), expected);
+}
+
+#[test]
+fn what_counts_in_two_sources_is_recounted_in_both_with_the_fields_of_each() {
+    let text = CONFIG.replace("    source: requests", "    sources: [requests, calls]").replace(
+        "aggregates:",
+        "  calls: { topics: [u], timestamp: { field: when, format: unix_ms }, fields: { path: url, status: res.code } }\naggregates:",
+    );
+    let config = config::parse(&text, "test.yaml", &|_| None).unwrap();
+    let mut published = Published::new(&answer(1, true), &["path".to_owned()]);
+    published.as_of.insert(TopicPartition::new("u", 0), 1);
+    let mut checks = vec![Check::new(config.aggregates[0].clone(), Scope::Totals, published)];
+    let events =
+        [("t", r#"{"at": 5, "path": "/", "status": 500}"#), ("u", r#"{"when": 6, "url": "/", "res": {"code": 404}}"#)];
+    for (source, (topic, event)) in config.sources.iter().zip(events) {
+        let mut recount = Recount::new(&config, source, checks);
+        assert_eq!(recount.ends(), [(TopicPartition::new(topic, 0), 1)].into());
+        recount.record(&event::Envelope { topic: topic.into(), ..envelope(5) }, 0, Some(event.as_bytes()));
+        checks = recount.finish();
+    }
+    let cells: Vec<_> = checks[0].cells.values().map(|tallies| (tallies[0].count, tallies[1].count)).collect();
+    assert_eq!(cells, [(2, 2)], "two requests, both failed");
+}

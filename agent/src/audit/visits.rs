@@ -24,6 +24,11 @@ impl Visits {
         self.closed += (before - self.open.len()) as u64;
     }
 
+    /// The same when nothing is open any more.
+    pub fn all_ended(self) -> Visits {
+        Visits { closed: self.closed + self.open(), open: Vec::new(), ..self }
+    }
+
     pub fn add(&mut self, at: i64, stream_time: i64, rule: &SessionRule) {
         self.end(stream_time, rule);
         self.open.sort_by_key(|(_, last)| *last);

@@ -6,7 +6,7 @@ use super::client::{self, Client};
 use super::values::parse_duration;
 use crate::audit::{self, CellId, Check, Comparison, Difference, Published, Recount, SchemaText, Scope};
 use crate::clock::Clock;
-use crate::config::{self, Aggregate, Config, Start};
+use crate::config::{self, Aggregate, Config, Source, Start};
 use crate::decode::{FoundSchema, Schemas};
 use crate::human;
 use crate::kafka::Settings;
@@ -55,13 +55,16 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let (checks, from) = client::block_on(ask(&config, (&address, &args.access), last))?;
     let schemas = super::schemas(&config)?;
     let (mut different, mut compared) = (false, 0);
-    for source in &config.sources {
+    let mut waiting: Vec<Check> = checks.iter().map(Question::check).collect();
+    for (at, source) in config.sources.iter().enumerate() {
+        let (of_source, others) = waiting.into_iter().partition(|check| check.aggregate.reads(&source.name));
+        waiting = others;
         if source.remap.is_some() {
+            // Nor can what they count of other sources be compared without it.
             println!("source {}: left out: nothing but the agent runs its `remap`", source.name);
             continue;
         }
-        let of_source = checks.iter().filter(|check| check.aggregate.source == source.name).map(Question::check);
-        let mut recount = Recount::new(&config, source, of_source.collect());
+        let mut recount = Recount::new(&config, source, of_source);
         if let Some(schemas) = &schemas {
             recount = recount.with_schemas(Box::new(|id| text_of(schemas, id)));
         }
@@ -71,10 +74,17 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
             anyhow::bail!("the schema registry does not answer: {trouble}");
         }
         println!("source {}: {} records read again", source.name, human::count(records));
+        let later = &config.sources[at + 1..];
         for check in recount.finish() {
-            let comparison = match (&check.scope, source.start) {
-                (Scope::Totals, Start::Latest) => Comparison {
-                    left_out: Some("the source starts at latest, and where that was is not known".to_owned()),
+            // It is whole once the last of its sources has been read.
+            if later.iter().any(|source| check.aggregate.reads(&source.name)) {
+                waiting.push(check);
+                continue;
+            }
+            let from_latest = |one: &&Source| check.aggregate.reads(&one.name) && one.start == Start::Latest;
+            let comparison = match (&check.scope, config.sources.iter().find(from_latest)) {
+                (Scope::Totals, Some(source)) => Comparison {
+                    left_out: Some(format!("source {} starts at latest, and where that was is not known", source.name)),
                     ..Comparison::default()
                 },
                 _ => audit::compare(&check),

@@ -28,7 +28,7 @@ pub fn listed(settings: &Settings, changelog: &str, partitions: i32) -> Result<B
 
 /// What would become of each aggregate of a source: one line each.
 pub fn plan(config: &Config, source: &Source, stored: &BTreeSet<(String, u64)>) -> Vec<String> {
-    let wanted = Plan::new(source, &config.aggregates);
+    let wanted = Plan::new(source, &config.sources, &config.aggregates);
     let before = stored.iter().map(|(name, id)| (name.as_str(), AggregateId(*id)));
     let after = wanted.aggregates.iter().map(|plan| (plan.config.name.as_str(), plan.id));
     let keep = format_duration(config.state.keep_removed);

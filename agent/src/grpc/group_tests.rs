@@ -4,7 +4,7 @@ use super::serve;
 use crate::config::{ClientAccess, Identity, Lock as LockConfig, Right, TlsFiles};
 use crate::publish::{ClosedWindow, Publisher};
 use crate::query::testing::{Agent, CONFIG, MINUTE, Request as Event, T0, event};
-use crate::query::{Answer, Condition, GroupReader, QueryError, Request, Time, quantile};
+use crate::query::{Answer, Condition, GroupReader, QueryError, Request, Time, aggregates, quantile};
 use crate::server::{Door, Lock, PeerKeys, Protocol};
 use crate::state::{Address, Directory, Group, TaskId};
 use std::sync::Arc;
@@ -200,8 +200,8 @@ async fn shown(agent: &Agent, publisher: &Publisher) -> Vec<ClosedWindow> {
     agent.commit_wishes();
     publisher.look(None).await;
     let sources = agent.reader.sources.now();
-    let source = &sources.sources[0];
-    publisher.closed_windows(source, &source.plan.aggregates[0]).expect("it is the publisher")
+    let (inputs, plan) = aggregates(&sources).next().expect("one");
+    publisher.closed_windows(inputs, plan).expect("it is the publisher")
 }
 
 fn requests_of(window: &ClosedWindow) -> u64 {

@@ -65,11 +65,11 @@ impl Publisher {
     /// One look at every aggregate. True if the outlet has more to take at once.
     pub async fn look(&self, outlet: Option<&Arc<dyn Outlet>>) -> bool {
         let mut more = false;
-        for (source, plan) in aggregates(&self.reader().sources.now()) {
+        for (inputs, plan) in aggregates(&self.reader().sources.now()) {
             if plan.config.windows.is_empty() {
                 continue;
             }
-            match self.publish(source, plan, outlet).await {
+            match self.publish(inputs, plan, outlet).await {
                 Ok(is_more) => more |= is_more,
                 Err(error) => tracing::debug!(aggregate = plan.config.name, "closed windows wait: {error}"),
             }

@@ -5,7 +5,7 @@ use super::due::{Held, broken_before};
 use super::look::{ClosedWindow, Look};
 use super::rule::{Seen, may_be_pushed, standings, verdict};
 use crate::aggregate::{AggregatePlan, WindowGrid};
-use crate::sources::Source;
+use crate::sources::Inputs;
 use crate::state::{TaskId, Through, WindowKind};
 use std::collections::HashMap;
 use std::fmt;
@@ -47,7 +47,7 @@ impl Publisher {
     /// Hands `outlet` what is due. True if there is more.
     pub(super) async fn push(
         &self,
-        source: &Source,
+        inputs: &Inputs,
         look: &Look<'_>,
         began: &mut Began,
         outlet: &Arc<dyn Outlet>,
@@ -68,7 +68,7 @@ impl Publisher {
             if let Some(newest) = newest {
                 let held = match &held {
                     Some(held) => held,
-                    None => held.insert(self.held(source, look).await?),
+                    None => held.insert(self.held(inputs, look).await?),
                 };
                 let due = held.due(grid, before.max(began.through.get(&kind).copied()), from, newest);
                 if due.lost > 0 {
@@ -114,8 +114,8 @@ impl Publisher {
     }
 
     /// What there is to push, as everyone has it.
-    async fn held(&self, source: &Source, look: &Look<'_>) -> Result<Held, String> {
-        let everyone = self.group.everyone(source, look.plan, true).await.map_err(|error| error.to_string())?;
+    async fn held(&self, inputs: &Inputs, look: &Look<'_>) -> Result<Held, String> {
+        let everyone = self.group.everyone(inputs, look.plan, true).await.map_err(|error| error.to_string())?;
         Ok(Held::of(&everyone.known))
     }
 }

@@ -3,7 +3,7 @@
 use super::Publisher;
 use crate::aggregate::{AggregatePlan, Cell, KeyBytes};
 use crate::query::{Ask, Gathered, Matchers, States, gather};
-use crate::sources::Source;
+use crate::sources::Inputs;
 use crate::state::{Phase, Publication, Registry, Task, TaskId};
 use std::sync::Arc;
 
@@ -44,19 +44,19 @@ impl MergedTotal {
 
 impl Publisher {
     /// Whether merged totals are this agent's to show, and cannot be shown; `None`: another agent's.
-    pub fn merged_stalled(&self, source: &Source) -> Option<bool> {
-        let publisher = source.publisher(&self.reader().registry).filter(|task| task.is_published())?;
-        let tasks = self.reader().whole(source);
+    pub fn merged_stalled(&self, inputs: &Inputs) -> Option<bool> {
+        let publisher = inputs.publisher(&self.reader().registry).filter(|task| task.is_published())?;
+        let tasks = self.reader().whole(inputs);
         Some(!tasks.is_some_and(|tasks| may_show(&publisher.publication, &tasks)))
     }
 
     /// The totals of all partitions, from this agent's tasks and its replicas of the others.
-    pub fn merged_totals(&self, source: &Source, plan: &AggregatePlan) -> MergedTotals {
-        let publisher = source.publisher(&self.reader().registry).filter(|task| task.is_published());
+    pub fn merged_totals(&self, inputs: &Inputs, plan: &AggregatePlan) -> MergedTotals {
+        let publisher = inputs.publisher(&self.reader().registry).filter(|task| task.is_published());
         let Some(publisher) = publisher else { return MergedTotals::NotHere };
         // Two that read at the same time would take each other's offsets for a step back.
         let _one_at_a_time = self.merging.lock();
-        let Some(tasks) = self.reader().whole(source).filter(|tasks| may_show(&publisher.publication, tasks)) else {
+        let Some(tasks) = self.reader().whole(inputs).filter(|tasks| may_show(&publisher.publication, tasks)) else {
             return MergedTotals::Stalled;
         };
         let measures: Vec<usize> = (0..plan.measures.len()).collect();
@@ -79,12 +79,12 @@ fn may_show(publication: &Publication, tasks: &[Arc<Task>]) -> bool {
     tasks.iter().all(|task| if task.is_replica() { has_passed(task) } else { task.is_published() })
 }
 
-/// The running publisher of a source's merged totals, if it is here, with the partitions of others that it has no mark of
+/// The running publisher of merged totals, if it is here, with the partitions of others that it has no mark of
 /// yet. What the last publisher has shown of them had been committed by now; so a mark that is read later than this holds
 /// for a partition that is added, or taken over by another agent, as well.
-pub fn unmarked(source: &Source, registry: &Registry) -> Option<(Arc<Task>, Vec<TaskId>)> {
-    let publisher = source.publisher(registry).filter(|task| task.phase() == Phase::Running)?;
-    let mut ids = source.missing(registry, &source.tasks(registry));
+pub fn unmarked(inputs: &Inputs, registry: &Registry) -> Option<(Arc<Task>, Vec<TaskId>)> {
+    let publisher = inputs.publisher(registry).filter(|task| task.phase() == Phase::Running)?;
+    let mut ids = inputs.missing(registry, &inputs.tasks(registry));
     ids.retain(|id| publisher.publication.mark(id).is_none());
     (!ids.is_empty()).then_some((publisher, ids))
 }
@@ -110,10 +110,12 @@ pub fn start_time(task: &Task, plan: &AggregatePlan) -> Option<i64> {
 mod tests {
     use super::*;
     use crate::query::testing::{Agent, T0, event};
+    use crate::sources::aggregates;
 
     fn count(agent: &Agent) -> Option<u64> {
-        let source = &agent.reader.sources.now().sources[0];
-        match Publisher::alone(agent.reader.clone()).merged_totals(source, &source.plan.aggregates[0]) {
+        let plans = agent.reader.sources.now();
+        let (inputs, plan) = aggregates(&plans).next().unwrap();
+        match Publisher::alone(agent.reader.clone()).merged_totals(inputs, plan) {
             MergedTotals::Shown(rows) => Some(rows.iter().filter_map(|row| row.states[0].count()).sum()),
             MergedTotals::Stalled => None,
             MergedTotals::NotHere => panic!("it is the publisher"),
@@ -164,9 +166,9 @@ mod tests {
     #[test]
     fn a_partition_is_marked_when_it_appears_and_its_mark_stays() {
         let (agent, _other) = with_replica();
-        let (registry, source) = (&agent.reader.registry, &agent.reader.sources.now().sources[0]);
+        let (registry, inputs) = (&agent.reader.registry, &agent.reader.sources.now().inputs[0]);
         let unmarked = || {
-            let ids = unmarked(source, registry).into_iter().flat_map(|(_, ids)| ids);
+            let ids = unmarked(inputs, registry).into_iter().flat_map(|(_, ids)| ids);
             ids.map(|id| id.partition).collect::<Vec<_>>()
         };
         assert_eq!(unmarked(), [1]);

@@ -10,7 +10,7 @@ use super::{Outlet, Publisher, push};
 use crate::aggregate::{AggregatePlan, WindowGrid, WindowSpan};
 use crate::config::Window;
 use crate::query::{Gathered, Known, gather_window};
-use crate::sources::Source;
+use crate::sources::Inputs;
 use crate::state::{Task, TaskId, Through, WindowKind};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -62,8 +62,8 @@ fn newest_published(publisher: &Task, kind: WindowKind, oldest_end: Option<i64>)
 
 impl Publisher {
     /// The closed windows to be shown now; `None`: another agent's to show.
-    pub fn closed_windows(&self, source: &Source, plan: &AggregatePlan) -> Option<Vec<ClosedWindow>> {
-        let publisher = source.publisher(&self.reader().registry).filter(|task| task.is_published())?;
+    pub fn closed_windows(&self, inputs: &Inputs, plan: &AggregatePlan) -> Option<Vec<ClosedWindow>> {
+        let publisher = inputs.publisher(&self.reader().registry).filter(|task| task.is_published())?;
         let (shown, mut seen) = {
             let kept = self.kept.lock();
             let kept = kept.get(&plan.id).filter(|kept| Arc::ptr_eq(&kept.publisher, &publisher))?;
@@ -73,7 +73,7 @@ impl Publisher {
             let Shown { window, span, gathered } = shown;
             let (rows, is_whole) = match gathered {
                 Some(Rows { rows, is_whole, .. }) => (rows, is_whole),
-                None => self.read(source, plan, span, &mut seen)?,
+                None => self.read(inputs, plan, span, &mut seen)?,
             };
             Some(ClosedWindow { window, span, rows, is_whole })
         });
@@ -83,12 +83,12 @@ impl Publisher {
     /// A window from what is here, as long as that is everything, and may be shown.
     fn read(
         &self,
-        source: &Source,
+        inputs: &Inputs,
         plan: &AggregatePlan,
         span: WindowSpan,
         seen: &mut HashMap<TaskId, Seen>,
     ) -> Option<(Arc<KeyRows>, bool)> {
-        let tasks = self.reader().whole(source)?;
+        let tasks = self.reader().whole(inputs)?;
         let mut known = self.reader().known(plan, &tasks);
         let gathered = gather_window(plan, span, &tasks, &mut known).ok()?;
         let now = self.reader().clock.boot_time().as_millis();
@@ -101,16 +101,16 @@ impl Publisher {
     /// Looks at one aggregate. True if the outlet has more to take at once.
     pub(super) async fn publish(
         &self,
-        source: &Source,
+        inputs: &Inputs,
         plan: &Arc<AggregatePlan>,
         outlet: Option<&Arc<dyn Outlet>>,
     ) -> Result<bool, String> {
-        let publisher = source.publisher(&self.reader().registry).filter(|task| task.is_published());
+        let publisher = inputs.publisher(&self.reader().registry).filter(|task| task.is_published());
         let Some(publisher) = publisher else {
             self.kept.lock().remove(&plan.id);
             return Ok(false);
         };
-        let everyone = self.group.everyone(source, plan, false).await.map_err(|error| error.to_string())?;
+        let everyone = self.group.everyone(inputs, plan, false).await.map_err(|error| error.to_string())?;
         let now = self.reader().clock.boot_time().as_millis();
         let mut kept = {
             let mut kept = self.kept.lock();
@@ -124,7 +124,7 @@ impl Publisher {
         let look = Look { plan, publisher, everyone, standings };
         let shown = self.show(&look, &mut kept, now).await;
         let more = match outlet {
-            Some(outlet) => self.push(source, &look, &mut kept.push, outlet).await,
+            Some(outlet) => self.push(inputs, &look, &mut kept.push, outlet).await,
             None => Ok(false),
         };
         let mut all = self.kept.lock();

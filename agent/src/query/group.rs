@@ -11,7 +11,7 @@ use super::peers::{PeerError, Peers, too_large};
 use super::relate::{dropped_before, relate, with_earlier};
 use super::select::{Selection, is_totals};
 use super::status::{Known, as_gathered};
-use super::{Answer, Reader, Request, Source, wire};
+use super::{Answer, Inputs, Reader, Request, wire};
 use crate::aggregate::{AggregatePlan, WindowSpan};
 use crate::server::PeerKeys;
 use crate::state::{Address, Directory, Group, Task, TaskId};
@@ -68,7 +68,7 @@ enum Wanted<'a> {
     Cells(&'a Ask<'a>, &'a [Matcher]),
 }
 
-/// How far all partitions of a source are, and where each can be read.
+/// How far all partitions that an aggregate counts are, and where each can be read.
 #[derive(Debug, Default)]
 pub struct Everyone {
     /// Those that are read here.
@@ -85,7 +85,7 @@ impl Everyone {
         self.places.is_empty() && self.missing.is_empty()
     }
 
-    /// All partitions of the source.
+    /// All partitions.
     pub fn all(&self) -> impl Iterator<Item = &TaskId> {
         self.known.iter().map(|known| &known.status.id).chain(&self.missing)
     }
@@ -113,7 +113,7 @@ impl GroupReader {
     /// If the request asks for what there is not, makes no sense, or has too large an answer.
     pub async fn query(&self, request: &Request) -> Result<Answer, QueryError> {
         let question = self.reader.question(request)?;
-        let (mut tasks, absent) = self.here(&question.source);
+        let (mut tasks, absent) = self.here(&question.inputs);
         if absent.is_empty() {
             return self.reader.answer(&question, &tasks, Vec::new());
         }
@@ -149,10 +149,10 @@ impl GroupReader {
     }
 
     /// What is read on this agent, and the partitions that are not.
-    fn here(&self, source: &Source) -> (Vec<Arc<Task>>, Vec<TaskId>) {
+    fn here(&self, inputs: &Inputs) -> (Vec<Arc<Task>>, Vec<TaskId>) {
         let registry = &self.reader.registry;
-        let mut tasks = source.tasks(registry);
-        let mut absent = source.missing(registry, &tasks);
+        let mut tasks = inputs.tasks(registry);
+        let mut absent = inputs.missing(registry, &tasks);
         if self.global_view {
             absent.retain(|id| match registry.replica(id) {
                 Some(replica) => {
@@ -266,15 +266,15 @@ impl GroupReader {
 }
 
 impl GroupReader {
-    /// How far every partition of a source is, and where it can be read: here, or with its owner, or with whoever has a
+    /// How far every partition that an aggregate counts is, and where it can be read: here, or with its owner, or with whoever has a
     /// replica. `panes`: with the ends of the panes held.
     ///
     /// # Errors
     /// If another agent's answer is too large.
-    pub async fn everyone(&self, source: &Source, plan: &AggregatePlan, panes: bool) -> Result<Everyone, QueryError> {
-        let (mut tasks, absent) = match self.reader.whole(source) {
+    pub async fn everyone(&self, inputs: &Inputs, plan: &AggregatePlan, panes: bool) -> Result<Everyone, QueryError> {
+        let (mut tasks, absent) = match self.reader.whole(inputs) {
             Some(tasks) => (tasks, Vec::new()),
-            None => self.here(source),
+            None => self.here(inputs),
         };
         let mut round = Round::default();
         if !absent.is_empty() {

@@ -25,7 +25,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use crate::sources::{Source, Sources, aggregates};
+pub use crate::sources::{Inputs, Sources, aggregates};
 pub use answer::Row;
 pub use closing::{Closing, Progress};
 pub use error::QueryError;
@@ -78,8 +78,8 @@ impl Reader {
     /// If the request asks for what there is not, makes no sense, or has too large an answer.
     pub fn query(&self, request: &Request) -> Result<Answer, QueryError> {
         let question = self.question(request)?;
-        let tasks = question.source.tasks(&self.registry);
-        let missing = question.source.missing(&self.registry, &tasks);
+        let tasks = question.inputs.tasks(&self.registry);
+        let missing = question.inputs.missing(&self.registry, &tasks);
         let missing = missing.into_iter().map(Missing::not_here).collect();
         self.answer(&question, &tasks, missing)
     }
@@ -98,10 +98,10 @@ impl Reader {
         Ok(question.finish(&selection, gathered, known, missing))
     }
 
-    /// All partitions of a source: this agent's tasks, and replicas of the others. `None` if some are not here.
-    pub fn whole(&self, source: &Source) -> Option<Vec<Arc<Task>>> {
-        let mut tasks = source.tasks(&self.registry);
-        for id in source.missing(&self.registry, &tasks) {
+    /// All partitions of what an aggregate counts: this agent's tasks, and replicas of the others. `None` if some are not here.
+    pub fn whole(&self, inputs: &Inputs) -> Option<Vec<Arc<Task>>> {
+        let mut tasks = inputs.tasks(&self.registry);
+        for id in inputs.missing(&self.registry, &tasks) {
             tasks.push(self.registry.replica(&id)?);
         }
         Some(tasks)
@@ -117,10 +117,10 @@ impl Reader {
         let name = &request.aggregate;
         let sources = self.sources.now();
         let found = aggregates(&sources).find(|(_, plan)| plan.config.name == *name);
-        let (source, plan) = found.ok_or_else(|| {
+        let (inputs, plan) = found.ok_or_else(|| {
             let known = aggregates(&sources).map(|(_, plan)| plan.config.name.clone()).collect();
             QueryError::UnknownAggregate { name: name.clone(), known }
         })?;
-        Question::new(request, source.clone(), plan.clone(), self.max_cells)
+        Question::new(request, inputs.clone(), plan.clone(), self.max_cells)
     }
 }

@@ -8,7 +8,7 @@ use super::relate::{dropped_before, relate, with_earlier};
 use super::select::{self, Extent, Selection, select};
 use super::status::Known;
 use super::value::parse_stat;
-use super::{Answer, Closing, Missing, PartitionStatus, Request, Source};
+use super::{Answer, Closing, Inputs, Missing, PartitionStatus, Request};
 use crate::aggregate::{AggregatePlan, WindowGrid};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Question<'a> {
     pub request: &'a Request,
-    pub source: Arc<Source>,
+    pub inputs: Arc<Inputs>,
     pub plan: Arc<AggregatePlan>,
     pub matchers: Matchers,
     /// Positions of the labels that make a group.
@@ -35,7 +35,7 @@ impl<'a> Question<'a> {
     /// If the request asks for what there is not, or makes no sense.
     pub fn new(
         request: &'a Request,
-        source: Arc<Source>,
+        inputs: Arc<Inputs>,
         plan: Arc<AggregatePlan>,
         max_cells: usize,
     ) -> Result<Question<'a>, QueryError> {
@@ -44,7 +44,7 @@ impl<'a> Question<'a> {
         let matchers = Matchers::new(&request.matchers, &plan)?;
         let (order, measures) = order(request, &plan, &asked)?;
         let token = PageToken::of(request)?;
-        Ok(Question { request, source, plan, matchers, group_by, asked, measures, order, token, max_cells })
+        Ok(Question { request, inputs, plan, matchers, group_by, asked, measures, order, token, max_cells })
     }
 
     /// The windows asked for, or totals, by how far the partitions are.

@@ -73,13 +73,13 @@ impl Here {
     fn of(reader: &Reader, request: &peer::ReadRequest) -> Result<Here, QueryError> {
         let sources = reader.sources.now();
         let found = aggregates(&sources).find(|(_, plan)| plan.id.0 == request.aggregate);
-        let (source, plan) = found.ok_or_else(|| QueryError::UnknownAggregate {
+        let (inputs, plan) = found.ok_or_else(|| QueryError::UnknownAggregate {
             name: format!("{:016x}", request.aggregate),
             known: aggregates(&sources).map(|(_, plan)| format!("{:016x}", plan.id.0)).collect(),
         })?;
         let here = request.partitions.iter().filter_map(|partition| {
             let id = TaskId { topic: partition.topic.as_str().into(), partition: partition.partition };
-            here(reader, &id).filter(|task| task.source == source.name)
+            here(reader, &id).filter(|task| inputs.has(task))
         });
         let tasks: Vec<Arc<Task>> = here.collect();
         let mut known = reader.known(plan, &tasks);

@@ -266,8 +266,8 @@ impl Work<'_> {
             return;
         }
         let ReplicaSettings { sources, registry, .. } = &self.replicas.settings;
-        for source in &sources.now().sources {
-            if let Some((publisher, ids)) = unmarked(source, registry) {
+        for inputs in &sources.now().inputs {
+            if let Some((publisher, ids)) = unmarked(inputs, registry) {
                 let topics: BTreeSet<&Arc<str>> = ids.iter().map(|id| &id.topic).collect();
                 let ends = |topic: &Arc<str>| self.topics.get(topic)?.ends().ok();
                 let ends = topics.into_iter().filter_map(ends).flatten();

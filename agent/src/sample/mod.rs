@@ -102,7 +102,7 @@ pub struct Rehearsal<'a> {
 
 impl<'a> Rehearsal<'a> {
     pub fn new(config: &Config, source: &'a Source) -> Rehearsal<'a> {
-        let plan = Plan::new(source, &config.aggregates).with_label_bytes(config.limits.label_bytes);
+        let plan = Plan::new(source, &config.sources, &config.aggregates).with_label_bytes(config.limits.label_bytes);
         Rehearsal {
             source,
             decoder: Decoder::of(&plan.fields, source, config.limits.event_bytes),

@@ -104,7 +104,7 @@ fn what_can_be_counted_whole_is_good() {
 fn it_says_what_the_agent_itself_folds() {
     use crate::aggregate::{Event, TaskState};
     let config = config::parse(CONFIG, "c.yaml", &|_| None).unwrap();
-    let plan = std::sync::Arc::new(Plan::new(&config.sources[0], &config.aggregates));
+    let plan = std::sync::Arc::new(Plan::new(&config.sources[0], &config.sources, &config.aggregates));
     let mut decoder = Decoder::new(&plan.fields, &config.sources[0].timestamp, 1_000_000);
     let mut state = TaskState::new(plan.clone());
     for payload in RECORDS.iter().flatten() {

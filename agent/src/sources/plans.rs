@@ -1,5 +1,6 @@
 //! The sources in force, each with the plan of its aggregates.
 
+use super::inputs::Inputs;
 use super::source::{Selectors, Source};
 use crate::aggregate::AggregatePlan;
 use crate::config::{Config, TopicSelector};
@@ -14,6 +15,10 @@ pub struct Plans {
     /// Grows with each reload.
     pub number: u64,
     pub sources: Vec<Arc<Source>>,
+    /// What aggregates count, each set of sources once.
+    pub inputs: Vec<Arc<Inputs>>,
+    /// Each aggregate once, with its plan in the first of its sources: only where the fields are may differ in others.
+    aggregates: Vec<(Arc<Inputs>, Arc<AggregatePlan>)>,
     selectors: Arc<Selectors>,
 }
 
@@ -21,7 +26,25 @@ impl Plans {
     pub fn new(number: u64, config: &Config) -> Plans {
         let selectors = Arc::new(Selectors::of(config));
         let source = |position| Arc::new(Source::new(config, position, selectors.clone()));
-        Plans { number, sources: (0..config.sources.len()).map(source).collect(), selectors }
+        let sources = (0..config.sources.len()).map(source).collect();
+        let mut plans = Plans { number, sources, selectors, ..Plans::default() };
+        plans.put_together();
+        plans
+    }
+
+    fn put_together(&mut self) {
+        for plan in self.sources.iter().flat_map(|source| &source.plan.aggregates) {
+            if self.aggregates.iter().any(|(_, known)| known.id == plan.id) {
+                continue;
+            }
+            let read = self.sources.iter().filter(|source| plan.config.reads(&source.name));
+            let inputs = Inputs { sources: read.cloned().collect() };
+            let at = self.inputs.iter().position(|known| known.is_same(&inputs)).unwrap_or_else(|| {
+                self.inputs.push(Arc::new(inputs));
+                self.inputs.len() - 1
+            });
+            self.aggregates.push((self.inputs[at].clone(), plan.clone()));
+        }
     }
 
     /// Position of the source that `topic` belongs to.
@@ -91,9 +114,9 @@ impl Sources {
     }
 }
 
-/// The sources' aggregates in the config's order, each with its source.
-pub fn aggregates(plans: &Plans) -> impl Iterator<Item = (&Arc<Source>, &Arc<AggregatePlan>)> {
-    plans.sources.iter().flat_map(|source| source.plan.aggregates.iter().map(move |plan| (source, plan)))
+/// The aggregates, by their first sources in the config's order, each with what it counts.
+pub fn aggregates(plans: &Plans) -> impl Iterator<Item = (&Arc<Inputs>, &Arc<AggregatePlan>)> {
+    plans.aggregates.iter().map(|(inputs, plan)| (inputs, plan))
 }
 
 /// Those of `known` that a config's sources read.

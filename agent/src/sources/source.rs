@@ -1,8 +1,8 @@
-//! One source: which topics are its own, which of its partitions are here, and who publishes for it.
+//! One source: which topics are its own.
 
 use crate::aggregate::Plan;
 use crate::config::{self, Config, TopicSelector, is_own_topic};
-use crate::state::{Registry, SourceTopics, Task, TaskId};
+use crate::state::{Registry, SourceTopics};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub struct Source {
 impl Source {
     pub(super) fn new(config: &Config, position: usize, all: Arc<Selectors>) -> Source {
         let source = &config.sources[position];
-        let plan = Plan::new(source, &config.aggregates).with_label_bytes(config.limits.label_bytes);
+        let plan = Plan::new(source, &config.sources, &config.aggregates).with_label_bytes(config.limits.label_bytes);
         Source { config: source.clone(), name: source.name.as_str().into(), plan: Arc::new(plan), position, all }
     }
 
@@ -67,7 +67,7 @@ impl Source {
         self.present(&registry.topics()).into_iter().map(|(topic, _)| topic).collect()
     }
 
-    fn present(&self, known: &SourceTopics) -> Vec<(Arc<str>, Option<i64>)> {
+    pub(super) fn present(&self, known: &SourceTopics) -> Vec<(Arc<str>, Option<i64>)> {
         let mut present: Vec<(Arc<str>, Option<i64>)> = Vec::new();
         for selector in &self.config.topics {
             let selected = known.by_name.iter().filter(|(name, _)| selector.matches(name) && self.reads(name));
@@ -91,45 +91,6 @@ impl Source {
         let is_absent = |selector: &&TopicSelector| selector.name().map_or(has_none, |name| known.lacks(name));
         self.config.topics.iter().filter(is_absent).collect()
     }
-
-    /// This agent's tasks of the source, by topic and partition.
-    pub fn tasks(&self, registry: &Registry) -> Vec<Arc<Task>> {
-        registry.tasks().into_iter().filter(|task| task.source == self.name).collect()
-    }
-
-    /// Partitions of the source's topics that are not among `tasks`.
-    pub fn missing(&self, registry: &Registry, tasks: &[Arc<Task>]) -> Vec<TaskId> {
-        let here: BTreeSet<&TaskId> = tasks.iter().map(|task| &task.id).collect();
-        let known = registry.topics();
-        let all = self.present(&known).into_iter().flat_map(|(topic, _)| {
-            let count = known.by_name.get(&topic).map_or(0, |topic| topic.partitions);
-            TaskId::all_of(&topic, count)
-        });
-        all.filter(|id| !here.contains(id)).collect()
-    }
-
-    /// The topic whose partition 0 publishes what is published once for the group: the only one, else the one that the
-    /// group began with first. `None` while the group has begun with none, or that is not known.
-    pub fn publishing_topic(&self, registry: &Registry) -> Option<Arc<str>> {
-        oldest(self.present(&registry.topics()))
-    }
-
-    /// The task that publishes what is published once for the group. `None` if it is not here.
-    pub fn publisher(&self, registry: &Registry) -> Option<Arc<Task>> {
-        let topic = self.publishing_topic(registry)?;
-        registry.task(&TaskId { topic, partition: 0 })
-    }
-}
-
-/// Pure: of topics, in the order of the config and with when the group began with them, the one to publish for all. A topic
-/// that appears never takes over from those that were there, and one that vanishes hands over to the next oldest; every
-/// agent decides the same. Of topics that began together, or before that was written down, it is the first.
-fn oldest(topics: Vec<(Arc<str>, Option<i64>)>) -> Option<Arc<str>> {
-    if let [(only, _)] = topics.as_slice() {
-        return Some(only.clone());
-    }
-    let begun = topics.into_iter().filter_map(|(topic, began_at)| Some((began_at?, topic)));
-    begun.min_by_key(|(began_at, _)| *began_at).map(|(_, topic)| topic)
 }
 
 #[cfg(test)]
@@ -185,26 +146,6 @@ mod tests {
     }
 
     #[test]
-    fn the_publisher_stays_when_topics_appear_and_is_the_next_oldest_when_it_vanishes() {
-        let source = plans(&[("one", "'^t-.*'")]).sources[0].clone();
-        let publishes = |topics: &[(&str, Option<i64>)]| source.publishing_topic(&registry(topics));
-        assert_eq!(
-            publishes(&[("t-5", None)]).as_deref(),
-            Some("t-5"),
-            "the only one, even before anything is committed"
-        );
-        assert_eq!(publishes(&[("t-5", Some(10)), ("t-0", None)]).as_deref(), Some("t-5"));
-        assert_eq!(publishes(&[("t-5", Some(10)), ("t-0", Some(30)), ("t-7", Some(20))]).as_deref(), Some("t-5"));
-        assert_eq!(publishes(&[("t-0", Some(30)), ("t-7", Some(20))]).as_deref(), Some("t-7"));
-        assert_eq!(
-            publishes(&[("t-7", Some(0)), ("t-5", Some(0))]).as_deref(),
-            Some("t-5"),
-            "before it was written down"
-        );
-        assert_eq!(publishes(&[("t-0", None), ("t-7", None)]), None);
-    }
-
-    #[test]
     fn what_is_named_and_missing_is_told_and_belongs_to_no_answer() {
         let source = plans(&[("one", "nope, t, '^x'")]).sources[0].clone();
         let absent = |registry: &Registry| source.absent(registry).iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -212,8 +153,6 @@ mod tests {
         let there = registry(&[("t", None)]);
         assert_eq!(absent(&there), ["nope"]);
         assert_eq!(names(&source.topics(&there)), ["t"]);
-        assert_eq!(source.publishing_topic(&there).as_deref(), Some("t"));
-        assert_eq!(source.missing(&there, &[]).len(), 1);
         assert_eq!(absent(&registry(&[])), ["nope", "t", "^x"]);
     }
 }

@@ -186,14 +186,17 @@ impl Looks<'_> {
         !self.missed.is_empty()
     }
 
-    /// Where a source has several topics, the one that the group began with first publishes for all. True if that of some
-    /// is not known yet.
+    /// Where an aggregate counts several topics, the one that the group began with first publishes for all. True if that of
+    /// some is not known yet.
     fn look_for_beginnings(&mut self, plans: &Plans, topics: &mut Topics, reader: &mut PartitionReader) -> bool {
         self.began.retain(|topic, _| topics.contains_key(topic));
         let mut unknown = false;
-        for at in 0..plans.sources.len() {
-            let own: Vec<Arc<str>> =
-                topics.keys().filter(|topic| plans.source_of(topic) == Some(at)).cloned().collect();
+        for inputs in &plans.inputs {
+            let own: Vec<Arc<str>> = topics
+                .keys()
+                .filter(|topic| inputs.sources.iter().any(|source| source.reads(topic)))
+                .cloned()
+                .collect();
             for topic in own.iter().filter(|_| own.len() > 1) {
                 let began_at = self.began.get(topic).copied().or_else(|| began_at(self.agent, topic, reader));
                 self.began.extend(began_at.map(|began_at| (topic.clone(), began_at)));

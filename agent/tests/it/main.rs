@@ -59,6 +59,7 @@ mod rights;
 mod scale;
 mod scene;
 mod sessions;
+mod several;
 mod smoke;
 mod sources;
 mod state_verbs;

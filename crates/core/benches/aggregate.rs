@@ -46,6 +46,7 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
         each: None,
         parse: Vec::new(),
         remap: None,
+        fields: Vec::new(),
         unpacked_bytes: Source::UNPACKED_BYTES,
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),
@@ -59,7 +60,7 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
     let minute = Duration::from_secs(60);
     let aggregate = Aggregate {
         name: "http".into(),
-        source: "requests".into(),
+        sources: vec!["requests".into()],
         filter: vec![],
         by: vec![LabelField { label: "endpoint".into(), path: path("endpoint"), ..LabelField::default() }],
         windows: vec![Window { size: minute, hop: minute }, Window { size: 5 * minute, hop: minute }],
@@ -75,7 +76,7 @@ fn plan(measures: Vec<Measure>) -> Arc<Plan> {
         idle_timeout: minute,
         metric_prefix: "http".into(),
     };
-    Arc::new(Plan::new(&source, &[aggregate]))
+    Arc::new(Plan::new(&source, std::slice::from_ref(&source), &[aggregate]))
 }
 
 fn example() -> Arc<Plan> {

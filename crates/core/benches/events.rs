@@ -28,7 +28,7 @@ aggregates:
 
 fn task(text: &str) -> (Decoder, TaskState) {
     let config = config::parse(text, "bench.yaml", &|_| None).unwrap();
-    let plan = Arc::new(Plan::new(&config.sources[0], &config.aggregates));
+    let plan = Arc::new(Plan::new(&config.sources[0], &config.sources, &config.aggregates));
     (Decoder::new(&plan.fields, &config.sources[0].timestamp, 1 << 20), TaskState::new(plan))
 }
 

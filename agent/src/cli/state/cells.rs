@@ -14,7 +14,8 @@ pub struct Names {
 
 impl Names {
     pub fn new(config: &Config) -> Names {
-        let plans = config.sources.iter().flat_map(|source| Plan::new(source, &config.aggregates).aggregates);
+        let plans =
+            config.sources.iter().flat_map(|one| Plan::new(one, &config.sources, &config.aggregates).aggregates);
         Names { plans: plans.collect() }
     }
 

@@ -87,7 +87,8 @@ pub fn summary(name: &str, config: &Config) -> String {
     }
     let width = config.aggregates.iter().flat_map(Aggregate::families).map(|family| family.text_name().len()).max();
     for aggregate in &config.aggregates {
-        let _ = writeln!(out, "\naggregate {}: {}{}", aggregate.name, aggregate.source, labels(aggregate));
+        let _ =
+            writeln!(out, "\naggregate {}: {}{}", aggregate.name, aggregate.sources.join(" and "), labels(aggregate));
         let _ = writeln!(out, "  {}", windows(aggregate));
         for family in aggregate.families() {
             let kind = match family.kind {

@@ -195,8 +195,8 @@ impl Push {
     fn totals(&self) -> Vec<Vec<u8>> {
         let now = self.publisher.reader().clock.unix_millis();
         let mut requests = Vec::new();
-        for (source, plan) in aggregates(&self.publisher.reader().sources.now()) {
-            for metric in points::totals(&self.publisher, source, plan, now) {
+        for (inputs, plan) in aggregates(&self.publisher.reader().sources.now()) {
+            for metric in points::totals(&self.publisher, inputs, plan, now) {
                 let parts = split(metric, POINTS).into_iter();
                 requests.extend(parts.map(|part| request(&self.resources.group, vec![part]).encode_to_vec()));
             }

@@ -10,7 +10,7 @@ use crate::aggregate::{
 use crate::config::{Family, FamilyType, MeasureKind, Publish, Window, format_duration};
 use crate::measure::{Distribution, Form, Ranked, Stat, Total};
 use crate::publish::{MergedTotals, Publisher, start_time, task_totals};
-use crate::query::{Source, States};
+use crate::query::{Inputs, States};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1 as otlp;
 use otlp::exponential_histogram_data_point::Buckets;
@@ -68,12 +68,12 @@ pub fn window_ends(
 }
 
 /// An aggregate's totals as of the last commits, at `now` (Unix milliseconds).
-pub fn totals(publisher: &Publisher, source: &Source, plan: &AggregatePlan, now: i64) -> Vec<otlp::Metric> {
+pub fn totals(publisher: &Publisher, inputs: &Inputs, plan: &AggregatePlan, now: i64) -> Vec<otlp::Metric> {
     let reader = publisher.reader();
     let mut rows: Vec<(Vec<KeyValue>, Option<i64>, States)> = Vec::new();
     match plan.config.publish {
         Publish::PerPartition => {
-            for task in source.tasks(&reader.registry).iter().filter(|task| task.is_published()) {
+            for task in inputs.tasks(&reader.registry).iter().filter(|task| task.is_published()) {
                 let partition = task.id.partition.to_string();
                 let more = [attribute("topic", &task.id.topic), attribute("partition", &partition)];
                 let task_since = start_time(task, plan);
@@ -89,7 +89,7 @@ pub fn totals(publisher: &Publisher, source: &Source, plan: &AggregatePlan, now:
         }
         Publish::Merged => {
             // The same, and at the same times, as `/metrics` shows.
-            let MergedTotals::Shown(merged) = publisher.merged_totals(source, plan) else { return Vec::new() };
+            let MergedTotals::Shown(merged) = publisher.merged_totals(inputs, plan) else { return Vec::new() };
             rows.extend(merged.into_iter().map(|row| (attributes(plan, &row.key, &[]), row.since, row.states)));
         }
     }

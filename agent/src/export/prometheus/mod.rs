@@ -45,9 +45,9 @@ pub fn render(
     sink: &mut dyn Write,
 ) -> io::Result<()> {
     let mut page = Page::new(style, sink);
-    for (source, plan) in aggregates(&publisher.reader().sources.now()) {
-        totals::write(&mut page, publisher, source, plan);
-        windows::write(&mut page, publisher, source, plan);
+    for (inputs, plan) in aggregates(&publisher.reader().sources.now()) {
+        totals::write(&mut page, publisher, inputs, plan);
+        windows::write(&mut page, publisher, inputs, plan);
     }
     own::write(&mut page, publisher);
     cluster::write(&mut page, cluster);

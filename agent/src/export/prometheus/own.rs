@@ -67,8 +67,8 @@ fn write_stalled(page: &mut Page<'_>, publisher: &Publisher) {
     let sources = publisher.reader().sources.now();
     let merged = aggregates(&sources).filter(|(_, plan)| plan.config.publish == Publish::Merged);
     page.family(family(Name::MergedStalled));
-    for (source, plan) in merged {
-        let Some(stalled) = publisher.merged_stalled(source) else { continue };
+    for (inputs, plan) in merged {
+        let Some(stalled) = publisher.merged_stalled(inputs) else { continue };
         let labels = Labels::of(page.style.format, &[("aggregate", &plan.config.name)]);
         page.point(&labels.bytes, None, &Point::Value(Number::Int(u64::from(stalled))));
     }
@@ -77,8 +77,8 @@ fn write_stalled(page: &mut Page<'_>, publisher: &Publisher) {
 /// Keys and entries of each aggregate in each task.
 fn write_sizes(page: &mut Page<'_>, reader: &Reader, tasks: &[Arc<Task>]) {
     let mut sizes = Vec::new();
-    for (source, plan) in aggregates(&reader.sources.now()) {
-        for task in tasks.iter().filter(|task| task.source == source.name) {
+    for (inputs, plan) in aggregates(&reader.sources.now()) {
+        for task in tasks.iter().filter(|task| inputs.has(task)) {
             let mut text = Labels::of(page.style.format, &[("aggregate", &plan.config.name)]);
             text.append(&labels(page, task));
             let view = task.view.read();

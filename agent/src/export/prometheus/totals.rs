@@ -7,14 +7,14 @@ use crate::aggregate::{AggregatePlan, Histogram};
 use crate::config::{MeasureKind, Publish};
 use crate::measure::{Distribution, Form, Stat, Total};
 use crate::publish::{MergedTotal, MergedTotals, Publisher, start_time, task_totals};
-use crate::query::Source;
+use crate::query::Inputs;
 
 /// Writes an aggregate's totals.
-pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: &AggregatePlan) {
+pub fn write(page: &mut Page<'_>, publisher: &Publisher, inputs: &Inputs, plan: &AggregatePlan) {
     let format = page.style.format;
     let series = match plan.config.publish {
-        Publish::PerPartition => per_partition(publisher, source, plan, format),
-        Publish::Merged => merged(publisher, source, plan, format),
+        Publish::PerPartition => per_partition(publisher, inputs, plan, format),
+        Publish::Merged => merged(publisher, inputs, plan, format),
     };
     if series.is_empty() {
         return;
@@ -31,10 +31,10 @@ pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: 
 /// Each task's totals under its own labels. Only its owner shows them, and only under its lease. A start that the
 /// clock has not come to, because it was set back, is not told: a scraper would put a zero into the middle of the
 /// series.
-fn per_partition(publisher: &Publisher, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
+fn per_partition(publisher: &Publisher, inputs: &Inputs, plan: &AggregatePlan, format: Format) -> Series {
     let mut series = Series::new(format);
     let now = publisher.reader().clock.unix_millis();
-    for task in source.tasks(&publisher.reader().registry).iter().filter(|task| task.is_published()) {
+    for task in inputs.tasks(&publisher.reader().registry).iter().filter(|task| task.is_published()) {
         let partition = task.id.partition.to_string();
         let labels = [("topic", &*task.id.topic), ("partition", &partition), ("instance", "")];
         let more = Labels::of(format, &labels);
@@ -48,9 +48,9 @@ fn per_partition(publisher: &Publisher, source: &Source, plan: &AggregatePlan, f
 }
 
 /// The group's totals, shown by the publisher, and only while nothing in them can go back.
-fn merged(publisher: &Publisher, source: &Source, plan: &AggregatePlan, format: Format) -> Series {
+fn merged(publisher: &Publisher, inputs: &Inputs, plan: &AggregatePlan, format: Format) -> Series {
     let labels = Labels::of(format, &[("instance", "")]);
-    let MergedTotals::Shown(rows) = publisher.merged_totals(source, plan) else { return Series::new(format) };
+    let MergedTotals::Shown(rows) = publisher.merged_totals(inputs, plan) else { return Series::new(format) };
     let mut series = Series::new(format);
     let now = publisher.reader().clock.unix_millis();
     for MergedTotal { key, states, since } in &rows {

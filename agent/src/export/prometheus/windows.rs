@@ -7,7 +7,7 @@ use crate::aggregate::{AggregatePlan, WindowSpan};
 use crate::config::{Measure, Window, format_duration};
 use crate::measure::{MeasureState, Ranked, Stat, Total};
 use crate::publish::{ClosedWindow, Publisher};
-use crate::query::{Source, value};
+use crate::query::{Inputs, value};
 
 /// One kind of window.
 struct Closed {
@@ -19,8 +19,8 @@ struct Closed {
 }
 
 /// Writes an aggregate's closed windows if this agent publishes them.
-pub fn write(page: &mut Page<'_>, publisher: &Publisher, source: &Source, plan: &AggregatePlan) {
-    let Some(newest) = publisher.closed_windows(source, plan) else { return };
+pub fn write(page: &mut Page<'_>, publisher: &Publisher, inputs: &Inputs, plan: &AggregatePlan) {
+    let Some(newest) = publisher.closed_windows(inputs, plan) else { return };
     let format = page.style.format;
     let closed = |closed: &ClosedWindow| {
         let labels = window_labels(&closed.window, format);

@@ -11,6 +11,7 @@ mod encode;
 mod event;
 mod extract;
 mod filter;
+mod identity;
 mod key;
 mod made;
 mod measures;
@@ -26,7 +27,7 @@ mod window;
 
 pub use crate::measure::{Dense, Histogram, MAX_SCALE, MeasureState, Nanos, Sample, nanos_to_f64};
 pub use crate::value::Value;
-pub use account::{Account, Concerns, Remark};
+pub use account::{Account, Concerns, Judged, Remark};
 pub use cell::Cell;
 pub use encode::{CELL_FORMAT_VERSION, FormatError};
 pub use event::Event;

@@ -30,6 +30,7 @@ pub fn source() -> Source {
         each: None,
         parse: Vec::new(),
         remap: None,
+        fields: Vec::new(),
         unpacked_bytes: Source::UNPACKED_BYTES,
         timestamp: Timestamp::Kafka,
         max_future: Duration::from_secs(3600),
@@ -129,7 +130,7 @@ pub fn window(size: i64, hop: i64) -> Window {
 pub fn aggregate() -> Aggregate {
     Aggregate {
         name: "sample".into(),
-        source: "events".into(),
+        sources: vec!["events".into()],
         filter: vec![],
         by: vec![LabelField { label: "name".into(), path: path("name"), ..LabelField::default() }],
         windows: vec![window(PANE, PANE), window(30, 10), window(40, 20)],
@@ -148,7 +149,12 @@ pub fn aggregate() -> Aggregate {
 }
 
 pub fn plan(aggregate: Aggregate) -> Arc<Plan> {
-    Arc::new(Plan::new(&source(), &[aggregate]))
+    Arc::new(plan_of(&source(), &[aggregate]))
+}
+
+/// The plan of a source that shares no aggregate with others.
+pub fn plan_of(source: &Source, aggregates: &[Aggregate]) -> Plan {
+    Plan::new(source, std::slice::from_ref(source), aggregates)
 }
 
 /// One event of the sample aggregate.

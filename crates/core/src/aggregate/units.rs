@@ -1,5 +1,7 @@
 //! From a field's number to the exposed unit, whichever way the number is written.
 
+use std::time::Duration;
+
 use super::quantity;
 use super::reason::Reason;
 use super::sample::Factor;
@@ -72,6 +74,11 @@ impl Scaling {
         };
         sample.unwrap_or(Err(Reason::ValueType))
     }
+}
+
+/// Whole milliseconds, at most `i64::MAX`.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::cell::Cell;
 use super::key::Pane;
-use super::plan::millis;
+use super::units::millis;
 use crate::config::Window;
 
 /// A stretch of event time, `[start, end)`, Unix milliseconds.

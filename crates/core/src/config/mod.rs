@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod format;
 mod ingest;
+mod inputs;
 mod letters;
 mod librdkafka;
 mod listeners;
@@ -34,6 +35,7 @@ mod show;
 mod times;
 mod types;
 mod units;
+mod yaml;
 
 use std::path::Path;
 

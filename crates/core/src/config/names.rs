@@ -291,7 +291,7 @@ mod tests {
         let minute = Duration::from_secs(60);
         Aggregate {
             name: "http".into(),
-            source: "requests".into(),
+            sources: vec!["requests".into()],
             filter: vec![],
             by: vec![],
             windows: vec![Window { size: minute, hop: minute }],

@@ -146,11 +146,6 @@ fn unknown_key(field: &str, expected: &[&str]) -> (String, String) {
     if LATER.contains(&field) && !expected.contains(&field) {
         return (format!("`{field}` is not in this version"), "remove it".into());
     }
-    if field == "sources" && expected.contains(&"source") {
-        let help = "a source can read several topics, `topics: [web, api]`, and a field by several names, `[user_id, userId]`; \
-                    sources of different formats need an aggregate each";
-        return ("an aggregate has one `source`".to_owned(), help.to_owned());
-    }
     let help = suggest(field, "the keys here", expected.iter().copied());
     (format!("unknown key `{field}`"), help)
 }

@@ -1,6 +1,5 @@
 //! The checked config as YAML again: every default spelled out, every secret masked. It reads back as the same config.
 
-use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,6 +9,7 @@ use super::lock::ShownLine;
 use super::secret::MASK;
 use super::types::*;
 use super::units::{format_duration, format_size};
+use super::yaml::{Yaml, quoted, text};
 use crate::measure::{Beyond, Precision};
 
 impl Config {
@@ -60,34 +60,6 @@ impl Kafka {
     }
 }
 
-#[derive(Default)]
-struct Yaml(String);
-
-impl Yaml {
-    fn line(&mut self, depth: usize, text: impl Display) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "{:width$}{text}", "", width = 2 * depth);
-    }
-
-    fn entry(&mut self, depth: usize, key: &str, value: impl Display) {
-        self.line(depth, format_args!("{key}: {value}"));
-    }
-}
-
-/// A string as YAML reads it back; quoted where it would mean something else.
-fn text(value: &str) -> String {
-    let begins_plain = value.starts_with("./") || value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
-    let plain = begins_plain
-        && value.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c))
-        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&value.to_lowercase().as_str());
-    if plain { value.to_owned() } else { quoted(value) }
-}
-
-/// JSON's strings are YAML's double-quoted ones.
-fn quoted(value: &str) -> String {
-    serde_json::Value::from(value).to_string()
-}
-
 fn kafka(out: &mut Yaml, kafka: &Kafka) {
     out.entry(1, "bootstrap_servers", text(&kafka.bootstrap_servers));
     out.entry(1, "group_id", text(&kafka.group_id));
@@ -126,6 +98,10 @@ fn source(out: &mut Yaml, source: &Source) {
         }
     }
     source.remap.iter().for_each(|program| out.entry(2, "remap", quoted(program)));
+    if !source.fields.is_empty() {
+        out.line(2, "fields:");
+    }
+    source.fields.iter().for_each(|(name, at)| out.entry(3, &text(&name.to_string()), text(&at.to_string())));
     if source.unpacked_bytes != Source::UNPACKED_BYTES {
         out.entry(2, "unpacked_size", format_size(source.unpacked_bytes as u64));
     }
@@ -169,7 +145,10 @@ fn time_format(format: &TimeFormat) -> String {
 
 fn aggregate(out: &mut Yaml, aggregate: &Aggregate) {
     out.line(1, format_args!("{}:", text(&aggregate.name)));
-    out.entry(2, "source", text(&aggregate.source));
+    match aggregate.sources.as_slice() {
+        [one] => out.entry(2, "source", text(one)),
+        several => out.entry(2, "sources", format_args!("[{}]", several.join(", "))),
+    }
     conditions(out, 2, &aggregate.filter);
     if !aggregate.by.is_empty() {
         out.line(2, "by:");

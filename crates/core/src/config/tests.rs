@@ -126,7 +126,7 @@ sources:
     { topics: [three], timestamp: { from: kafka }, strict: true,
       where: { type: [a, b], not: { level: debug, x: { exists: false } } },
       dead_letters: { enabled: false, topic: dead, payload: truncated } }
-  c: { topics: [four], timestamp: { seconds: at.s, nanos: at.n } }
+  c: { topics: [four], timestamp: { seconds: at.s, nanos: at.n }, fields: { x: a.b, "%topic": '%headers."x.y"' } }
   d: { topics: [five], timestamp: [{ field: ID, match: '^([0-9.]+):', format: unix }, { field: t, format: '%d.%m.%Y %T', zone: Europe/Berlin }, { from: kafka }] }
 aggregates:
   web:
@@ -158,6 +158,7 @@ aggregates:
       lasted: { sum: { from: began, to: ended, format: clf, zone: Asia/Tokyo } }
       time: { buckets: { field: x, bounds: [0.1, 1, 2.5e1] }, unit: ns }
   all: { source: b, measures: { n: count } }
+  both: { sources: [b, c], by: { x: x, t: "%topic" }, measures: { n: count } }
 state: { dir: "/var/lib/a b", commit_interval: 1s, processing_guarantee: at_least_once, on_loss: continue, cache: 1GiB }
 http: { listen: "0.0.0.0:80", histograms: native, created_series: false, cors_origins: ["https://dash.example.com:8443"] }
 grpc: { listen: "[::1]:81" }
@@ -227,7 +228,11 @@ fn every_key_is_understood() {
     assert_eq!(config.aggregates[1].key_limit, 7);
     assert_eq!(config.cluster.topics.allow.len(), 3);
     assert_eq!((config.cluster.load_tests.max_rate, config.cluster.load_tests.max_event_size), (8, 2048));
-    assert_eq!(config.warnings.len(), 5, "{:?}", config.warnings);
+    let both = &config.aggregates[2];
+    assert_eq!(both.sources, ["b", "c"]);
+    let labels = |source: &Source| both.within(source).by.iter().map(|by| by.path.to_string()).collect::<Vec<_>>();
+    assert_eq!([&config.sources[1], &config.sources[2]].map(labels), [["x", "%topic"], ["a.b", "%headers.\"x.y\""]]);
+    assert_eq!(config.warnings.len(), 4, "{:?}", config.warnings);
 }
 
 #[test]

@@ -154,6 +154,8 @@ pub struct Source {
     pub parse: Vec<Parse>,
     /// A program in VRL that is run on every event before anything else is read of it.
     pub remap: Option<String>,
+    /// What aggregates call a field that this source has elsewhere, and where that is.
+    pub fields: Vec<(FieldPath, FieldPath)>,
     /// What a compressed record may come to. Bytes.
     pub unpacked_bytes: usize,
     pub timestamp: Timestamp,
@@ -189,7 +191,8 @@ pub enum Start {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
     pub name: String,
-    pub source: String,
+    /// Whose events are counted, together: one, or several.
+    pub sources: Vec<String>,
     /// Only events for which all of these hold are the aggregate's.
     pub filter: Vec<Condition>,
     /// Labels in the order of the config.

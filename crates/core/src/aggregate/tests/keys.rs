@@ -29,7 +29,7 @@ fn two(strict: bool) -> Arc<Plan> {
     first.name = "first".into();
     first.by.clear();
     first.measures.truncate(1);
-    let plan = Arc::new(Plan::new(&Source { strict, ..source() }, &[first, aggregate()]));
+    let plan = Arc::new(plan_of(&Source { strict, ..source() }, &[first, aggregate()]));
     assert_eq!(plan.fields, ["name", "ok", "ms"].map(path));
     plan
 }
@@ -175,7 +175,7 @@ fn a_label_and_a_measure_may_be_made_of_the_first_field_that_has_a_value() {
 
 #[test]
 fn a_long_label_is_cut_on_a_character_and_still_told_from_others() {
-    let plan = Arc::new(Plan::new(&source(), &[aggregate()]).with_label_bytes(20));
+    let plan = Arc::new(plan_of(&source(), &[aggregate()]).with_label_bytes(20));
     let mut task = TaskState::new(plan);
     for name in [
         "twenty bytes are fine",
@@ -239,7 +239,7 @@ fn an_event_that_an_aggregate_does_not_ask_for_passes_it_by() {
 fn a_measured_field_may_be_missing_where_its_filter_does_not_hold() {
     let mut config = aggregate();
     config.measures = vec![config.measures[0].clone(), config.measures[4].clone()];
-    let mut task = TaskState::new(Arc::new(Plan::new(&Source { strict: true, ..source() }, &[config])));
+    let mut task = TaskState::new(Arc::new(plan_of(&Source { strict: true, ..source() }, &[config])));
     assert_eq!(task.plan().fields, ["name", "ms", "ok"].map(path));
     assert_eq!(fold_values(&mut task, [Value::Str("a"), Value::Missing, Value::Bool(true)]), Ok(()));
     let rejected = fold_values(&mut task, [Value::Str("a"), Value::Missing, Value::Bool(false)]);
@@ -357,7 +357,7 @@ fn an_id_changes_with_the_meaning_and_only_with_it() {
 
     let mut rfc = source();
     rfc.timestamp = Timestamp::field(path("time"), TimeFormat::Rfc3339);
-    assert_ne!(Plan::new(&rfc, &[aggregate()]).aggregates[0].id, id(aggregate()));
+    assert_ne!(plan_of(&rfc, &[aggregate()]).aggregates[0].id, id(aggregate()));
     let (a, b) = (path("a"), path("b"));
     let in_zone = |zone: &str| TimeFormat::Clf { zone: zone.into() };
     let matched = |part: &str| Timestamp::Field { path: path("a"), format: TimeFormat::Unix, part: Some(part.into()) };
@@ -374,7 +374,7 @@ fn an_id_changes_with_the_meaning_and_only_with_it() {
         Timestamp::FirstOf(vec![Timestamp::Kafka, matched("1")]),
     ];
     let id = |timestamp: &Timestamp| {
-        Plan::new(&Source { timestamp: timestamp.clone(), ..source() }, &[aggregate()]).aggregates[0].id
+        plan_of(&Source { timestamp: timestamp.clone(), ..source() }, &[aggregate()]).aggregates[0].id
     };
     let ids: std::collections::BTreeSet<_> = times.iter().map(id).collect();
     assert_eq!(ids.len(), times.len());
@@ -388,9 +388,37 @@ fn an_id_does_not_change_from_release_to_release() {
 }
 
 #[test]
+fn what_counts_in_several_sources_has_one_id_which_is_of_all_of_them() {
+    let named =
+        |name: &str, place: &str| Source { name: name.into(), fields: vec![(path("name"), path(place))], ..source() };
+    let both = |names: [&str; 2]| Aggregate { sources: names.map(Into::into).to_vec(), ..aggregate() };
+    let ids = |all: &[Source], aggregate: &Aggregate| -> Vec<_> {
+        let plans = all.iter().map(|one| Plan::new(one, all, std::slice::from_ref(aggregate)));
+        plans.map(|plan| (plan.aggregates[0].id, plan.fields[0].to_string())).collect()
+    };
+    let found = ids(&[named("web", "name"), named("api", "user.name")], &both(["web", "api"]));
+    assert_eq!(found[0].0, found[1].0);
+    assert_eq!([&*found[0].1, &*found[1].1], ["name", "user.name"], "each is read where its source has it");
+    let again = ids(&[named("api", "user.name"), named("web", "name")], &both(["api", "web"]));
+    assert_eq!(again[0].0, found[0].0, "in any order");
+    let moved = ids(&[named("web", "name"), named("api", "user")], &both(["web", "api"]));
+    assert_ne!(moved[0].0, found[0].0);
+    // By its place alone a field is the same field.
+    let alone = |aggregate, source: Source| plan_of(&source, &[aggregate]).aggregates[0].id;
+    let of_web = || Aggregate { sources: vec!["web".into()], ..aggregate() };
+    let mut at_place = of_web();
+    at_place.by[0].path = path("user.name");
+    assert_eq!(
+        alone(of_web(), named("web", "user.name")),
+        alone(at_place, Source { fields: vec![], ..named("web", "x") })
+    );
+    assert_ne!(alone(of_web(), named("web", "name")), found[0].0);
+}
+
+#[test]
 fn a_plan_takes_only_its_sources_aggregates() {
-    let other = Aggregate { source: "other".into(), ..aggregate() };
-    let plan = Plan::new(&source(), &[other, aggregate()]);
+    let other = Aggregate { sources: vec!["other".into()], ..aggregate() };
+    let plan = plan_of(&source(), &[other, aggregate()]);
     assert_eq!(plan.aggregates.len(), 1);
     assert!(plan.aggregate(plan.aggregates[0].id).is_some());
 }

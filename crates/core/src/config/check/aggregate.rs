@@ -33,8 +33,16 @@ pub fn aggregates(
         items_have_labels(check, raw, aggregate);
         related_windows(check, raw, aggregate);
     }
-    for source in sources.iter().filter(|source| aggregates.iter().all(|aggregate| aggregate.source != source.name)) {
-        check.warn(format!("source `{}` is used by no aggregate: its topics are not read", source.name));
+    for source in sources {
+        let reading: Vec<&Aggregate> = aggregates.iter().filter(|aggregate| aggregate.reads(&source.name)).collect();
+        if reading.is_empty() {
+            check.warn(format!("source `{}` is used by no aggregate: its topics are not read", source.name));
+            continue;
+        }
+        let asked: Vec<_> = reading.into_iter().flat_map(Aggregate::paths).collect();
+        for (name, _) in source.fields.iter().filter(|(name, _)| !asked.contains(name)) {
+            check.warn(format!("source `{}`: no aggregate of it asks for `{name}`, which `fields` has", source.name));
+        }
     }
     aggregates
 }
@@ -47,10 +55,7 @@ fn one(
     default_limit: usize,
 ) -> Aggregate {
     check.identifier(name.place, &name.value, "an aggregate");
-    if !sources.iter().any(|source| source.name == raw.source.value) {
-        let help = suggest(&raw.source.value, "sources", sources.iter().map(|source| source.name.as_str()));
-        check.error(raw.source.place, format!("no source is called `{}`", raw.source.value), help);
-    }
+    let read = read(check, name.place, raw, sources);
     let windows = windows(check, &raw.windows);
     let pane = pane(check, raw, &windows);
     let grace = check.duration(&raw.grace, 30 * SECOND, Duration::ZERO..=30 * DAY);
@@ -66,7 +71,7 @@ fn one(
     condition::conditions(check, &raw.filter, &mut filter);
     Aggregate {
         name: name.value.clone(),
-        source: raw.source.value.clone(),
+        sources: read,
         filter,
         by: labels(check, &raw.by),
         windows: windows.into_iter().map(|(window, _)| window).collect(),
@@ -82,6 +87,32 @@ fn one(
         idle_timeout: check.duration(&raw.idle_timeout, MINUTE, SECOND..=30 * DAY),
         metric_prefix: metric_prefix(check, name, &raw.prefix),
     }
+}
+
+/// The names of the sources that are read.
+fn read(check: &mut Checker, place: Place, raw: &RawAggregate, sources: &[Source]) -> Vec<String> {
+    let named: Vec<&At<String>> = match (&raw.source, &raw.sources) {
+        (Some(one), None) => vec![one],
+        (None, Some(several)) if !several.value.is_empty() => several.value.iter().collect(),
+        (None, _) => {
+            check.error(place, "the aggregate has no source", "`source: web`, or several: `sources: [web, api]`");
+            Vec::new()
+        }
+        (Some(_), Some(several)) => {
+            check.error(several.place, "`source` is said already", "keep `sources` alone, with all of them");
+            Vec::new()
+        }
+    };
+    for (at, name) in named.iter().enumerate() {
+        if !sources.iter().any(|source| source.name == name.value) {
+            let help = suggest(&name.value, "sources", sources.iter().map(|source| source.name.as_str()));
+            check.error(name.place, format!("no source is called `{}`", name.value), help);
+        }
+        if named.iter().take(at).any(|earlier| earlier.value == name.value) {
+            check.error(name.place, format!("source `{}` stands here twice", name.value), "keep one of them");
+        }
+    }
+    named.into_iter().map(|name| name.value.clone()).collect()
 }
 
 fn labels(check: &mut Checker, raw: &Map<At<RawLabel>>) -> Vec<LabelField> {

@@ -177,15 +177,9 @@ pub fn enclosing(check: &mut Checker, place: Place, source: &Source, aggregates:
     let mut paths: Vec<&FieldPath> = source.parse.iter().map(|rule| &rule.path).collect();
     times(&source.timestamp, &mut paths);
     conditions(&source.filter, &mut paths);
-    for aggregate in aggregates.iter().filter(|aggregate| aggregate.source == source.name) {
-        conditions(&aggregate.filter, &mut paths);
-        paths.extend(aggregate.by.iter().flat_map(|label| [&label.path].into_iter().chain(&label.or)));
-        for measure in &aggregate.measures {
-            conditions(&measure.filter, &mut paths);
-            paths.extend(&measure.field);
-            paths.extend(measure.since.as_ref().map(|since| &since.path));
-        }
-    }
+    let reading = || aggregates.iter().filter(|aggregate| aggregate.reads(&source.name));
+    let of_aggregates: Vec<FieldPath> = reading().flat_map(|aggregate| aggregate.within(source).paths()).collect();
+    paths.extend(&of_aggregates);
     paths.sort();
     paths.dedup();
     for path in paths {

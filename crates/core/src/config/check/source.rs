@@ -4,7 +4,7 @@ use super::super::at::{At, Map};
 use super::super::own_topics::{LONGEST_NAME, is_own_topic, is_topic_name, whole_changelog_name};
 use super::super::raw::{RawSource, RawSourceDeadLetters};
 use super::super::selector::TopicSelector;
-use super::super::types::{Source, SourceDeadLetters};
+use super::super::types::{FieldPath, Source, SourceDeadLetters};
 use super::super::units::format_duration;
 use super::condition::conditions;
 use super::recent::recent_events;
@@ -45,6 +45,7 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
             usize::try_from(size).unwrap_or(Source::UNPACKED_BYTES)
         },
         format: format.clone(),
+        fields: fields(check, raw),
         max_future,
         max_lead: max_lead(check, raw, max_future),
         start: raw.start.unwrap_or_default(),
@@ -57,6 +58,12 @@ fn one(check: &mut Checker, name: &At<String>, raw: &RawSource, group: &str) -> 
         },
         recent_events: raw.recent_events.as_ref().map(|raw| recent_events(check, raw)),
     }
+}
+
+/// What aggregates call a field, and where it is.
+fn fields(check: &mut Checker, raw: &RawSource) -> Vec<(FieldPath, FieldPath)> {
+    let mut path = |at: &At<String>| check.field_path(at.place, &at.value);
+    raw.fields.0.iter().map(|(name, place)| (path(name), path(place))).collect()
 }
 
 /// How far an event may move stream time beyond its record: a third of the usual grace, so that one wrong clock makes

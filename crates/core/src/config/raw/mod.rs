@@ -126,6 +126,10 @@ pub struct RawSource {
     /// format stays text, and is counted in `streamgauge_unparsed_fields_total`.
     #[serde(default)]
     pub parse: Map<At<RawFormats>>,
+    /// Where this source has a field that its aggregates ask for by another path: `{ status: response.code }`. Default:
+    /// every field is where aggregates ask for it.
+    #[serde(default)]
+    pub fields: Map<At<String>>,
     /// A program in VRL, the language of Vector's transforms: it gets every event (of `format: raw` the text as
     /// `.message`) and what it leaves in `.` is the event, or each of them if that is an array. In released binaries and
     /// images, and in a build with `--features vrl`. Default: none.
@@ -175,7 +179,10 @@ pub struct RawSourceDeadLetters {
 #[schemars(rename = "Aggregate")]
 pub struct RawAggregate {
     /// The source whose events are measured.
-    pub source: At<String>,
+    pub source: Option<At<String>>,
+    /// Instead of `source`: several, whose events are measured together, `[web, api]`. Where they have a field in different
+    /// places, each one's `fields` says where.
+    pub sources: Option<At<Vec<At<String>>>>,
     /// Only events for which all of these hold are this aggregate's. Default: all of its source.
     #[serde(default, rename = "where")]
     pub filter: RawWhere,
