@@ -11,6 +11,7 @@ mod params;
 mod recent;
 mod service;
 mod translate;
+mod unusual;
 mod watch;
 
 #[cfg(test)]

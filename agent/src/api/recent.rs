@@ -1,6 +1,7 @@
 //! Between the wire's messages and single events.
 
 use super::translate::timestamp;
+use super::unusual::Told;
 use crate::recent::{Comparison, Condition, Event, Heard, Page, PageRequest, RecentError, TailRequest};
 use streamgauge_proto::v1 as pb;
 use streamgauge_proto::v1::field_condition::Operator;
@@ -64,7 +65,7 @@ fn condition(condition: pb::FieldCondition) -> Result<Condition, Status> {
     Ok(Condition { field: condition.field, comparison, value: condition.value })
 }
 
-pub fn page(page: Page) -> pb::ListRecentEventsResponse {
+pub fn page(page: Page, told: &Told) -> pb::ListRecentEventsResponse {
     let read = pb::EventCounts {
         records: page.read.records,
         events: page.read.events,
@@ -72,18 +73,20 @@ pub fn page(page: Page) -> pb::ListRecentEventsResponse {
         unusable: page.read.unusable,
     };
     pb::ListRecentEventsResponse {
-        events: page.events.into_iter().map(event).collect(),
+        events: page.events.into_iter().map(|one| event(one, told)).collect(),
         next_page_token: page.next_page_token,
         read: Some(read),
     }
 }
 
-pub fn heard(heard: Heard) -> pb::TailEventsResponse {
-    pb::TailEventsResponse { events: heard.events.into_iter().map(event).collect(), skipped: heard.skipped }
+pub fn heard((heard, told): (Heard, Told)) -> pb::TailEventsResponse {
+    let events = heard.events.into_iter().map(|one| event(one, &told)).collect();
+    pb::TailEventsResponse { events, skipped: heard.skipped }
 }
 
-fn event(event: Event) -> pb::RecentEvent {
+fn event(event: Event, told: &Told) -> pb::RecentEvent {
     pb::RecentEvent {
+        unusual: told.marks(&event),
         topic: event.topic.to_string(),
         partition: event.partition,
         offset: event.offset,

@@ -2,13 +2,16 @@
 
 use super::error::name;
 use super::translate::{self, page_size};
+use super::unusual::{self, Told};
 use super::{ingest, recent};
+use crate::aggregate::AggregatePlan;
 use crate::ingest::Acceptor;
-use crate::query::{self, GroupReader, Notes, PartitionStatus, Readiness, aggregates};
+use crate::query::{self, GroupReader, Inputs, Notes, PartitionStatus, Readiness, aggregates};
 use crate::recent::Recent;
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use streamgauge_proto::v1 as pb;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
@@ -48,7 +51,7 @@ impl Api {
             _ => String::new(),
         };
         all.truncate(page_size);
-        let info = all.into_iter().map(|(source, plan)| translate::aggregate_info(source, plan, &reader.registry));
+        let info = all.into_iter().map(|(inputs, plan)| translate::aggregate_info(inputs, plan, &reader.registry));
         Ok(pb::ListAggregatesResponse { aggregates: info.collect(), next_page_token })
     }
 
@@ -86,7 +89,9 @@ impl Api {
         &self,
         request: pb::ListRecentEventsRequest,
     ) -> Result<pb::ListRecentEventsResponse, Status> {
-        Ok(recent::page(self.recent.page(recent::page_request(request)?).await?))
+        let page = self.recent.page(recent::page_request(request)?).await?;
+        let told = Told::of(&self.group, &page.events).await;
+        Ok(recent::page(page, &told))
     }
 
     /// Events of such a source as they are written.
@@ -98,7 +103,9 @@ impl Api {
         request: pb::TailEventsRequest,
     ) -> Result<impl Stream<Item = Result<pb::TailEventsResponse, Status>> + Send + use<>, Status> {
         let heard = self.recent.tail(recent::tail_request(request)?).await?;
-        Ok(ReceiverStream::new(heard).map(|heard| heard.map(recent::heard).map_err(Status::from)))
+        let (sender, marked) = mpsc::channel(1);
+        tokio::spawn(unusual::hand_on(self.group.clone(), heard, sender));
+        Ok(ReceiverStream::new(marked).map(|heard| heard.map(recent::heard).map_err(Status::from)))
     }
 
     /// This agent: what it owns, how far it is, and whether it is ready.
@@ -107,23 +114,23 @@ impl Api {
         let now = reader.clock.now();
         let reasons = (self.readiness)();
         let mut partitions = Vec::new();
-        let mut totals = Vec::new();
-        for source in reader.sources.now().sources.iter() {
-            let tasks = source.tasks(&reader.registry);
+        let sources = reader.sources.now();
+        for source in &sources.sources {
+            let tasks = reader.registry.tasks().into_iter().filter(|task| task.source == source.name);
             let timeout = source.plan.aggregates.iter().map(|plan| plan.config.idle_timeout).max().unwrap_or_default();
             let replicas = reader.registry.replicas().into_iter().filter(|replica| replica.source == source.name);
-            let all = tasks.iter().cloned().chain(replicas);
+            let all = tasks.chain(replicas);
             partitions.extend(all.map(|task| PartitionStatus::of(&task, timeout, now)));
-            for plan in &source.plan.aggregates {
-                let mut status = pb::AggregateStatus { name: plan.config.name.clone(), keys: 0, entries: 0 };
-                for task in &tasks {
-                    let view = task.view.read();
-                    status.keys += view.aggregate(plan.id).map_or(0, |aggregate| aggregate.keys() as u64);
-                    status.entries += view.aggregate(plan.id).map_or(0, |aggregate| aggregate.entries());
-                }
-                totals.push(status);
-            }
         }
+        let size = |(inputs, plan): (&Arc<Inputs>, &Arc<AggregatePlan>)| {
+            let mut status = pb::AggregateStatus { name: plan.config.name.clone(), keys: 0, entries: 0 };
+            for task in inputs.tasks(&reader.registry) {
+                let view = task.view.read();
+                status.keys += view.aggregate(plan.id).map_or(0, |aggregate| aggregate.keys() as u64);
+                status.entries += view.aggregate(plan.id).map_or(0, |aggregate| aggregate.entries());
+            }
+            status
+        };
         pb::GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ready: reasons.is_empty(),
@@ -131,7 +138,7 @@ impl Api {
             notes: (self.notes)(),
             lag: partitions.iter().filter_map(|partition| partition.lag).sum(),
             partitions: partitions.iter().map(query::status_to_proto).collect(),
-            aggregates: totals,
+            aggregates: aggregates(&sources).map(size).collect(),
             ingest: self.ingest.as_deref().map(ingest::status_of),
         }
     }

@@ -1,8 +1,8 @@
 //! Between the wire's messages and the read side's types.
 
 use crate::aggregate::AggregatePlan;
-use crate::measure::{Distribution, MeasureState, Ranked, Session, Total};
-use crate::query::{self, MatchOp, Matcher, Source, Time};
+use crate::measure::{Distribution, MeasureState, Ranked, Session, Total, Unusual};
+use crate::query::{self, Inputs, MatchOp, Matcher, Time};
 use crate::state::Registry;
 use std::time::Duration;
 use streamgauge_proto::types::{Duration as PbDuration, Timestamp};
@@ -154,9 +154,16 @@ fn value(state: &MeasureState, plan: &AggregatePlan, at: usize, shown: &Shown) -
         events: session.events,
         closed,
     };
+    let unusual = |unusual: &Unusual| pb::UnusualValue {
+        event_time: Some(timestamp(unusual.at)),
+        value: unusual.value,
+        above: unusual.above,
+    };
+    let told = if let MeasureState::Anomaly(anomaly) = state { anomaly.told() } else { &[] };
     let sessions = if let MeasureState::Sessions(sessions) = state { sessions.told() } else { Vec::new() };
     pb::MeasureValue {
         sessions: sessions.into_iter().map(session).collect(),
+        unusual: told.iter().map(unusual).collect(),
         top,
         top_error,
         measure: plan.config.measures[at].name.clone(),
@@ -170,7 +177,7 @@ fn value(state: &MeasureState, plan: &AggregatePlan, at: usize, shown: &Shown) -
     }
 }
 
-pub fn aggregate_info(source: &Source, plan: &AggregatePlan, registry: &Registry) -> pb::AggregateInfo {
+pub fn aggregate_info(inputs: &Inputs, plan: &AggregatePlan, registry: &Registry) -> pb::AggregateInfo {
     let config = &plan.config;
     let window = |window: &crate::config::Window| pb::WindowInfo {
         size: Some(pb_duration(window.size)),
@@ -184,8 +191,9 @@ pub fn aggregate_info(source: &Source, plan: &AggregatePlan, registry: &Registry
     };
     pb::AggregateInfo {
         name: config.name.clone(),
-        source: config.source.clone(),
-        topics: source.topics(registry).iter().map(ToString::to_string).collect(),
+        source: config.sources.first().cloned().unwrap_or_default(),
+        sources: config.sources.clone(),
+        topics: inputs.topics(registry).iter().map(ToString::to_string).collect(),
         labels: config.by.iter().map(|by| by.label.clone()).collect(),
         pane: Some(pb_duration(config.pane)),
         windows: config.windows.iter().map(window).collect(),

@@ -156,7 +156,7 @@ fn print(events: &[pb::RecentEvent], style: Style) -> anyhow::Result<()> {
     pipe::print(text.as_bytes())
 }
 
-/// Its time, and its fields by name.
+/// Its time, its fields by name, and for which measures it was unusual.
 fn line(event: &pb::RecentEvent, is_coloured: bool) -> String {
     let at = event.event_time.as_ref().and_then(|at| jiff::Timestamp::new(at.seconds, at.nanos).ok());
     let at = at.map_or_else(|| "?".to_owned(), |at| at.strftime("%H:%M:%S%.3fZ").to_string());
@@ -169,8 +169,15 @@ fn line(event: &pb::RecentEvent, is_coloured: bool) -> String {
             None => format!("{name}={value}"),
         }
     };
-    format!("{at}  {}", fields.into_iter().map(field).collect::<Vec<_>>().join("  "))
+    let unusual = event.unusual.iter().map(|of| {
+        let text = format!("unusual={}.{}:{}", of.aggregate, of.measure, if of.above { "above" } else { "below" });
+        if is_coloured { format!("\x1b[1;{UNUSUAL}m{text}\x1b[0m") } else { text }
+    });
+    format!("{at}  {}", fields.into_iter().map(field).chain(unusual).collect::<Vec<_>>().join("  "))
 }
+
+/// The colour of what says that an event is unusual: yellow.
+const UNUSUAL: u8 = 33;
 
 /// As ECMA-48 has it.
 fn ansi(colour: Color) -> Option<u8> {
@@ -201,6 +208,9 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(line(&event, false), "16:51:00.123Z  event_type=click  message=a·b·[31m  status=500");
+        let of = pb::UnusualFor { aggregate: "http".into(), measure: "slow".into(), above: true };
+        let unusual = pb::RecentEvent { unusual: vec![of], ..event.clone() };
+        assert!(line(&unusual, false).ends_with("  status=500  unusual=http.slow:above"), "{}", line(&unusual, false));
         assert!(line(&event, true).ends_with("status=\x1b[31m500\x1b[0m"), "{}", line(&event, true));
     }
 }

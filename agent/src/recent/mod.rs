@@ -17,6 +17,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
+pub use crate::aggregate::Judged;
 pub use condition::{Comparison, Condition};
 pub use error::RecentError;
 pub use showing::{Counts, Event};
@@ -43,8 +44,8 @@ const PAGES_AT_A_TIME: usize = 2;
 const TURN: Duration = Duration::from_secs(5);
 /// Tails at a time; each is a client of Kafka that reads all of a source.
 const TAILS: usize = 8;
-/// Messages that a tail's reader may leave waiting.
-const WAITING: usize = 4;
+/// Messages that a tail's reader may leave waiting, a tenth of a second each: events wait for being counted, too.
+const WAITING: usize = 40;
 
 /// What single events are read with.
 pub struct Recent {

@@ -2,6 +2,7 @@
 
 use super::condition::Conditions;
 use super::disclosure::Disclosure;
+use crate::aggregate::Judged;
 use crate::config::RecordField;
 use crate::decode::{self, Decoder, Outcome, Part, check_not_too_far_ahead};
 use crate::kafka::Record;
@@ -23,6 +24,8 @@ pub struct Event {
     pub written_at: Option<i64>,
     /// Those that it has, in the config's order.
     pub fields: Vec<(Arc<str>, String)>,
+    /// What of it is judged where it is counted. Not for people: it may not be among the fields that they see.
+    pub judged: Vec<Judged>,
 }
 
 /// What was read.
@@ -101,6 +104,7 @@ impl Showing {
                     time: event.time,
                     written_at,
                     fields: fields.collect(),
+                    judged: source.plan.judged(&event.values),
                 });
             }
             Ok(None) => counts.passed_by += 1,

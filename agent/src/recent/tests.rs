@@ -110,6 +110,7 @@ fn page(log: &Log, ends: &BTreeMap<i32, i64>, back: i64, most: usize) -> Cut {
                     time: written_at,
                     written_at: Some(written_at),
                     fields: Vec::new(),
+                    judged: Vec::new(),
                 };
                 stretch.found.push_back(Found { offset, written_at, events: vec![event] });
             }

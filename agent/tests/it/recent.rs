@@ -1,5 +1,8 @@
 //! Single events, as far as the config shows them: the newest, page by page, across a restart; those that come; who asked.
 
+mod away;
+mod unusual;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -72,10 +72,13 @@ async function events_of(place) {
     if (!answer.ok) throw new Error(page.message);
     const events = page.events ?? [];
     const names = [...new Set(events.flatMap((event) => Object.keys(event.fields ?? {})))].sort();
+    const unusual = (event) => (event.unusual ?? []).map((of) => `${of.above ? "▲" : "▼"} ${of.aggregate}.${of.measure}`).join(" ");
+    const marked = events.some(unusual) ? ["unusual"] : [];
     const time = (event) => (event.eventTime ?? "").slice(11, 19);
-    place.querySelector("thead").replaceChildren(line("th", [["time"], ...names.map((name) => [name])]));
+    place.querySelector("thead").replaceChildren(line("th", [["time"], ...[...names, ...marked].map((name) => [name])]));
     const rows = events.map((event) =>
-      line("td", [[time(event)], ...names.map((name) => [event.fields?.[name] ?? "", colour(name, event.fields?.[name] ?? "")])]));
+      line("td", [[time(event)], ...names.map((name) => [event.fields?.[name] ?? "", colour(name, event.fields?.[name] ?? "")]),
+        ...marked.map(() => [unusual(event), "warn"])]));
     place.querySelector("tbody").replaceChildren(...rows);
     status.textContent = `the newest ${events.length}, as of ${new Date().toISOString().slice(11, 19)}Z`;
   } catch (error) {

@@ -5,7 +5,7 @@ use super::extract::Extract;
 use super::key;
 use super::plan::{AggregatePlan, MeasurePlan, Plan};
 use super::reason::{About, Note, Rejection};
-use crate::measure::Sample;
+use crate::measure::{MeasureKind, Sample};
 
 /// What one aggregate makes of one event.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +38,38 @@ pub enum Concerns {
     Measure(usize),
 }
 
+/// A value that a measure judges by the earlier ones of its key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    pub aggregate: String,
+    pub measure: String,
+    /// The labels' values, in the config's order.
+    pub labels: Vec<String>,
+    /// In the exposed unit.
+    pub value: f64,
+}
+
 impl Plan {
+    /// What of an event with these values is judged, by whichever aggregates.
+    pub fn judged(&self, values: &[Value<'_>]) -> Vec<Judged> {
+        let mut all = Vec::new();
+        let mut extract = Extract::default();
+        for aggregate in self.aggregates.iter().filter(|aggregate| aggregate.judges) {
+            extract.read(self, aggregate, values);
+            if !extract.taken {
+                continue;
+            }
+            let labels: Vec<_> = key::labels(&extract.key).unwrap_or_default().into_iter().map(str::to_owned).collect();
+            let measures = aggregate.config.measures.iter().zip(&extract.samples);
+            let judging = measures.filter(|(measure, _)| matches!(measure.kind, MeasureKind::Anomaly(_)));
+            all.extend(judging.filter_map(|(measure, sample)| {
+                let (aggregate, measure) = (aggregate.config.name.clone(), measure.name.clone());
+                Some(Judged { aggregate, measure, labels: labels.clone(), value: sample.as_ref()?.value })
+            }));
+        }
+        all
+    }
+
     /// What each aggregate, in the order of [`Plan::aggregates`], makes of an event with these values.
     ///
     /// # Errors

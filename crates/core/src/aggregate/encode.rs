@@ -8,7 +8,7 @@ use super::plan::{AggregatePlan, MeasurePlan};
 use crate::measure::MeasureState;
 
 /// The version of stored cells that this program writes, and the newest it reads.
-pub const CELL_FORMAT_VERSION: u32 = 2;
+pub const CELL_FORMAT_VERSION: u32 = 3;
 
 /// Why stored bytes are not a cell of an aggregate.
 #[derive(Debug, thiserror::Error)]

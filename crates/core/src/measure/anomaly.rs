@@ -4,11 +4,14 @@
 //! They are compared with the key's earlier values in its partition, in the order in which they were read; with a
 //! half-life, older ones weigh less. A partition has one order, so a replay judges each value as before. What was so
 //! far stands in the key's total, where every event comes by: panes only count what was found there. Merging adds
-//! counts.
+//! counts. The newest of the unusual values stand there, too, so that their events can be told.
 
 use super::hours::Hours;
 use super::{Exact, Form, Known, Occurrence, Rules, Sample, Stat, Statistic, Stats, Takes, Total};
 use streamgauge_proto::storage::v1 as pb;
+
+/// So many of the unusual values are told.
+const RECENT: usize = 8;
 
 /// What is unusual.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +50,25 @@ pub struct Anomaly {
     baseline: Option<Box<Baseline>>,
     /// The same, where a quantile is asked for.
     hours: Hours,
+    /// Of a total: the newest values that were unusual, ascending.
+    recent: Vec<Unusual>,
+}
+
+/// A value that was unusual for its key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Unusual {
+    /// Time of its event, Unix milliseconds.
+    pub at: i64,
+    pub value: f64,
+    /// Above what is usual; else below.
+    pub above: bool,
+}
+
+impl Unusual {
+    /// Some order in which no two different ones are the same.
+    fn order(&self) -> (i64, u64, bool) {
+        (self.at, self.value.to_bits(), self.above)
+    }
 }
 
 /// The values of a key so far.
@@ -85,19 +107,38 @@ impl Verdict {
 impl Anomaly {
     /// Judges a value by those before it, and takes it among them; for a key's total.
     pub fn judge(&mut self, value: f64, at: i64, usual: &Usual) -> Sample {
-        let sigma = match usual.beyond {
-            Beyond::Deviations(sigma) => sigma,
-            Beyond::Quantile(q) => {
-                let beyond = self.hours.judge(value, at, q, usual.min_count, usual.half_life_ms);
-                return if beyond { Verdict::Above } else { Verdict::Usual }.sample();
-            }
+        let verdict = match usual.beyond {
+            Beyond::Deviations(sigma) => self.among_all(value, at, sigma, usual),
+            Beyond::Quantile(q) => match self.hours.judge(value, at, q, usual.min_count, usual.half_life_ms) {
+                true => Verdict::Above,
+                false => Verdict::Usual,
+            },
         };
+        if verdict != Verdict::Usual {
+            self.recent.push(Unusual { at, value, above: verdict == Verdict::Above });
+            self.forget();
+        }
+        verdict.sample()
+    }
+
+    fn among_all(&mut self, value: f64, at: i64, sigma: f64, usual: &Usual) -> Verdict {
         let baseline = self
             .baseline
             .get_or_insert_with(|| Box::new(Baseline { values: 0, weight: 0.0, mean: 0.0, squares: 0.0, latest: at }));
         let verdict = baseline.verdict(value, sigma, usual.min_count);
         baseline.add(value, at, usual.half_life_ms);
-        verdict.sample()
+        verdict
+    }
+
+    /// The newest values that were unusual, ascending by time.
+    pub fn told(&self) -> &[Unusual] {
+        &self.recent
+    }
+
+    fn forget(&mut self) {
+        self.recent.sort_unstable_by_key(Unusual::order);
+        let old = self.recent.len().saturating_sub(RECENT);
+        self.recent.drain(..old);
     }
 }
 
@@ -192,6 +233,8 @@ impl Statistic for Anomaly {
             self.baseline.clone_from(&other.baseline);
         }
         self.hours.merge(&other.hours);
+        self.recent.extend_from_slice(&other.recent);
+        self.forget();
     }
 
     fn encode(&self) -> pb::Anomaly {
@@ -201,7 +244,9 @@ impl Statistic for Anomaly {
         };
         let Anomaly { count, above, below, .. } = *self;
         let hours = self.hours.encode();
-        pb::Anomaly { count, above, below, baseline: self.baseline.as_deref().map(baseline), hours }
+        let unusual = |&Unusual { at, value, above }: &Unusual| pb::UnusualValue { at_ms: at, value, above };
+        let recent = self.recent.iter().map(unusual).collect();
+        pb::Anomaly { count, above, below, baseline: self.baseline.as_deref().map(baseline), hours, recent }
     }
 
     fn decode(stored: pb::Anomaly) -> Option<Anomaly> {
@@ -209,10 +254,16 @@ impl Statistic for Anomaly {
             let pb::Baseline { values, weight, mean, squares, latest_ms: latest } = stored;
             Box::new(Baseline { values, weight, mean, squares, latest })
         };
-        let pb::Anomaly { count, above, below, baseline: stored, hours } = stored;
+        let pb::Anomaly { count, above, below, baseline: stored, hours, recent } = stored;
         let hours = Hours::decode(hours)?;
         let sound = stored.is_none_or(|b| b.weight >= 0.0 && b.squares >= 0.0 && b.mean.is_finite());
-        sound.then(|| Anomaly { count, above, below, baseline: stored.map(baseline), hours })
+        let unusual = |stored: pb::UnusualValue| {
+            let pb::UnusualValue { at_ms: at, value, above } = stored;
+            Unusual { at, value, above }
+        };
+        let recent: Vec<Unusual> = recent.into_iter().map(unusual).collect();
+        let sound = sound && recent.len() <= RECENT && recent.is_sorted_by_key(Unusual::order);
+        sound.then(|| Anomaly { count, above, below, baseline: stored.map(baseline), hours, recent })
     }
 
     fn fits(&self, usual: &Usual) -> bool {
@@ -259,6 +310,8 @@ mod tests {
         let (total, verdicts) = judged((0..).zip(values), &USUAL);
         assert_eq!(verdicts[20..], [1.0, -1.0, 0.0]);
         assert_eq!((total.count, total.above, total.below), (23, 1, 1));
+        let told: Vec<_> = total.told().iter().map(|unusual| (unusual.at, unusual.value, unusual.above)).collect();
+        assert_eq!(told, [(20, 100.0, true), (21, -100.0, false)]);
         assert_eq!(total.own_value(), 2.0);
     }
 
@@ -287,6 +340,8 @@ mod tests {
         let (_, with) = judged(stream(), &Usual { half_life_ms: 10_000, ..USUAL });
         let (_, without) = judged(stream(), &USUAL);
         assert!(with[1_000] == 1.0 && without[1_000] == 1.0);
+        let (total, _) = judged(stream(), &USUAL);
+        assert_eq!(total.told().len(), RECENT, "the newest of many");
         let later = |verdicts: &[f64]| verdicts[1_020..].iter().filter(|verdict| **verdict > 0.0).count();
         assert_eq!((later(&with), later(&without) > 0), (0, true));
     }

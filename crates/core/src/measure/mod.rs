@@ -30,7 +30,7 @@ mod timed;
 mod top;
 mod versus;
 
-pub use anomaly::{Anomaly, Beyond, Usual};
+pub use anomaly::{Anomaly, Beyond, Unusual, Usual};
 pub use apdex::{Apdex, Target};
 pub use average::Average;
 pub use buckets::Buckets;

@@ -93,9 +93,9 @@ fn a_newer_format_is_told_apart() {
     let plan = plan(aggregate());
     // Whatever comes after the version, even if it is of other types than ours.
     let bytes =
-        [&pb::Cell { format_version: 3, ..Default::default() }.encode_to_vec()[..], &[0x12, 0x01, 0x00]].concat();
+        [&pb::Cell { format_version: 4, ..Default::default() }.encode_to_vec()[..], &[0x12, 0x01, 0x00]].concat();
     let error = Cell::decode(&plan.aggregates[0], &bytes).unwrap_err();
-    assert!(matches!(error, FormatError::Newer { found: 3, known: 2 }), "{error}");
+    assert!(matches!(error, FormatError::Newer { found: 4, known: 3 }), "{error}");
 }
 
 #[test]
@@ -116,5 +116,5 @@ fn a_cell_of_another_aggregate_is_refused() {
 
 #[test]
 fn the_first_field_is_the_version() {
-    assert_eq!(encoded(&total(&[]))[..2], [0x08, 2]);
+    assert_eq!(encoded(&total(&[]))[..2], [0x08, 3]);
 }
