@@ -14,6 +14,7 @@ mod ingest_alerts;
 mod recording;
 mod rule;
 mod slo;
+mod statistic_alerts;
 mod subject;
 mod uid;
 
@@ -94,6 +95,10 @@ fn rule_files(config: &Config, options: &Options) -> Vec<(String, Vec<Group>)> {
     let mut files = Vec::new();
     for source in &config.sources {
         let subjects = subject::of_source(config, source);
+        // What it shares with an earlier source is in that one's files.
+        if subjects.is_empty() {
+            continue;
+        }
         let mut recording = recording::groups(&source.name, &subjects);
         if let Some(objective) = slo::Sli::find(&subjects) {
             recording.push(objective.recording(&source.name));
@@ -101,6 +106,9 @@ fn rule_files(config: &Config, options: &Options) -> Vec<(String, Vec<Group>)> {
         }
         if let Some(group) = anomaly_alerts::group(&source.name, &subjects, options) {
             files.push((format!("alerts/{}-anomalies.yaml", source.name), vec![group]));
+        }
+        if let Some(group) = statistic_alerts::group(&source.name, &subjects, options) {
+            files.push((format!("alerts/{}-statistics.yaml", source.name), vec![group]));
         }
         files.push((format!("prometheus/rules/{}.yaml", source.name), recording));
     }

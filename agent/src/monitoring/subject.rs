@@ -16,9 +16,9 @@ pub struct Subject<'a> {
     pub aggregate: &'a Aggregate,
 }
 
-/// The aggregates of a source.
+/// The aggregates of a source; what counts in several is told with the first of them.
 pub fn of_source<'a>(config: &'a Config, source: &Source) -> Vec<Subject<'a>> {
-    let of = config.aggregates.iter().filter(|aggregate| aggregate.source == source.name);
+    let of = config.aggregates.iter().filter(|aggregate| aggregate.sources.first() == Some(&source.name));
     of.map(|aggregate| Subject { aggregate }).collect()
 }
 
@@ -90,6 +90,11 @@ impl<'a> Subject<'a> {
     /// What session windows give.
     pub fn sessions(&self) -> impl Iterator<Item = &'a Measure> {
         self.of(|rules| rules.form == Form::Counters && rules.takes == Takes::Time)
+    }
+
+    /// How many different items there were.
+    pub fn estimates(&self) -> impl Iterator<Item = &'a Measure> {
+        self.of(|rules| rules.form == Form::Estimate)
     }
 
     /// Measures of items, which closed windows show.

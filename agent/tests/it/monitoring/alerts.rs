@@ -12,11 +12,12 @@ use super::servers::promtools;
 use crate::agent::repository;
 
 /// Rules with their cases in the folder `tests` beside them.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "alerts/streamgauge.yaml",
     "alerts/kafka.yaml",
     "alerts/requests-slo.yaml",
     "examples/monitoring/http-visits/alerts/requests-anomalies.yaml",
+    "examples/monitoring/user-actions/alerts/actions-statistics.yaml",
 ];
 
 fn tests_of(file: &str) -> PathBuf {
