@@ -12,6 +12,7 @@ use streamgauge::telemetry::{Kind, Name};
 
 use crate::agent::repository;
 use crate::tidy::documents::documents;
+use crate::tidy::files;
 
 const HINT: &str = "to write it again: STREAMGAUGE_BLESS=1 cargo test -p streamgauge --test it docs";
 
@@ -110,6 +111,19 @@ fn whole_configs_of_the_pages_are_valid() {
         }
     }
     assert!(configs > 15, "only {configs} configs were found");
+}
+
+#[test]
+fn each_test_that_the_page_of_features_names_is_there() {
+    let page = fs::read_to_string(repository().join("docs/by-hand.md")).expect("the page");
+    let sources: String = files(&repository().join("agent/tests/it"), 3)
+        .into_iter()
+        .map(|path| fs::read_to_string(path).expect("a readable source"))
+        .collect();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what is wanted "));
+    let tests = rows.map(|row| row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or(row).trim_matches('`'));
+    let missing: Vec<&str> = tests.clone().filter(|test| !sources.contains(&format!("fn {test}()"))).collect();
+    assert!(tests.count() > 40 && missing.is_empty(), "{missing:?}");
 }
 
 /// One row for each of the agent's own metrics, in the order of the list.
