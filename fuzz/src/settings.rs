@@ -83,7 +83,7 @@ fn within(lines: &str) -> String {
 
 /// Decodes an event and folds it; what an account of it says is what is folded.
 fn meet(source: &Source, aggregates: &[config::Aggregate], payload: &[u8]) {
-    let plan = Arc::new(Plan::new(source, aggregates));
+    let plan = Arc::new(Plan::new(source, std::slice::from_ref(source), aggregates));
     let mut decoder = Decoder::of(&plan.fields, source, 1 << 20);
     let mut task = TaskState::new(plan.clone());
     let keep = |values: &[Value<'_>]| plan.filter.holds(values);
