@@ -104,7 +104,7 @@ impl Showing {
                     time: event.time,
                     written_at,
                     fields: fields.collect(),
-                    judged: source.plan.judged(&event.values),
+                    judged: source.plan.judged(event.values),
                 });
             }
             Ok(None) => counts.passed_by += 1,
