@@ -48,9 +48,11 @@ fn put(fields: &mut Fields, name: &str, text: &str) {
 }
 
 fn access_log(line: &str) -> Option<Fields> {
-    let head = r#"^\s*([^\s][^ ]*) +([^ ]+) +(.*?) \[([^\]]*)\] *"((?:[^"\\]|\\.)*)" *(-|[0-9]*)(?: +(-|[0-9]*))?(?: +(.*))?$"#;
-    let found = captures(head, line)?;
+    let head = r#"^\s*([^\s][^ ]*) +([^ ]+) +(.*?) \[([^\]]*)\] *"((?:[^"\\]|\\.)*)" *(-|[0-9]+)(?: +(-|[0-9]*)(?: +(.*))?)?$"#;
+    let (vhost, line) = virtual_host(line);
+    let found = captures(head, &line)?;
     let mut fields = Fields::new();
+    put(&mut fields, "vhost", vhost.as_deref().unwrap_or("-"));
     for (name, at) in [("host", 1), ("identity", 2), ("user", 3), ("message", 5), ("status", 6)] {
         put(&mut fields, name, &found[at]);
     }
@@ -74,6 +76,23 @@ fn access_log(line: &str) -> Option<Fields> {
         }
     }
     Some(fields)
+}
+
+/// The virtual host that a line begins with, and the line without it, or without all but the first of a list of clients.
+fn virtual_host(line: &str) -> (Option<String>, String) {
+    let line = line.trim_start();
+    if let Some(found) = captures(r"^([^ ]+), +(?:[^ ]*, +)*[^ ]*[^ ,](?: +(.*))?$", line) {
+        return (None, format!("{} {}", &found[1], found.get(2).map_or("", |rest| rest.as_str())));
+    }
+    let Some(found) = captures("^([^ ]+) +([^ ]+)((?: .*)?)$", line) else { return (None, line.to_owned()) };
+    let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
+    let port = captures(r"^\[*(.*?)\]*:([0-9]+)$", &found[1]);
+    let has_port = port.is_some_and(|port| !is_address(&port[1]) && port[2].parse::<u16>().is_ok());
+    let is_named = has_port && !is_address(&found[1]) && &found[2] != "-" && !found[2].starts_with('[');
+    match is_address(&found[2]) || is_named {
+        true => (Some(found[1].to_owned()), format!("{}{}", &found[2], &found[3])),
+        false => (None, line.to_owned()),
+    }
 }
 
 fn logfmt(line: &str) -> Option<Fields> {
@@ -129,7 +148,9 @@ fn in_its_year(month: &str, day: &str, time: &str, record_time: Option<i64>) -> 
         let time: jiff::Timestamp = format!("{year:04}-{month:0>2}-{day:0>2}T{time}Z").parse().ok()?;
         Some(time)
     });
-    all.min_by_key(|time| (time.as_second() - record.as_second()).abs()).map(|time| time.to_string())
+    // It is the clock of some zone that shows it: the config says of which.
+    let nearest = all.min_by_key(|time| (time.as_second() - record.as_second()).abs());
+    nearest.map(|time| time.to_string().trim_end_matches('Z').to_owned())
 }
 
 fn cri(line: &str) -> Option<Fields> {
@@ -188,23 +209,31 @@ fn syslog(message: &str, record_time: Option<i64>) -> Option<Fields> {
             return structured(&found[2], fields);
         }
     }
-    let head =
-        r"^[*.]*(?:([A-Z][a-z]{2}) +([0-9]+) +(?:([0-9]{4}) +)?([0-9:.]+)|([0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]+)) +(.*)$";
+    let rest = rest.trim_start_matches(' ');
+    let rest = captures("^[0-9]+: (.*)$", rest).map_or(rest.to_owned(), |found| found[1].to_owned());
+    let head = r"^[*.]*(?:(?:([0-9]{4}) +)?([A-Z][a-z]{2}) +([0-9]+) +(?:([0-9]{4}) +)?([0-9:.]+)|([0-9]{4}-[0-9]{2}-[0-9]{2}(?:T| +)[^ ]+)) +(.*)$";
     let found = captures(head, &rest)?;
-    let time = match (found.get(5), found.get(3)) {
-        (Some(dated), _) => dated.as_str().to_owned(),
+    let mut rest = found[7].to_owned();
+    let time = match (found.get(6), found.get(4).or(found.get(1))) {
+        (Some(dated), _) => Regex::new(" +").ok()?.replace(dated.as_str(), "T").into_owned(),
         (None, year) => {
             let months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
-            let month = (months.split(' ').position(|month| month == &found[1])? + 1).to_string();
-            let clock = found[4].trim_end_matches(':');
-            match year {
-                Some(year) => format!("{}-{month:0>2}-{:0>2}T{clock}", year.as_str(), &found[2]),
-                None => in_its_year(&month, &found[2], clock, record_time)?,
+            let month = (months.split(' ').position(|month| month == &found[2])? + 1).to_string();
+            let clock = found[5].trim_end_matches(':');
+            let mut time = match year {
+                Some(year) => format!("{}-{month:0>2}-{:0>2}T{clock}", year.as_str(), &found[3]),
+                None => in_its_year(&month, &found[3], clock, record_time)?,
+            };
+            if let Some(zone) = captures("^([A-Z]+):* +(.*)$", &rest)
+                .filter(|zone| clock == &found[5] && crate::value::time::is_abbreviation(&zone[1]))
+            {
+                time = format!("{time} {}", &zone[1]);
+                rest = zone[2].to_owned();
             }
+            time
         }
     };
     fields.insert("timestamp".to_owned(), time.into());
-    let rest = found[6].to_owned();
     let (host, rest) = match captures(r"^([^ ]*[^ :]) +(.*)$", &rest) {
         Some(found) => (found[1].to_owned(), found[2].to_owned()),
         None => ("-".to_owned(), rest),
@@ -250,8 +279,12 @@ fn structured(text: &str, mut fields: Fields) -> Option<Fields> {
             let after = found[found.len() - 1].to_owned();
             rest = after;
         }
-        if !any {
-            return None;
+        // Without structured data all of it is the message.
+        let is_none = !any || !(rest.is_empty() || rest.starts_with(' '));
+        if is_none {
+            let is_message = !found[6].starts_with('[') || !found[6].contains("=\"");
+            fields.insert("message".to_owned(), found[6].into());
+            return is_message.then_some(fields);
         }
     }
     match rest.strip_prefix(' ') {
@@ -313,11 +346,17 @@ fn w3c(line: &str, names: &[String]) -> Option<Fields> {
     if line.starts_with('#') {
         return None;
     }
-    let column = Regex::new(r#"(?s)^(?:"((?:[^"]|"")*)"|([^\t ]+))(?:(?:\t|$) *| +)"#).ok()?;
+    let column = match line.contains('\t') {
+        true => r#"(?s)^(?:"((?:[^"]|"")*)"|([^\t]*))(?:\t|$)"#,
+        false => r#"(?s)^(?:"((?:[^"]|"")*)"|([^" ][^ ]*))(?: +|$)"#,
+    };
+    let column = Regex::new(column).ok()?;
     let mut rest = line;
     let mut fields = Fields::new();
+    let mut ended = false;
     for name in names {
-        let found = column.captures(rest)?;
+        let found = column.captures(rest).filter(|_| !ended)?;
+        ended = line.contains('\t') && !found[0].ends_with('\t');
         match (found.get(1), found.get(2)) {
             (Some(quoted), _) => put(&mut fields, name, &quoted.as_str().replace("\"\"", "\"")),
             (None, Some(bare)) => put(&mut fields, name, bare.as_str()),
@@ -331,4 +370,46 @@ fn w3c(line: &str, names: &[String]) -> Option<Fields> {
         fields.insert("timestamp".to_owned(), time.into());
     }
     Some(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-01-02T00:00:00Z.
+    const RECORD_TIME: i64 = 1_767_312_000_000;
+
+    #[test]
+    fn what_stands_before_clients_and_behind_times_is_told_apart() {
+        let read = |format: &FormatKind, line: &str, names: &[&str]| {
+            let found = fields(line, format, Some(RECORD_TIME)).unwrap_or_else(|| panic!("{line}"));
+            names.iter().map(|name| found[name].as_str().unwrap_or("-").to_owned()).collect::<Vec<_>>().join("|")
+        };
+        for (line, expected) in [
+            ("a.example:443 203.0.113.7 - bob [T] R 200 5", "a.example:443|203.0.113.7|bob"),
+            ("a.example:80 client.example - - [T] R 200 5", "a.example:80|client.example|-"),
+            ("203.0.113.7, 10.0.0.1 - bob [T] R 200 5", "-|203.0.113.7|bob"),
+            ("203.0.113.7:4711 bob - [T] R 200 5", "-|203.0.113.7:4711|-"),
+        ] {
+            let line = line.replace("[T] R", r#"[10/Oct/2000:13:55:36 +0000] "GET / HTTP/1.1""#);
+            assert_eq!(read(&FormatKind::Combined, &line, &["vhost", "host", "user"]), expected, "{line}");
+        }
+        for (line, expected) in [
+            ("<158>1 2026-01-01T10:00:00Z host heroku router - at=info", "2026-01-01T10:00:00Z|host|heroku|at=info"),
+            ("<34>1 2026-01-01T10:00:00Z h app web.1 - [2026 10] x", "2026-01-01T10:00:00Z|h|app|[2026 10] x"),
+            ("<189>47: *Jan 1 10:00:00.1 CET: %SYS-5-X: y", "2026-01-01T10:00:00.1 CET|-|%SYS-5-X|y"),
+            ("<13>Jan 1 10:00:00 UTC h su: x", "2026-01-01T10:00:00 UTC|h|su|x"),
+            ("<13>Jan 1 10:00:00 h su: x", "2026-01-01T10:00:00|h|su|x"),
+            ("<13> 2026 Jan 1 10:00:00 h su: x", "2026-01-01T10:00:00|h|su|x"),
+            ("<13>2026-01-01 10:00:00 h su[1]: x", "2026-01-01T10:00:00|h|su|x"),
+        ] {
+            let names = ["timestamp", "hostname", "appname", "message"];
+            assert_eq!(read(&FormatKind::Syslog, line, &names), expected, "{line}");
+        }
+        let names = ["ts", "user_agent", "status"].map(str::to_owned).to_vec();
+        let kind = FormatKind::W3c { names };
+        assert_eq!(read(&kind, "1\tMozilla/5.0 (X11\t200", &["ts", "user_agent", "status"]), "1|Mozilla/5.0 (X11|200");
+        assert_eq!(read(&kind, "1 a 200", &["ts", "user_agent", "status"]), "1|a|200");
+        assert!(fields("1\ta", &kind, None).is_none());
+    }
 }

@@ -1,4 +1,7 @@
-//! The access logs of Apache and nginx: `common`, and `combined`, which has the referrer and the user agent besides.
+//! The access logs of Apache and nginx: `common`, and `combined`, which has the referrer and the user agent besides; each
+//! with a virtual host before it or not.
+
+use std::net::IpAddr;
 
 use super::super::error::DecodeError;
 use super::super::wanted::{Sink, Wanted};
@@ -9,7 +12,7 @@ use crate::value::Value;
 /// Reads both: a line of the one in a log of the other only lacks what it does not have.
 #[derive(Debug)]
 pub(super) struct AccessLog {
-    names: Names<12>,
+    names: Names<13>,
     format: &'static str,
 }
 
@@ -25,6 +28,7 @@ const STATUS: usize = 8;
 const SIZE: usize = 9;
 const REFERRER: usize = 10;
 const AGENT: usize = 11;
+const VHOST: usize = 12;
 
 impl AccessLog {
     pub fn new(wanted: Wanted, format: &'static str) -> AccessLog {
@@ -41,13 +45,14 @@ impl AccessLog {
             "size",
             "referrer",
             "agent",
+            "vhost",
         ];
         AccessLog { names: Names::new(wanted, names), format }
     }
 
     fn fields<'a>(&self, line: &'a str, sink: &mut Sink<'a, '_>) -> Option<()> {
         let names = &self.names;
-        let (host, rest) = word(line.trim_start())?;
+        let (vhost, host, rest) = client(line.trim_start())?;
         let (identity, behind) = rest.split_at(rest.find(' ')?);
         let rest = behind.trim_start_matches(' ');
         let spaces = behind.len() - rest.len();
@@ -66,6 +71,9 @@ impl AccessLog {
         let number = |text: &str| text == "-" || text.bytes().all(|c| c.is_ascii_digit());
         if !number(status) || !number(size) {
             return None;
+        }
+        if let Some(vhost) = vhost {
+            names.set(VHOST, dash(vhost), sink);
         }
         names.set(HOST, dash(host), sink);
         names.set(IDENTITY, dash(identity), sink);
@@ -90,6 +98,38 @@ impl AccessLog {
         names.set(AGENT, dash(&rest[..end]), sink);
         Some(())
     }
+}
+
+/// The virtual host, if one is before it, and the client that a line begins with.
+fn client(line: &str) -> Option<(Option<&str>, &str, &str)> {
+    let (first, rest) = word(line)?;
+    // `X-Forwarded-For` in the client's place: who asked the first proxy, then the proxies.
+    if let Some(host) = first.strip_suffix(',').filter(|host| !host.is_empty()) {
+        let mut proxies = rest;
+        loop {
+            let (proxy, behind) = word(proxies)?;
+            proxies = behind;
+            if !proxy.ends_with(',') {
+                return Some((None, host, proxies));
+            }
+        }
+    }
+    match word(rest) {
+        Some((second, behind)) if is_vhost(first, second) => Some((Some(first), second, behind)),
+        _ => Some((None, first, rest)),
+    }
+}
+
+/// Whether the first of these is a virtual host, and the second the client: no user's identity is an address, and no client
+/// has a port unless it is one.
+fn is_vhost(first: &str, second: &str) -> bool {
+    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
+    let has_port = || {
+        first.rsplit_once(':').is_some_and(|(name, port)| {
+            !is_address(name.trim_matches(['[', ']'])) && port.parse::<u16>().is_ok() && !is_address(first)
+        })
+    };
+    is_address(second) || (second != "-" && !second.starts_with('[') && has_port())
 }
 
 /// Method, path and protocol of a request's first line; the protocol is empty in those of HTTP/0.9.

@@ -6,6 +6,7 @@ use super::names::{Names, dash, word};
 use super::year::dated;
 use super::{Format, not_in};
 use crate::value::Value;
+use crate::value::time::is_abbreviation;
 
 #[derive(Debug)]
 pub(super) struct Syslog(Names<9>);
@@ -67,9 +68,15 @@ impl Syslog {
             self.0.set(name, dash(value), sink);
             rest = after;
         }
-        let rest = match rest.strip_prefix('-') {
-            Some(rest) => rest,
-            None => self.structured(rest, sink)?,
+        let structured = match rest.strip_prefix('-') {
+            Some(rest) => Some(rest),
+            None => self.structured(rest, sink),
+        };
+        let Some(rest) = structured else {
+            // Heroku leaves out the structured data, even the dash for none.
+            let is_message = !rest.starts_with(['-', '[']) || (rest.starts_with('[') && !rest.contains("=\""));
+            self.0.set(MESSAGE, Value::Str(rest), sink);
+            return is_message.then_some(());
         };
         let message = match rest.strip_prefix(' ') {
             Some(message) => message.strip_prefix('\u{feff}').unwrap_or(message),
@@ -118,6 +125,12 @@ impl Syslog {
 
     /// RFC 3164, from behind the priority: `Nov 20 16:57:52 host tag[pid]: message`.
     fn old<'a>(&self, text: &'a str, sink: &mut Sink<'a, '_>) -> Option<()> {
+        // Cisco numbers its messages.
+        let text = text.trim_start_matches(' ');
+        let text = match text.split_once(": ") {
+            Some((number, rest)) if !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()) => rest,
+            _ => text,
+        };
         let rest = self.old_time(text, sink)?;
         let (hostname, rest) = word(rest)?;
         // Some leave out the host.
@@ -150,29 +163,51 @@ impl Syslog {
 
     /// Reads the time at the beginning of `text`; gives what follows it.
     fn old_time<'a>(&self, text: &'a str, sink: &mut Sink<'a, '_>) -> Option<&'a str> {
-        let (first, rest) = word(text)?;
+        let (first, mut rest) = word(text)?;
         // Cisco marks a clock that it doubts.
-        let first = first.trim_start_matches(['*', '.']);
-        let Some(month) = MONTHS.iter().position(|month| *month == first) else {
-            // Newer programs write it as the other RFC does.
-            let dated = first.as_bytes();
-            let fits = dated.len() >= 19 && dated[..4].iter().all(u8::is_ascii_digit) && dated[10] == b'T';
-            self.0.set(TIMESTAMP, Value::Str(first), sink);
-            return fits.then_some(rest);
-        };
-        let (day, mut rest) = word(rest)?;
-        let day: i8 = day.parse().ok()?;
+        let mut first = first.trim_start_matches(['*', '.']);
         let mut year = None;
+        if let (4, Ok(given)) = (first.len(), first.parse::<i16>()) {
+            year = Some(given);
+            (first, rest) = word(rest)?;
+        }
+        let Some(month) = MONTHS.iter().position(|month| *month == first) else {
+            return self.numeric_time(first, rest, sink).filter(|_| year.is_none());
+        };
+        let (day, rest) = word(rest)?;
+        let day: i8 = day.parse().ok()?;
         let (mut time, mut after) = word(rest)?;
         if let (4, Ok(given)) = (time.len(), time.parse::<i16>()) {
             year = Some(given);
             (time, after) = word(after)?;
         }
-        rest = after;
-        let time = time.strip_suffix(':').unwrap_or(time);
-        let text = dated(year, (month + 1) as i8, day, time, sink.record_time)?;
+        let ends = time.ends_with(':');
+        let mut text = dated(year, (month + 1) as i8, day, time.trim_end_matches(':'), sink.record_time)?;
+        // The zone is not the host, which would be wrong, and the time as well.
+        if let Some((zone, behind)) = word(after).filter(|_| !ends)
+            && is_abbreviation(zone.trim_end_matches(':'))
+        {
+            text.extend([" ", zone.trim_end_matches(':')]);
+            after = behind;
+        }
         self.0.write(TIMESTAMP, sink, |out| out.push_str(&text));
-        Some(rest)
+        Some(after)
+    }
+
+    /// Newer programs write it as the other RFC does, in one word or two; gives what follows it.
+    fn numeric_time<'a>(&self, first: &'a str, rest: &'a str, sink: &mut Sink<'a, '_>) -> Option<&'a str> {
+        let date = first.as_bytes();
+        let is_date = date.len() >= 10 && date[..4].iter().all(u8::is_ascii_digit) && date[4] == b'-';
+        if !is_date {
+            return None;
+        }
+        if date.len() >= 19 && date[10] == b'T' {
+            self.0.set(TIMESTAMP, Value::Str(first), sink);
+            return Some(rest);
+        }
+        let (time, after) = word(rest).filter(|(time, _)| time.len() >= 8 && time.as_bytes()[2] == b':')?;
+        self.0.write(TIMESTAMP, sink, |out| out.extend([first, "T", time]));
+        (date.len() == 10).then_some(after)
     }
 }
 

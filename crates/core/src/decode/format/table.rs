@@ -13,8 +13,10 @@ pub(super) enum Columns {
     Quoted(char),
     /// By tabs, which no value has.
     Tabs,
-    /// By a tab, or by a space outside quotes; `-` is no value, and a line that begins with `#` is none.
+    /// By tabs, in a line that has any, else by spaces outside quotes; `-` is no value, and a line that begins with `#` is none.
     W3c,
+    /// The same, of a line with tabs.
+    W3cTabs,
 }
 
 /// Reads lines whose columns have names. A line with fewer columns is not in the format; what stands behind the last named
@@ -40,11 +42,15 @@ impl Table {
     }
 
     fn line<'a>(&self, line: &'a str, sink: &mut Sink<'a, '_>) -> Option<()> {
+        let columns = match self.columns {
+            Columns::W3c if line.contains('\t') => Columns::W3cTabs,
+            columns => columns,
+        };
         let mut rest = Some(line);
         let (mut date, mut time) = ("", "");
         for (at, node) in self.nodes.iter().enumerate() {
             let start = sink.scratch.len();
-            let Column { text, escaped, after } = self.column(rest?, sink.scratch)?;
+            let Column { text, escaped, after } = column(columns, rest?, sink.scratch)?;
             rest = after;
             match *node {
                 Some(node) if escaped => sink.set_unescaped(&self.wanted.nodes[node], start),
@@ -65,32 +71,40 @@ impl Table {
         }
         Some(())
     }
+}
 
-    /// The first column of `text`; if quotes in it are doubled, its text goes to `scratch`.
-    fn column<'a>(&self, text: &'a str, scratch: &mut String) -> Option<Column<'a>> {
-        let parted = |end: usize, width: usize| (end < text.len()).then(|| &text[end + width..]);
-        match self.columns {
-            Columns::Tabs => {
-                let end = text.find('\t').unwrap_or(text.len());
-                Some(Column { text: &text[..end], escaped: false, after: parted(end, 1) })
+/// The first column of `text`; if quotes in it are doubled, its text goes to `scratch`.
+fn column<'a>(columns: Columns, text: &'a str, scratch: &mut String) -> Option<Column<'a>> {
+    let parted = |end: usize, width: usize| (end < text.len()).then(|| &text[end + width..]);
+    let plain = |end: usize, width: usize| Column { text: &text[..end], escaped: false, after: parted(end, width) };
+    let up_to_tab = || plain(text.find('\t').unwrap_or(text.len()), 1);
+    match columns {
+        Columns::Tabs => Some(up_to_tab()),
+        Columns::Quoted(delimiter) => {
+            if text.starts_with('"') {
+                return quoted(text, scratch, |after| after.strip_prefix(delimiter).map(Some));
             }
-            Columns::Quoted(delimiter) => {
-                if text.starts_with('"') {
-                    return quoted(text, scratch, |after| after.strip_prefix(delimiter).map(Some));
-                }
-                let end = text.find(delimiter).unwrap_or(text.len());
-                Some(Column { text: &text[..end], escaped: false, after: parted(end, delimiter.len_utf8()) })
+            Some(plain(text.find(delimiter).unwrap_or(text.len()), delimiter.len_utf8()))
+        }
+        Columns::W3cTabs => {
+            let start = scratch.len();
+            let in_quotes =
+                text.starts_with('"').then(|| quoted(text, scratch, |after| after.strip_prefix('\t').map(Some)));
+            in_quotes.flatten().or_else(|| {
+                // A quote that is a part of the value.
+                scratch.truncate(start);
+                Some(up_to_tab())
+            })
+        }
+        Columns::W3c => {
+            if text.starts_with('"') {
+                return quoted(text, scratch, |after| {
+                    after.strip_prefix(' ').map(|after| some(after.trim_start_matches(' ')))
+                });
             }
-            Columns::W3c => {
-                if text.starts_with('"') {
-                    return quoted(text, scratch, |after| {
-                        after.strip_prefix(['\t', ' ']).map(|after| some(after.trim_start_matches(' ')))
-                    });
-                }
-                let end = text.find(['\t', ' ']).unwrap_or(text.len());
-                let after = parted(end, 1).and_then(|after| some(after.trim_start_matches(' ')));
-                (end > 0).then_some(Column { text: &text[..end], escaped: false, after })
-            }
+            let end = text.find(' ').unwrap_or(text.len());
+            let after = parted(end, 1).and_then(|after| some(after.trim_start_matches(' ')));
+            (end > 0).then_some(Column { text: &text[..end], escaped: false, after })
         }
     }
 }
@@ -135,8 +149,8 @@ fn quoted<'a>(
 
 impl Format for Table {
     fn read<'a>(&mut self, event: &'a str, sink: &mut Sink<'a, '_>) -> Result<(), DecodeError> {
-        if self.columns == Columns::W3c && event.starts_with('#') {
-            return Err(DecodeError::Comment);
+        if let (Columns::W3c, Some(comment)) = (self.columns, event.strip_prefix('#')) {
+            return Err(if self.contradicts(comment) { not_in(self.format, event) } else { DecodeError::Comment });
         }
         if self.heads(event) {
             return Err(DecodeError::Comment);
@@ -146,6 +160,14 @@ impl Format for Table {
 }
 
 impl Table {
+    /// Whether a comment says what stands in the columns, and that one of the config's stands elsewhere: what follows would
+    /// be read wrong.
+    fn contradicts(&self, comment: &str) -> bool {
+        let said = comment.strip_prefix("Fields:").or_else(|| comment.strip_prefix("fields\t"));
+        let mut said = said.unwrap_or_default().split_ascii_whitespace().enumerate();
+        said.any(|(at, name)| self.names.iter().position(|known| known == name).is_some_and(|known| known != at))
+    }
+
     /// Whether the line is the heading, which says the names again.
     fn heads(&self, line: &str) -> bool {
         let Some(first) = self.names.first().filter(|_| self.columns != Columns::W3c) else { return false };
@@ -156,7 +178,7 @@ impl Table {
         let mut scratch = String::new();
         self.names.iter().all(|name| {
             scratch.clear();
-            let column = rest.and_then(|text| self.column(text, &mut scratch));
+            let column = rest.and_then(|text| column(self.columns, text, &mut scratch));
             column.is_some_and(|Column { text, escaped, after }| {
                 rest = after;
                 *name == if escaped { scratch.as_str() } else { text }

@@ -113,6 +113,28 @@ fn access_logs_of_apache_and_nginx() {
 }
 
 #[test]
+fn access_logs_with_more_before_the_client() {
+    let fields = ["vhost", "host", "identity", "user", "method", "status"];
+    for (line, expected) in [
+        // Apache's `vhost_combined`, with an address or a name for the client, and nginx' `$host $remote_addr - $remote_user`.
+        ("a.example:443 203.0.113.7 - bob [T] R 200 5", "a.example:443|203.0.113.7|-|bob|GET|200"),
+        ("a.example:80 2001:db8::7 - - [T] R 200 5", "a.example:80|2001:db8::7|-|-|GET|200"),
+        ("a.example:80 client.example - - [T] R 200 5", "a.example:80|client.example|-|-|GET|200"),
+        ("a.example 203.0.113.7 - - [T] R 404 5", "a.example|203.0.113.7|-|-|GET|404"),
+        // What has a port and is a client.
+        ("203.0.113.7:4711 - - [T] R 200 5", "-|203.0.113.7:4711|-|-|GET|200"),
+        ("203.0.113.7:4711 bob - [T] R 200 5", "-|203.0.113.7:4711|bob|-|GET|200"),
+        ("[2001:db8::7]:80 bob - [T] R 200 5", "-|[2001:db8::7]:80|bob|-|GET|200"),
+        ("2001:db8::80 bob - [T] R 200 5", "-|2001:db8::80|bob|-|GET|200"),
+        // `X-Forwarded-For` for the client.
+        ("203.0.113.7, 10.0.0.1, 10.0.0.2 - bob [T] R 200 5", "-|203.0.113.7|-|bob|GET|200"),
+    ] {
+        let line = line.replace("[T] R", r#"[10/Oct/2000:13:55:36 +0000] "GET / HTTP/1.1""#);
+        assert_eq!(values(FormatKind::Combined, &fields, &line).as_deref(), Ok(expected), "{line}");
+    }
+}
+
+#[test]
 fn messages_of_syslog() {
     use FormatKind::Syslog;
     let fields = [
@@ -148,6 +170,19 @@ fn messages_of_syslog() {
         ("<189>*Jan 1 2026 10:00:00: switch x: up", "x|local7|switch|up|-|-|notice|-|-|-|-"),
         ("<13>Jan 1 10:00:00 h last message repeated", "-|user|h|last message repeated|-|-|notice|-|-|-|-"),
         ("83 <34>1 2003-10-11T22:14:15.003Z h su - ID47 - x", "su|auth|h|x|ID47|-|crit|1|-|-|-"),
+        // Heroku, which leaves out the structured data.
+        (
+            "<158>1 2026-01-01T10:00:00.5+00:00 host heroku router - at=info path=\"/\"",
+            "heroku|local3|host|at=info path=\"/\"|-|router|info|1|-|-|-",
+        ),
+        ("<34>1 2026-01-01T10:00:00Z h app web.1 - [2026-01-01] [7] x=1", "app|auth|h|[7] x=1|-|web.1|crit|1|-|-|-"),
+        ("<34>1 2026-01-01T10:00:00Z h app web.1 - [2026 10] x", "app|auth|h|[2026 10] x|-|web.1|crit|1|-|-|-"),
+        // Cisco: a number, a doubted clock, its zone.
+        ("<189>47: *Jan 1 10:00:00.123: %LINK-3-UPDOWN: down", "%LINK-3-UPDOWN|local7|-|down|-|-|notice|-|-|-|-"),
+        ("<189>47: Jan 1 10:00:00.1 CET: %SYS-5-CONFIG_I: x", "%SYS-5-CONFIG_I|local7|-|x|-|-|notice|-|-|-|-"),
+        ("<13>Jan 1 10:00:00 UTC h su: x", "su|user|h|x|-|-|notice|-|-|-|-"),
+        ("<13> 2026 Jan 1 10:00:00 h su: x", "su|user|h|x|-|-|notice|-|-|-|-"),
+        ("<13>2026-01-01 10:00:00 h su[1]: x", "su|user|h|x|-|1|notice|-|-|-|-"),
     ] {
         assert_eq!(values(Syslog, &fields, line).as_deref(), Ok(expected), "{line}");
     }
@@ -158,6 +193,10 @@ fn messages_of_syslog() {
         ("<34>Jan  2 00:00:01 h su: x", "2026-01-02T00:00:01Z"),
         ("<34>Jun 30 00:00:01.25 h su: x", "2026-06-30T00:00:01.25Z"),
         ("<34>Feb  3 2019 10:00:00 h su: x", "2019-02-03T10:00:00Z"),
+        ("<34>Jan  2 00:00:01.5 CET h su: x", "2026-01-01T23:00:01.5Z"),
+        ("<34>2025 Feb 28 00:00:01 h su: x", "2025-02-28T00:00:01Z"),
+        ("<34>2025-02-28 00:00:01,5 h su: x", "2025-02-28T00:00:01.5Z"),
+        ("<34>Jan  2 00:00:01 CST h su: x", "bad_timestamp"),
         ("<34>1 - h su - - - x", "missing_timestamp"),
         ("<34>Feb 30 10:00:00 h su: x", "not_in_format"),
         ("<34>Jan 1 25:00:00 h su: x", "not_in_format"),
@@ -172,7 +211,8 @@ fn messages_of_syslog() {
         "<34>1 2003-10-11T22:14:15.003Z h a p m [x y=\"1]",
         "<34>1 2003-10-11T22:14:15.003Z h a p m [x y=\"1\"",
         "<34>",
-        "<34>1 2003-10-11T22:14:15.003Z h a p m [] x",
+        "<34>2025 2025-02-28 00:00:01 h su: x",
+        "<34>2025-02-28Tx h su: x",
         "<1234>Jan 1 10:00:00 h su: x",
         "<34>1 2003-10-11T22:14:15.003Z h a p m -x",
     ] {
@@ -291,7 +331,14 @@ fn columns_with_names() {
             Ok("GET|/a.htm|200|Mozilla/5.0+(X11)|2026-01-01T10:00:00"),
         ),
         ("2026-01-01\t10:00:00\tGET\t/a\t-\t\"a b\"\tmore", Ok("GET|/a|-|a b|2026-01-01T10:00:00")),
+        // Where tabs part the columns, spaces do not, as CloudFront and Zeek write them.
+        ("2026-01-01\t10:00:00\tGET\t\t200\tMozilla/5.0 (X11", Ok("GET||200|Mozilla/5.0 (X11|2026-01-01T10:00:00")),
+        ("2026-01-01\t10:00:00\tGET\t/a\t200\t\"a\" b", Ok("GET|/a|200|\"a\" b|2026-01-01T10:00:00")),
         ("#Fields: date time cs-method", Err("comment")),
+        ("#fields\tdate\ttime\tcs-method", Err("comment")),
+        // Columns that are others than the config's, so that lines would be read wrong; other names for them are none.
+        ("#Fields: date time c-ip cs-method", Err("not_in_format")),
+        ("#Fields: date time method cs-uri-stem", Err("comment")),
         ("2026-01-01 10:00:00 GET", Err("not_in_format")),
         ("- - GET /a 200 x", Err("bad_timestamp")),
     ] {
@@ -321,9 +368,11 @@ fn any_text_and_many_lines() {
     assert_eq!(events(&mut lines, b"\n\n"), []);
 }
 
-const SAMPLES: [&str; 14] = [
+const SAMPLES: [&str; 16] = [
     r#"127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /a?b=c HTTP/1.0" 200 2326 "http://x/" "Mozilla/4.08 [en]""#,
     r#"::1 - - [10/Oct/2000:13:55:36 +0000] "POST / HTTP/2.0" 503 - "-" "\"q\"""#,
+    r#"a.example:443 127.0.0.1 - - [10/Oct/2000:13:55:36 +0000] "GET / HTTP/1.1" 200 5"#,
+    r#"127.0.0.1, 10.0.0.1 - - [10/Oct/2000:13:55:36 +0000] "GET / HTTP/1.1" 200 5"#,
     r#"level=info msg="a \"b\" \u00e9" took=12ms flag x="#,
     "1,\"web,1\",\"a \"\"b\"\" c\"",
     "a,b,c",
@@ -376,7 +425,7 @@ proptest! {
     fn every_format_reads_as_its_slow_twin(line in line()) {
         let line = line.trim_end_matches(['\n', '\r', '\0']);
         prop_assume!(!line.is_empty());
-        let fields = ["host", "identity", "user", "timestamp", "message", "method", "path", "protocol", "status", "size", "referrer", "agent"];
+        let fields = ["host", "identity", "user", "timestamp", "message", "method", "path", "protocol", "status", "size", "referrer", "agent", "vhost"];
         agrees(FormatKind::Combined, line, &fields, twins::access_log(line))?;
         let fields = ["level", "msg", "took", "flag", "x", "a", "1", "-"];
         agrees(FormatKind::Logfmt, line, &fields, twins::logfmt(line))?;

@@ -20,8 +20,12 @@ fn put(fields: &mut Fields, name: &str, text: &str) {
 
 pub fn access_log(line: &str) -> Option<Fields> {
     let head = regex(r#"^\s*([^\s][^ ]*) +([^ ]+) +(.*?) \[([^\]]*)\] *"((?:[^"\\]|\\.)*)" *([^ ]+) *([^ ]*) *(.*)$"#);
-    let found = head.captures(line)?;
     let mut fields = Fields::new();
+    let (vhost, line) = virtual_host(line);
+    if let Some(vhost) = vhost {
+        put(&mut fields, "vhost", &vhost);
+    }
+    let found = head.captures(&line)?;
     for (at, name) in ["host", "identity", "user", "", "message", "status", "size"].into_iter().enumerate() {
         put(&mut fields, name, &found[at + 1]);
     }
@@ -55,6 +59,23 @@ pub fn access_log(line: &str) -> Option<Fields> {
         rest = found[2].to_owned();
     }
     Some(fields)
+}
+
+/// A line without its virtual host, and with one client where it has a list of them.
+fn virtual_host(line: &str) -> (Option<String>, String) {
+    let line = line.trim_start();
+    if let Some(found) = regex(r"^([^ ]+), +(?:[^ ]*, +)*[^ ]*[^ ,](?: +(.*))?$").captures(line) {
+        return (None, format!("{} {}", &found[1], found.get(2).map_or("", |rest| rest.as_str())));
+    }
+    let Some(found) = regex("^([^ ]+) +([^ ]+)((?: .*)?)$").captures(line) else { return (None, line.to_owned()) };
+    let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
+    let port = regex(r"^\[?(.*?)\]?:([0-9]+)$").captures(&found[1]);
+    let has_port = port.is_some_and(|port| !is_address(&port[1]) && port[2].parse::<u16>().is_ok());
+    let named = has_port && !is_address(&found[1]) && &found[2] != "-" && !found[2].starts_with('[');
+    match is_address(&found[2]) || named {
+        true => (Some(found[1].to_owned()), format!("{}{}", &found[2], &found[3])),
+        false => (None, line.to_owned()),
+    }
 }
 
 pub fn logfmt(line: &str) -> Option<Fields> {
@@ -142,12 +163,32 @@ pub fn tsv(line: &str, names: &[&str]) -> Option<Fields> {
     Some(names.iter().map(|name| (*name).to_owned()).zip(columns).collect())
 }
 
-/// Words between spaces or tabs, or in quotes, character by character.
+/// Of a line with tabs: what is between them, without its quotes if it is all in quotes.
+fn between_tabs(line: &str, names: &[&str]) -> Option<Fields> {
+    let quoted = regex(r#"^"((?:[^"]|"")*)"(?:\t|$)"#);
+    let (mut rest, mut fields) = (Some(line), Fields::new());
+    for name in names {
+        let text = rest?;
+        if let Some(found) = quoted.captures(text) {
+            put(&mut fields, name, &found[1].replace("\"\"", "\""));
+            rest = found[0].ends_with('\t').then(|| &text[found[0].len()..]);
+        } else {
+            put(&mut fields, name, text.split('\t').next()?);
+            rest = text.split_once('\t').map(|(_, after)| after);
+        }
+    }
+    Some(fields)
+}
+
+/// Words between spaces, or in quotes, character by character.
 pub fn w3c(line: &str, names: &[&str]) -> Option<Fields> {
     let characters: Vec<char> = line.chars().collect();
     let (mut at, mut fields) = (0, Fields::new());
     if characters.first() == Some(&'#') {
         return None;
+    }
+    if line.contains('\t') {
+        return between_tabs(line, names);
     }
     for name in names {
         let mut column = String::new();
@@ -166,7 +207,7 @@ pub fn w3c(line: &str, names: &[&str]) -> Option<Fields> {
             characters.get(at)?;
             at += 1;
         } else {
-            while characters.get(at).is_some_and(|c| *c != ' ' && *c != '\t') {
+            while characters.get(at).is_some_and(|c| *c != ' ') {
                 column.push(characters[at]);
                 at += 1;
             }
@@ -176,7 +217,7 @@ pub fn w3c(line: &str, names: &[&str]) -> Option<Fields> {
         }
         match characters.get(at) {
             None => {}
-            Some(' ' | '\t') => at += 1,
+            Some(' ') => at += 1,
             Some(_) => return None,
         }
         while characters.get(at) == Some(&' ') {
@@ -244,7 +285,12 @@ pub fn syslog(line: &str) -> Option<Fields> {
     let head = format!(
         r"^<([0-9]{{1,3}})>([1-9][0-9]?) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) (-|(?:{element})+)(?: (.*))?$"
     );
-    let found = regex(&head).captures(line.trim_end())?;
+    let without = r"^<([0-9]{1,3})>([1-9][0-9]?) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) ([^-].*)$";
+    let line = line.trim_end();
+    let found = regex(&head).captures(line).or_else(|| {
+        let found = regex(without).captures(line)?;
+        (!found[8].starts_with('[') || !found[8].contains("=\"")).then_some(found)
+    })?;
     let facilities = "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp ntp audit alert clockd local0 local1 local2 local3 local4 local5 local6 local7";
     let severities = "emerg alert crit err warning notice info debug";
     let priority: usize = found[1].parse().unwrap();
@@ -255,13 +301,15 @@ pub fn syslog(line: &str) -> Option<Fields> {
     for (at, name) in ["timestamp", "hostname", "appname", "procid", "msgid"].into_iter().enumerate() {
         put(&mut fields, name, &found[at + 3]);
     }
-    for each in regex(&element).captures_iter(&found[8]) {
+    for each in regex(&element).captures_iter(if found.len() == 9 { "" } else { &found[8] }) {
         for pair in regex(&parameter).captures_iter(&each[2]) {
             let text = regex(r#"\\(["\\\]])"#).replace_all(&pair[2], "$1").into_owned();
             fields.insert(format!("{}.{}", &each[1], &pair[1]), text);
         }
     }
-    if let Some(message) = found.get(found.len() - 1) {
+    if found.len() == 9 {
+        fields.insert("message".into(), found[8].into());
+    } else if let Some(message) = found.get(found.len() - 1) {
         let message = message.as_str();
         fields.insert("message".into(), message.strip_prefix('\u{feff}').unwrap_or(message).into());
     }

@@ -16,7 +16,7 @@ use zone::Zone;
 
 pub use format::TimeFormat;
 pub use text::{pattern_problem, utc_millis};
-pub use zone::{is_zone, zone_names};
+pub use zone::{is_abbreviation, is_zone, zone_names};
 
 /// 9999-12-31T23:59:59.999Z: the last millisecond that RFC 3339 can write.
 pub const LAST: i64 = 253_402_300_799_999;

@@ -57,6 +57,12 @@ pub fn zone_names() -> Vec<String> {
     TimeZoneDatabase::bundled().available().map(|name| name.as_str().to_owned()).collect()
 }
 
+/// Whether this is the abbreviation of a zone, whether or not it means one alone.
+pub fn is_abbreviation(text: &str) -> bool {
+    let several = ["IST", "CST", "CDT", "PST", "BST"];
+    text.len() > 1 && (ABBREVIATIONS.iter().any(|(known, _)| *known == text) || several.contains(&text))
+}
+
 /// Abbreviations that mean one offset, in minutes, wherever they are used today. Left out are those of several places, such as
 /// `IST` (India, Ireland, Israel), `CST` (America, China, Cuba), `PST` (America, the Philippines) and `BST`.
 pub(super) const ABBREVIATIONS: [(&str, i32); 38] = [
