@@ -180,7 +180,14 @@ fn paths(layout: &Layout, records: &[Record]) -> Vec<FieldPath> {
             }
             documents(records, |document| attributes(document, "attributes", &mut paths));
         }
-        Kind::Named(names) => names.iter().for_each(|name| paths.add(FieldPath::keys([name.as_str()]))),
+        Kind::Named(names) => {
+            names.iter().for_each(|name| paths.add(FieldPath::keys([name.as_str()])));
+            for format in layout.parse.iter().flat_map(|(_, formats)| formats) {
+                for text in &layout.messages {
+                    parsed(text, format, &mut vec!["message".to_owned()], layout, &mut paths);
+                }
+            }
+        }
         Kind::Pairs(names) => {
             names.iter().for_each(|name| paths.add(FieldPath::keys([*name])));
             for_each_text(records, |text| {

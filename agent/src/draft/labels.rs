@@ -8,7 +8,7 @@ use super::names::{BESIDE, keys, last_words, name_of};
 use super::times::Time;
 use super::trial::Tried;
 use super::yaml::scalar;
-use crate::config::FieldPath;
+use crate::config::{Each, FieldPath, Step};
 
 /// Candidates that are tried, and labels that are taken.
 const MOST_TRIED: usize = 12;
@@ -21,6 +21,9 @@ const FEW_SERIES: usize = 60;
 const FEW_VALUES: usize = 8;
 /// From this on a name is one that people ask for.
 const KNOWN: i32 = 45;
+
+/// From this on one that is taken even if it has one value in the sample.
+const MUCH_WANTED: i32 = 90;
 
 /// A field that may be a label.
 #[derive(Clone, Debug)]
@@ -47,10 +50,10 @@ impl Label {
 /// What people ask for, by a word of the name and how much.
 const WANTED: [(&[&str], i32); 9] = [
     (&["method", "verb"], 95),
-    (&["status", "level", "severity", "priority"], 100),
+    (&["status", "level", "levelname", "severity", "priority"], 100),
     (&["op", "operation", "action", "type", "kind", "event"], 75),
     (&["service", "app", "application", "component", "logger", "category", "program", "appname"], 70),
-    (&["host", "vhost", "authority", "server", "hostname"], 60),
+    (&["host", "vhost", "node", "authority", "server", "hostname"], 60),
     (&["router", "backend", "frontend", "resource", "namespace"], 65),
     (&["container", "unit", "region", "table", "database", "db", "dbname", "queue", "rcode", "source"], 55),
     (&["stream", "protocol", "proto", "scheme", "cache", "decision", "outcome", "result", "success", "zone"], 48),
@@ -142,7 +145,8 @@ fn wanted(field: &Field) -> Option<(i32, bool)> {
     if field.there().any(|value| *value == Held::Composite) {
         return None;
     }
-    let depth = keys(&field.path).len() as i32 - 1;
+    let above = field.path.steps().iter().filter(|step| matches!(step, Step::Key(key) if key == Each::ENCLOSING));
+    let depth = (keys(&field.path).len() + above.count()) as i32 - 1;
     let share = |holds: &dyn Fn(&Held) -> bool| field.there().filter(|value| holds(value)).count() * 2 >= field.there;
     if has(&PATHS) && share(&|value| matches!(value, Held::Text(text) if text.starts_with('/') || text.contains("://")))
     {
@@ -181,7 +185,10 @@ pub(super) fn choose(mut labels: Vec<Label>, tried: &Tried) -> Vec<Label> {
     let most = (events / 2).clamp(FEW_SERIES, MOST_SERIES);
     let mut names: Vec<String> = Vec::new();
     let mut unknown = 0;
-    for label in &mut labels {
+    // What is always the same says nothing, and takes no other's place.
+    let (same, several): (Vec<_>, Vec<_>) =
+        labels.iter_mut().partition(|label| label.values < 2 && label.score < MUCH_WANTED);
+    for label in several.into_iter().chain(same) {
         let known = label.score >= KNOWN - 12;
         // A template's values say whether it is one of few; one value says nothing, unless people ask for it.
         let few = label.values <= 30 && (label.values > 1 || known) && label.values > 0;

@@ -8,8 +8,9 @@ use super::records::{self, documents, for_each_text, pairs};
 use super::ways::is_time_field;
 use super::yaml::{flow, scalar};
 use crate::config::FieldPath;
-use crate::decode::unpacked;
+use crate::decode::{Decoder, unpacked};
 use crate::sample::Record;
+use crate::value::Value;
 
 /// How records are written.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Layout {
     pub each: Option<Vec<String>>,
     /// Fields whose text is parsed.
     pub parse: Vec<(FieldPath, Vec<String>)>,
+    /// Some of the texts of `message` that are parsed, where the format is none that has keys of its own.
+    pub messages: Vec<String>,
     /// Whether the format says where the time is.
     pub has_time: bool,
     pub kind: Kind,
@@ -37,8 +40,20 @@ pub(super) enum Kind {
     Pairs(&'static [&'static str]),
 }
 
-const ACCESS_LOG: &[&str] =
-    &["host", "identity", "user", "timestamp", "method", "path", "protocol", "status", "size", "referrer", "agent"];
+const ACCESS_LOG: &[&str] = &[
+    "host",
+    "identity",
+    "user",
+    "timestamp",
+    "method",
+    "path",
+    "protocol",
+    "status",
+    "size",
+    "referrer",
+    "agent",
+    "vhost",
+];
 const SYSLOG: &[&str] =
     &["facility", "severity", "version", "timestamp", "hostname", "appname", "procid", "msgid", "message"];
 const KLOG: &[&str] = &["level", "timestamp", "id", "file", "line", "message"];
@@ -95,7 +110,7 @@ impl Layout {
     }
 
     fn named(format: &str, kind: Kind) -> Layout {
-        Layout { format: format.to_owned(), each: None, parse: Vec::new(), has_time: false, kind }
+        Layout { format: format.to_owned(), each: None, parse: Vec::new(), messages: Vec::new(), has_time: false, kind }
     }
 
     fn json(format: &str, records: &[Record]) -> Layout {
@@ -134,33 +149,65 @@ impl Layout {
         }
         for name in TEXTS {
             let format = spell(name, Vec::new());
-            if fits(&format)? {
+            if (name != "syslog" || is_syslog(&texts)) && fits(&format)? {
                 let kind = match name {
                     "cef" => Kind::Pairs(CEF),
                     _ => Kind::Named(names_of(name).iter().map(|name| (*name).to_owned()).collect()),
                 };
-                return Ok(Layout { has_time: true, ..Layout::named(&format, kind) });
+                let layout = Layout { has_time: true, ..Layout::named(&format, kind) };
+                return if ["syslog", "cri"].contains(&name) { layout.with_messages(records) } else { Ok(layout) };
             }
         }
         let logfmt = spell("logfmt", Vec::new());
         if is_mostly_pairs(records) && fits(&logfmt)? {
             return Ok(Layout::named(&logfmt, Kind::Pairs(&[])));
         }
-        for (name, columns, options) in tables(records) {
-            let quoted: Vec<String> = columns.iter().map(|name| scalar(name)).collect();
+        let pattern = Pattern::of(&texts);
+        for Columns { format: name, names, options, by_heading } in tables(&texts) {
+            // Text with as many commas in each line is none the less text, if it begins with a time and a level.
+            let with_level = pattern.filter(|pattern| pattern.names().iter().any(|name| name == "level"));
+            if !by_heading && let Some(layout) = by_pattern(with_level)? {
+                return Ok(layout);
+            }
+            let quoted: Vec<String> = names.iter().map(|name| scalar(name)).collect();
             let options = [vec![format!("names: [{}]", quoted.join(", "))], options].concat();
             let format = spell(name, options);
             if fits(&format)? {
                 let dated =
-                    name == "w3c" && ["date", "time"].iter().all(|name| columns.iter().any(|known| known == name));
-                let columns = columns.into_iter().chain(dated.then(|| "timestamp".to_owned())).collect();
-                return Ok(Layout { has_time: dated, ..Layout::named(&format, Kind::Named(columns)) });
+                    name == "w3c" && ["date", "time"].iter().all(|name| names.iter().any(|known| known == name));
+                let names = names.into_iter().chain(dated.then(|| "timestamp".to_owned())).collect();
+                return Ok(Layout { has_time: dated, ..Layout::named(&format, Kind::Named(names)) });
             }
         }
-        if let Some(layout) = by_pattern(Pattern::of(&texts))? {
+        if let Some(layout) = by_pattern(pattern)? {
             return Ok(layout);
         }
         Ok(Layout::named("raw", Kind::Named(vec!["message".to_owned()])))
+    }
+
+    /// The same, and `message` is parsed if there is something in it.
+    fn with_messages(mut self, sample: &[Record]) -> Result<Layout, NoDraft> {
+        let config = records::source(&self.source_keys(""))?;
+        let message = FieldPath::keys(["message"]);
+        let mut decoder = Decoder::of(std::slice::from_ref(&message), &config.sources[0], records::EVENT_BYTES);
+        let mut texts = Texts::default();
+        records::events(&mut decoder, sample, |outcome| {
+            if let Ok(Some(event)) = outcome
+                && let [Value::Str(text)] = event.values
+            {
+                texts.add(text);
+                if self.messages.len() < MOST_TEXTS {
+                    self.messages.push((*text).to_owned());
+                }
+            }
+        });
+        let formats = texts.formats(true);
+        if formats.is_empty() {
+            self.messages.clear();
+        } else {
+            self.parse.push((message, formats));
+        }
+        Ok(self)
     }
 
     /// The keys of a source that has this layout, and `timestamp`.
@@ -257,18 +304,40 @@ fn parse(records: &[Record], each: Option<&[String]>) -> Vec<(FieldPath, Vec<Str
         }
     });
     let formats = |(keys, texts): (Vec<String>, Texts)| {
-        let mut formats = Vec::new();
-        if 10 * texts.objects >= texts.all {
-            formats.push("json".to_owned());
-        }
-        let is_line = keys.last().is_some_and(|key| LINES.contains(&key.as_str()));
-        let of_these = |format: &&str| counts(format, &texts.others).is_ok_and(|(good, bad)| good > bad);
-        let known = ["combined", "common", "klog"].into_iter().find(of_these);
-        let known = known.or_else(|| is_mostly_pairs(&texts.others).then_some("logfmt").filter(of_these));
-        formats.extend(known.filter(|_| is_line).map(str::to_owned));
+        let formats = texts.formats(keys.last().is_some_and(|key| LINES.contains(&key.as_str())));
         (!formats.is_empty()).then(|| (FieldPath::keys(keys.iter().map(String::as_str)), formats))
     };
     found.into_iter().filter_map(formats).collect()
+}
+
+impl Texts {
+    fn add(&mut self, text: &str) {
+        self.all += 1;
+        if is_object(text) {
+            self.objects += 1;
+        } else if self.others.len() < MOST_TEXTS {
+            let payload = Some(text.as_bytes().to_vec());
+            self.others.push(Record { payload, ..Record::default() });
+        }
+    }
+
+    /// The formats that they are written in; only a line is more than JSON.
+    fn formats(&self, is_line: bool) -> Vec<String> {
+        let mut formats = Vec::new();
+        if 10 * self.objects >= self.all && self.objects > 0 {
+            formats.push("json".to_owned());
+        }
+        let of_these = |format: &&str| counts(format, &self.others).is_ok_and(|(good, bad)| good > bad);
+        let known = ["combined", "common", "klog"].into_iter().find(of_these);
+        let known = known.or_else(|| is_mostly_pairs(&self.others).then_some("logfmt").filter(of_these));
+        formats.extend(known.filter(|_| is_line).map(str::to_owned));
+        formats
+    }
+}
+
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+        && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok()
 }
 
 fn texts(value: &serde_json::Value, keys: &mut Vec<String>, found: &mut BTreeMap<Vec<String>, Texts>) {
@@ -276,16 +345,8 @@ fn texts(value: &serde_json::Value, keys: &mut Vec<String>, found: &mut BTreeMap
         keys.push(key.clone());
         match value {
             serde_json::Value::String(text) => {
-                let is_object = text.trim_start().starts_with('{')
-                    && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok();
-                if is_object || found.contains_key(keys) || LINES.contains(&key.as_str()) {
-                    let texts = found.entry(keys.clone()).or_default();
-                    texts.all += 1;
-                    texts.objects += usize::from(is_object);
-                    if !is_object && texts.others.len() < MOST_TEXTS {
-                        let payload = Some(text.clone().into_bytes());
-                        texts.others.push(Record { payload, ..Record::default() });
-                    }
+                if is_object(text) || found.contains_key(keys) || LINES.contains(&key.as_str()) {
+                    found.entry(keys.clone()).or_default().add(text);
                 }
             }
             serde_json::Value::Object(_) if keys.len() < 3 => texts(value, keys, found),
@@ -319,24 +380,43 @@ fn some_lines(records: &[Record]) -> Vec<String> {
     lines
 }
 
-/// Tables that the records may be: format, columns, and what else is said of it.
-fn tables(records: &[Record]) -> Vec<(&'static str, Vec<String>, Vec<String>)> {
-    let lines = some_lines(records);
+/// A table that the records may be.
+struct Columns {
+    format: &'static str,
+    names: Vec<String>,
+    /// What else is said of the format.
+    options: Vec<String>,
+    /// Whether the names are those of a heading.
+    by_heading: bool,
+}
+
+fn tables(lines: &[String]) -> Vec<Columns> {
     let mut tables = Vec::new();
-    if let Some(names) = lines.iter().find_map(|line| line.strip_prefix("#Fields:")) {
-        tables.push(("w3c", names.split_whitespace().map(str::to_owned).collect(), Vec::new()));
+    // W3C's, and Zeek's.
+    let fields = |line: &'_ String| {
+        let names = line.strip_prefix("#Fields:").or_else(|| line.strip_prefix("#fields\t"))?;
+        Some(names.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    };
+    if let Some(names) = lines.iter().find_map(fields) {
+        tables.push(Columns { format: "w3c", names, options: Vec::new(), by_heading: true });
     }
-    for (name, delimiter) in [("tsv", '\t'), ("csv", ','), ("csv", ';')] {
-        let options = if delimiter == ';' { vec!["delimiter: ';'".to_owned()] } else { Vec::new() };
-        if let Some(columns) = columns(&lines, delimiter) {
-            tables.push((name, columns, options));
+    for (format, delimiter) in [("tsv", '\t'), ("csv", ','), ("csv", ';'), ("csv", ' ')] {
+        let options = match delimiter {
+            ';' | ' ' => vec![format!("delimiter: '{delimiter}'")],
+            _ => Vec::new(),
+        };
+        if let Some((names, by_heading)) = columns(lines, delimiter)
+            && (delimiter != ' ' || by_heading)
+        {
+            tables.push(Columns { format, names, options, by_heading });
         }
     }
+    tables.sort_by_key(|table| !table.by_heading);
     tables
 }
 
-/// The names of a table's columns: its heading's, if it has one.
-fn columns(lines: &[String], delimiter: char) -> Option<Vec<String>> {
+/// The names of a table's columns, and whether they are its heading's: else they are numbers.
+fn columns(lines: &[String], delimiter: char) -> Option<(Vec<String>, bool)> {
     let is_name = |name: &&str| {
         let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ' | '(' | ')');
         name.starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(fits)
@@ -346,7 +426,12 @@ fn columns(lines: &[String], delimiter: char) -> Option<Vec<String>> {
     let heading = heading.filter(|names| names.len() >= 3 && names.iter().all(is_name));
     let unique = |names: &Vec<&str>| names.iter().all(|name| names.iter().filter(|other| *other == name).count() == 1);
     if let Some(names) = heading.filter(unique) {
-        return Some(names.into_iter().map(str::to_owned).collect());
+        // Of words between spaces, many lines have as many as the heading.
+        let width = names.len();
+        let as_wide = lines.iter().filter(|line| line.split(delimiter).count() == width).count();
+        if delimiter != ' ' || (width >= 5 && 10 * as_wide >= 9 * lines.len()) {
+            return Some((names.into_iter().map(str::to_owned).collect(), true));
+        }
     }
     let parts = |line: &str| line.matches(delimiter).count() + 1;
     let mut widths = BTreeMap::<usize, usize>::new();
@@ -355,5 +440,34 @@ fn columns(lines: &[String], delimiter: char) -> Option<Vec<String>> {
     if 2 * often < lines.len() {
         return None;
     }
-    Some((1..=width).map(|number| format!("column{number}")).collect())
+    Some(((1..=width).map(|number| format!("column{number}")).collect(), false))
+}
+
+/// Whether lines that could be read as syslog are: many lines begin with a time and a word, but with no tag behind them.
+fn is_syslog(lines: &[String]) -> bool {
+    let is_tag = |word: &str| {
+        let name = word.strip_suffix(':').unwrap_or_default();
+        let name = name.strip_suffix(']').and_then(|name| name.split_once('[')).map_or(name, |(name, _)| name);
+        !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_./()".contains(c))
+    };
+    let is_level = |word: &str| {
+        let known = ["TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL", "SEVERE"];
+        word.starts_with(['[', '-', '<']) || known.contains(&word)
+    };
+    let is_one = |line: &&String| {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        if first.starts_with(|c: char| c == '<' || c.is_ascii_uppercase()) {
+            return true;
+        }
+        let is_length = first.bytes().all(|c| c.is_ascii_digit());
+        // A date by itself has the time of day behind it.
+        let mut words = words.skip(usize::from(!is_length && !first.contains('T')));
+        match words.next() {
+            Some(next) if is_length => next.starts_with('<'),
+            Some(host) => !is_level(host) && words.next().is_some_and(is_tag),
+            None => false,
+        }
+    };
+    2 * lines.iter().filter(is_one).count() >= lines.len()
 }

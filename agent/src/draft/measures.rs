@@ -22,6 +22,8 @@ pub(super) struct Measure {
     pub why: &'static str,
     pub least: f64,
     pub most: f64,
+    /// Whether a negative number stands for none, as `-1` in the logs of load balancers.
+    negative_is_none: bool,
     /// Events that have a number there.
     pub measured: u64,
     pub taken: bool,
@@ -47,14 +49,13 @@ impl Measure {
     pub fn body(&self) -> String {
         let path = scalar(&self.path.to_string());
         let statistic = if self.kind == Kind::Duration { "histogram" } else { "sum" };
-        match self.unit {
-            Some(unit) => format!("{{ {statistic}: {path}, unit: {unit} }}"),
-            None => format!("{{ {statistic}: {path} }}"),
-        }
+        let unit = self.unit.map(|unit| format!(", unit: {unit}")).unwrap_or_default();
+        let only = if self.negative_is_none { format!(", where: {{ {path}: {{ gte: 0 }} }}") } else { String::new() };
+        format!("{{ {statistic}: {path}{unit}{only} }}")
     }
 }
 
-const DURATIONS: [&str; 16] = [
+const DURATIONS: [&str; 17] = [
     "duration",
     "latency",
     "elapsed",
@@ -71,6 +72,7 @@ const DURATIONS: [&str; 16] = [
     "dur",
     "cost",
     "nanoseconds",
+    "taken",
 ];
 const SIZES: [&str; 9] = ["bytes", "size", "octets", "length", "byte", "kb", "mb", "len", "kilobytes"];
 const NUMBERS: [&str; 6] = ["retries", "attempts", "rows", "amount", "commits", "errors"];
@@ -83,8 +85,9 @@ pub(super) fn candidates(table: &Table, time: &Time) -> Vec<Measure> {
         .filter(|field| !time.is_time(&field.path))
         .filter_map(|field| Some((field, kind(field)?)))
         .collect();
-    // What stands higher and is in more events is nearer to what people ask for.
-    found.sort_by_key(|(field, kind)| (*kind == Kind::Number, keys(&field.path).len(), table.events - field.there));
+    // How long it took is what is asked for first; what stands higher and is in more events is nearer to what people ask for.
+    let rank = |kind: &Kind| [Kind::Duration, Kind::Size, Kind::Number].iter().position(|known| known == kind);
+    found.sort_by_key(|(field, kind)| (rank(kind), keys(&field.path).len(), table.events - field.there));
     // The trial counts events by this name.
     let mut names = vec!["events".to_owned(), "requests".to_owned(), "lines".to_owned(), "errors".to_owned()];
     let mut measures = Vec::new();
@@ -99,7 +102,8 @@ pub(super) fn candidates(table: &Table, time: &Time) -> Vec<Measure> {
             kind,
             unit,
             why,
-            least: numbers().fold(f64::INFINITY, f64::min),
+            negative_is_none: numbers().any(|number| number < 0.0),
+            least: numbers().filter(|number| *number >= 0.0).fold(f64::INFINITY, f64::min),
             most: numbers().fold(f64::NEG_INFINITY, f64::max),
             measured: 0,
             taken: false,
@@ -121,7 +125,7 @@ fn kind(field: &Field) -> Option<Kind> {
     let is_named_time = last == "time" && words.len() > 1 && !has(&["start", "end", "event", "real", "local"]);
     let quantities = field.there().filter(|value| is_quantity(value)).count();
     let numbers = field.numbers().count();
-    if 10 * quantities < 8 * field.there || quantities == 0 || field.numbers().any(|number| number < 0.0) {
+    if 10 * quantities < 8 * field.there || quantities == 0 || has_negatives(field) {
         return None;
     }
     // Only a time is written with its unit, or a size.
@@ -130,16 +134,28 @@ fn kind(field: &Field) -> Option<Kind> {
     if field.numbers().any(|number| number >= 1e11) || has(&["id", "port", "status", "version", "code", "level"]) {
         return None;
     }
-    if has(&DURATIONS) || is_named_time {
+    let is_to_a_byte = last == "byte" && words.iter().any(|word| word == "time");
+    if has(&DURATIONS) || is_named_time || is_to_a_byte {
         return Some(Kind::Duration);
     }
-    if has(&SIZES) && !has(&["count"]) {
+    let ends_in_bytes = words.iter().any(|word| word.ends_with("bytes") || word.ends_with("byte"));
+    if (has(&SIZES) || ends_in_bytes) && !has(&["count"]) {
         return Some(Kind::Size);
     }
     if suffixed {
         return Some(Kind::Duration);
     }
     has(&NUMBERS).then_some(Kind::Number)
+}
+
+/// Whether numbers below zero are among its values, but for a `-1` that stands for none.
+fn has_negatives(field: &Field) -> bool {
+    let (mut negative, mut others) = (0, 0);
+    for number in field.numbers() {
+        negative += usize::from(number < 0.0);
+        others += usize::from(number < 0.0 && number != -1.0);
+    }
+    others > 0 || 2 * negative > field.there
 }
 
 /// A number, or a number with a unit of time as `12ms`, `1m2.5s` and `PT1.5S`.
@@ -183,7 +199,8 @@ fn unit(field: &Field, kind: Kind) -> (Option<&'static str>, &'static str) {
             () if has(&["us", "usec", "micros", "microseconds"]) => (Some("us"), "by the name"),
             () if has(&["ns", "nsec", "nanos", "nanoseconds"]) => (Some("ns"), "by the name"),
             () if has(&["s", "sec", "secs", "seconds"]) => (Some("s"), "by the name"),
-            () if most >= 100_000.0 => (Some("ns"), "a guess from how large they are: `us` if not"),
+            () if median >= 100_000.0 => (Some("ns"), "a guess from how large they are: `us` if not"),
+            () if most >= 100_000.0 => (Some("us"), "a guess from how large they are: `ns` or `ms` if not"),
             () if median < 1.0 && has_decimals => (Some("s"), "a guess from how small they are: `ms` if not"),
             () => (Some("ms"), "a guess from how large they are: `s` if not"),
         },
@@ -220,8 +237,11 @@ pub(super) fn choose(mut measures: Vec<Measure>, tried: &Tried) -> Vec<Measure> 
     measures
 }
 
-/// What a level is called that is an error.
-const BAD: [&str; 14] = [
+/// Words of names of levels.
+const LEVELS: [&str; 5] = ["level", "severity", "priority", "lvl", "levelname"];
+
+/// What a level is called that is an error, or an outcome.
+const BAD: [&str; 18] = [
     "error",
     "err",
     "e",
@@ -236,6 +256,10 @@ const BAD: [&str; 14] = [
     "severe",
     "dpanic",
     "failure",
+    "failed",
+    "fail",
+    "denied",
+    "rejected",
 ];
 
 /// The condition that makes an event an error, if a field says so.
@@ -260,15 +284,34 @@ pub(super) fn errors(table: &Table) -> Option<Errors> {
         let condition = format!("{}: {{ gte: {least} }}", scalar(&field.path.to_string()));
         return Some(Errors { condition, held: held(least) });
     }
-    let is_level = |field: &&Field| {
-        last_words(&field.path).iter().any(|word| ["level", "severity", "priority", "lvl"].contains(&word.as_str()))
-    };
-    fields().filter(is_level).find_map(|field| {
+    let is_level = |field: &&Field| last_words(&field.path).iter().any(|word| LEVELS.contains(&word.as_str()));
+    let levels = || fields().filter(is_level);
+    let outcomes = || fields().filter(named(&["result", "outcome", "conclusion", "state"]));
+    let of_texts = |field: &Field| {
         let bad = |text: &&String| BAD.contains(&text.to_lowercase().as_str());
         let values: Vec<&String> = field.counts.keys().filter(bad).collect();
         let held = values.iter().filter_map(|value| field.counts.get(*value)).sum();
         let listed: Vec<String> = values.into_iter().map(|value| scalar(value)).collect();
         let path = scalar(&field.path.to_string());
         (held > 0).then(|| Errors { condition: format!("{path}: [{}]", listed.join(", ")), held })
-    })
+    };
+    levels().find_map(of_texts).or_else(|| levels().find_map(of_numbers)).or_else(|| outcomes().find_map(of_texts))
+}
+
+/// A level that is a number: 50 and above in what Node.js programs write, 3 and below in syslog's.
+fn of_numbers(field: &Field) -> Option<Errors> {
+    let numbers: Vec<f64> = field.numbers().collect();
+    if numbers.len() < field.there || numbers.iter().any(|number| number.fract() != 0.0) {
+        return None;
+    }
+    let is_of_tens = numbers.iter().all(|number| (10.0..=60.0).contains(number) && number % 10.0 == 0.0);
+    let is_of_syslog = numbers.iter().all(|number| (0.0..=7.0).contains(number));
+    let path = scalar(&field.path.to_string());
+    let held = |bad: &dyn Fn(f64) -> bool| numbers.iter().filter(|number| bad(**number)).count();
+    let (condition, held) = match () {
+        () if is_of_tens => (format!("{path}: {{ gte: 50 }}"), held(&|number| number >= 50.0)),
+        () if is_of_syslog => (format!("{path}: {{ lte: 3 }}"), held(&|number| number <= 3.0)),
+        () => return None,
+    };
+    (held > 0).then_some(Errors { condition, held })
 }

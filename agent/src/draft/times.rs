@@ -115,7 +115,11 @@ fn candidate(field: &Field) -> Option<Candidate<'_>> {
     let mut ways = found.clone();
     ways.sort();
     ways.dedup();
-    let score = score(&field.path, ways.iter().any(|way| way.is_number()))?;
+    let mut score = score(&field.path, ways.iter().any(|way| way.is_number()))?;
+    // What is the same in all events is when something began that they are about.
+    if field.there >= 10 && field.counts.len() == 1 {
+        score -= 30;
+    }
     Some(Candidate { field, ways, score })
 }
 

@@ -25,13 +25,20 @@ pub(super) enum Way {
 }
 
 /// Other times as they are often written.
-const PATTERNS: [&str; 6] = [
+const PATTERNS: [&str; 13] = [
     "%Y/%m/%d %H:%M:%S%.f",
     "%d.%m.%Y %H:%M:%S%.f",
     "%a %b %e %H:%M:%S %Y",
     "%a %b %e %H:%M:%S%.f %Y",
     "%a, %d %b %Y %H:%M:%S %z",
     "%b %d %Y %H:%M:%S",
+    "%d-%b-%Y %H:%M:%S%.f",
+    "%d %b %Y %H:%M:%S%.f",
+    "%d/%b/%Y %H:%M:%S%.f",
+    "%y/%m/%d %H:%M:%S%.f",
+    "%a %b %e %H:%M:%S %Y %Z",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%Y%m%d-%H:%M:%S%.f",
 ];
 
 /// Names of fields that only say how their value is written.
@@ -66,6 +73,10 @@ impl Way {
             && let Some(number) = number::number(seconds)
         {
             return Way::of(number).filter(|way| *way == Way::Seconds).map(|_| Way::Serial);
+        }
+        // A day without a time of day is a version, or a birthday.
+        if !text.contains(':') && !text.contains('T') {
+            return None;
         }
         let known = [Way::Rfc3339, Way::Clf, Way::Iso8601].into_iter().chain(PATTERNS.map(Way::Pattern));
         let mut known = known.filter(|way| {
@@ -124,7 +135,7 @@ pub(super) fn score(path: &FieldPath, number: bool) -> Option<i32> {
         _ if has(&["timestamp"]) => 50,
         _ if has(&["ts"]) => 45,
         _ if has(&["time", "date", "datetime"]) => 40,
-        _ if has(&["at", "utc", "msec", "epoch", "second", "seconds", "when"]) => 30,
+        _ if has(&["at", "utc", "msec", "epoch", "second", "seconds", "when", "start", "begin", "created"]) => 30,
         _ if number => return None,
         _ => 10,
     };
