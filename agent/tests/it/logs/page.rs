@@ -25,7 +25,17 @@ fn programs() -> Vec<(&'static str, &'static str, &'static str)> {
 fn each_config_of_the_page_counts_the_line_under_it() {
     let programs = programs();
     let known = ["nginx", "HAProxy", "Envoy", "Traefik", "Caddy", "Kubernetes audit", "AWS CloudTrail", "GitHub"];
-    for name in known.into_iter().chain(["PostgreSQL", "MongoDB", "systemd", "OpenTelemetry"]) {
+    let more = [
+        "PostgreSQL",
+        "MongoDB",
+        "systemd",
+        "OpenTelemetry",
+        "ingress-nginx",
+        "AWS CloudFront",
+        "Heroku",
+        "Linux audit",
+    ];
+    for name in known.into_iter().chain(more) {
         assert!(programs.iter().any(|(program, _, _)| *program == name), "{name}");
     }
     for (name, text, line) in programs {
