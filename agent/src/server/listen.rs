@@ -2,6 +2,7 @@
 
 use super::caller::{Caller, Subject};
 use super::lock::{Lock, Protocol};
+use super::proxied;
 use crate::clock::Clock;
 use crate::config;
 use axum::extract::connect_info::Connected;
@@ -22,7 +23,7 @@ use tokio_rustls::server::TlsStream;
 
 /// Open connections; further ones wait in the system's queue.
 const CONNECTIONS: usize = 1024;
-/// How long TLS may take to be agreed upon.
+/// How long a proxy may take to name the caller, and TLS to be agreed upon.
 const GREETING: Duration = Duration::from_secs(10);
 /// How long an HTTP connection may be silent. Longer than any usual scrape interval. gRPC's end by its keep-alive.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -88,11 +89,7 @@ async fn accept(door: &Door, sender: &mpsc::Sender<Connection>) {
         let (lock, sender) = (door.lock.clone(), sender.clone());
         // Nobody waits for a client that is slow to greet.
         tokio::spawn(async move {
-            let greeted = match lock.tls() {
-                None => Ok((Stream::Plain(stream), Caller { address, subject: None })),
-                Some(config) => greet(stream, address, config).await,
-            };
-            match greeted {
+            match greet(stream, address, &lock).await {
                 Ok((stream, caller)) => {
                     let silence = (!lock.protocol().may_be_silent()).then(|| Box::pin(sleep(SILENCE)));
                     // If nobody takes it, the door is closing.
@@ -100,18 +97,33 @@ async fn accept(door: &Door, sender: &mpsc::Sender<Connection>) {
                 }
                 Err(why) => {
                     lock.count("handshake_failed");
-                    tracing::debug!(target: "audit", door = lock.door(), from = %address, "no TLS: {why}");
+                    tracing::debug!(target: "audit", door = lock.door(), from = %address, "no connection: {why}");
                 }
             }
         });
     }
 }
 
-async fn greet(stream: TcpStream, address: SocketAddr, config: Arc<ServerConfig>) -> Result<(Stream, Caller), String> {
-    let stream = match timeout(GREETING, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(greeted) => greeted.map_err(|error| error.to_string())?,
-        Err(_) => return Err("the client was too slow".into()),
+async fn greet(mut stream: TcpStream, peer: SocketAddr, lock: &Lock) -> Result<(Stream, Caller), String> {
+    let in_time = async {
+        let mut address = peer;
+        if lock.is_told_by(peer) {
+            address = proxied::read_header(&mut stream).await?.unwrap_or(peer);
+        }
+        match lock.tls() {
+            None => Ok((Stream::Plain(stream), Caller { address, subject: None })),
+            Some(config) => agree_on_tls(stream, address, config).await,
+        }
     };
+    timeout(GREETING, in_time).await.unwrap_or_else(|_| Err("the client was too slow".into()))
+}
+
+async fn agree_on_tls(
+    stream: TcpStream,
+    address: SocketAddr,
+    config: Arc<ServerConfig>,
+) -> Result<(Stream, Caller), String> {
+    let stream = TlsAcceptor::from(config).accept(stream).await.map_err(|error| format!("no TLS: {error}"))?;
     let own = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let subject = own.and_then(|certificate| Subject::of(certificate)).map(Arc::new);
     Ok((Stream::Tls(Box::new(stream)), Caller { address, subject }))

@@ -11,6 +11,7 @@ use crate::config::{Lock as Config, Network, Right};
 use crate::telemetry::Metrics;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -120,6 +121,11 @@ impl Lock {
     /// Whose word is taken for where a call comes from.
     pub(super) fn trusted_proxies(&self) -> &[Network] {
         &self.config.trusted_proxies
+    }
+
+    /// Whether connections from there begin with a header of the PROXY protocol.
+    pub(super) fn is_told_by(&self, peer: SocketAddr) -> bool {
+        self.config.proxy_protocol && self.trusted_proxies().iter().any(|proxy| proxy.contains(peer.ip()))
     }
 
     /// What of the files has no effect.

@@ -17,6 +17,7 @@ mod locks;
 mod material;
 mod origins;
 mod post;
+mod proxied;
 mod refused;
 mod request;
 mod tls;

@@ -204,6 +204,51 @@ fn who_calls_too_often_is_told_when_to_come_again() {
 }
 
 #[test]
+fn a_proxy_that_passes_connections_on_names_the_caller_by_its_protocol() {
+    let syslog = crate::agent::free_address();
+    let lines = "  requests_per_second: 1\n  trusted_proxies: [127.0.0.1]\n  proxy_protocol: true\n";
+    let door = Door::open(shared(), "ingest-proxied", &format!("{lines}  syslog: \"{syslog}\"\n"));
+    let good = r#"{"source":"a","level":"INFO","message":"m"}"#;
+    let rest = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{good}", good.len());
+    let request = format!("POST /api/logs HTTP/1.1\r\nHost: x\r\n{rest}");
+    let from = |header: &[u8]| {
+        let mut stream = TcpStream::connect(door.address).expect("it connects");
+        stream.write_all(&[header, request.as_bytes()].concat()).expect("it is read");
+        read_answer(&mut BufReader::new(stream)).map(|answer| answer.status)
+    };
+    // Each caller has a limit of its own, in either version.
+    let line = |last: u8| format!("PROXY TCP4 203.0.113.{last} 10.0.0.1 4711 9748\r\n").into_bytes();
+    let binary = |last: u8| {
+        let fixed = [b"\r\n\r\n\0\r\nQUIT\n".as_slice(), &[0x21, 0x11, 0, 12]].concat();
+        [&fixed[..], &[203, 0, 113, last, 10, 0, 0, 1, 0x12, 0x67, 0x26, 0x14]].concat()
+    };
+    for last in 0..5 {
+        assert_eq!((from(&line(last)), from(&binary(last + 100))), (Some(202), Some(202)), "{last}");
+    }
+    let statuses: Vec<_> = (0..4).map(|_| from(&binary(0))).collect();
+    assert!(statuses.contains(&Some(429)), "{statuses:?}");
+    // A real client of it.
+    let health = format!("http://{}/api/logs/health", door.address);
+    let health = Command::new("curl").args(["-s", "--haproxy-protocol", &health]).output().expect("curl runs");
+    assert!(String::from_utf8_lossy(&health.stdout).contains("\"UP\""), "{health:?}");
+    // Without the header, and with one that is none, the connection is closed.
+    assert_eq!((from(b""), from(b"PROXY TCP4 here there 1 2\r\n")), (None, None));
+    let page = door.agent.scrape();
+    assert!(page.contains("streamgauge_door_calls_total{door=\"ingest\",outcome=\"handshake_failed\"} 2\n"), "{page}");
+    // Syslog tells the sender's address where the message names nobody.
+    let mut stream = TcpStream::connect(syslog).expect("it connects");
+    stream.write_all(&[&line(77)[..], b"<11>from behind the proxy\n"].concat()).expect("it is read");
+    drop(stream);
+    wait_until("the message in Kafka", || {
+        let values = shared().read(&door.topic).into_iter().filter_map(|record| record.value);
+        let events = values.map(|value| serde_json::from_slice::<Value>(&value).expect("JSON"));
+        events
+            .filter(|event| event["message"] == "from behind the proxy")
+            .any(|event| event["source"] == "203.0.113.77")
+    });
+}
+
+#[test]
 fn ids_of_the_caller_go_to_kafka_and_come_back() {
     let (kafka, door) = (shared(), Door::open(shared(), "ingest-ids", ""));
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

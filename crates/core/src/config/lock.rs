@@ -24,6 +24,8 @@ pub struct Lock {
     pub open_health: bool,
     /// Proxies whose word is taken for where a call comes from.
     pub trusted_proxies: Vec<Network>,
+    /// Whether their connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 impl Default for Lock {
@@ -34,6 +36,7 @@ impl Default for Lock {
             identities: Vec::new(),
             open_health: true,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
         }
     }
 }
@@ -183,6 +186,7 @@ impl Lock {
         if !self.trusted_proxies.is_empty() {
             let all: Vec<_> = self.trusted_proxies.iter().map(|network| quoted(&network.to_string())).collect();
             lines.push((1, "trusted_proxies".to_owned(), Some(format!("[{}]", all.join(", ")))));
+            lines.push((1, "proxy_protocol".to_owned(), Some(self.proxy_protocol.to_string())));
         }
         lines
     }

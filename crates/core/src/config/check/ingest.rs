@@ -39,6 +39,7 @@ pub fn ingest(check: &mut Checker, raw: Option<&RawIngest>, others: [(&str, Sock
         identities: raw.identities.as_ref(),
         open_health: raw.open_health,
         trusted_proxies: &raw.trusted_proxies,
+        proxy_protocol: raw.proxy_protocol.as_ref(),
         usual: Right::Ingest,
     };
     let lock = lock::lock(check, &keys);

@@ -16,6 +16,7 @@ pub struct Keys<'a> {
     pub identities: Option<&'a RawIdentities>,
     pub open_health: Option<bool>,
     pub trusted_proxies: &'a [At<String>],
+    pub proxy_protocol: Option<&'a At<bool>>,
     /// What an identity may do that has no `may`.
     pub usual: Right,
 }
@@ -33,12 +34,17 @@ pub fn lock(check: &mut Checker, raw: &Keys<'_>) -> Lock {
     if let (Some(map), []) = (raw.identities, identities) {
         check.error(map.place, "nobody is in `identities`", "name somebody, or leave the key out");
     }
+    if let (Some(At { value: true, place }), []) = (raw.proxy_protocol, raw.trusted_proxies) {
+        let help = "name the proxies' addresses in `trusted_proxies`; nobody else's header is read";
+        check.error(*place, "`proxy_protocol` is for `trusted_proxies`, and there are none", help);
+    }
     Lock {
         web_config_file,
         tls,
         identities: identities.iter().map(|(name, raw)| identity(check, name, raw, asks, usual)).collect(),
         open_health: raw.open_health.unwrap_or(true),
         trusted_proxies: raw.trusted_proxies.iter().filter_map(|proxy| network(check, proxy)).collect(),
+        proxy_protocol: raw.proxy_protocol.is_some_and(|at| at.value),
     }
 }
 

@@ -66,6 +66,7 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         identities: http.identities.as_ref(),
         open_health: http.open_health,
         trusted_proxies: &[],
+        proxy_protocol: None,
         usual: Right::Read,
     };
     let grpc_lock = Keys {
@@ -74,6 +75,7 @@ pub fn listeners(check: &mut Checker, http: &RawHttp, grpc: &RawGrpc) -> (Http, 
         identities: grpc.identities.as_ref(),
         open_health: grpc.open_health,
         trusted_proxies: &[],
+        proxy_protocol: None,
         usual: Right::Read,
     };
     let (http_lock, grpc_lock) = (lock::lock(check, &http_lock), lock::lock(check, &grpc_lock));

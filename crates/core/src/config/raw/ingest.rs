@@ -64,6 +64,10 @@ pub struct RawIngest {
     /// address that its `Forwarded` or `X-Forwarded-For` names, for limits and in the audit log. Default: none.
     #[serde(default)]
     pub trusted_proxies: Vec<At<String>>,
+    /// Whether each connection from one of `trusted_proxies` begins with a header of the PROXY protocol, version 1 or 2, that
+    /// names the caller's address: on `listen`, `otlp_grpc` and `syslog`. Connections from elsewhere have none. Default:
+    /// `false`.
+    pub proxy_protocol: Option<At<bool>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
