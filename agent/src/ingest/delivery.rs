@@ -18,6 +18,7 @@ use crate::kafka::load_producer::Report;
 use crate::kafka::sender::{Handed, Outbound, Sender, is_hopeless, is_of_topic};
 use crate::spool::{Spool, Stored};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +83,7 @@ pub struct Delivery {
     shown: State,
     /// In memory and not sent.
     waiting: VecDeque<Entry>,
-    out: HashMap<u64, Sent>,
+    out: FxHashMap<u64, Sent>,
     out_bytes: usize,
     /// Of `out`, those that stay in memory.
     out_of_memory: usize,
@@ -118,7 +119,7 @@ impl Delivery {
             breaker: Breaker::new(parts.config.circuit_open),
             shown: State::Closed,
             waiting: VecDeque::new(),
-            out: HashMap::new(),
+            out: FxHashMap::default(),
             out_bytes: 0,
             out_of_memory: 0,
             alone: None,
@@ -243,7 +244,7 @@ impl Delivery {
             let mut damaged = 0;
             let read = self.parts.spool.read(&mut damaged);
             if damaged > 0 {
-                self.parts.stats.metrics.ingest.spool_error(DAMAGED, damaged);
+                self.parts.stats.metrics.ingest_spool_error(DAMAGED, damaged);
                 tracing::error!("ingest: {damaged} events in the spool are damaged and lost");
             }
             match read {
@@ -252,13 +253,13 @@ impl Delivery {
                         return Some(Sent::Spool(FromSpool { number, arrived, content, suspect: false }));
                     }
                     None => {
-                        self.parts.stats.metrics.ingest.spool_error(DAMAGED, 1);
+                        self.parts.stats.metrics.ingest_spool_error(DAMAGED, 1);
                         self.parts.spool.done(number);
                     }
                 },
                 Ok(None) => break,
                 Err(error) => {
-                    self.parts.stats.metrics.ingest.spool_error(READ, 1);
+                    self.parts.stats.metrics.ingest_spool_error(READ, 1);
                     self.say(|| format!("the spool cannot be read: {error}"));
                     return None;
                 }
@@ -457,20 +458,20 @@ impl Delivery {
     fn tick(&mut self, now: BootTime) {
         self.ticked = now;
         let spool = &mut self.parts.spool;
-        let metrics = &self.parts.stats.metrics.ingest;
+        let metrics = &self.parts.stats.metrics;
         if let Err(error) = spool.save() {
-            metrics.spool_error(WRITE, 1);
+            metrics.ingest_spool_error(WRITE, 1);
             tracing::debug!("the spool's cursor cannot be written: {error}");
         }
         let number = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         let large = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let oldest = spool.oldest().map_or(0, |time| self.parts.clock.unix_millis().saturating_sub(time).max(0));
-        metrics.spool_age.set(oldest as f64 / 1e3);
-        metrics.spool_events.set(large(spool.records()));
-        metrics.spool_bytes.set(large(spool.bytes()));
-        metrics.buffer_bytes.set(number(self.parts.inbox.budget.taken()));
-        metrics.queued_events.set(number(self.waiting.len() + self.failed.len() + self.parts.inbox.len()));
-        metrics.processing_events.set(number(self.out.len()));
+        metrics.ingest_spool_age.set(oldest as f64 / 1e3);
+        metrics.ingest_spool_events.set(large(spool.records()));
+        metrics.ingest_spool_bytes.set(large(spool.bytes()));
+        metrics.ingest_buffer_bytes.set(number(self.parts.inbox.budget.taken()));
+        metrics.ingest_queued_events.set(number(self.waiting.len() + self.failed.len() + self.parts.inbox.len()));
+        metrics.ingest_processing_events.set(number(self.out.len()));
     }
 
     /// Logs trouble, but not each time.

@@ -86,14 +86,14 @@ impl Ingest {
         let (spool, found) = Spool::open(dir, limits).map_err(cannot)?;
         let sender = create_sender(settings, config)
             .map_err(|error| format!("ingest: librdkafka refuses the properties: {error}"))?;
-        metrics.ingest.spool_limit.set(i64::try_from(config.spool_bytes).unwrap_or(i64::MAX));
+        metrics.ingest_spool_limit.set(i64::try_from(config.spool_bytes).unwrap_or(i64::MAX));
         let stats = Stats::new(metrics, &config.topics()).map_err(|error| format!("ingest: {error}"))?;
         let stats = Arc::new(stats);
         if found.records > 0 {
             tracing::info!("ingest: {} events wait in the spool", found.records);
         }
         if found.damaged > 0 {
-            stats.metrics.ingest.spool_error(stats::DAMAGED, found.damaged);
+            stats.metrics.ingest_spool_error(stats::DAMAGED, found.damaged);
             tracing::error!("ingest: {} events in the spool are damaged and lost", found.damaged);
         }
         let inbox = Arc::new(Inbox::new(config.buffer_bytes));

@@ -33,7 +33,6 @@ pub struct Stats {
 }
 
 /// The metrics of a topic, looked up once.
-#[derive(Clone)]
 struct OfTopic {
     accepted: Counter,
     delivered: Counter,
@@ -41,7 +40,7 @@ struct OfTopic {
     resent: Counter,
     took: Durations,
     /// The same in microseconds, finer; of topics of the config.
-    times: Option<Arc<Mutex<Histogram<u64>>>>,
+    times: Option<Mutex<Histogram<u64>>>,
 }
 
 /// How the front door is, for `GetStatus`.
@@ -69,13 +68,13 @@ pub struct TopicStatus {
 
 impl OfTopic {
     fn of(metrics: &Metrics, topic: &str) -> OfTopic {
-        let (label, metrics) = (TopicLabel { topic: topic.to_owned() }, &metrics.ingest);
+        let (label, metrics) = (TopicLabel { topic: topic.to_owned() }, metrics);
         OfTopic {
-            accepted: metrics.accepted.get_or_create_owned(&label),
-            delivered: metrics.delivered.get_or_create_owned(&label),
-            failed: metrics.failed.get_or_create_owned(&label),
-            resent: metrics.resent.get_or_create_owned(&label),
-            took: metrics.delivery_duration.get_or_create_owned(&label),
+            accepted: metrics.ingest_accepted.get_or_create_owned(&label),
+            delivered: metrics.ingest_delivered.get_or_create_owned(&label),
+            failed: metrics.ingest_failed.get_or_create_owned(&label),
+            resent: metrics.ingest_resent.get_or_create_owned(&label),
+            took: metrics.ingest_delivery_duration.get_or_create_owned(&label),
             times: None,
         }
     }
@@ -85,12 +84,12 @@ impl Stats {
     /// # Errors
     /// If there is no memory for histograms.
     pub fn new(metrics: Arc<Metrics>, topics: &[&str]) -> Result<Stats, String> {
-        metrics.ingest.may_happen(&[INVALID, TOO_LARGE, FULL, NO_TOPIC, FAILED], &[SPOOL_FULL, WRITE, READ, DAMAGED]);
+        metrics.ingest_may_happen(&[INVALID, TOO_LARGE, FULL, NO_TOPIC, FAILED], &[SPOOL_FULL, WRITE, READ, DAMAGED]);
         let mut known = BTreeMap::new();
         for topic in topics {
             // From a microsecond to a day, to two digits.
             let times = Histogram::new_with_bounds(1, 86_400_000_000, 2).map_err(|error| error.to_string())?;
-            let of = OfTopic { times: Some(Arc::new(Mutex::new(times))), ..OfTopic::of(&metrics, topic) };
+            let of = OfTopic { times: Some(Mutex::new(times)), ..OfTopic::of(&metrics, topic) };
             known.insert((*topic).to_owned(), of);
         }
         Ok(Stats {
@@ -102,37 +101,41 @@ impl Stats {
         })
     }
 
-    fn of(&self, topic: &str) -> OfTopic {
-        // The spool may hold events for a topic that the config no longer has.
-        self.topics.get(topic).cloned().unwrap_or_else(|| OfTopic::of(&self.metrics, topic))
+    fn of<T>(&self, topic: &str, count: impl FnOnce(&OfTopic) -> T) -> T {
+        match self.topics.get(topic) {
+            Some(of) => count(of),
+            // The spool may hold events for a topic that the config no longer has.
+            None => count(&OfTopic::of(&self.metrics, topic)),
+        }
     }
 
     pub fn accepted(&self, topic: &str, events: u64) {
-        self.of(topic).accepted.inc_by(events);
+        self.of(topic, |of| of.accepted.inc_by(events));
     }
 
     /// The brokers have acknowledged an event, so long after it was accepted.
     pub fn delivered(&self, topic: &str, took: Duration) {
-        let of = self.of(topic);
-        of.delivered.inc();
-        of.took.observe(took.as_secs_f64());
-        of.times.iter().for_each(|times| times.lock().saturating_record(took.as_micros() as u64));
+        self.of(topic, |of| {
+            of.delivered.inc();
+            of.took.observe(took.as_secs_f64());
+            of.times.iter().for_each(|times| times.lock().saturating_record(took.as_micros() as u64));
+        });
     }
 
     /// The brokers will never take an event.
     pub fn failed(&self, topic: &str) {
-        self.of(topic).failed.inc();
+        self.of(topic, |of| of.failed.inc());
     }
 
     /// An event is to be sent once more.
     pub fn resent(&self, topic: &str) {
-        self.of(topic).resent.inc();
+        self.of(topic, |of| of.resent.inc());
     }
 
     pub fn circuit(&self, state: State) {
         *self.state.lock() = state;
-        self.metrics.ingest.circuit_state.set(state.number());
-        self.metrics.ingest.circuit_transitions.get_or_create(&ToLabel { to: state.name() }).inc();
+        self.metrics.ingest_circuit_state.set(state.number());
+        self.metrics.ingest_circuit_transitions.get_or_create(&ToLabel { to: state.name() }).inc();
     }
 
     pub fn set_full(&self, full: bool) {
@@ -175,7 +178,7 @@ impl Stats {
     }
 
     pub fn status(&self) -> Status {
-        let metrics = &self.metrics.ingest;
+        let metrics = &self.metrics;
         let number = |value: i64| u64::try_from(value).unwrap_or(0);
         let topics = self.topics.iter().map(|(topic, of)| {
             let shown = |micros: f64| Duration::from_secs_f64(micros / 1e6);
@@ -190,12 +193,12 @@ impl Stats {
         });
         Status {
             circuit: self.state.lock().name(),
-            queued: number(metrics.queued_events.get()),
-            processing: number(metrics.processing_events.get()),
-            buffer_bytes: number(metrics.buffer_bytes.get()),
-            spooled: number(metrics.spool_events.get()),
-            spool_bytes: number(metrics.spool_bytes.get()),
-            spool_age: Duration::from_secs_f64(metrics.spool_age.get().max(0.0)),
+            queued: number(metrics.ingest_queued_events.get()),
+            processing: number(metrics.ingest_processing_events.get()),
+            buffer_bytes: number(metrics.ingest_buffer_bytes.get()),
+            spooled: number(metrics.ingest_spool_events.get()),
+            spool_bytes: number(metrics.ingest_spool_bytes.get()),
+            spool_age: Duration::from_secs_f64(metrics.ingest_spool_age.get().max(0.0)),
             topics: topics.collect(),
         }
     }

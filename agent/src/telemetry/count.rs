@@ -268,4 +268,23 @@ impl Metrics {
         self.otlp_queued_windows.set(i64::try_from(windows).unwrap_or(i64::MAX));
         self.otlp_queued_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
+
+    /// Shows what may go wrong at the front door as zero, so that a rate sees the first time.
+    pub fn ingest_may_happen(&self, rejections: &[&'static str], troubles: &[&'static str]) {
+        rejections.iter().for_each(|reason| self.ingest_rejected(reason, 0));
+        troubles.iter().for_each(|reason| self.ingest_spool_error(reason, 0));
+        for to in ["closed", "half_open", "open"] {
+            drop(self.ingest_circuit_transitions.get_or_create(&ToLabel { to }));
+        }
+    }
+
+    /// So many events were not accepted.
+    pub fn ingest_rejected(&self, reason: &'static str, events: u64) {
+        self.ingest_rejected.get_or_create(&ReasonLabel { reason }).inc_by(events);
+    }
+
+    /// Trouble with the spool.
+    pub fn ingest_spool_error(&self, reason: &'static str, events: u64) {
+        self.ingest_spool_errors.get_or_create(&ReasonLabel { reason }).inc_by(events);
+    }
 }

@@ -1,7 +1,7 @@
 //! What has been counted since the agent started, for parts that say what it comes to.
 
 use super::labels::{AggregateLabel, Counters, DecodeErrorLabels, SkippedLabels, SourceLabel, ValueLabels};
-use super::metrics::Metrics;
+use super::names::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use std::hash::Hash;
 

@@ -13,6 +13,8 @@ pub type Counters<L> = Family<L, Counter>;
 pub type Gauges<L> = Family<L, Gauge>;
 /// A histogram of seconds.
 pub type Durations = Histogram;
+/// Histograms of seconds by label set.
+pub type DurationsBy<L> = Family<L, Durations, fn() -> Durations>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SourceLabel {
@@ -104,4 +106,20 @@ pub struct BrokerLabel {
 pub struct TaskLabels {
     pub topic: String,
     pub partition: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    pub endpoint: &'static str,
+    pub code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EndpointLabel {
+    pub endpoint: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ToLabel {
+    pub to: &'static str,
 }

@@ -2,22 +2,18 @@
 
 mod count;
 mod counted;
-mod ingest;
 mod labels;
 mod logging;
 mod metrics;
 mod names;
 mod process;
-mod register;
 mod signals;
 
-pub use ingest::{EndpointLabel, IngestMetrics, RequestLabels, ToLabel};
 pub use labels::{
-    AggregateLabel, BrokerLabel, CommitLabels, Counters, DecodeErrorLabels, DoorLabels, Durations, Gauges, ReasonLabel,
-    RebalanceLabels, SourceLabel, TaskLabels, TopicLabel,
+    AggregateLabel, BrokerLabel, CommitLabels, Counters, DecodeErrorLabels, DoorLabels, Durations, EndpointLabel,
+    Gauges, ReasonLabel, RebalanceLabels, RequestLabels, SourceLabel, TaskLabels, ToLabel, TopicLabel,
 };
 pub use logging::{LoggingError, init_logging, signals};
-pub use metrics::Metrics;
-pub use names::{Kind, Name};
+pub use names::{Kind, Metrics, Name};
 pub use process::{ProcessStats, resident_bytes, trim_heap};
 pub use signals::{Context, Line, Signal, Signals, Span, parse_traceparent};

@@ -20,7 +20,7 @@ pub use client::ClientError;
 
 use crate::cluster::View;
 use crate::config::Otlp;
-use crate::export::prometheus::{families, own_text};
+use crate::export::prometheus::own_families;
 use crate::publish::{Outlet, Publisher};
 use crate::query::aggregates;
 use crate::telemetry::{self, Metrics, ProcessStats};
@@ -203,7 +203,7 @@ impl Push {
         }
         let process = ProcessStats::read();
         let since = process.map_or(now, |process| (process.start_seconds * 1_000.0) as i64);
-        let own = families(&own_text(&self.publisher, &self.metrics, &self.cluster, process.as_ref()));
+        let own = own_families(&self.publisher, &self.metrics, &self.cluster, process.as_ref());
         // A large cluster has a few series for each of its many partitions.
         let own = own.iter().flat_map(|family| split(points::own(family, since, now), POINTS));
         let mut together = Vec::new();

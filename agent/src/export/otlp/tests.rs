@@ -87,7 +87,7 @@ fn push(agent: &Agent, config: Otlp, dir: &Path) -> Pushing {
 impl Pushing {
     /// A number of the agent's own, by its whole line's beginning.
     fn number(&self, series: &str) -> f64 {
-        let page = self.metrics.encode(None);
+        let page = self.metrics.text();
         let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }

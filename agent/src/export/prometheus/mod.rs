@@ -18,7 +18,7 @@ mod windows;
 mod tests;
 
 pub use format::{Format, accepts_gzip};
-pub use own_families::{OwnFamily, OwnValue, families};
+pub use own_families::{OwnFamily, OwnValue};
 pub use point::{Number, Style};
 pub use windows::number as window_number;
 
@@ -28,6 +28,7 @@ use crate::config::Histograms;
 use crate::publish::Publisher;
 use crate::query::{States, aggregates};
 use crate::telemetry::{Metrics, ProcessStats};
+use own_families::families;
 use page::{Labels, Page};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -52,20 +53,26 @@ pub fn render(
     own::write(&mut page, publisher);
     cluster::write(&mut page, cluster);
     let since = process.map(|process| (process.start_seconds * 1_000.0) as i64);
-    page.openmetrics(&metrics.encode(process), since);
+    page.own(families(&metrics.encode(process)), since);
     page.finish()
 }
 
-/// What this agent tells of itself and of its cluster, in OpenMetrics text without its end.
-pub fn own_text(publisher: &Publisher, metrics: &Metrics, view: &View, process: Option<&ProcessStats>) -> String {
-    let mut text = Vec::new();
-    let style = Style { format: Format::Text, histograms: Histograms::Classic, created: false };
-    let mut page = Page::new(style, &mut text);
+/// What this agent tells of itself and of its cluster, as values.
+pub fn own_families(
+    publisher: &Publisher,
+    metrics: &Metrics,
+    view: &View,
+    process: Option<&ProcessStats>,
+) -> Vec<OwnFamily> {
+    let mut encoded = Vec::new();
+    let style = Style { format: Format::Protobuf, histograms: Histograms::Classic, created: false };
+    let mut page = Page::new(style, &mut encoded);
     own::write(&mut page, publisher);
     cluster::write(&mut page, view);
-    // Writing to a vector cannot fail, and gauges look the same in both text formats.
+    // Writing to a vector cannot fail.
     let _ = page.finish();
-    String::from_utf8_lossy(&text).into_owned() + &metrics.encode(process)
+    encoded.extend(metrics.encode(process));
+    families(&encoded)
 }
 
 /// Cells to show, each with its labels, which are written once and used by every family.

@@ -1,7 +1,9 @@
-//! The agent's own metrics, read back from the text that their library writes: it knows no other format.
+//! The agent's own metrics as values: of the protobuf that their library, and the page, encode them in.
 
 use super::point::{Bound, Number, Point};
 use crate::config::{Family, FamilyType};
+use prost::Message;
+use streamgauge_proto::prometheus as proto;
 
 /// A family with its points, each with its labels.
 #[derive(Debug)]
@@ -34,101 +36,64 @@ impl OwnValue {
     }
 }
 
-/// Reads OpenMetrics text: counters, gauges, infos and histograms, as prometheus-client writes them.
-pub fn families(text: &str) -> Vec<OwnFamily> {
-    let mut families: Vec<OwnFamily> = Vec::new();
-    let mut help = "";
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ').map_or("", |(_, help)| help);
-        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
-            families.push(OwnFamily { family: family(name, kind, help), points: Vec::new() });
-        } else if !line.starts_with('#')
-            && let Some(family) = families.last_mut()
-        {
-            family.add(line);
-        }
+/// Reads `MetricFamily` messages, each with its length before it: counters, gauges and histograms with classic buckets.
+pub fn families(mut encoded: &[u8]) -> Vec<OwnFamily> {
+    let mut families = Vec::new();
+    while !encoded.is_empty() {
+        // It was encoded in this process.
+        let Ok(family) = proto::MetricFamily::decode_length_delimited(&mut encoded) else { break };
+        families.push(own(family));
     }
     families
 }
 
-fn family(name: &str, kind: &str, help: &str) -> Family {
-    let (name, kind) = match kind {
-        "counter" => (name.to_owned(), FamilyType::Counter),
-        "histogram" => (name.to_owned(), FamilyType::Histogram),
-        "info" => (format!("{name}_info"), FamilyType::Gauge),
-        _ => (name.to_owned(), FamilyType::Gauge),
+fn own(family: proto::MetricFamily) -> OwnFamily {
+    let kind = match family.r#type() {
+        proto::MetricType::Counter => FamilyType::Counter,
+        proto::MetricType::Histogram => FamilyType::Histogram,
+        _ => FamilyType::Gauge,
     };
-    let unit = ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(unit)).unwrap_or("");
-    Family { name, kind, unit, help: help.to_owned() }
+    let points = family.metric.iter().filter_map(|metric| Some((labels(&metric.label), value(metric)?)));
+    let points = points.collect();
+    let name = match family.name.strip_suffix("_total") {
+        Some(name) if kind == FamilyType::Counter => name.to_owned(),
+        _ => family.name,
+    };
+    let unit = ["seconds", "bytes"].into_iter().find(|unit| *unit == family.unit).unwrap_or("");
+    OwnFamily { family: Family { name, kind, unit, help: family.help }, points }
 }
 
-impl OwnFamily {
-    fn add(&mut self, line: &str) {
-        let Some((series, value)) = line.rsplit_once(' ') else { return };
-        let Ok(value) = value.parse::<f64>() else { return };
-        let (name, labels) = match series.split_once('{') {
-            Some((name, labels)) => (name, parse_labels(labels.trim_end_matches('}'))),
-            None => (series, Vec::new()),
-        };
-        if self.family.kind != FamilyType::Histogram {
-            return self.points.push((labels, OwnValue::Number(value)));
-        }
-        let suffix = name.strip_prefix(self.family.name.as_str()).unwrap_or_default();
-        let (le, labels): (Vec<_>, Vec<_>) = labels.into_iter().partition(|(name, _)| name == "le");
-        if self.points.last().is_none_or(|(known, _)| *known != labels) {
-            let empty = OwnValue::Histogram { bounds: Vec::new(), counts: Vec::new(), sum: 0.0, count: 0 };
-            self.points.push((labels, empty));
-        }
-        let Some((_, OwnValue::Histogram { bounds, counts, sum, count })) = self.points.last_mut() else { return };
-        match (suffix, le.first().and_then(|(_, le)| le.parse::<f64>().ok())) {
-            ("_sum", _) => *sum = value,
-            ("_count", _) => *count = value as u64,
-            (_, Some(bound)) if bound.is_finite() => {
-                bounds.push(Bound::new(bound));
-                counts.push(value as u64);
-            }
-            _ => {}
-        }
-    }
+fn labels(pairs: &[proto::LabelPair]) -> Vec<(String, String)> {
+    pairs.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect()
 }
 
-/// `a="b",c="d"`, with `\\`, `\"` and `\n` for what may not stand there.
-fn parse_labels(text: &str) -> Vec<(String, String)> {
-    let mut labels = Vec::new();
-    let mut rest = text;
-    while let Some((name, after)) = rest.split_once("=\"") {
-        let mut value = String::new();
-        let mut characters = after.char_indices();
-        let mut end = after.len();
-        while let Some((at, c)) = characters.next() {
-            match c {
-                '"' => {
-                    end = at + 1;
-                    break;
-                }
-                '\\' => value.extend(characters.next().map(|(_, c)| if c == 'n' { '\n' } else { c })),
-                c => value.push(c),
-            }
-        }
-        labels.push((name.trim_start_matches(',').to_owned(), value));
-        rest = &after[end..];
+fn value(metric: &proto::Metric) -> Option<OwnValue> {
+    if let Some(histogram) = &metric.histogram {
+        let finite = || histogram.bucket.iter().filter(|bucket| bucket.upper_bound.is_finite());
+        return Some(OwnValue::Histogram {
+            bounds: finite().map(|bucket| Bound::new(bucket.upper_bound)).collect(),
+            counts: finite().map(|bucket| bucket.cumulative_count).collect(),
+            sum: histogram.sample_sum,
+            count: histogram.sample_count,
+        });
     }
-    labels
+    let counter = metric.counter.as_ref().map(|counter| counter.value);
+    counter.or(metric.gauge.as_ref().map(|gauge| gauge.value)).map(OwnValue::Number)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::Metrics;
+    use crate::telemetry::{Metrics, ProcessStats};
     use std::time::Duration;
 
     #[test]
-    fn what_the_library_writes_is_read_back() {
+    fn what_the_library_encodes_is_read_back() {
         let metrics = Metrics::new();
         metrics.folded("a \"b\"\\\n,c=\"d", 7, 0);
         metrics.committed(Duration::from_millis(20));
-        let families = families(&metrics.encode(None));
+        let process = ProcessStats { resident_bytes: 1, cpu_seconds: 0.5, start_seconds: 2.0, open_files: 3 };
+        let families = families(&metrics.encode(Some(&process)));
         let find = |name: &str| families.iter().find(|family| family.family.name == name).unwrap();
         let events = find("streamgauge_events");
         assert_eq!(events.family.kind, FamilyType::Counter);
@@ -142,6 +107,12 @@ mod tests {
         };
         assert_eq!((bounds.len(), *count, *sum), (17, 1, 0.02));
         assert_eq!(counts.iter().filter(|&&count| count == 1).count(), 12);
+        assert_eq!(events.family.help, "Events folded into the state.");
+        assert_eq!(find("streamgauge_commit_duration_seconds").family.unit, "seconds");
+        let [(_, OwnValue::Number(cpu))] = find("process_cpu_seconds").points.as_slice() else {
+            panic!("{families:?}")
+        };
+        assert_eq!(*cpu, 0.5);
         assert_eq!(find("streamgauge_build_info").family.kind, FamilyType::Gauge);
     }
 }

@@ -2,7 +2,7 @@
 //! page of 100,000 series is never in memory as a whole.
 
 use super::format::Format;
-use super::own_families::families;
+use super::own_families::OwnFamily;
 use super::point::{Point, Style};
 use super::{protobuf, text};
 use crate::config::Family;
@@ -106,16 +106,14 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Adds families that are in OpenMetrics text; their counts began at `since`, Unix milliseconds.
-    pub fn openmetrics(&mut self, text: &str, since: Option<i64>) {
-        if self.style.format != Format::Protobuf {
-            return text::openmetrics(&mut self.out, text, self.style.format);
-        }
-        for own in families(text) {
+    /// Adds families whose counts began at `since`, Unix milliseconds; text does not say that of each.
+    pub fn own(&mut self, families: Vec<OwnFamily>, since: Option<i64>) {
+        let since = since.filter(|_| self.style.format == Format::Protobuf);
+        for own in families {
             self.family(own.family);
             for (labels, value) in &own.points {
                 let labels: Vec<_> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-                self.point(&Labels::of(Format::Protobuf, &labels).bytes, since, &value.point());
+                self.point(&Labels::of(self.style.format, &labels).bytes, since, &value.point());
             }
         }
     }

@@ -77,31 +77,6 @@ fn sample(out: &mut Vec<u8>, name: &str, suffix: &str, labels: &[u8], le: &str, 
     out.push(b'\n');
 }
 
-/// Adds families that are in OpenMetrics text already.
-pub fn openmetrics(out: &mut Vec<u8>, text: &str, format: Format) {
-    if format == Format::OpenMetrics {
-        return out.extend_from_slice(text.as_bytes());
-    }
-    // In the older format a counter's or an info's family has the name of its samples, and there are no units.
-    let mut help = "";
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ').map_or("", |(_, help)| help);
-        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
-            let (suffix, kind) = match kind {
-                "counter" => ("_total", kind),
-                "info" => ("_info", "gauge"),
-                "unknown" => ("", "untyped"),
-                _ => ("", kind),
-            };
-            add(out, &["# HELP ", name, suffix, " ", help]);
-            add(out, &["\n# TYPE ", name, suffix, " ", kind, "\n"]);
-        } else if !line.starts_with('#') {
-            add(out, &[line, "\n"]);
-        }
-    }
-}
-
 /// Appends `name="value"`, after a comma if something stands before.
 pub fn label(out: &mut Vec<u8>, first: bool, name: &str, value: &str) {
     add(out, &[if first { "" } else { "," }, name, "=\""]);

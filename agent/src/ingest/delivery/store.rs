@@ -82,7 +82,7 @@ impl Delivery {
             }
         };
         self.parts.stats.set_full(true);
-        self.parts.stats.metrics.ingest.spool_error(reason, 1);
+        self.parts.stats.metrics.ingest_spool_error(reason, 1);
         self.say(|| error.to_string());
         let outcome = Outcome::NoRoom(format!("{error}; send it again later"));
         self.waiting.retain_mut(|entry| {
