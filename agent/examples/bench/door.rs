@@ -35,7 +35,7 @@ pub fn empty(address: &str) {
     });
 }
 
-/// Batches as fast as they are accepted, over so many connections; prints the rate of accepted events.
+/// Batches as fast as they are accepted, over so many connections; prints how many events were accepted, and their rate.
 pub fn send(way: &str, address: &str, seconds: u64, connections: u64, batch: u64) {
     let (begun, ends) = (Instant::now(), Instant::now() + Duration::from_secs(seconds));
     let accepted = AtomicU64::new(0);
@@ -50,8 +50,9 @@ pub fn send(way: &str, address: &str, seconds: u64, connections: u64, batch: u64
         });
         futures(all).await;
     });
-    let rate = accepted.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
-    println!("{{\"name\": \"{way}\", \"events_per_second\": {rate:.0}}}");
+    let events = accepted.load(Ordering::Relaxed);
+    let rate = events as f64 / begun.elapsed().as_secs_f64();
+    println!("{{\"name\": \"{way}\", \"events\": {events}, \"events_per_second\": {rate:.0}}}");
 }
 
 async fn stream(address: &str, ends: Instant, connection: u64, batch: u64, accepted: &AtomicU64) {
