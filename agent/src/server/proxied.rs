@@ -3,7 +3,7 @@
 //!
 //! Source: <https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>.
 
-use ppp::{v1, v2};
+use proxy_header::{ParseConfig, ProxyHeader};
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -36,7 +36,7 @@ pub async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option
         }
         header.resize(FIXED + rest, 0);
         read(stream, &mut header[FIXED..]).await?;
-        return of_binary(&header);
+        return source(&header);
     }
     if !header.starts_with(WORD) {
         return Err("it begins without a PROXY header, which this proxy has to send".into());
@@ -49,7 +49,7 @@ pub async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option
         header.push(0);
         read(stream, &mut header[end..]).await?;
     }
-    of_text(&header)
+    source(&header)
 }
 
 async fn read(stream: &mut (impl AsyncRead + Unpin), into: &mut [u8]) -> Result<(), String> {
@@ -57,25 +57,10 @@ async fn read(stream: &mut (impl AsyncRead + Unpin), into: &mut [u8]) -> Result<
     whole.map(|_| ()).map_err(|error| format!("its PROXY header is not whole: {error}"))
 }
 
-fn of_text(header: &[u8]) -> Result<Option<SocketAddr>, String> {
-    let header = v1::Header::try_from(header).map_err(|error| format!("its PROXY header: {error}"))?;
-    Ok(match header.addresses {
-        v1::Addresses::Tcp4(at) => Some((at.source_address, at.source_port).into()),
-        v1::Addresses::Tcp6(at) => Some((at.source_address, at.source_port).into()),
-        v1::Addresses::Unknown => None,
-    })
-}
-
-fn of_binary(header: &[u8]) -> Result<Option<SocketAddr>, String> {
-    let header = v2::Header::try_from(header).map_err(|error| format!("its PROXY header: {error}"))?;
-    if header.command == v2::Command::Local {
-        return Ok(None);
-    }
-    Ok(match header.addresses {
-        v2::Addresses::IPv4(at) => Some((at.source_address, at.source_port).into()),
-        v2::Addresses::IPv6(at) => Some((at.source_address, at.source_port).into()),
-        v2::Addresses::Unspecified | v2::Addresses::Unix(_) => None,
-    })
+fn source(header: &[u8]) -> Result<Option<SocketAddr>, String> {
+    let parsed = ProxyHeader::parse(header, ParseConfig::default());
+    let (header, _) = parsed.map_err(|error| format!("its PROXY header cannot be read: {error}"))?;
+    Ok(header.proxied_address().map(|address| address.source))
 }
 
 #[cfg(test)]
@@ -131,12 +116,12 @@ mod tests {
             (&b"POST /api/logs HTTP/1.1\r\n"[..], "without a PROXY header"),
             (b"PROXY TCP4 203.0.113.7", "not whole"),
             (b"", "not whole"),
-            (b"PROXY TCP4 here there 1 2\r\n", "its PROXY header: "),
-            (b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 99999\r\n", "its PROXY header: "),
+            (b"PROXY TCP4 here there 1 2\r\n", "its PROXY header cannot be read"),
+            (b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 99999\r\n", "its PROXY header cannot be read"),
             (&long, "longer than 107"),
             (&huge, "4096 are read at most"),
-            (&binary(1, 0x11, &[1, 2, 3]), "its PROXY header: "),
-            (&binary(7, 0x11, &[0; 12]), "its PROXY header: "),
+            (&binary(1, 0x11, &[1, 2, 3]), "its PROXY header cannot be read"),
+            (&binary(7, 0x11, &[0; 12]), "its PROXY header cannot be read"),
         ] {
             let (told, _) = of(bytes).await;
             let error = told.expect_err("no header");
