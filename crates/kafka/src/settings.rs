@@ -144,8 +144,10 @@ impl Settings {
         // comes took as much of a core at 4,000 events a second as at 40,000.
         config.set("fetch.wait.max.ms", (self.commit_interval.as_millis() / 3).clamp(5, 250).to_string());
         config.set("fetch.min.bytes", "262144");
-        config.set("queued.max.messages.kbytes", "16384");
-        config.set("fetch.max.bytes", "8388608");
+        // An answer is unpacked as a whole, and each of its messages takes 300 bytes beside its own: while catching up, this is
+        // most of an agent's memory.
+        config.set("fetch.max.bytes", "2097152");
+        config.set("queued.max.messages.kbytes", "4096");
         config.set("fetch.message.max.bytes", "1048576");
         config.set("statistics.interval.ms", "1000");
         let mut config = self.with_user_properties(config, |key| !is_producer_only(key));
