@@ -141,7 +141,7 @@ impl Worker<'_> {
             AbortReason::TimedOut if too_large && !self.membership.answering => {
                 tracing::warn!(
                     partitions = ?whose,
-                    "what was folded since the last commit does not fit into one: folding less"
+                    "what was folded since the last commit does not fit into one: folding less ({detail})"
                 );
                 self.drop_and_restore(&whose)
             }

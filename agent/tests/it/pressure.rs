@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::agent::Agent;
 use crate::scene::Scene;
 
-const BUDGET_MIB: u64 = 256;
+const BUDGET_MIB: u64 = 192;
 const EVENTS: u64 = 600_000;
 
 /// Totals of 100,000 users: each commit copies what a burst has touched.
