@@ -344,10 +344,10 @@ fn texts(value: &serde_json::Value, keys: &mut Vec<String>, found: &mut BTreeMap
     for (key, value) in value.as_object().into_iter().flatten() {
         keys.push(key.clone());
         match value {
-            serde_json::Value::String(text) => {
-                if is_object(text) || found.contains_key(keys) || LINES.contains(&key.as_str()) {
-                    found.entry(keys.clone()).or_default().add(text);
-                }
+            serde_json::Value::String(text)
+                if is_object(text) || found.contains_key(keys) || LINES.contains(&key.as_str()) =>
+            {
+                found.entry(keys.clone()).or_default().add(text);
             }
             serde_json::Value::Object(_) if keys.len() < 3 => texts(value, keys, found),
             _ => {}

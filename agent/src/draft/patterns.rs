@@ -129,11 +129,9 @@ const PATTERNS: [&str; 27] = [
         r"(?<packets>\d+|-) (?<sent_bytes>\d+|-) (?<time>\d{10}) \d{10} (?<action>\S+) (?<status>\S+)"
     ),
     // Elasticsearch and OpenSearch.
-    concat!(
-        r"^\[(?<time>\d{4}-[^\]]+)\]\[(?<level>[A-Z]+) *\]\[(?<logger>[^\] ]+) *\] ?(?:\[(?<node>[^\]]+)\] ?)?(?<message>.*)"
-    ),
+    r"^\[(?<time>\d{4}-[^\]]+)\]\[(?<level>[A-Z]+) *\]\[(?<logger>[^\] ]+) *\] ?(?:\[(?<node>[^\]]+)\] ?)?(?<message>.*)",
     // Kafka, with the logger at the end.
-    concat!(r"^\[(?<time>\d{4}-[^\]]+)\] (?<level>[A-Z]+) (?<message>.*?) \((?<logger>[a-z]\w*(?:\.\w+)+\$?)\)$"),
+    r"^\[(?<time>\d{4}-[^\]]+)\] (?<level>[A-Z]+) (?<message>.*?) \((?<logger>[a-z]\w*(?:\.\w+)+\$?)\)$",
     // Redis.
     r"^\d+:(?<role>[XCSM]) (?<time>\d\d? \w{3} \d{4} [\d:.]+) (?<level>[.*#-]) (?<message>.*)",
     // nginx' error log.

@@ -73,9 +73,12 @@ fn produce(kafka: &Kafka, topic: &str, requests: &[Request], text: fn(&Request) 
     }
 }
 
-/// Requests, errors and bytes by path, of the requests that `take` takes.
-fn truth<'a>(all: impl Iterator<Item = &'a Request>) -> BTreeMap<String, (u64, u64, i64)> {
-    let mut found: BTreeMap<String, (u64, u64, i64)> = BTreeMap::new();
+/// Requests, errors and bytes.
+type ByPath = BTreeMap<String, (u64, u64, i64)>;
+
+/// Those of some requests.
+fn truth<'a>(all: impl Iterator<Item = &'a Request>) -> ByPath {
+    let mut found: ByPath = BTreeMap::new();
     for request in all {
         let of = found.entry(request.path.clone()).or_default();
         *of = (of.0 + 1, of.1 + u64::from(request.status >= 500), of.2 + request.size);
@@ -84,14 +87,14 @@ fn truth<'a>(all: impl Iterator<Item = &'a Request>) -> BTreeMap<String, (u64, u
 }
 
 /// The same of an answer's rows, by the windows' beginnings ("" for totals).
-fn answered(agent: &Agent, more: &Value) -> Option<BTreeMap<String, BTreeMap<String, (u64, u64, i64)>>> {
+fn answered(agent: &Agent, more: &Value) -> Option<BTreeMap<String, ByPath>> {
     let mut request = json!({ "aggregate": "http" });
     request.as_object_mut()?.extend(more.as_object()?.clone());
     let answer = answer(agent, "QueryService/Query", &request);
     if answer["missing"].as_array().is_some_and(|missing| !missing.is_empty()) {
         return None;
     }
-    let mut windows: BTreeMap<String, BTreeMap<String, (u64, u64, i64)>> = BTreeMap::new();
+    let mut windows: BTreeMap<String, ByPath> = BTreeMap::new();
     for row in answer["rows"].as_array()? {
         let start = row["windowStart"].as_str().unwrap_or_default().to_owned();
         let values = row["values"].as_array()?;
